@@ -1,0 +1,72 @@
+"""One linear layer with its captured input: the unit of work of everything in this project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stamp_hw.errors import LayerError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """`y = x · weightᵀ + bias` for one captured input.
+
+    Parameters
+    ----------
+    name : unique name inside its trace, e.g. ``model.layers.0.self_attn.q_proj``
+    x : float32[S, K], the captured input, sink tokens first
+    weight : float32[N, K]
+    bias : float32[N] or None
+    grid : (H, W) of the tokens after the sinks in raster order, or None for a 1-D sequence
+    n_sink : leading tokens that bypass the transform (0 for 2-D grids)
+    kind : role of the layer, e.g. ``q_proj``; free text, used for grouping in reports
+    s_x, s_y : static scales of input and output (real value of one INT16 step), or None to calibrate on this
+        tensor itself (`calibration: self`)
+
+    Raises
+    ------
+    LayerError : wrong rank, shapes that do not fit, empty tensors, NaN or infinite values, scales that are not
+        positive and finite
+    """
+
+    name: str
+    x: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray | None = None
+    grid: tuple[int, int] | None = None
+    n_sink: int = 0
+    kind: str = "linear"
+    s_x: float | None = None
+    s_y: float | None = None
+
+    def __post_init__(self) -> None:
+        for field, rank in (("x", 2), ("weight", 2), ("bias", 1)):
+            value = getattr(self, field)
+            if value is None and field == "bias":
+                continue
+            self._check(isinstance(value, np.ndarray) and value.ndim == rank, f"{field} has the wrong rank",
+                        getattr(value, "shape", type(value).__name__), f"an array of rank {rank}")
+            self._check(value.size > 0, f"{field} is empty", value.shape, "at least one element")
+            self._check(bool(np.isfinite(value).all()), f"{field} holds NaN or infinite values",
+                        f"{int((~np.isfinite(value)).sum())} of {value.size}", "finite values")
+        self._check(self.x.shape[1] == self.weight.shape[1], "x and weight differ in K",
+                    f"x {self.x.shape}, weight {self.weight.shape}", "the same last dimension")
+        if self.bias is not None:
+            self._check(self.bias.shape == (self.weight.shape[0],), "bias does not fit weight",
+                        self.bias.shape, f"({self.weight.shape[0]},)")
+        tokens = self.x.shape[0]
+        self._check(0 <= self.n_sink < tokens, "n_sink out of range", self.n_sink, f"0…{tokens - 1}")
+        if self.grid is not None:
+            self._check(self.n_sink == 0, "a 2-D grid has no sinks", self.n_sink, "n_sink = 0")
+            self._check(len(self.grid) == 2 and min(self.grid) >= 1 and self.grid[0] * self.grid[1] == tokens,
+                        "grid does not hold the tokens", self.grid, f"H·W = {tokens}")
+        for field in ("s_x", "s_y"):
+            scale = getattr(self, field)
+            self._check(scale is None or (np.isfinite(scale) and scale > 0), f"{field} is not a scale", scale,
+                        "a positive finite number")
+
+    def _check(self, ok: bool, what: str, got: object, expected: str) -> None:
+        if not ok:
+            raise LayerError(what, where=f"layer {self.name}", got=got, expected=expected)
