@@ -1,0 +1,287 @@
+"""The one configuration: what hardware is generated, and what job its registers hold.
+
+`NpuConfig.hw` fixes the RTL (and so the cycle and energy models); `NpuConfig.job` is what the registers of that hardware
+are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated elsewhere.
+Files are YAML with exactly these two sections; they are validated once, here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from stamp_hw.errors import ConfigError
+
+MAX_LEVELS = 8
+
+
+def _require(ok: bool, name: str, got: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError("impossible value", where=name, got=repr(got), expected=expected)
+
+
+def _integer(section: str, owner: object, name: str, low: int, high: int) -> None:
+    value = getattr(owner, name)
+    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    _require(ok, f"{section}.{name}", value, f"an integer in {low}…{high}")
+
+
+def _number(section: str, owner: object, name: str, low: float, high: float) -> None:
+    value = getattr(owner, name)
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    _require(ok, f"{section}.{name}", value, f"a number in {low:g}…{high:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HwConfig:
+    """The hardware that is generated. Widths are in bits, sizes in elements, rates in Hz and bytes per second.
+
+    Parameters
+    ----------
+    rows, cols : PEs of the MAC array; a row slot holds one 8-bit token or two 4-bit ones
+    lanes : channels a beat in the lifting and scale units
+    axes : 1 for lifting along sequences only, 2 for 2-D grids as well (one more coefficient bit)
+    max_levels : levels of the 1-D lifting; a 2-D level takes two of them
+    max_k : input channels of the largest layer
+    max_tokens : tokens of the longest sequence or largest grid
+    act_slots : row slots of `max_k` bytes in each half of the activation buffer
+    rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means max(1, cols / 8)
+    in_width, acc_width : bits of an input value and of an accumulator
+    recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
+    z_frac : fractional bits of an output coefficient
+    mul_stages : pipeline registers of each multiplier
+    freq_hz : clock
+    dram_bytes_per_s : peak rate of the external memory
+    technology : name of an energy set in `sim/energy_sets/`
+    """
+
+    rows: int = 8
+    cols: int = 8
+    lanes: int = 16
+    axes: int = 2
+    max_levels: int = 8
+    max_k: int = 4096
+    max_tokens: int = 4096
+    act_slots: int = 512
+    rescale_lanes: int | None = None
+    in_width: int = 16
+    acc_width: int = 32
+    recip_frac: int = 8
+    z_frac: int = 4
+    mul_stages: int = 2
+    freq_hz: float = 500e6
+    dram_bytes_per_s: float = 25.6e9
+    technology: str = "horowitz45"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, 256), ("axes", 1, 2), ("max_levels", 0, MAX_LEVELS),
+            ("max_k", 1, 16384), ("max_tokens", 1, 65536), ("act_slots", 1, 65536), ("in_width", 8, 16),
+            ("acc_width", 16, 32), ("recip_frac", 0, 8), ("z_frac", 0, 4), ("mul_stages", 1, 4),
+        ):
+            _integer("hw", self, name, low, high)
+        if self.rescale_lanes is None:
+            object.__setattr__(self, "rescale_lanes", max(1, self.cols // 8))
+        _integer("hw", self, "rescale_lanes", 1, self.cols)
+        assert self.rescale_lanes is not None
+        _require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
+                 f"a divisor of cols = {self.cols}")
+        # The largest sum of K products of an 8-bit code and an 8-bit weight must fit the accumulator.
+        needed = (self.max_k * 128 * 128).bit_length() + 1
+        _require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
+        _number("hw", self, "freq_hz", 1e3, 1e11)
+        _number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
+        _require(isinstance(self.technology, str) and self.technology.isidentifier(), "hw.technology",
+                 self.technology, "the name of an energy set, e.g. horowitz45")
+
+    @property
+    def coef_width(self) -> int:
+        """Bits of a coefficient: one more than the input along each axis (docs/contract.md §3.2)."""
+        return self.in_width + self.axes
+
+    @property
+    def drain_lanes(self) -> int:
+        """`rescale_lanes` with its default filled in."""
+        assert self.rescale_lanes is not None
+        return self.rescale_lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobConfig:
+    """What the job registers hold.
+
+    Parameters
+    ----------
+    levels : lifting levels, 0…8, or "auto" (docs/contract.md §3.3)
+    n_hi : tokens at 8 bits, in coefficient order, or "auto" = ceil(S / 32)
+    scale_mode : "minmax" or "symmetric"
+    group : channels that share an activation scale, or None for one scale a token
+    weight_group : channels that share a weight scale, or None for one scale an output channel
+    n_sink : leading tokens kept out of the transform, or "auto" = what the trace says
+    weight_bits : 8 or 4
+    calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
+        "static" refuses a layer without them
+    """
+
+    levels: int | Literal["auto"] = "auto"
+    n_hi: int | Literal["auto"] = "auto"
+    scale_mode: str = "minmax"
+    group: int | None = None
+    weight_group: int | None = None
+    n_sink: int | Literal["auto"] = "auto"
+    weight_bits: int = 4
+    calibration: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, high in (("levels", MAX_LEVELS), ("n_hi", 65536), ("n_sink", 65536)):
+            if getattr(self, name) != "auto":
+                _integer("job", self, name, 0, high)
+        for name in ("group", "weight_group"):
+            if getattr(self, name) is not None:
+                _integer("job", self, name, 1, 16384)
+        _require(self.group is None or self.weight_group in (None, self.group), "job.weight_group",
+                 self.weight_group, f"null or the activation group {self.group}")
+        _require(self.weight_bits in (4, 8) and not isinstance(self.weight_bits, bool), "job.weight_bits",
+                 self.weight_bits, "4 or 8")
+        _require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
+                 "minmax or symmetric")
+        _require(self.calibration in ("auto", "self", "static"), "job.calibration", self.calibration,
+                 "auto, self or static")
+
+    @property
+    def symmetric(self) -> bool:
+        return self.scale_mode == "symmetric"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedJob:
+    """The numbers of one job: `tokens` (sinks excluded), `grid`, `levels`, `n_hi`, `n_sink`, and warnings in words."""
+
+    tokens: int
+    grid: tuple[int, int] | None
+    levels: int
+    n_hi: int
+    n_sink: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def average_bits(self) -> float:
+        """Bits of an activation, averaged over all tokens, sinks included."""
+        high = self.n_hi + self.n_sink
+        total = self.tokens + self.n_sink
+        return (8 * high + 4 * (total - high)) / total
+
+
+def auto_levels(tokens: int, n_hi: int, two_d: bool) -> int:
+    """min(8, ceil(log2(tokens / max(n_hi, 1)))) in 1-D; half of that, rounded up, in 2-D."""
+    levels = 0
+    while max(n_hi, 1) << levels < tokens and levels < MAX_LEVELS:
+        levels += 1
+    return (levels + 1) // 2 if two_d else levels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpuConfig:
+    """Hardware and job together; `NpuConfig()` is the default 8 × 8 array."""
+
+    hw: HwConfig = field(default_factory=HwConfig)
+    job: JobConfig = field(default_factory=JobConfig)
+
+    @classmethod
+    def load(cls, path: str | Path) -> NpuConfig:
+        """Read a YAML file. Raises ConfigError naming file and key path."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise ConfigError("cannot read configuration", where=str(path), got=reason,
+                              expected="a readable YAML file") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError("not YAML", where=str(path), got=str(error).split("\n")[0],
+                              expected="sections hw and job") from None
+        try:
+            return cls.from_dict(data)
+        except ConfigError as error:
+            where = f"{path}: {error.where}" if error.where else str(path)
+            raise ConfigError(error.what, where=where, got=error.got, expected=error.expected) from None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> NpuConfig:
+        """Build from nested dictionaries, refusing unknown sections and keys."""
+        data = {} if data is None else data
+        sections: dict[str, Callable[..., Any]] = {"hw": HwConfig, "job": JobConfig}
+        if not isinstance(data, dict):
+            raise ConfigError("not a mapping", got=type(data).__name__, expected="sections hw and job")
+        for key in data:
+            if key not in sections:
+                raise ConfigError("unknown section", where=str(key), expected="hw or job")
+        parts = {}
+        for name, section in sections.items():
+            values = data.get(name)
+            values = {} if values is None else values
+            known = [item.name for item in fields(section)]  # type: ignore[arg-type]
+            if not isinstance(values, dict):
+                raise ConfigError("not a mapping", where=name, got=type(values).__name__,
+                                  expected=f"keys among {', '.join(known)}")
+            for key in values:
+                if key not in known:
+                    raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"one of {', '.join(known)}")
+            parts[name] = section(**values)
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Nested dictionaries that `from_dict` reads back."""
+        return {"hw": asdict(self.hw), "job": asdict(self.job)}
+
+    def with_job(self, **changes: Any) -> NpuConfig:
+        """The same hardware with some job registers changed."""
+        return replace(self, job=replace(self.job, **changes))
+
+    def with_hw(self, **changes: Any) -> NpuConfig:
+        """The same job on changed hardware."""
+        return replace(self, hw=replace(self.hw, **changes))
+
+    def resolve(self, tokens: int, grid: tuple[int, int] | None = None, *, n_sink: int = 0,
+                k: int | None = None) -> ResolvedJob:
+        """Fill in `auto` and hold the job against the hardware.
+
+        Parameters
+        ----------
+        tokens : S, sinks excluded
+        grid : (H, W) or None for a sequence
+        n_sink : sinks of the layer, used when the job says "auto"
+        k : input channels, checked against `hw.max_k` when given
+
+        Raises
+        ------
+        ConfigError : a job beyond the hardware, naming the limit
+        """
+        hw, job = self.hw, self.job
+        two_d = grid is not None
+        _require(tokens >= 1 and (grid is None or grid[0] * grid[1] == tokens), "job.grid", (tokens, grid),
+                 "at least one token, and H·W = tokens")
+        _require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
+        _require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
+        _require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
+        sinks = n_sink if job.n_sink == "auto" else job.n_sink
+        _require(not (two_d and sinks), "job.n_sink", sinks, "0 for a 2-D grid")
+        n_hi = math.ceil(tokens / 32) if job.n_hi == "auto" else min(job.n_hi, tokens)
+        limit = hw.max_levels // 2 if two_d else hw.max_levels
+        wanted = auto_levels(tokens, n_hi, two_d)
+        warnings = []
+        if job.levels == "auto":
+            levels = min(wanted, limit)
+        else:
+            levels = job.levels
+            _require(levels <= limit, "job.levels", levels,
+                     f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
+        if 0 < levels < wanted:
+            warnings.append(f"levels = {levels} is fewer than the {wanted} at which {n_hi} tokens hold the low-pass band")
+        return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
