@@ -1,0 +1,376 @@
+"""Second opinion on the numeric contract (docs/contract.md §3), in scalar Python integers.
+
+Written from that section alone. It imports nothing from `stamp_hw`, no NumPy, and shares no idea with the golden
+model except the words of the contract: where a formula there is a vector expression, here it is a loop over
+integers that cannot overflow. Slow on purpose; use it on small tensors.
+
+Data: a tensor is a list of rows, one row a token (or output channel), `int` everywhere after quantization. Floats
+appear only where the contract has one (`s_x`, `s_y`, `s_w`, and the factor that `mant` and `shift` encode), and the
+latter is computed in exact fractions of those floats.
+
+Where §3 leaves room, this file chooses
+---------------------------------------
+ 1. Default `levels` in 2-D: "half of that" is half of min(8, ceil(log2 …)), so at most 4. A quotient below 1
+    (`n_hi` > S) gives 0 levels.
+ 2. Each 2-D level lifts the width of the current low band, then its height. An axis of length 1 passes, the other
+    one still lifts; an unpaired last column (row) joins the low band. HL is d along the width and s along the height.
+ 3. 1-D order after `levels`: bands that are empty (extra levels) take no place.
+ 4. Groups are `G` consecutive channels; the last one holds what is left of K.
+ 5. Symmetric mode: absmax, like lo and hi, is of the group; a group of zeros has span 0, q 0, code −mid.
+ 6. `T` of several groups is the sum of u·T_g, with u = 1 where the weights have no groups.
+ 7. A sink is multiplied by 2^e in T before mant; its e is its own, not the layer's. e is compared with the exact
+    quotient of the contract in float64, absmax/(s_x·2^e) ≤ 32767, and stays at 15 if no e reaches it.
+ 8. `T' = T` in symmetric mode, and mant/shift come from one table for each precision (qmax 254 and 14 in place of 255).
+ 9. mant = floor(f·2^sh + 1/2); a mant that rounds up to 2^16 becomes 2^15 with sh − 1; the legal range of sh is asked
+    of the final sh.
+10. Integers are unbounded here; §3's widths (48-bit T, 64-bit product, 28-bit inverse) are claims to be tested, not
+    steps of the computation.
+11. `rint` of a float is round half to even; INT16 inputs saturate; an all-zero tensor has scale 1.
+12. Bias codes saturate to INT32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+Row = list[int]
+Tensor = list[Row]
+
+
+# --- lifting (§3.2, §3.7) --------------------------------------------------------------------------------------------
+
+
+def lift(line: Row) -> tuple[Row, Row]:
+    """One level on one line of integers: (s, d); an unpaired last value goes to s."""
+    s, d = [], []
+    for i in range(0, len(line) - 1, 2):
+        a, b = line[i], line[i + 1]
+        diff = b - a
+        s.append(a + (diff >> 1))
+        d.append(diff)
+    if len(line) % 2:
+        s.append(line[-1])
+    return s, d
+
+
+def unlift(s: Row, d: Row) -> Row:
+    """Inverse of `lift`."""
+    line = []
+    for low, diff in zip(s, d, strict=False):
+        a = low - (diff >> 1)
+        line += [a, a + diff]
+    return line + s[len(d):]
+
+
+def forward_1d(line: Row, levels: int) -> Row:
+    """`[s_L | d_L | … | d_1]` of one channel."""
+    bands: list[Row] = []
+    for _ in range(levels):
+        line, d = lift(line)
+        bands.insert(0, d)
+    return line + [value for band in bands for value in band]
+
+
+def inverse_1d(coefficients: Row, levels: int) -> Row:
+    """The exact inverse of `forward_1d`."""
+    lengths = [len(coefficients)]
+    for _ in range(levels):
+        lengths.append((lengths[-1] + 1) // 2)
+    line = coefficients[: lengths[-1]]
+    at = len(line)
+    for length in reversed(lengths[:-1]):
+        n_d = length - len(line)
+        line = unlift(line, coefficients[at: at + n_d])
+        at += n_d
+    return line
+
+
+def _transpose(image: Tensor, width: int) -> Tensor:
+    """Columns of an image `width` wide, also when it has no rows."""
+    return [[row[j] for row in image] for j in range(width)]
+
+
+def _lift_rows(image: Tensor) -> tuple[Tensor, Tensor]:
+    pairs = [lift(row) for row in image]
+    return [s for s, _ in pairs], [d for _, d in pairs]
+
+
+def _lift_columns(image: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    height = len(image)
+    s, d = _lift_rows(_transpose(image, width))
+    return _transpose(s, (height + 1) // 2), _transpose(d, height // 2)
+
+
+def _flat(image: Tensor) -> Row:
+    return [value for row in image for value in row]
+
+
+def forward_2d(line: Row, height: int, width: int, levels: int) -> Row:
+    """LL, then for each level from coarse to fine HL, LH, HH, each row by row, of one channel in raster order."""
+    ll = [line[i * width: (i + 1) * width] for i in range(height)]
+    details: Row = []
+    for _ in range(levels):
+        low, high = _lift_rows(ll)
+        w = len(ll[0])
+        ll, lh = _lift_columns(low, (w + 1) // 2)
+        hl, hh = _lift_columns(high, w // 2)
+        details = _flat(hl) + _flat(lh) + _flat(hh) + details
+    return _flat(ll) + details
+
+
+def inverse_2d(coefficients: Row, height: int, width: int, levels: int) -> Row:
+    """The exact inverse of `forward_2d`: at each level the height, then the width."""
+    sizes = [(height, width)]
+    for _ in range(levels):
+        h, w = sizes[-1]
+        sizes.append(((h + 1) // 2, (w + 1) // 2))
+    at = 0
+
+    def take(rows: int, columns: int) -> Tensor:
+        nonlocal at
+        band = [coefficients[at + i * columns: at + (i + 1) * columns] for i in range(rows)]
+        at += rows * columns
+        return band
+
+    ll = take(*sizes[-1])
+    for h, w in reversed(sizes[:-1]):
+        h_s, h_d, w_s, w_d = (h + 1) // 2, h // 2, (w + 1) // 2, w // 2
+        hl, lh, hh = take(h_s, w_d), take(h_d, w_s), take(h_d, w_d)
+        low = [unlift(s, d) for s, d in zip(_transpose(ll, w_s), _transpose(lh, w_s), strict=True)]
+        high = [unlift(s, d) for s, d in zip(_transpose(hl, w_d), _transpose(hh, w_d), strict=True)]
+        ll = [unlift([c[i] for c in low], [c[i] for c in high]) for i in range(h)]
+    return _flat(ll)
+
+
+def _channelwise(x: Tensor, function: Callable[[Row], Row]) -> Tensor:
+    columns = [function([row[k] for row in x]) for k in range(len(x[0]))]
+    return [[column[i] for column in columns] for i in range(len(x))]
+
+
+def forward(x: Tensor, levels: int, grid: tuple[int, int] | None = None) -> Tensor:
+    """Lifting of S tokens × K channels along the token axis."""
+    if grid is None:
+        return _channelwise(x, lambda line: forward_1d(line, levels))
+    return _channelwise(x, lambda line: forward_2d(line, *grid, levels))
+
+
+def inverse(c: Tensor, levels: int, grid: tuple[int, int] | None = None) -> Tensor:
+    """Inverse lifting of S coefficients × K channels."""
+    if grid is None:
+        return _channelwise(c, lambda line: inverse_1d(line, levels))
+    return _channelwise(c, lambda line: inverse_2d(line, *grid, levels))
+
+
+# --- precision map (§3.3) --------------------------------------------------------------------------------------------
+
+
+def default_n_hi(tokens: int) -> int:
+    return (tokens + 31) // 32
+
+
+def default_levels(tokens: int, n_hi: int, two_d: bool) -> int:
+    levels = 0
+    while max(n_hi, 1) << levels < tokens:
+        levels += 1
+    levels = min(8, levels)
+    return (levels + 1) // 2 if two_d else levels
+
+
+def bits_map(tokens: int, n_hi: int, n_sink: int = 0) -> Row:
+    """Bits of every row of the coefficient array: sinks, then coefficients in order."""
+    return [8] * n_sink + [8 if i < n_hi else 4 for i in range(tokens)]
+
+
+# --- scale and quantizer (§3.4) --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of one token after quantization; `codes` are the signed codes on the wires."""
+
+    lo: int
+    span: int
+    qmax: int
+    mid: int
+    q: Row
+    codes: Row
+
+
+def quantize_group(c: Row, bits: int, symmetric: bool, rw: int) -> Group:
+    """§3.4 on the channels of one group; `rw` is 17 in 1-D and 18 in 2-D."""
+    if symmetric:
+        absmax = max(abs(value) for value in c)
+        lo, hi, qmax = -absmax, absmax, 2**bits - 2
+    else:
+        lo, hi, qmax = min(c), max(c), 2**bits - 1
+    span = hi - lo
+    mid = (qmax + 1) >> 1
+    if span == 0:
+        q = [0] * len(c)
+    else:
+        assert span.bit_length() <= rw, "the range does not fit RW bits"
+        lz = rw - span.bit_length()
+        m = span << lz
+        f = rw + 8
+        recip = ((qmax << f) + (m >> 1)) // m
+        q = [(((value - lo) << lz) * recip + 2 ** (f - 1)) >> f for value in c]
+    return Group(lo, span, qmax, mid, q, [value - mid for value in q])
+
+
+def groups_of(channels: int, group: int | None) -> list[tuple[int, int]]:
+    """(first, last + 1) channel of every group; `None` is one group a token."""
+    size = group or channels
+    return [(k, min(k + size, channels)) for k in range(0, channels, size)]
+
+
+def quantize(c: Tensor, bits: Row, symmetric: bool, group: int | None, rw: int) -> list[list[Group]]:
+    """Groups of every token."""
+    return [[quantize_group(row[a:b], token_bits, symmetric, rw) for a, b in groups_of(len(row), group)]
+            for row, token_bits in zip(c, bits, strict=True)]
+
+
+# --- product and rescale (§3.5, §3.6) --------------------------------------------------------------------------------
+
+
+def dot(codes: Row, weights: Row) -> int:
+    total = 0
+    for a, w in zip(codes, weights, strict=True):
+        total += a * w
+    return total
+
+
+def matmul(codes: Tensor, weights: Tensor) -> Tensor:
+    """acc[S, N] of codes[S, K] and weights[N, K]."""
+    return [[dot(row, channel) for channel in weights] for row in codes]
+
+
+def dual_products(a1: int, a0: int, w: int) -> tuple[int, int]:
+    """(high, low) product of one PE in INT4 mode, read out of one 17 × 8 product."""
+    p = (a1 * 2**12 + a0) * w
+    low = p & 0xFFF
+    low -= (low & 0x800) << 1
+    return (p >> 12) + ((p >> 11) & 1), low
+
+
+def affine(acc: int, wsum: int, lo: int, span: int, qmax: int, mid: int, symmetric: bool) -> int:
+    """T of one group: qmax times the exact Σ c·w of the dequantized coefficients."""
+    if symmetric:
+        return span * acc
+    return span * (acc + mid * wsum) + qmax * lo * wsum
+
+
+def t_value(groups: list[Group], weights: Row, u: Row | None, group: int | None, symmetric: bool, e: int = 0) -> int:
+    """T' of one token and output channel, all groups and the sink's shift included."""
+    total = 0
+    for g, (a, b) in enumerate(groups_of(len(weights), group)):
+        w, part = weights[a:b], groups[g]
+        term = affine(dot(part.codes, w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
+        total += term * (u[g] if u else 1)
+    if not symmetric and groups[0].qmax == 15:
+        total *= 17
+    return total << e
+
+
+def saturate(value: int, bits: int) -> int:
+    return max(-(2 ** (bits - 1)), min(2 ** (bits - 1) - 1, value))
+
+
+def rescale(t: int, mant: int, shift: int) -> int:
+    """z: an output coefficient with 4 fractional bits, in 24."""
+    return saturate((t * mant + 2 ** (shift - 1)) >> shift, 24)
+
+
+def multiplier(factor: Fraction | float) -> tuple[int, int]:
+    """(mant, shift) ≈ factor, mant in [2^15, 2^16); ValueError when shift leaves 1…63."""
+    exact = Fraction(factor)
+    if exact <= 0:
+        raise ValueError("the factor is not positive")
+    shift = 0
+    while exact * Fraction(2) ** shift < 2**15:
+        shift += 1
+    while exact * Fraction(2) ** shift >= 2**16:
+        shift -= 1
+    scaled = exact * Fraction(2) ** shift + Fraction(1, 2)
+    mant = scaled.numerator // scaled.denominator
+    if mant == 2**16:
+        mant, shift = 2**15, shift - 1
+    if not 1 <= shift <= 63:
+        raise ValueError(f"shift {shift} is outside 1…63")
+    return mant, shift
+
+
+def factor(s_x: float, s_w: float, s_y: float, bits: int, symmetric: bool) -> Fraction:
+    """What mant·2^−shift stands for; T' of a 4-bit min-max token already holds 17, so 255 serves both."""
+    qmax = 2**bits - 2 if symmetric else 255
+    return 16 * Fraction(s_x) * Fraction(s_w) / (qmax * Fraction(s_y))
+
+
+def output(v: int, bias: int) -> int:
+    """INT16 output of one inverse-lifted coefficient `v` (4 fractional bits) and a bias in units of s_y."""
+    return saturate((v + (bias << 4) + 8) >> 4, 16)
+
+
+# --- float edges (§3.1) ----------------------------------------------------------------------------------------------
+
+
+def absmax_scale(rows: list[list[float]], top: int) -> float:
+    absmax = max(abs(value) for row in rows for value in row)
+    return absmax / top if absmax else 1.0
+
+
+def quantize_input(row: list[float], scale: float) -> Row:
+    return [saturate(round(value / scale), 16) for value in row]
+
+
+def sink_exponent(row: list[float], s_x: float) -> int:
+    absmax = max(abs(value) for value in row)
+    return next((e for e in range(16) if absmax / (s_x * 2.0**e) <= 32767), 15)
+
+
+def quantize_weight(row: list[float], bits: int) -> tuple[Row, float]:
+    """Symmetric codes of one output channel and its s_w."""
+    s_w = absmax_scale([row], 2 ** (bits - 1) - 1)
+    return [round(value / s_w) for value in row], s_w
+
+
+# --- the whole linear layer ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Every stage of one layer; rows are the sinks, then the coefficients (`y`: then the tokens)."""
+
+    y: Tensor
+    coefficients: Tensor
+    groups: list[list[Group]]
+    codes: Tensor
+    acc: Tensor
+    z: Tensor
+    t: Tensor
+    exponents: Row
+
+
+def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_y: float, levels: int,
+               n_hi: int, weight_bits: int, s_x: float | None = None, grid: tuple[int, int] | None = None,
+               n_sink: int = 0, symmetric: bool = False, group: int | None = None) -> Linear:
+    """Float tensors in, the INT16 output and every stage before it out. `s_x` None: the non-sinks' own absmax."""
+    body = x[n_sink:]
+    s_x = absmax_scale(body, 32767) if s_x is None else s_x
+    exponents = [sink_exponent(row, s_x) for row in x[:n_sink]] + [0] * len(body)
+    codes_in = [quantize_input(row, s_x * 2.0**e) for row, e in zip(x, exponents, strict=True)]
+    coefficients = codes_in[:n_sink] + forward(codes_in[n_sink:], levels, grid)
+    bits = bits_map(len(body), n_hi, n_sink)
+    groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
+    codes = [[a for part in parts for a in part.codes] for parts in groups]
+    channels = [quantize_weight(row, weight_bits) for row in weight]
+    acc = matmul(codes, [w for w, _ in channels])
+    t = [[t_value(parts, w, None, group, symmetric, e) for w, _ in channels]
+         for parts, e in zip(groups, exponents, strict=True)]
+    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w in channels] for b in set(bits)}
+    z = [[rescale(value, *tables[b][n]) for n, value in enumerate(row)] for row, b in zip(t, bits, strict=True)]
+    v = z[:n_sink] + inverse(z[n_sink:], levels, grid)
+    b_codes = [saturate(round(value / s_y), 32) for value in bias] if bias else [0] * len(weight)
+    y = [[output(value, b_codes[n]) for n, value in enumerate(row)] for row in v]
+    return Linear(y, coefficients, groups, codes, acc, z, t, exponents)
