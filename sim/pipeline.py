@@ -1,9 +1,9 @@
 """Cycle model of a block that is one elastic pipeline: a sequencer in front, registers behind, one enable for all.
 
-The block issues *items* one a cycle. An item may need an input beat and may become an output beat `depth` cycles later. While an
-output beat waits for `ready`, every register holds (one enable), so nothing is issued either. While the input is not
-offered, a bubble moves in instead. The stream side keeps the AXI rule: a beat is offered in the first cycle whose pattern
-bit is 1 and stays offered until it is taken; `ready` is the pattern bit of the cycle.
+The block issues *items* one a cycle. An item may need an input beat and may become an output beat `depth` cycles
+later. While an output beat waits for `ready`, every register holds (one enable), so nothing is issued either. While
+the input is not offered, a bubble moves in instead. The stream side keeps the AXI rule: a beat is offered in the
+first cycle whose pattern bit is 1 and stays offered until it is taken; `ready` is the pattern bit of the cycle.
 """
 
 from __future__ import annotations

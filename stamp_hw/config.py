@@ -1,7 +1,7 @@
 """The one configuration: what hardware is generated, and what job its registers hold.
 
-`NpuConfig.hw` fixes the RTL (and so the cycle and energy models); `NpuConfig.job` is what the registers of that hardware
-are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated elsewhere.
+`NpuConfig.hw` fixes the RTL (and so the cycle and energy models); `NpuConfig.job` is what the registers of that
+hardware are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated elsewhere.
 Files are YAML with exactly these two sections; they are validated once, here.
 """
 
@@ -283,5 +283,5 @@ class NpuConfig:
             _require(levels <= limit, "job.levels", levels,
                      f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
         if 0 < levels < wanted:
-            warnings.append(f"levels = {levels} is fewer than the {wanted} at which {n_hi} tokens hold the low-pass band")
+            warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))

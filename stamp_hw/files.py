@@ -34,7 +34,7 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
         temporary = None
     except OSError as error:
         raise OutputError("cannot write file", where=str(target), got=error.strerror or str(error),

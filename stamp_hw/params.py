@@ -27,7 +27,7 @@ def _check(owner: object, name: str, low: int, high: int) -> None:
 class HaarParams:
     """Lifting unit, forward or inverse: `lanes` values of `width` bits a beat, every level in one pass.
 
-    `width` is the input's; the forward unit's outputs are `axes` bits wider, the inverse unit works and ends in `width`.
+    `width` is the input's; the forward unit's outputs are `axes` bits wider, the inverse unit stays in `width`.
     """
 
     lanes: int

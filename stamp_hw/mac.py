@@ -1,0 +1,64 @@
+"""Integer products of 8- and 4-bit activation codes with INT8 weights (docs/contract.md §3.5).
+
+Products go through BLAS in a float type in which every partial sum is an exactly representable integer, so they are exact in
+any order of summation, and fast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stamp_hw.errors import LayerError
+
+_FLOAT32_EXACT = 1 << 24  # every integer up to here is a float32
+
+
+def matmul(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """acc = codes · weightsᵀ.
+
+    Parameters
+    ----------
+    codes : int8[S, K]
+    weights : int8[N, K]
+
+    Returns
+    -------
+    int32[S, N], exact for K ≤ 131071
+
+    Raises
+    ------
+    LayerError : shapes or types that do not fit
+    """
+    if codes.ndim != 2 or weights.ndim != 2 or codes.shape[1] != weights.shape[1]:
+        raise LayerError("codes and weights differ in K", where="mac", got=f"{codes.shape} and {weights.shape}",
+                         expected="[S, K] and [N, K]")
+    if codes.dtype != np.int8 or weights.dtype != np.int8:
+        raise LayerError("not INT8", where="mac", got=f"{codes.dtype} and {weights.dtype}", expected="int8 and int8")
+    channels = codes.shape[1]
+    if channels > 131071:
+        raise LayerError("K too large for INT32", where="mac", got=channels, expected="at most 131071")
+    largest = max(1, _absmax(codes) * _absmax(weights))
+    chunk = _FLOAT32_EXACT // largest
+    act, wgt = codes.astype(np.float32), weights.astype(np.float32)
+    if channels <= chunk:
+        return (act @ wgt.T).astype(np.int32)
+    acc = np.zeros((codes.shape[0], weights.shape[0]), np.int32)
+    for start in range(0, channels, chunk):
+        part = slice(start, start + chunk)
+        acc += (act[:, part] @ wgt[:, part].T).astype(np.int32)
+    return acc
+
+
+def packed_product(a1: np.ndarray, a0: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The one multiplier of a PE in 4-bit mode: (a1·w, a0·w) out of p = (a1·2^12 + a0)·w.
+
+    `a1`, `a0` in −8…7, `w` in −128…127 (integers of any shape that broadcast); returns (high, low), int64.
+    The low product is p[11:0] signed; it borrows from the high part when negative, which p[11] gives back.
+    """
+    p = (np.asarray(a1, np.int64) * 4096 + a0) * w
+    low = ((p & 0xFFF) ^ 0x800) - 0x800
+    return (p >> 12) + (p >> 11 & 1), low
+
+
+def _absmax(values: np.ndarray) -> int:
+    return max(-int(values.min()), int(values.max()))
