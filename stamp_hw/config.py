@@ -1,8 +1,8 @@
 """The one configuration: what hardware is generated, and what job its registers hold.
 
 `NpuConfig.hw` fixes the RTL (and so the cycle and energy models); `NpuConfig.job` is what the registers of that
-hardware are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated elsewhere.
-Files are YAML with exactly these two sections; they are validated once, here.
+hardware are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated
+elsewhere. Files are YAML with exactly these two sections; they are validated once, here.
 """
 
 from __future__ import annotations

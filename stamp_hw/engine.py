@@ -1,4 +1,4 @@
-"""One linear layer through the whole datapath: lifting, scale, MAC, rescale, inverse lifting, bias (docs/contract.md §3).
+"""One linear layer through the whole datapath: lifting, scale, MAC, rescale, inverse lifting, bias (contract §3).
 
 Sinks (leading tokens) bypass the lifting, always take 8 bits and stand in front of the coefficients in every array.
 """

@@ -1,10 +1,10 @@
 """Integer Haar lifting along the token axis, 1-D and 2-D (docs/contract.md §3.2).
 
-For a pair (a, b) of neighbouring tokens: d = b − a, s = a + (d >> 1); inverse: a = s − (d >> 1), b = a + d, exact
-for every integer. Levels repeat on s; an unpaired last token passes to the next level as it is. 2-D: each level lifts
-along the width, then the height. Coefficients stand low frequency first: 1-D `[s_L | d_L | … | d_1]`; 2-D LL, then for
-each level from coarse to fine HL (d along the width), LH, HH, each band row by row. The transform is the integer form of
-the Haar wavelet (lifting: Sweldens 1996; integers: Calderbank, Daubechies, Sweldens, Yeo 1998).
+For a pair (a, b) of neighbouring tokens: d = b − a, s = a + (d >> 1); inverse: a = s − (d >> 1), b = a + d, exact for
+every integer. Levels repeat on s; an unpaired last token passes to the next level as it is. 2-D: each level lifts
+along the width, then the height. Coefficients stand low frequency first: 1-D `[s_L | d_L | … | d_1]`; 2-D LL, then
+for each level from coarse to fine HL (d along the width), LH, HH, each band row by row. The transform is the integer
+form of the Haar wavelet (lifting: Sweldens 1996; integers: Calderbank, Daubechies, Sweldens, Yeo 1998).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Integer products of 8- and 4-bit activation codes with INT8 weights (docs/contract.md §3.5).
 
-Products go through BLAS in a float type in which every partial sum is an exactly representable integer, so they are exact in
-any order of summation, and fast.
+Products go through BLAS in a float type in which every partial sum is an exactly representable integer, so they are
+exact in any order of summation, and fast.
 """
 
 from __future__ import annotations

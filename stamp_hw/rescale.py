@@ -149,5 +149,6 @@ def integer_bias(bias: np.ndarray | None, s_y: float, channels: int) -> np.ndarr
         return np.zeros(channels, np.int64)
     steps = np.rint(bias.astype(np.float64) / s_y)
     if float(np.abs(steps).max()) >= math.ldexp(1.0, 31):
-        raise LayerError("bias does not fit INT32", where="rescale", got=f"{np.abs(steps).max():.3g}", expected="< 2^31")
+        raise LayerError("bias does not fit INT32", where="rescale", got=f"{np.abs(steps).max():.3g}",
+                         expected="less than 2^31")
     return steps.astype(np.int64)

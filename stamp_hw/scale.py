@@ -1,7 +1,7 @@
 """Scale and quantizer of each token, or of each group of channels in it (docs/contract.md §3.4).
 
-Over a group: lo = min, span = max − min, qmax = 2^bits − 1; symmetric: lo = −absmax, span = 2·absmax, qmax = 2^bits − 2, so
-that zero is a code. With lz the leading zeros of span in RW bits, m = span << lz and F = RW + recip_frac:
+Over a group: lo = min, span = max − min, qmax = 2^bits − 1; symmetric: lo = −absmax, span = 2·absmax, qmax = 2^bits −
+2, so that zero is a code. With lz the leading zeros of span in RW bits, m = span << lz and F = RW + recip_frac:
 
     recip = ((qmax << F) + (m >> 1)) // m        q = (((c − lo) << lz) · recip + 2^(F−1)) >> F        0 ≤ q ≤ qmax
 

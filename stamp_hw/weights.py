@@ -15,8 +15,8 @@ MAX_GROUP_FACTOR = 15  # u[n, g] is 4 bits unsigned and never 0
 class Weights:
     """Integer weights of one layer.
 
-    `codes` int8[N, K]; `scale` float64[N], real value of one step; `factor` int64[N, groups], u[n, g] in 1…15, or None for
-    one scale an output channel; `group` channels a group (K when there is one).
+    `codes` int8[N, K]; `scale` float64[N], real value of one step; `factor` int64[N, groups], u[n, g] in 1…15, or
+    None for one scale an output channel; `group` channels a group (K when there is one).
     """
 
     codes: np.ndarray
