@@ -1,0 +1,70 @@
+"""Faults seeded into the generated RTL: what the regression must catch.
+
+Each `tb/faults/<block>.py` exports `FAULTS`, a tuple of `Fault`. A fault either replaces a named function of the
+generator while the Verilog is emitted, or edits the emitted text. `tb.regression.run_block` refuses a fault that leaves the
+Verilog as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+Files = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One named mistake.
+
+    Parameters
+    ----------
+    name : unique within the block, such as `drop_floor_shift`
+    block : block whose regression must fail
+    why : the mistake in one sentence
+    patch : dotted name of a function or constant of `rtl_gen`, and what replaces it during emission
+    edit : takes file name → Verilog text and returns the edited files
+    set_name : the parameter set that must catch it, None for the block's first one
+    tests : the bench functions that run, None for all of them
+    """
+
+    name: str
+    block: str
+    why: str
+    patch: tuple[str, object] | None = None
+    edit: Callable[[Files], Files] | None = None
+    set_name: str | None = None
+    tests: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.patch is None) == (self.edit is None):
+            raise ValueError(f"fault {self.name}: exactly one of patch and edit is needed")
+
+    @contextmanager
+    def apply(self) -> Iterator[None]:
+        """The patch, in force while the Verilog is emitted."""
+        if self.patch is None:
+            yield
+        else:
+            with mock.patch(*self.patch):
+                yield
+
+    def edited(self, files: Mapping[str, str]) -> Files:
+        """The files after the text edit."""
+        return dict(files) if self.edit is None else self.edit(dict(files))
+
+
+def replace(old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
+    """An edit that replaces the first `count` occurrences of `old`; raises ValueError when there are fewer."""
+    def edit(files: Files) -> Files:
+        left, edited = count, {}
+        for name, text in files.items():
+            here = min(left, text.count(old))
+            edited[name] = text.replace(old, new, here)
+            left -= here
+        if left:
+            raise ValueError(f"the generated Verilog holds {old!r} {count - left} times, the fault needs {count}")
+        return edited
+    return edit
