@@ -1,0 +1,53 @@
+# Every target sets up what it needs: Python 3.11, g++, make and perl are all that must be on the machine.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RTL_VENV := .venv/.rtl-installed
+TRACE_VENV := .venv/.trace-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help venv venv-trace demo test lint bench faults trace train clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+venv: $(RTL_VENV)  ## environment in .venv for simulation, generation and verification (no torch)
+
+venv-trace: $(TRACE_VENV)  ## the same with torch, transformers and diffusers, for dumping traces
+
+$(RTL_VENV): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable '.[rtl,formal,fpga,dev]'
+	touch $@
+
+$(TRACE_VENV): $(RTL_VENV)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
+	touch $@
+
+demo: venv  ## the main job on the shipped trace: simulate, draw, generate, verify (results in build/demo)
+	$(BIN)/stamp-hw trace info models/traces/llama_small.safetensors
+	$(BIN)/stamp-hw simulate models/traces/llama_small.safetensors --config configs/default.yaml \
+	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo
+	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
+	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors
+
+test: venv-trace lint  ## every test, on both cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: venv-trace  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: venv  ## speed of the golden model against NumPy's float32 product (writes build/bench.json)
+	$(BIN)/python -m tests.bench
+
+faults: venv-trace  ## seed every named fault into the RTL; fails unless the regression catches each at its block
+	$(BIN)/python -m tb.faults
+
+trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
+	$(BIN)/python -m models.make_traces
+
+train: venv-trace  ## train the small Llama again (about 20 minutes)
+	$(BIN)/python -m models.train_llama --out models/llama_small
+
+clean:  ## remove build results (keeps .venv)
+	rm -rf build

@@ -1,0 +1,75 @@
+"""Speed of the golden model against NumPy's float32 product of the same shape, measured in the same run.
+
+`make bench` runs this; it prints a table and writes build/bench.json (a flat object). Every pair is timed in turn, best of
+five, in one process, so both sides see the same BLAS threads and the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stamp_hw import engine, mac, scale
+from stamp_hw.config import NpuConfig
+from stamp_hw.files import atomic_file
+from stamp_hw.layer import Layer
+
+TOKENS, CHANNELS_IN, CHANNELS_OUT, N_HI = 2048, 4096, 1024, 64
+REPEATS = 5
+
+
+def best_of(work: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, float]:
+    """Seconds of the fastest of `repeats` runs of each, run in turn: A B C, A B C, … after one warm-up each."""
+    for run in work.values():
+        run()
+    best = dict.fromkeys(work, float("inf"))
+    for _ in range(repeats):
+        for name, run in work.items():
+            start = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def measure() -> dict[str, float]:
+    """The flat object of build/bench.json: ratios, and the seconds they were made from."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((TOKENS, CHANNELS_IN), dtype=np.float32)
+    weight = rng.standard_normal((CHANNELS_OUT, CHANNELS_IN), dtype=np.float32)
+    config = NpuConfig().with_job(n_hi=N_HI)
+    layer = Layer("bench", x, weight)
+    result = engine.run_linear(layer, config)
+    assert int(np.count_nonzero(result.quantized.bits == 8)) == N_HI
+    assert np.array_equal(result.quantized.bits, scale.precision_map(TOKENS, N_HI))
+    seconds = best_of({
+        "sgemm": lambda: x @ weight.T,
+        "golden": lambda: mac.matmul(result.quantized.codes, result.weights.codes),
+        "golden_engine": lambda: engine.run_linear(layer, config),
+    })
+    return {
+        "golden_vs_sgemm": seconds["golden"] / seconds["sgemm"],
+        "golden_engine_vs_sgemm": seconds["golden_engine"] / seconds["sgemm"],
+        **{f"{name}_s": value for name, value in seconds.items()},
+    }
+
+
+def main() -> int:
+    figures = {name: round(value, 4) for name, value in measure().items()}
+    with atomic_file(Path("build") / "bench.json") as stream:
+        json.dump(figures, stream, indent=1, sort_keys=True)
+        stream.write("\n")
+    limits = {"golden_vs_sgemm": 1.5, "golden_engine_vs_sgemm": 6.0}
+    lines = [f"{TOKENS} × {CHANNELS_IN} × {CHANNELS_OUT}, {N_HI} tokens at 8 bits, 4-bit weights, best of {REPEATS}:"]
+    lines += [f"  {name:24} {value:8.4f}" + (f"   (goal: at most {limits[name]})" if name in limits else "")
+              for name, value in figures.items()]
+    sys.stdout.write("\n".join(lines) + "\nwritten: build/bench.json\n")
+    return 0 if all(figures[name] <= limit for name, limit in limits.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
