@@ -1,7 +1,7 @@
 """Speed of the golden model against NumPy's float32 product of the same shape, measured in the same run.
 
-`make bench` runs this; it prints a table and writes build/bench.json (a flat object). Every pair is timed in turn, best of
-five, in one process, so both sides see the same BLAS threads and the same machine.
+`make bench` runs this; it prints a table and writes build/bench.json (a flat object). Every pair is timed in turn, best
+of five, in one process, so both sides see the same BLAS threads and the same machine.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
 
 def test_every_dependency_is_pinned_by_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(item for extra in project["optional-dependencies"].values() for item in extra)]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(item for extra in extras for item in extra)]
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
     pinned = {re.sub(r"[-_.]+", "-", name).lower() for name in pins}
     for requirement in wanted:
