@@ -45,14 +45,14 @@ def listed(bits: Sequence[int] | np.ndarray, name: str = "listed") -> Pattern:
 
 
 def random_bits(rng: np.random.Generator, length: int = 997, density: float = 0.5) -> Pattern:
-    """`length` bits, each 1 with probability `density` (the last one always); 997 is prime, so no period of a block divides it."""
+    """`length` bits, each 1 with probability `density`, the last one always; the prime 997 beats with every period."""
     bits = rng.random(length) < density
     bits[-1] = True
     return listed(bits, f"random{density:g}")
 
 
 def throttles(rng: np.random.Generator) -> tuple[Pattern, Pattern]:
-    """One pair (valid, ready) drawn from a mix of no stalls, periodic ones and seeded lists, independently for each side."""
+    """A pair (valid, ready), each side drawn on its own from no stalls, periodic ones and seeded lists."""
     def one() -> Pattern:
         kind = int(rng.integers(4))
         if kind == 0:

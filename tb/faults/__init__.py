@@ -1,8 +1,8 @@
 """Faults seeded into the generated RTL: what the regression must catch.
 
 Each `tb/faults/<block>.py` exports `FAULTS`, a tuple of `Fault`. A fault either replaces a named function of the
-generator while the Verilog is emitted, or edits the emitted text. `tb.regression.run_block` refuses a fault that leaves the
-Verilog as it was.
+generator while the Verilog is emitted, or edits the emitted text. `tb.regression.run_block` refuses a fault that
+leaves the Verilog as it was.
 """
 
 from __future__ import annotations

