@@ -46,14 +46,16 @@ def factors(s_x: float, s_w: np.ndarray, s_y: float, config: NpuConfig) -> tuple
     LayerError : a channel whose factor is out of reach of mant and shift
     """
     qmaxes = SYMMETRIC_QMAX if config.job.symmetric else (255,)
-    factor = 2.0**config.hw.z_frac * s_x * np.asarray(s_w, np.float64) / (np.array(qmaxes)[:, None] * s_y)
-    fraction, exponent = np.frexp(factor)
+    with np.errstate(over="ignore"):
+        factor = 2.0**config.hw.z_frac * s_x * np.asarray(s_w, np.float64) / (np.array(qmaxes)[:, None] * s_y)
+    # A factor that no float holds becomes 0, whose mantissa is 0 and refused below.
+    fraction, exponent = np.frexp(np.where(np.isfinite(factor), factor, 0.0))
     mant = np.floor(np.ldexp(fraction, MANT_WIDTH) + 0.5).astype(np.int64)
     shift = MANT_WIDTH - exponent.astype(np.int64)
     carried = mant == 1 << MANT_WIDTH
     mant[carried] >>= 1
     shift[carried] -= 1
-    bad = (shift < 1) | (shift > MAX_SHIFT)
+    bad = (mant == 0) | (shift < 1) | (shift > MAX_SHIFT)
     if bad.any():
         channel = int(np.argwhere(bad)[0, 1])
         raise LayerError("rescale factor out of reach", where=f"output channel {channel}",
