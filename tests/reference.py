@@ -26,142 +26,20 @@ Where §3 leaves room, this file chooses
 10. Integers are unbounded here; §3's widths (48-bit T, 64-bit product, 28-bit inverse) are claims to be tested, not
     steps of the computation.
 11. `rint` of a float is round half to even; INT16 inputs saturate; an all-zero tensor has scale 1.
-12. Bias codes saturate to INT32.
+12. A bias beyond INT32 is refused.
+13. Weight codes: the quotient is rounded to float32 from the float32 of weight and scale, then to the nearest even
+    integer. With weight groups, s_w[n] makes the largest group's u 15 and the others take the smallest u that
+    covers them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
-Row = list[int]
-Tensor = list[Row]
-
-
-# --- lifting (§3.2, §3.7) --------------------------------------------------------------------------------------------
-
-
-def lift(line: Row) -> tuple[Row, Row]:
-    """One level on one line of integers: (s, d); an unpaired last value goes to s."""
-    s, d = [], []
-    for i in range(0, len(line) - 1, 2):
-        a, b = line[i], line[i + 1]
-        diff = b - a
-        s.append(a + (diff >> 1))
-        d.append(diff)
-    if len(line) % 2:
-        s.append(line[-1])
-    return s, d
-
-
-def unlift(s: Row, d: Row) -> Row:
-    """Inverse of `lift`."""
-    line = []
-    for low, diff in zip(s, d, strict=False):
-        a = low - (diff >> 1)
-        line += [a, a + diff]
-    return line + s[len(d):]
-
-
-def forward_1d(line: Row, levels: int) -> Row:
-    """`[s_L | d_L | … | d_1]` of one channel."""
-    bands: list[Row] = []
-    for _ in range(levels):
-        line, d = lift(line)
-        bands.insert(0, d)
-    return line + [value for band in bands for value in band]
-
-
-def inverse_1d(coefficients: Row, levels: int) -> Row:
-    """The exact inverse of `forward_1d`."""
-    lengths = [len(coefficients)]
-    for _ in range(levels):
-        lengths.append((lengths[-1] + 1) // 2)
-    line = coefficients[: lengths[-1]]
-    at = len(line)
-    for length in reversed(lengths[:-1]):
-        n_d = length - len(line)
-        line = unlift(line, coefficients[at: at + n_d])
-        at += n_d
-    return line
-
-
-def _transpose(image: Tensor, width: int) -> Tensor:
-    """Columns of an image `width` wide, also when it has no rows."""
-    return [[row[j] for row in image] for j in range(width)]
-
-
-def _lift_rows(image: Tensor) -> tuple[Tensor, Tensor]:
-    pairs = [lift(row) for row in image]
-    return [s for s, _ in pairs], [d for _, d in pairs]
-
-
-def _lift_columns(image: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    height = len(image)
-    s, d = _lift_rows(_transpose(image, width))
-    return _transpose(s, (height + 1) // 2), _transpose(d, height // 2)
-
-
-def _flat(image: Tensor) -> Row:
-    return [value for row in image for value in row]
-
-
-def forward_2d(line: Row, height: int, width: int, levels: int) -> Row:
-    """LL, then for each level from coarse to fine HL, LH, HH, each row by row, of one channel in raster order."""
-    ll = [line[i * width: (i + 1) * width] for i in range(height)]
-    details: Row = []
-    for _ in range(levels):
-        low, high = _lift_rows(ll)
-        w = len(ll[0])
-        ll, lh = _lift_columns(low, (w + 1) // 2)
-        hl, hh = _lift_columns(high, w // 2)
-        details = _flat(hl) + _flat(lh) + _flat(hh) + details
-    return _flat(ll) + details
-
-
-def inverse_2d(coefficients: Row, height: int, width: int, levels: int) -> Row:
-    """The exact inverse of `forward_2d`: at each level the height, then the width."""
-    sizes = [(height, width)]
-    for _ in range(levels):
-        h, w = sizes[-1]
-        sizes.append(((h + 1) // 2, (w + 1) // 2))
-    at = 0
-
-    def take(rows: int, columns: int) -> Tensor:
-        nonlocal at
-        band = [coefficients[at + i * columns: at + (i + 1) * columns] for i in range(rows)]
-        at += rows * columns
-        return band
-
-    ll = take(*sizes[-1])
-    for h, w in reversed(sizes[:-1]):
-        h_s, h_d, w_s, w_d = (h + 1) // 2, h // 2, (w + 1) // 2, w // 2
-        hl, lh, hh = take(h_s, w_d), take(h_d, w_s), take(h_d, w_d)
-        low = [unlift(s, d) for s, d in zip(_transpose(ll, w_s), _transpose(lh, w_s), strict=True)]
-        high = [unlift(s, d) for s, d in zip(_transpose(hl, w_d), _transpose(hh, w_d), strict=True)]
-        ll = [unlift([c[i] for c in low], [c[i] for c in high]) for i in range(h)]
-    return _flat(ll)
-
-
-def _channelwise(x: Tensor, function: Callable[[Row], Row]) -> Tensor:
-    columns = [function([row[k] for row in x]) for k in range(len(x[0]))]
-    return [[column[i] for column in columns] for i in range(len(x))]
-
-
-def forward(x: Tensor, levels: int, grid: tuple[int, int] | None = None) -> Tensor:
-    """Lifting of S tokens × K channels along the token axis."""
-    if grid is None:
-        return _channelwise(x, lambda line: forward_1d(line, levels))
-    return _channelwise(x, lambda line: forward_2d(line, *grid, levels))
-
-
-def inverse(c: Tensor, levels: int, grid: tuple[int, int] | None = None) -> Tensor:
-    """Inverse lifting of S coefficients × K channels."""
-    if grid is None:
-        return _channelwise(c, lambda line: inverse_1d(line, levels))
-    return _channelwise(c, lambda line: inverse_2d(line, *grid, levels))
-
+from reference_lifting import Row, Tensor, forward, inverse
 
 # --- precision map (§3.3) --------------------------------------------------------------------------------------------
 
@@ -261,12 +139,16 @@ def affine(acc: int, wsum: int, lo: int, span: int, qmax: int, mid: int, symmetr
     return span * (acc + mid * wsum) + qmax * lo * wsum
 
 
-def t_value(groups: list[Group], weights: Row, u: Row | None, group: int | None, symmetric: bool, e: int = 0) -> int:
-    """T' of one token and output channel, all groups and the sink's shift included."""
+def t_value(codes: Row, groups: list[Group], weights: Row, u: Row | None, size: int, symmetric: bool,
+            e: int = 0) -> int:
+    """T' of one token and output channel from groups of `size` channels, the sink's shift included.
+
+    One activation group may serve several weight groups.
+    """
     total = 0
-    for g, (a, b) in enumerate(groups_of(len(weights), group)):
-        w, part = weights[a:b], groups[g]
-        term = affine(dot(part.codes, w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
+    for g, (a, b) in enumerate(groups_of(len(weights), size)):
+        w, part = weights[a:b], groups[min(g, len(groups) - 1)]
+        term = affine(dot(codes[a:b], w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
         total += term * (u[g] if u else 1)
     if not symmetric and groups[0].qmax == 15:
         total *= 17
@@ -329,10 +211,30 @@ def sink_exponent(row: list[float], s_x: float) -> int:
     return next((e for e in range(16) if absmax / (s_x * 2.0**e) <= 32767), 15)
 
 
-def quantize_weight(row: list[float], bits: int) -> tuple[Row, float]:
-    """Symmetric codes of one output channel and its s_w."""
-    s_w = absmax_scale([row], 2 ** (bits - 1) - 1)
-    return [round(value / s_w) for value in row], s_w
+def float32(value: float) -> float:
+    """The nearest IEEE single, as a Python float."""
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def quantize_weight(row: list[float], bits: int, group: int | None = None) -> tuple[Row, float, Row | None]:
+    """Symmetric codes of one output channel, its s_w, and u of every group or None."""
+    top = 2 ** (bits - 1) - 1
+    if group is None:
+        s_w, u = absmax_scale([row], top), None
+    else:
+        s_w, absmax = absmax_scale([row], 15 * top), max(abs(value) for value in row)
+        peaks = [Fraction(max(abs(value) for value in row[a:b])) for a, b in groups_of(len(row), group)]
+        u = [max(1, ceil(15 * peak / Fraction(absmax))) if absmax else 1 for peak in peaks]
+    steps = [float32(s_w * (u[k // group] if u and group else 1)) for k in range(len(row))]
+    codes = [round(float32(float32(value) / step)) for value, step in zip(row, steps, strict=True)]
+    return [max(-top, min(top, code)) for code in codes], s_w, u
+
+
+def integer_bias(value: float, s_y: float) -> int:
+    code = round(value / s_y)
+    if saturate(code, 32) != code:
+        raise ValueError("the bias does not fit INT32")
+    return code
 
 
 # --- the whole linear layer ------------------------------------------------------------------------------------------
@@ -340,37 +242,43 @@ def quantize_weight(row: list[float], bits: int) -> tuple[Row, float]:
 
 @dataclass(frozen=True)
 class Linear:
-    """Every stage of one layer; rows are the sinks, then the coefficients (`y`: then the tokens)."""
+    """Every stage of one layer; rows are the sinks, then the coefficients (`y`: then the tokens).
+
+    `acc[token][group][channel]`; `t` is T' with the sink's shift; `s_w` and `weights` per output channel.
+    """
 
     y: Tensor
     coefficients: Tensor
     groups: list[list[Group]]
     codes: Tensor
-    acc: Tensor
-    z: Tensor
+    acc: list[Tensor]
     t: Tensor
+    z: Tensor
     exponents: Row
+    weights: Tensor
+    u: list[Row | None]
 
 
-def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_y: float, levels: int,
-               n_hi: int, weight_bits: int, s_x: float | None = None, grid: tuple[int, int] | None = None,
-               n_sink: int = 0, symmetric: bool = False, group: int | None = None) -> Linear:
-    """Float tensors in, the INT16 output and every stage before it out. `s_x` None: the non-sinks' own absmax."""
+def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_x: float, s_y: float,
+               levels: int, n_hi: int, weight_bits: int, grid: tuple[int, int] | None = None, n_sink: int = 0,
+               symmetric: bool = False, group: int | None = None, weight_group: int | None = None) -> Linear:
+    """Float tensors in, the INT16 output and every stage before it out."""
     body = x[n_sink:]
-    s_x = absmax_scale(body, 32767) if s_x is None else s_x
     exponents = [sink_exponent(row, s_x) for row in x[:n_sink]] + [0] * len(body)
     codes_in = [quantize_input(row, s_x * 2.0**e) for row, e in zip(x, exponents, strict=True)]
     coefficients = codes_in[:n_sink] + forward(codes_in[n_sink:], levels, grid)
     bits = bits_map(len(body), n_hi, n_sink)
     groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
     codes = [[a for part in parts for a in part.codes] for parts in groups]
-    channels = [quantize_weight(row, weight_bits) for row in weight]
-    acc = matmul(codes, [w for w, _ in channels])
-    t = [[t_value(parts, w, None, group, symmetric, e) for w, _ in channels]
-         for parts, e in zip(groups, exponents, strict=True)]
-    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w in channels] for b in set(bits)}
+    channels = [quantize_weight(row, weight_bits, weight_group) for row in weight]
+    size = min(group or len(x[0]), weight_group or len(x[0]))
+    acc = [[[dot(row[a:b], w[a:b]) for w, _, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
+    t = [[t_value(row, parts, w, u, size, symmetric, e) for w, _, u in channels]
+         for row, parts, e in zip(codes, groups, exponents, strict=True)]
+    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w, _ in channels] for b in set(bits)}
     z = [[rescale(value, *tables[b][n]) for n, value in enumerate(row)] for row, b in zip(t, bits, strict=True)]
     v = z[:n_sink] + inverse(z[n_sink:], levels, grid)
-    b_codes = [saturate(round(value / s_y), 32) for value in bias] if bias else [0] * len(weight)
+    b_codes = [integer_bias(value, s_y) for value in bias] if bias else [0] * len(weight)
     y = [[output(value, b_codes[n]) for n, value in enumerate(row)] for row in v]
-    return Linear(y, coefficients, groups, codes, acc, z, t, exponents)
+    return Linear(y, coefficients, groups, codes, acc, t, z, exponents, [w for w, _, _ in channels],
+                  [u for _, _, u in channels])
