@@ -14,19 +14,37 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal
-from amaranth.back import verilog as backend
+from amaranth._toolchain.yosys import find_yosys
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 _ESCAPED = re.compile(r"\\(\S+) ")  # Yosys ends an escaped identifier with one space of its own
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_TRIGGER = re.compile(r"\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+")
+_ZEROED_MEMORY = re.compile(r"^  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
+                            re.MULTILINE)
+_COPIES = re.compile(r"(\w+(?:\[\d+\])?)((?:, \1(?![\w\[])){2,})")
+
+# Registers become `if (enable) q <= d`, equal expressions are written once and names without a reader go. Initial
+# values go as well (zeroed memories above): control has a reset, data has none, and silicon has no other start.
+_PASSES = """
+proc -norom
+opt_clean
+opt_merge
+opt_dff
+opt_clean {clean}
+memory_collect
+attrmap -remove init
+write_verilog -noattr
+"""
 
 
 @dataclass(slots=True)
 class _Emission:
     """What one call of `verilog` has met so far: shared module → its component's identity, and all module texts."""
 
+    top: str
+    field_wires: bool
     identity: dict[str, object] = field(default_factory=dict)
     ports: dict[str, tuple[str, ...]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -91,7 +109,7 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
     if parameters is None:
         own = getattr(component, "params", None)
         parameters = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
-    emission = _Emission()
+    emission = _Emission(top=name, field_wires=field_wires)
     token = _emission.set(emission)
     try:
         _convert(component, name, emission)
@@ -99,18 +117,23 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
         _emission.reset(token)
     header = _header(parameters)
     ordered = [name, *(module for module in emission.modules if module != name)]
-    return {f"{module}.v": header + _tidy(emission.modules[module], field_wires) for module in ordered}
+    return {f"{module}.v": header + _tidy(emission.modules[module]) for module in ordered}
 
 
 def _convert(component: wiring.Component, name: str, emission: _Emission) -> tuple[str, ...]:
     """Emit `component` and what lies below it into `emission`; returns the port names of its module."""
-    text = backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    text = _ZEROED_MEMORY.sub("", rtlil.convert(component, name=name, emit_src=False))
+    passes = _PASSES.format(clean="" if emission.field_wires else "-purge")
+    yosys = find_yosys(lambda found: found >= (0, 40))
+    text = yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}", ignore_warnings=True)
     ports: tuple[str, ...] = ()
     for body in _MODULE.findall(text):
         head, rest = body.removeprefix("module ").split("(", 1)
         module = _module_name(head.strip())
         if module in emission.modules:
             raise ValueError(f"two modules would be called {module}")
+        if name != emission.top:
+            rest = _without_unread_reset(rest)
         if module == name:
             ports = tuple(port.strip() for port in rest.split(")", 1)[0].split(","))
         emission.modules[module] = f"module {module}(" + _rename_instances(rest)
@@ -126,16 +149,22 @@ def _rename_instances(body: str) -> str:
     return re.sub(r"^  \\(\S+)  (?=\S+ +\($)", lambda match: f"  {_module_name(match[1])} ", body, flags=re.MULTILINE)
 
 
-def _tidy(text: str, field_wires: bool) -> str:
-    """Plain identifiers for escaped ones, and without wires that nothing reads."""
+def _without_unread_reset(body: str) -> str:
+    """A shared module whose registers are all data has no use for the reset that Amaranth declares with the clock."""
+    if len(re.findall(r"\brst\b", body)) > 3:  # the port list and the two lines of its declaration
+        return body
+    return re.sub(r"  (?:input|wire) rst;\n", "", body.replace("rst, ", "", 1))
+
+
+def _tidy(text: str) -> str:
+    """Plain identifiers for escaped ones, and a replication where a bit is repeated."""
     taken = set(_PLAIN.findall(_ESCAPED.sub(" ", text)))
     names: dict[str, str] = {}
 
     def plain(match: re.Match[str]) -> str:
         old = match[1]
         if old not in names:
-            # the register that makes every `always @*` run at time 0
-            new = "always_init" if _TRIGGER.fullmatch(old) else re.sub(r"\W+", "_", old).strip("_")
+            new = re.sub(r"\W+", "_", old).strip("_")
             if new[0].isdigit():
                 new = f"n{new}"
             while new in taken:
@@ -146,26 +175,10 @@ def _tidy(text: str, field_wires: bool) -> str:
             names[old] = new
         return names[old]
 
-    text = _ESCAPED.sub(plain, text)
-    return text if field_wires else _drop_unread(text)
+    def repeated(match: re.Match[str]) -> str:
+        return f"{{{match[2].count(',') + 1}{{{match[1]}}}}}"
 
-
-def _drop_unread(text: str) -> str:
-    """Remove each internal wire that occurs only in its declaration and on the left of one assignment."""
-    lines = text.splitlines(keepends=True)
-    while True:
-        count: dict[str, int] = {}
-        for line in lines:
-            for word in _PLAIN.findall(line):
-                count[word] = count.get(word, 0) + 1
-        declared = {match[1] for line in lines if (match := re.fullmatch(r"  wire (?:\[\d+:0\] )?(\w+) ?;\n", line))}
-        ports = {match[1] for line in lines if (match := re.fullmatch(r"  (?:in|out)put .*?(\w+) ?;\n", line))}
-        driven = {match[1] for line in lines if (match := re.match(r"  assign (\w+) +=", line))}
-        unread = {name for name in (declared & driven) - ports if count[name] == 2}
-        if not unread:
-            return "".join(lines)
-        gone = re.compile(r"  (?:wire (?:\[\d+:0\] )?|assign )(\w+)\b.*\n")
-        lines = [line for line in lines if not ((match := gone.fullmatch(line)) and match[1] in unread)]
+    return _COPIES.sub(repeated, _ESCAPED.sub(plain, text))
 
 
 def _header(parameters: Mapping[str, object]) -> str:
