@@ -13,6 +13,7 @@ from stamp_hw.errors import ConfigError
 INVERSE_WIDTH = 28  # bits inside the inverse lifting (docs/contract.md §3.7)
 Z_WIDTH = 24  # bits of an output coefficient (docs/contract.md §3.6)
 OUT_WIDTH = 16  # bits of an output value (docs/contract.md §3.7)
+SCALE_TOKEN_WIDTH = 17  # bits of the scale unit's token count: 65536 tokens and as many sinks, less one
 CODE_WIDTH = 8  # bits of an activation code on the wires
 
 
@@ -25,9 +26,11 @@ def _check(owner: object, name: str, low: int, high: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaarParams:
-    """Lifting unit, forward or inverse: `lanes` values of `width` bits a beat, every level in one pass.
+    """Lifting unit: `lanes` values of `width` bits a beat, every level in one pass.
 
-    `width` is the input's; the forward unit's outputs are `axes` bits wider, the inverse unit stays in `width`.
+    `direction` is "forward" or "inverse". `width` is the input's; the forward unit's outputs are `axes` bits wider, the
+    inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers stand
+    behind an address of a line memory: the memory's own, and its output register when there are two.
     """
 
     lanes: int
@@ -36,11 +39,16 @@ class HaarParams:
     max_levels: int
     max_beats: int
     max_tokens: int
+    direction: str = "forward"
+    read_stages: int = 1
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
-                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536)):
+                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536), ("read_stages", 1, 2)):
             _check(self, name, low, high)
+        if self.direction not in ("forward", "inverse"):
+            raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
+                              expected="forward or inverse")
 
     @classmethod
     def forward(cls, hw: HwConfig) -> HaarParams:
@@ -52,7 +60,52 @@ class HaarParams:
     def inverse(cls, hw: HwConfig) -> HaarParams:
         """The unit behind the array: tokens of one column tile (`cols` channels)."""
         return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, axes=hw.axes, max_levels=hw.max_levels,
-                   max_beats=hw.cols // hw.drain_lanes, max_tokens=hw.max_tokens)
+                   max_beats=hw.cols // hw.drain_lanes, max_tokens=hw.max_tokens, direction="inverse")
+
+    @property
+    def out_width(self) -> int:
+        """Bits of an output value (docs/contract.md §3.2)."""
+        return self.width + (self.axes if self.direction == "forward" else 0)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat's issue to its output's `valid`: line read, operands, butterfly, cross (2-D builds), output."""
+        return self.read_stages + 2 + self.axes
+
+    @property
+    def min_slot_cycles(self) -> int:
+        """Shortest busy slot: a butterfly's result is written this many cycles after its operands' addresses at the latest."""
+        return self.read_stages + 3
+
+    @property
+    def job_cycles(self) -> int:
+        """Cycles between the last slot of a job and the first of the next: registers, then the first slot's plan."""
+        return 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishParams:
+    """Bias and rounding behind the inverse lifting: `lanes` values of `width` bits with `z_frac` fractional bits a beat."""
+
+    lanes: int
+    width: int
+    z_frac: int
+    bias_width: int = 32
+    out_width: int = OUT_WIDTH
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("lanes", 1, 256), ("width", 8, 32), ("z_frac", 0, 4), ("bias_width", 8, 32),
+                                ("out_width", 4, 16)):
+            _check(self, name, low, high)
+
+    @classmethod
+    def of(cls, hw: HwConfig) -> FinishParams:
+        return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, z_frac=hw.z_frac)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an input beat to its output: sum, saturation."""
+        return 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +138,70 @@ class ScaleParams:
         """Bits of the reciprocal: (255 · 2^F + m/2) // m for m ≥ 2^(width−1) is below 2^(recip_frac + 9)."""
         return self.recip_frac + 9
 
+    @property
+    def buffer_beats(self) -> int:
+        """Beats of the ring buffer: one group streams out while the next one comes in."""
+        return 2 * self.max_beats
+
+    @property
+    def groups_in_flight(self) -> int:
+        """Groups between their last input beat and their quotient: one in each of range, leading zeros and division."""
+        return 3
+
+    @property
+    def tree_levels(self) -> int:
+        """Register levels of the min/max tree over the lanes of a beat."""
+        return (self.lanes - 1).bit_length()
+
+    @property
+    def range_cycles(self) -> int:
+        """From a group's last input beat to its range: input register, tree, running min/max, bounds, range."""
+        return self.tree_levels + 4
+
+    @property
+    def code_cycles(self) -> int:
+        """From reading a beat to its codes: ring buffer, difference, shift, multiplier, code."""
+        return self.mul_stages + 4
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a group's last input beat to its first output beat, when nothing waits.
+
+        Between range and codes: leading zeros, load, and a quotient bit a cycle.
+        """
+        return self.range_cycles + 2 + self.recip_width + self.code_cycles
+
+    def job(self, *, tokens: int, k: int, group: int | None = None, symmetric: bool = False) -> ScaleJob:
+        """Registers of a job: `tokens` (sinks included) of `k` channels, `group` channels a scale (None: all).
+
+        Raises ConfigError for a job that the unit cannot take: groups are whole beats, or hold the whole token.
+        """
+        beats = -(-k // self.lanes)
+        for name, value, high in (("tokens", tokens, 2**SCALE_TOKEN_WIDTH - 1), ("k", k, self.max_beats * self.lanes)):
+            if not 1 <= value <= high:
+                raise ConfigError("impossible value", where=f"ScaleJob.{name}", got=value, expected=f"1…{high}")
+        size = k if group is None else min(group, k)
+        if size < 1 or (size < k and size % self.lanes):
+            raise ConfigError("impossible value", where="ScaleJob.group", got=group,
+                              expected=f"a multiple of lanes = {self.lanes}, or at least k = {k}")
+        return ScaleJob(tokens=tokens, beats=beats, group_beats=-(-size // self.lanes),
+                        tail=k - (beats - 1) * self.lanes, symmetric=symmetric)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleJob:
+    """Job registers of the scale unit, made by `ScaleParams.job`.
+
+    `beats` of a token, `group_beats` of a group (a token's last group may be shorter), `tail` channels of a
+    token's last beat.
+    """
+
+    tokens: int
+    beats: int
+    group_beats: int
+    tail: int
+    symmetric: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MacParams:
@@ -115,6 +232,33 @@ class MacParams:
         """Beats in which one tile's 2 · rows · cols accumulators leave the array."""
         return 2 * self.rows * self.cols // self.lanes
 
+    @property
+    def latency(self) -> int:
+        """Cycles from an accepted step to PE(0, 0)'s hold register: operand, products, accumulator."""
+        return self.mul_stages + 2
+
+    @property
+    def flight_cycles(self) -> int:
+        """Cycles after an accepted last step in which a PE still lacks its sums; then the drain begins."""
+        return self.latency + self.rows + self.cols - 3
+
+    @property
+    def queue_beats(self) -> int:
+        """Beats of the output queue: those that leave the array while a last step is on its way to PE(0, 0), and one
+        that is being sent meanwhile."""
+        return self.latency + 1
+
+    @property
+    def drain_latency(self) -> int:
+        """Cycles from an accepted last step to the tile's first output beat."""
+        return self.flight_cycles + 2
+
+    @property
+    def min_tile_cycles(self) -> int:
+        """Cycles a tile takes at least: `drain_beats` + rows + cols − 2; an array whose drain is shorter than a PE's
+        latency (2 · rows · cols / lanes < mul_stages + 2) takes the latency in its place."""
+        return max(self.drain_beats, self.latency) + self.rows + self.cols - 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescaleParams:
@@ -141,3 +285,23 @@ class RescaleParams:
     def wsum_width(self) -> int:
         """Signed bits of a sum of `max_k` weights of at most 128 in magnitude."""
         return (self.max_k * 128).bit_length() + 1
+
+    @property
+    def sum_width(self) -> int:
+        """Signed bits of acc + mid · wsum, the sum of `max_k` products of a code 0…255 and a weight."""
+        return max(self.acc_width, (self.max_k * 255 * 128).bit_length() + 1)
+
+    @property
+    def total_width(self) -> int:
+        """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes."""
+        return (255 * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1
+
+    @property
+    def product_width(self) -> int:
+        """Signed bits of T' · mant, mant below 2^16: 63 at the largest legal sizes."""
+        return self.total_width + 16
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an input beat's acceptance to its output's `valid`: two multipliers and nine other stages."""
+        return 9 + 2 * self.mul_stages

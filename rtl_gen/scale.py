@@ -1,0 +1,292 @@
+"""Scale unit: the range of each token or group, one division, and the quantizer (docs/contract.md §3.4).
+
+    lo = min, span = max − min        symmetric: lo = −absmax, span = 2·absmax
+    m = span << lz,  recip = ((qmax << F) + (m >> 1)) // m,  F = width + recip_frac
+    a = ((((c − lo) << lz) · recip + 2^(F−1)) >> F) − mid,  qmax = 255 or 15 (254 or 14), mid = (qmax + 1) >> 1
+
+The front writes every beat into a ring buffer while a tree finds min and max; at the end of a group its range goes to
+the divider; the back end reads the group again and quantizes it. Two counters alone can stop the front, beats in the
+ring buffer and groups that wait for their quotient, so nothing between it and the divider's output needs back-pressure.
+The ring buffer holds two groups of `max_beats`: when it is full, at least half of it belongs to complete groups, so it
+drains.
+
+Why the widths suffice: (c − lo) << lz ≤ m < 2^width, so `width` unsigned bits hold the multiplicand (18 × 17 bits, one
+multiplier of an FPGA); the product is at most m·recip ≤ qmax·2^F + m/2, below 2^(F+8) with its rounding. For span = 0
+the multiplicand is 0, whatever recip is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.divider import Divider, group_layout, info_layout
+from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
+
+
+def half_up(product: Value, frac: int) -> Value:
+    """floor(product / 2^frac + 1/2) of an unsigned product whose quotient has 8 bits."""
+    return product[frac:] + product[frac - 1]
+
+
+def midpoint(hi: Value, symmetric: Value) -> Value:
+    """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
+    return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
+
+
+def is_padding(lane: int, token_end: Value, tail: Value) -> Value:
+    """Whether a lane lies beyond the token's channels, of which `tail` are in the token's last beat."""
+    return token_end & (tail <= lane)
+
+
+def bounds(low: Value, high: Value, symmetric: Value) -> tuple[Value, Value]:
+    """(lo, hi) of the group's scale: the extremes, or ∓absmax, which is −low iff low + high is negative."""
+    negative = (low + high)[-1]
+    return Mux(symmetric & ~negative, -high, low), Mux(symmetric & negative, -low, high)
+
+
+def can_move(valid: Value, ready: Value) -> Value:
+    """Enable of all the registers of the back end: nothing moves while an output beat waits."""
+    return ~valid | ready
+
+
+def after(pointer: Signal, depth: int) -> Value:
+    """The next address of a ring of `depth` words."""
+    return Mux(pointer == depth - 1, 0, pointer + 1)
+
+
+def input_layout(params: ScaleParams) -> data.StructLayout:
+    """An input beat: `lanes` coefficients of one token, and whether the token takes 8 bits."""
+    return data.StructLayout({"values": data.ArrayLayout(signed(params.width), params.lanes), "hi": 1})
+
+
+def output_layout(params: ScaleParams) -> data.StructLayout:
+    """An output beat: `lanes` codes, the group's lo, span and precision, and whether the token ends."""
+    return data.StructLayout({"codes": data.ArrayLayout(signed(CODE_WIDTH), params.lanes), "lo": signed(params.width),
+                              "span": unsigned(params.width), "hi": 1, "last": 1})
+
+
+def job_layout(params: ScaleParams) -> data.StructLayout:
+    """Registers of a job, the fields of `stamp_hw.params.ScaleJob`."""
+    beats = range(params.max_beats + 1)
+    return data.StructLayout({"tokens": unsigned(SCALE_TOKEN_WIDTH), "beats": beats, "group_beats": beats,
+                              "tail": range(params.lanes + 1), "symmetric": 1})
+
+
+def stage(m: Module, name: str, *, enable: ValueLike = 1, **values: Any) -> dict[str, Any]:
+    """Registers of one pipeline stage, `<name>_<value>` each; `valid` alone is reset."""
+    held = {key: Signal(value.shape(), name=f"{name}_{key}", reset_less=key != "valid")
+            for key, value in values.items()}
+    with m.If(enable):
+        m.d.sync += [held[key].eq(value) for key, value in values.items()]
+    return held
+
+
+def pairs(values: list[Signal]) -> list[tuple[Signal, Signal]]:
+    """Neighbours; a last value without one is its own."""
+    return [(values[i], values[min(i + 1, len(values) - 1)]) for i in range(0, len(values), 2)]
+
+
+class RangeTree(wiring.Component):
+    """lo and span of a group: minimum and maximum over lanes, then over beats, then the bounds of the scale mode.
+
+    Parameters
+    ----------
+    params : ScaleParams
+
+    Members
+    -------
+    valid, values, first, final, info : In, a beat of coefficients; it is a group's first, its last; what the group
+        takes along
+    compare : Out, a beat enters the comparators
+    group, group_valid : Out, a group's range, for one cycle
+
+    Latency: `tree_levels` + 3 cycles from a final beat to `group_valid`. Throughput: a beat a cycle. No back-pressure.
+    """
+
+    def __init__(self, params: ScaleParams) -> None:
+        self.params = params
+        super().__init__({
+            "valid": In(1), "values": In(input_layout(params)["values"].shape), "first": In(1), "final": In(1),
+            "info": In(info_layout(params)), "compare": Out(1), "group": Out(group_layout(params)),
+            "group_valid": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.params
+
+        def register(name: str, value: ValueLike) -> Signal:
+            held = Signal(signed(p.width), name=name, reset_less=True)
+            m.d.sync += held.eq(value)
+            return held
+
+        # input: lane 0 takes the place of padding
+        token_end = Signal()
+        m.d.comb += token_end.eq(self.final & self.info.last)
+        lows = [register(f"input_value{lane}",
+                         Mux(is_padding(lane, token_end, self.info.tail), self.values[0], self.values[lane]))
+                for lane in range(p.lanes)]
+        highs = list(lows)
+        beat = stage(m, "input", valid=self.valid, first=self.first, final=self.final, info=self.info)
+        m.d.comb += self.compare.eq(beat["valid"])
+
+        # tree: a register a level
+        for level in range(1, p.tree_levels + 1):
+            lows = [register(f"level{level}_low{i}", Mux(a < b, a, b)) for i, (a, b) in enumerate(pairs(lows))]
+            highs = [register(f"level{level}_high{i}", Mux(a > b, a, b)) for i, (a, b) in enumerate(pairs(highs))]
+            beat = stage(m, f"level{level}", **beat)
+
+        # run: over the beats of the group
+        run_low, run_high = Signal(signed(p.width), reset_less=True), Signal(signed(p.width), reset_less=True)
+        with m.If(beat["valid"] & (beat["first"] | (lows[0] < run_low))):
+            m.d.sync += run_low.eq(lows[0])
+        with m.If(beat["valid"] & (beat["first"] | (highs[0] > run_high))):
+            m.d.sync += run_high.eq(highs[0])
+        run = stage(m, "run", valid=beat["valid"] & beat["final"], info=beat["info"])
+
+        # bound
+        lo, hi = bounds(run_low, run_high, run["info"].symmetric)
+        bound_lo, bound_hi = register("bound_lo", lo), register("bound_hi", hi)
+        bound = stage(m, "bound", **run)
+        m.d.comb += [self.group_valid.eq(bound["valid"]), self.group.lo.eq(bound_lo),
+                     self.group.span.eq(bound_hi - bound_lo), self.group.info.eq(bound["info"])]
+        return m
+
+
+class Scale(wiring.Component):
+    """Codes of a stream of tokens, with the range of each group.
+
+    Parameters
+    ----------
+    params : ScaleParams
+
+    Members
+    -------
+    job : In stream, `job_layout`: registers of a job; taken for one cycle while no job runs. All fields are at least 1
+        (but `symmetric`), `group_beats` ≤ `beats` ≤ `max_beats`, `tail` ≤ `lanes`
+    i : In stream, `input_layout`: tokens of the job, `beats` beats each; lanes beyond `tail` in a token's last beat are
+        padding of any value; `hi` is constant over a group. Symmetric mode needs |c| < 2^(width−1)
+    o : Out stream, `output_layout`: as many beats, in order; padding has code 0
+    events : Out, increments of this cycle: beats compared, written to and read from the ring buffer, quotients,
+        quotient bits, beats multiplied
+
+    Latency: `params.latency` cycles from a group's last input beat to its first output beat. Throughput: a beat a
+    cycle, a group in max(its beats, `recip_width`) cycles while the ring buffer has room. Back-pressure: `o.ready` is
+    the enable of the back end; `i.ready` depends on registers alone.
+    """
+
+    def __init__(self, params: ScaleParams) -> None:
+        self.params = params
+        events = data.StructLayout({name: 1 for name in (
+            "compares", "buffer_writes", "buffer_reads", "divisions", "divide_steps", "multiplies")})
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
+            "o": Out(stream.Signature(output_layout(params))), "events": Out(events),
+        })
+
+    @property
+    def latency(self) -> int:
+        return self.params.latency
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.params
+        m.submodules.tree = tree = RangeTree(p)
+        m.submodules.divider = divider = Divider(p)
+        m.submodules.ring = ring = memory.Memory(shape=input_layout(p)["values"].shape, depth=p.buffer_beats, init=[])
+        write, read = ring.write_port(), ring.read_port()
+
+        # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
+        running = Signal()
+        job = Signal(job_layout(p), reset_less=True)
+        token, beat, group_beat = Signal(SCALE_TOKEN_WIDTH), Signal(range(p.max_beats)), Signal(range(p.max_beats))
+        write_at, used = Signal(range(p.buffer_beats)), Signal(range(p.buffer_beats + 1))
+        waiting = Signal(range(p.groups_in_flight + 1))
+        accept, issue, token_end, group_end = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.job.ready.eq(~running),
+            token_end.eq(beat + 1 == job.beats),
+            group_end.eq(token_end | (group_beat + 1 == job.group_beats)),
+            self.i.ready.eq(running & (used != p.buffer_beats) & ~(group_end & (waiting == p.groups_in_flight))),
+            accept.eq(self.i.valid & self.i.ready),
+        ]
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0)]
+        with m.If(accept):
+            m.d.sync += [beat.eq(Mux(token_end, 0, beat + 1)), group_beat.eq(Mux(group_end, 0, group_beat + 1)),
+                         write_at.eq(after(write_at, p.buffer_beats))]
+            with m.If(token_end):
+                m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]
+        m.d.sync += [used.eq(used + accept - issue), waiting.eq(waiting + (accept & group_end) - divider.taken)]
+        m.d.comb += [write.en.eq(accept), write.addr.eq(write_at), write.data.eq(self.i.payload.values)]
+
+        m.d.comb += [
+            tree.valid.eq(accept), tree.values.eq(self.i.payload.values), tree.first.eq(group_beat == 0),
+            tree.final.eq(group_end), tree.info.hi.eq(self.i.payload.hi), tree.info.symmetric.eq(job.symmetric),
+            tree.info.beats.eq(group_beat), tree.info.tail.eq(job.tail), tree.info.last.eq(token_end),
+            divider.valid.eq(tree.group_valid), divider.group.eq(tree.group),
+        ]
+
+        # --- back: one enable; registers are named after their stage ---
+        move = Signal()
+        m.d.comb += move.eq(can_move(self.o.valid, self.o.ready))
+
+        # read: the divider's output register holds the group while its beats are read
+        result = divider.o.payload
+        read_at, read_beat, final = Signal(range(p.buffer_beats)), Signal(range(p.max_beats)), Signal()
+        m.d.comb += [final.eq(read_beat == result.group.info.beats), issue.eq(divider.o.valid & move),
+                     divider.o.ready.eq(move & final), read.en.eq(issue), read.addr.eq(read_at)]
+        with m.If(issue):
+            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), read_at.eq(after(read_at, p.buffer_beats))]
+        group = result.group
+        at_read = stage(m, "read", enable=move, valid=issue, lo=group.lo, span=group.span, hi=group.info.hi,
+                        symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
+                        lz=result.lz, recip=result.recip)
+
+        # difference
+        at_difference = stage(m, "difference", enable=move, **at_read)
+        differences = [Signal(p.width, name=f"difference{lane}", reset_less=True) for lane in range(p.lanes)]
+        with m.If(move):
+            m.d.sync += [held.eq(read.data[lane] - at_read["lo"]) for lane, held in enumerate(differences)]
+
+        # shift
+        lz = at_difference.pop("lz")
+        at_shift = stage(m, "shift", enable=move, **at_difference)
+        multiplicands = [Signal(p.width, name=f"multiplicand{lane}", reset_less=True) for lane in range(p.lanes)]
+        with m.If(move):
+            m.d.sync += [held.eq(value << lz) for held, value in zip(multiplicands, differences, strict=True)]
+
+        # multiply: the product, and registers for the multiplier to spread over
+        recip = at_shift.pop("recip")
+        at_product = at_shift
+        products: list[Value] = [value * recip for value in multiplicands]
+        for number in range(p.mul_stages):
+            at_product = stage(m, f"product{number}", enable=move, **at_product)
+            held = [Signal(p.frac + CODE_WIDTH, name=f"product{number}_{lane}", reset_less=True)
+                    for lane in range(p.lanes)]
+            with m.If(move):
+                m.d.sync += [register.eq(value) for register, value in zip(held, products, strict=True)]
+            products = list(held)
+
+        # code: the output register
+        out = self.o.payload
+        mid = Signal(CODE_WIDTH)
+        m.d.comb += mid.eq(midpoint(at_product["hi"], at_product["symmetric"]))
+        with m.If(move):
+            m.d.sync += self.o.valid.eq(at_product["valid"])
+            m.d.sync += [out[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
+            m.d.sync += [
+                out.codes[lane].eq(Mux(is_padding(lane, at_product["last"], at_product["tail"]), 0,
+                                       half_up(product, p.frac) - mid))
+                for lane, product in enumerate(products)]
+
+        m.d.comb += [
+            self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),
+            self.events.buffer_reads.eq(issue), self.events.divisions.eq(divider.taken),
+            self.events.divide_steps.eq(divider.step), self.events.multiplies.eq(at_shift["valid"] & move),
+        ]
+        return m
