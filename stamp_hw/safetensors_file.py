@@ -75,7 +75,7 @@ def encode(array: np.ndarray, dtype: str, where: object) -> np.ndarray:
         fail("not a float array", where, got=value.dtype, expected="a floating dtype")
     with np.errstate(over="ignore"):
         if dtype == "float16":
-            coded = value.astype("<f2")
+            coded = value.astype("<f2", order="C")
             finite = np.isfinite(coded).all()
         else:
             coded = np.ascontiguousarray(value, dtype="<f4")

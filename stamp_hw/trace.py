@@ -253,7 +253,7 @@ class TraceWriter:
             if self.path.is_dir():
                 raise OutputError("cannot write file", where=str(self.path), got="a directory", expected="a file name")
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 closed by __exit__
+            self._spool = tempfile.TemporaryFile(dir=self.path.parent, buffering=0)  # noqa: SIM115 closed by __exit__
         except OSError as error:
             raise self._output_error(error) from error
         return self
@@ -295,7 +295,9 @@ class TraceWriter:
         if value.ndim != rank or value.size == 0:
             fail("tensor has the wrong shape", where, got=list(value.shape), expected=f"{rank} positive sizes")
         try:
-            value.tofile(self._spool)
+            rest = memoryview(value.view(np.uint8).reshape(-1).data)
+            while rest:
+                rest = rest[self._spool.write(rest):]
         except OSError as error:
             raise self._output_error(error) from error
         self._tensors[name] = TensorEntry(code=DTYPES[dtype], shape=value.shape, begin=self._size,
@@ -306,7 +308,8 @@ class TraceWriter:
         """Put the header in front of the data: only now are all offsets known."""
         if not self._layers:
             fail("trace has no layers", self.path)
-        stamp = {**self._metadata, "schema_version": SCHEMA_VERSION, "layers": [asdict(e) for e in self._layers.values()]}
+        stamp = {**self._metadata, "schema_version": SCHEMA_VERSION,
+                 "layers": [asdict(entry) for entry in self._layers.values()]}
         header: dict[str, Any] = {"__metadata__": {"stamp": self._json(stamp)}}
         for name, entry in self._tensors.items():
             header[name] = {"dtype": entry.code, "shape": list(entry.shape), "data_offsets": [entry.begin, entry.end]}
