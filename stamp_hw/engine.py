@@ -117,13 +117,15 @@ def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.n
 def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(codes int32[S, K], sink_shift int8[S], values that saturated): round to nearest even, saturate to `width` bits.
 
-    A sink token's scale is s_x · 2^e with the smallest e in 0…15 that holds its absmax.
+    A sink token's scale is s_x · 2^e with the smallest e in 0…15 at which no code of it saturates, or 15.
     """
     top = (1 << (width - 1)) - 1
     shift = np.zeros(len(x), np.int8)
     for token in range(n_sink):
-        need = _absmax(x[token : token + 1]) / (s_x * top)
-        shift[token] = min(MAX_SINK_SHIFT, max(0, math.ceil(math.log2(need)))) if need > 1 else 0
+        # Rounded before it is compared: one as large as the body's absmax must not lose a bit to the last float digit.
+        absmax = _absmax(x[token : token + 1])
+        fits = (e for e in range(MAX_SINK_SHIFT) if round(absmax / math.ldexp(s_x, e)) <= top)
+        shift[token] = next(fits, MAX_SINK_SHIFT)
     codes = np.empty(x.shape, np.int32)
     saturated = 0
     for start in range(0, len(x), _ROWS):
