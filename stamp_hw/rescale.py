@@ -19,6 +19,7 @@ from stamp_hw.params import OUT_WIDTH, Z_WIDTH
 from stamp_hw.scale import Quantized
 
 MANT_WIDTH = 16
+T_WIDTH = 48  # bits of T with one weight scale an output channel (docs/contract.md §3.6)
 MAX_SHIFT = 63
 SYMMETRIC_QMAX = (254, 14)  # row of the symmetric factor tables: 8-bit tokens, 4-bit tokens
 
@@ -122,6 +123,10 @@ def _sums(acc: np.ndarray, rows: slice, quantized: Quantized, wsum: np.ndarray,
 
 def _round(total: np.ndarray, mant: np.ndarray, shift: np.ndarray, sink_shift: int) -> np.ndarray:
     """sat24((T'·2^e·mant + 2^(shift−1)) >> shift) in 64 bits: for shift > e that is a shift by shift − e."""
+    if max(int(total.max()), -int(total.min())) >> (T_WIDTH - 1):
+        # Weight groups multiply T by up to 15, beyond what 64 bits hold times mant: Python integers for these few.
+        wide, down = total.astype(object) << sink_shift, shift.astype(object)
+        return saturate((wide * mant.astype(object) + (1 << (down - 1))) >> down, Z_WIDTH).astype(np.int64)
     less = shift - sink_shift
     product = total * mant
     if sink_shift:
