@@ -18,8 +18,8 @@ Where §3 leaves room, this file chooses
  4. Groups are `G` consecutive channels; the last one holds what is left of K.
  5. Symmetric mode: absmax, like lo and hi, is of the group; a group of zeros has span 0, q 0, code −mid.
  6. `T` of several groups is the sum of u·T_g, with u = 1 where the weights have no groups.
- 7. A sink is multiplied by 2^e in T before mant; its e is its own, not the layer's. e is compared with the exact
-    quotient of the contract in float64, absmax/(s_x·2^e) ≤ 32767, and stays at 15 if no e reaches it.
+ 7. A sink is multiplied by 2^e in T before mant; its e is its own, not the layer's: the least at which its absmax,
+    rounded to a code, is at most 32767, or 15 if none is.
  8. `T' = T` in symmetric mode, and mant/shift come from one table for each precision (qmax 254 and 14 in place of 255).
  9. mant = floor(f·2^sh + 1/2); a mant that rounds up to 2^16 becomes 2^15 with sh − 1; the legal range of sh is asked
     of the final sh.
@@ -208,7 +208,7 @@ def quantize_input(row: list[float], scale: float) -> Row:
 
 def sink_exponent(row: list[float], s_x: float) -> int:
     absmax = max(abs(value) for value in row)
-    return next((e for e in range(16) if absmax / (s_x * 2.0**e) <= 32767), 15)
+    return next((e for e in range(16) if round(absmax / (s_x * 2.0**e)) <= 32767), 15)
 
 
 def float32(value: float) -> float:
