@@ -1,0 +1,291 @@
+"""What a testbench uses inside the simulator: `@bench_test` makes a cocotb test of a function of one `Bench`.
+
+See tb/README.md for the convention. The order of a failure's message is: what went wrong, where (job, port, beat,
+field, lane), got, expected; block, test, seed and the reproduce command are added once, by `bench_test`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+from tb import layout, streams
+from tb.patterns import ALWAYS, Pattern
+
+CONTEXT = "STAMP_BENCH"  # environment variable: path of the JSON file by which the runner tells what to run
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Beats for an input stream: field → integers (beats, …), offered under `pattern`."""
+
+    fields: Mapping[str, Any]
+    pattern: Pattern = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Beats that an output stream must give: field → integers (beats, …), taken under `pattern`.
+
+    `care` marks what is compared: field → bool, broadcast to (beats, …); a field that is absent matters everywhere.
+    """
+
+    fields: Mapping[str, Any]
+    pattern: Pattern = ALWAYS
+    care: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run gave: per output the fields, per stream the cycle of each beat (int64), the events' totals."""
+
+    fields: dict[str, dict[str, np.ndarray]]
+    timing: dict[str, np.ndarray]
+    events: dict[str, int]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles up to and including the last beat on any stream."""
+        return 1 + max((int(taken[-1]) for taken in self.timing.values() if len(taken)), default=-1)
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What all tests of this simulator process add up to; the runner reads it as JSON."""
+
+    words: int = 0
+    mismatches: int = 0
+    cycles: int = 0
+    timed_beats: int = 0
+    cycle_differences: int = 0
+    events: dict[str, int] = field(default_factory=dict)
+    event_differences: int = 0
+    runs: int = 0
+    tests: dict[str, int] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+
+_totals = _Totals()
+
+
+def _write_totals(path: str) -> None:
+    Path(path).write_text(json.dumps({name: getattr(_totals, name) for name in _Totals.__slots__}), "utf-8")
+
+
+class Bench:
+    """The DUT between its streams, the random source, and the running totals.
+
+    Attributes
+    ----------
+    dut : cocotb's handle of the top
+    params : the parameter object of this build, from the testbench's PARAMETER_SETS
+    ports : name → `tb.layout.Port`, whose `layout` knows the payload's fields
+    rng : the only source of randomness; seeded by seed, parameter set and test name
+    words : output words compared so far in this test
+    """
+
+    def __init__(self, dut: Any, test: str, quota: float, context: Mapping[str, Any], params: Any) -> None:
+        self.dut, self.test, self.params, self.context = dut, test, params, context
+        self.ports = {port.name: port for port in layout.from_json(context["ports"])}
+        self.rng = np.random.default_rng([context["seed"], zlib.crc32(f"{context['set']}.{test}".encode())])
+        self.words, self._quota = 0, quota * context["words"]
+        self._handles = {name: self._find(name, port.kind) for name, port in self.ports.items()}
+        self._clocked = hasattr(dut, "clk")
+
+    def _find(self, name: str, kind: str) -> Any:
+        if kind in ("in", "out"):
+            return tuple(getattr(self.dut, f"{name}__{part}") for part in ("valid", "ready", "payload"))
+        return getattr(self.dut, name)
+
+    def jobs(self) -> Iterator[int]:
+        """0, 1, 2, … until this test has compared its quota of output words; each round must compare some."""
+        job, before = 0, -1
+        while self.words < self._quota:
+            if self.words == before:
+                raise RuntimeError(f"{self.test}: a round of jobs() compared no word")
+            before = self.words
+            yield job
+            job += 1
+
+    async def reset(self, cycles: int = 3) -> None:
+        """Hold `rst` for some cycles with every stream idle; the first cycle after it is the caller's."""
+        for name, port in self.ports.items():
+            if port.kind == "in":
+                self._handles[name][0].value = 0
+            elif port.kind == "out":
+                self._handles[name][1].value = 0
+        rst = getattr(self.dut, "rst", None)
+        if rst is not None:
+            rst.value = 1
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
+        if rst is not None:
+            rst.value = 0
+
+    def set(self, **signals: int) -> None:
+        """Drive plain input ports from this cycle on."""
+        for name, value in signals.items():
+            self._handles[name].value = value
+
+    async def run(self, inputs: Mapping[str, Feed], outputs: Mapping[str, Expect], *, job: object = "",
+                  timing: Mapping[str, Any] | None = None, events: Any = None, abort_at: int | None = None) -> Run:
+        """Send `inputs`, compare `outputs`; streams that are not named stay idle and must stay silent.
+
+        Parameters
+        ----------
+        job : what a failure's message calls this run (shape, patterns, index)
+        timing : stream → predicted cycle of every beat; compared for equality
+        events : predicted totals, a mapping or a dataclass with the fields of the port `events`
+        abort_at : stop after that many cycles, whatever is under way; what came until then is compared
+
+        Raises AssertionError for a wrong value, cycle or event count, a broken stream rule, an extra beat or a hang.
+        """
+        sources, sinks = [], []
+        for name, port in self.ports.items():
+            if port.kind == "in":
+                valid, ready, payload = self._handles[name]
+                feed = inputs.get(name)
+                sources.append(streams.Source(name=name, valid=valid, ready=ready, payload=payload,
+                                              beats=port.layout.pack(feed.fields) if feed else [],
+                                              pattern=feed.pattern if feed else ALWAYS))
+            elif port.kind == "out":
+                valid, ready, payload = self._handles[name]
+                expect = outputs.get(name)
+                wanted = port.layout.pack(expect.fields) if expect else []
+                sinks.append(streams.Sink(name=name, valid=valid, ready=ready, read=streams.reader(payload),
+                                          wanted=wanted, pattern=expect.pattern if expect else ALWAYS))
+        unknown = (set(inputs) - {source.name for source in sources}) | (set(outputs) - {sink.name for sink in sinks})
+        if unknown:
+            raise ValueError(f"no such stream: {sorted(unknown)}")
+        where = f"job {job}" if job != "" else f"run {_totals.runs}"
+        read = streams.reader(self._handles["events"]) if "events" in self.ports else None
+        _totals.runs += 1
+        try:
+            sampled = await streams.drive(self.dut.clk, sources, sinks, read, abort_at)
+        except streams.StreamError as error:
+            for sink in sinks:  # a wrong word often explains the broken stream
+                self._compare(where, sink, outputs.get(sink.name), f"; then {error}")
+            raise streams.StreamError(f"{where}, {error}") from None
+        for sink in sinks:
+            self._compare(where, sink, outputs.get(sink.name))
+        run = Run(fields={sink.name: self.ports[sink.name].layout.unpack(sink.beats) for sink in sinks},
+                  timing={source.name: np.array(source.taken, np.int64) for source in sources}
+                  | {sink.name: np.array(sink.taken, np.int64) for sink in sinks},
+                  events=self._sum_events(sampled))
+        _totals.cycles += run.cycles
+        if timing is not None:
+            self._compare_timing(where, run, timing, abort_at)
+        if events is not None and abort_at is None:
+            self._compare_events(where, run.events, events)
+        return run
+
+    def _compare(self, where: str, sink: streams.Sink, expect: Expect | None, then: str = "") -> None:
+        """Count the words of the beats that came; raise on the first that differs."""
+        if expect is None or not sink.beats:
+            return
+        port, came = self.ports[sink.name].layout, len(sink.beats)
+        got, wanted = sink.beats, sink.wanted[:came]
+        if expect.care is None:
+            words = came * sum(leaf.count for leaf in port.leaves if leaf.width > 1)
+        else:
+            mask = port.mask(expect.care, len(sink.wanted))[:came]
+            got = [beat & bits for beat, bits in zip(got, mask, strict=True)]
+            wanted = [beat & bits for beat, bits in zip(wanted, mask, strict=True)]
+            kept = port.unpack(mask)
+            words = sum(int(np.count_nonzero(kept[leaf.name])) for leaf in port.leaves if leaf.width > 1)
+        self.words += words
+        _totals.words += words
+        if got == wanted:
+            return
+        differing = [beat for beat in range(came) if got[beat] != wanted[beat]]
+        left, right = port.unpack([got[beat] for beat in differing]), port.unpack([wanted[beat] for beat in differing])
+        _totals.mismatches += sum(int(np.count_nonzero(left[name] != right[name])) for name in port.names)
+        for name in port.names:
+            places = np.argwhere(left[name][0] != right[name][0])
+            if len(places):
+                lane = tuple(int(index) for index in places[0])
+                here = f", lane {', '.join(map(str, lane))}" if lane else ""
+                raise AssertionError(f"{where}, {sink.name}.{name}, beat {differing[0]}{here}: got "
+                                     f"{left[name][0][lane]}, expected {right[name][0][lane]} "
+                                     f"({len(differing)} of {came} beats differ){then}")
+
+    def _compare_timing(self, where: str, run: Run, timing: Mapping[str, Any], abort_at: int | None) -> None:
+        """Every beat's cycle against its prediction, stream by stream."""
+        for name, predicted in timing.items():
+            taken, wanted = run.timing[name], np.asarray(predicted)
+            if abort_at is not None:
+                wanted = wanted[wanted < abort_at]
+            _totals.timed_beats += len(taken)
+            if len(taken) != len(wanted):
+                _totals.cycle_differences += abs(len(taken) - len(wanted))
+                raise AssertionError(f"{where}, {name}: {len(wanted)} beats predicted, {len(taken)} came")
+            wrong = np.flatnonzero(taken != wanted)
+            _totals.cycle_differences += len(wrong)
+            if len(wrong):
+                beat = int(wrong[0])
+                raise AssertionError(f"{where}, {name}, beat {beat}: taken in cycle {taken[beat]}, predicted "
+                                     f"{wanted[beat]} ({len(wrong)} of {len(taken)} beats differ)")
+
+    def _sum_events(self, sampled: list[int]) -> dict[str, int]:
+        if "events" not in self.ports:
+            return {}
+        counts = self.ports["events"].layout.unpack(sampled)
+        totals = {name: int(values.sum()) for name, values in counts.items()}
+        for name, value in totals.items():
+            _totals.events[name] = _totals.events.get(name, 0) + value
+        return totals
+
+    @staticmethod
+    def _compare_events(where: str, got: Mapping[str, int], predicted: Any) -> None:
+        wanted = predicted if isinstance(predicted, Mapping) else {
+            name: getattr(predicted, name) for name in type(predicted).__dataclass_fields__}
+        if set(wanted) != set(got):
+            raise AssertionError(f"{where}, events: fields {sorted(got)} counted, {sorted(wanted)} predicted")
+        differing = [f"{name} got {got[name]}, expected {wanted[name]}" for name in got if got[name] != wanted[name]]
+        _totals.event_differences += len(differing)
+        if differing:
+            raise AssertionError(f"{where}, events: {'; '.join(differing)}")
+
+
+def bench_test(function: Callable[[Bench], Awaitable[None]] | None = None, *, quota: float = 0.0) -> Any:
+    """Make a cocotb test of `async def function(bench)`: clock and reset before it, totals and failures written after.
+
+    `quota` is the share of the parameter set's output words that `bench.jobs()` waits for in this test.
+    """
+    if function is None:
+        return functools.partial(bench_test, quota=quota)
+    body, name = function, function.__name__
+
+    async def run(dut: Any) -> None:
+        context = json.loads(Path(os.environ[CONTEXT]).read_text("utf-8"))
+        params = sys.modules[body.__module__].PARAMETER_SETS[context["set"]]
+        before = _totals.words
+        try:
+            bench = Bench(dut, name, quota, context, params)
+            if bench._clocked:
+                Clock(dut.clk, 10, unit="ns").start()
+                await bench.reset()
+            await body(bench)
+        except Exception as error:
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            _totals.failures.append({"test": name, "message": f"{kind}{error}"})
+            raise
+        finally:
+            _totals.tests[name] = _totals.words - before
+            _write_totals(context["result"])
+
+    run.__name__ = run.__qualname__ = name
+    run.__module__, run.__doc__ = body.__module__, body.__doc__
+    return cocotb.test(run)

@@ -1,0 +1,103 @@
+"""Runs a block's testbench on one of its parameter sets: what pytest, `stamp-hw verify` and `make faults` share."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from rtl_gen import emit
+from stamp_hw.errors import ConfigError
+from tb.faults import Fault
+from tb.layout import Port, ports_of
+from tb.runner import BUILD_ROOT, Result, simulate
+
+WORDS_PER_BLOCK = 1_000_000  # output words that a block's parameter sets compare in total
+_LOG = logging.getLogger(__name__)
+
+
+@functools.cache
+def fresh_seed() -> int:
+    """STAMP_SEED if it is set, else a new one for this process; logged once."""
+    given = os.environ.get("STAMP_SEED")
+    seed = int(given) if given else secrets.randbelow(2**31)
+    _LOG.info("STAMP_SEED=%d", seed)
+    return seed
+
+
+def blocks() -> tuple[str, ...]:
+    """Names of the blocks that have a testbench, sorted."""
+    return tuple(sorted(path.stem.removeprefix("tb_") for path in Path(__file__).parent.glob("tb_*.py")))
+
+
+def bench_module(block: str) -> ModuleType:
+    """The testbench of a block; raises ConfigError for an unknown one."""
+    if block not in blocks():
+        raise ConfigError("unknown block", where="block", got=block, expected=" or ".join(blocks()))
+    return importlib.import_module(f"tb.tb_{block}")
+
+
+def reproduce(block: str, set_name: str, seed: int) -> str:
+    """The command that repeats a run."""
+    return f"stamp-hw verify --block {block} --set {set_name} --seed {seed}"
+
+
+def elaborate(bench: ModuleType, set_name: str, top: str, fault: Fault | None = None, field_wires: bool = False
+              ) -> tuple[dict[str, str], tuple[Port, ...]]:
+    """Verilog of a parameter set, and its ports. Raises ValueError for a fault that changes nothing."""
+    params = bench.PARAMETER_SETS[set_name]
+
+    def emitted() -> dict[str, str]:
+        return emit.verilog(bench.build(params), top, field_wires=field_wires)
+
+    component = bench.build(params)
+    component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
+    ports = ports_of(component)
+    if fault is None:
+        return emitted(), ports
+    with fault.apply():
+        faulty = emitted()
+    faulty = fault.edited(faulty)
+    if faulty == emitted():
+        raise ValueError(f"fault {fault.block}.{fault.name} leaves the Verilog as it was")
+    return faulty, ports
+
+
+def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, fault: Fault | None = None,
+              tests: Sequence[str] | None = None, words: int | None = None, check: bool = True,
+              bench: ModuleType | None = None, root: Path = BUILD_ROOT) -> Result:
+    """Build and simulate one parameter set of a block.
+
+    Parameters
+    ----------
+    waves : leave a VCD file (`Result.wave`)
+    fault : a mistake to seed; the caller then expects `passed` to be False
+    tests : names of the bench's tests, None for all
+    words : output words of the `bench.jobs()` loops, None for this set's share of WORDS_PER_BLOCK
+    check : raise AssertionError when a test failed, or when all tests together compared fewer words than asked for
+    bench : the testbench, None for `tb.tb_<block>`
+    """
+    bench = bench or bench_module(block)
+    if set_name not in bench.PARAMETER_SETS:
+        raise ConfigError("unknown parameter set", where=block, got=set_name,
+                          expected=" or ".join(bench.PARAMETER_SETS))
+    if words is None:
+        words = -(-WORDS_PER_BLOCK // len(bench.PARAMETER_SETS))
+    top = f"stamp_{block}"
+    files, ports = elaborate(bench, set_name, top, fault, field_wires=waves)
+    result = simulate(files, top, bench.__name__, ports, block=block, set_name=set_name, seed=seed, words=words,
+                      waves=waves, tests=tests, root=root)
+    _LOG.info("%s %s seed %d: %d words, %d cycles, %.1f s (build %.1f s)", block, set_name, seed, result.words,
+              result.cycles, result.seconds, result.build_seconds)
+    if check:
+        where, again = f"block {block}, set {set_name}", f"seed {seed}; again: {reproduce(block, set_name, seed)}"
+        if not result.passed:
+            raise AssertionError(f"{where}, {' || '.join(result.failures)}; {again}; log: {result.log}")
+        if tests is None and result.words < words:
+            raise AssertionError(f"{where}: {result.words} words compared, {words} wanted; {again}")
+    return result

@@ -1,0 +1,207 @@
+"""Builds a component with Verilator and runs a testbench on it.
+
+Builds are cached under `build/rtl/<hash>`; the hash covers the Verilog, the flags and the versions of the tools, so
+nothing is ever stale. A build is made in a temporary folder under a file lock and renamed, which makes it safe for
+several processes at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cocotb_tools import runner as cocotb_runner
+
+from rtl_gen import toolchain
+from stamp_hw.errors import ToolError
+from tb.layout import Port, to_json
+
+BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
+# -O1 for the model: at -O0 it runs several times slower, at -O2 the compiler takes longer than the short runs here save
+FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "--output-split", "20000",
+         "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1")
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one simulator process found. Words are output values compared; a timed beat had its cycle predicted."""
+
+    block: str
+    set_name: str
+    seed: int
+    words: int
+    mismatches: int
+    cycles: int
+    timed_beats: int
+    cycle_differences: int
+    event_differences: int
+    events: Mapping[str, int]
+    tests: Mapping[str, int]
+    failures: tuple[str, ...]
+    log: Path
+    wave: Path | None
+    seconds: float
+    build_seconds: float = field(default=0.0)
+
+    @property
+    def passed(self) -> bool:
+        """No test failed, and at least one ran."""
+        return not self.failures and bool(self.tests)
+
+
+class _Verilator(cocotb_runner.Verilator):
+    """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's."""
+
+    def __init__(self, program: str, env: Mapping[str, str]) -> None:
+        super().__init__()
+        self.log.setLevel(logging.ERROR)
+        self._program, self._overrides = program, dict(env)
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = self._program
+
+    def _set_env_common(self) -> None:
+        # cocotb lays os.environ over `extra_env`; a stray PYTHONWARNINGS or MAKEFLAGS of the user would win
+        super()._set_env_common()
+        self.env.update(self._overrides)
+        self.env["PATH"] += os.pathsep + os.environ.get("PATH", "")
+
+    def _build_command(self) -> list[Any]:
+        verilate, make = super()._build_command()
+        return [[word for word in verilate if word != "--public-flat-rw"], make]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _control_file(top: str, ports: Sequence[str]) -> str:
+    """Only the top's ports are visible to the testbench; warnings of generated files are the lint run's business."""
+    public = "".join(f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports)
+    return f'`verilator_config\nlint_off -file "*.v"\n{public}'
+
+
+def _port_names(text: str, top: str) -> list[str]:
+    head = text.split(f"module {top}(", 1)[1].split(")", 1)[0]
+    return [port.strip() for port in head.split(",")]
+
+
+def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = BUILD_ROOT) -> tuple[Path, float]:
+    """Folder with the simulator of the Verilog `files` (program `top`), and the seconds spent (0.0 if it was there).
+
+    Raises ToolError when a tool is missing or the build fails; its log stays beside the cache.
+    """
+    env = toolchain.verilator_env()
+    tool, _ = toolchain.verilator()
+    key = json.dumps([dict(files), top, FLAGS, waves, tool.version, tool.path, version("cocotb"),
+                      _control_file(top, _port_names(files[f"{top}.v"], top))])
+    cache = root / "rtl" / hashlib.sha256(key.encode()).hexdigest()[:20]
+    if cache.is_dir():
+        return cache, 0.0
+    with _locked(root / "rtl" / f"{cache.name}.lock"):
+        if cache.is_dir():
+            return cache, 0.0
+        start = time.monotonic()
+        made = Path(tempfile.mkdtemp(dir=root / "rtl", prefix=f"{cache.name}."))
+        try:
+            _build(files, top, waves, made, tool.path, env)
+            for path in made.iterdir():  # objects and generated C++ are many megabytes
+                if path.name not in (top, "build.log") and path.suffix not in (".v", ".vlt"):
+                    path.unlink() if path.is_file() else shutil.rmtree(path)
+            made.rename(cache)
+        except BaseException:
+            log = made / "build.log"
+            if log.is_file():
+                shutil.copy(log, root / "rtl" / f"{cache.name}.failed.log")
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        seconds = time.monotonic() - start
+        _LOG.info("built %s in %.1f s: %s", top, seconds, cache)
+        return cache, seconds
+
+
+def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, program: str, env: Mapping[str, str]) -> None:
+    sources = []
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf-8")
+        sources.append(folder / name)
+    control = folder / "ports.vlt"
+    control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
+    verilator = _Verilator(program, env)
+    try:
+        verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=FLAGS, build_dir=folder, always=True,
+                        timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
+    except (RuntimeError, SystemExit) as error:
+        log = (folder / "build.log").read_text("utf-8", "replace").strip().splitlines()
+        raise ToolError(f"build of {top} failed: {' | '.join(log[-6:])}", where="verilator", got=error) from error
+
+
+def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], *, block: str, set_name: str,
+             seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
+             root: Path = BUILD_ROOT) -> Result:
+    """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
+
+    Parameters
+    ----------
+    files, top : the Verilog, as `rtl_gen.emit.verilog` gives it, and its top module
+    module : importable name of the testbench
+    ports : what `tb.layout.ports_of` says of the component
+    words : output words this run is to compare in its `bench.jobs()` loops
+    tests : names of the tests to run, None for all
+    waves : trace every signal; `Result.wave` is the VCD file
+    """
+    program, build_seconds = build(files, top, waves, root)
+    (root / "sim").mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
+    totals, context = folder / "totals.json", folder / "context.json"
+    context.write_text(json.dumps({"block": block, "set": set_name, "seed": seed, "words": words, "result": str(totals),
+                                   "ports": to_json(ports)}), "utf-8")
+    verilator = _Verilator("", {"PYTHONWARNINGS": "error", "STAMP_BENCH": str(context), "COCOTB_ANSI_OUTPUT": "0",
+                                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    log, start = folder / "sim.log", time.monotonic()
+    crashed = ""
+    try:
+        verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
+                       test_dir=folder, waves=waves, testcase=tests, log_file=log,
+                       results_xml=str(folder / "results.xml"))
+    except (RuntimeError, SystemExit) as error:
+        crashed = str(error) or "the simulator failed"
+    found = json.loads(totals.read_text("utf-8")) if totals.is_file() else {}
+    failures = [f"{failure['test']}: {failure['message']}" for failure in found.get("failures", [])]
+    ran, failed = _counts(folder / "results.xml")
+    if not failures and (crashed or failed or not ran):
+        tail = log.read_text("utf-8", "replace").strip().splitlines()[-25:] if log.is_file() else []
+        failures = ["\n".join([f"{crashed or f'{failed} of {ran} tests failed'}; end of {log}:", *tail])]
+    wave = folder / "dump.vcd" if waves else None
+    if not failures and wave is None:
+        shutil.rmtree(folder)
+    return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), log=log, wave=wave,
+                  seconds=time.monotonic() - start, build_seconds=build_seconds,
+                  **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
+                                                           "cycle_differences", "event_differences")},
+                  events=found.get("events", {}), tests=found.get("tests", {}))
+
+
+def _counts(results: Path) -> tuple[int, int]:
+    """Tests run and failed, from cocotb's result file."""
+    try:
+        return cocotb_runner.get_results(results)
+    except (RuntimeError, OSError):
+        return 0, 0
