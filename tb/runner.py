@@ -29,9 +29,9 @@ from stamp_hw.errors import ToolError
 from tb.layout import Port, to_json
 
 BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
-# -O1 for the model: at -O0 it runs several times slower, at -O2 the compiler takes longer than the short runs here save
-FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "--output-split", "20000",
-         "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1")
+FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal")
+# the model itself runs briefly and is compiled often; Verilator's runtime (GLOBAL) is compiled once, see _Verilator
+MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,12 +63,16 @@ class Result:
 
 
 class _Verilator(cocotb_runner.Verilator):
-    """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's."""
+    """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's.
 
-    def __init__(self, program: str, env: Mapping[str, str]) -> None:
+    `runtime` is a folder of Verilator's own object files (`verilated*.o`), the same for every model: they take most of
+    a small build's time, so the first build leaves them there and later ones copy them before `make` runs.
+    """
+
+    def __init__(self, program: str, env: Mapping[str, str], runtime: Path | None = None) -> None:
         super().__init__()
         self.log.setLevel(logging.ERROR)
-        self._program, self._overrides = program, dict(env)
+        self._program, self._overrides, self._runtime = program, dict(env), runtime
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = self._program
@@ -81,7 +85,22 @@ class _Verilator(cocotb_runner.Verilator):
 
     def _build_command(self) -> list[Any]:
         verilate, make = super()._build_command()
-        return [[word for word in verilate if word != "--public-flat-rw"], make]
+        objects = [str(path) for path in self._runtime.glob("*.o")] if self._runtime and self._runtime.is_dir() else []
+        # copied after Vtop.mk is written, so that make finds them newer than it
+        copy = [["cp", *objects, str(self.build_dir)]] if objects else []
+        return [[word for word in verilate if word != "--public-flat-rw"], *copy, make]
+
+    def keep_runtime(self) -> None:
+        """Leave the object files of Verilator's runtime for later builds."""
+        if self._runtime is None or self._runtime.is_dir():
+            return
+        made = Path(tempfile.mkdtemp(dir=self._runtime.parent, prefix=f"{self._runtime.name}."))
+        for path in self.build_dir.glob("verilated*.o"):
+            shutil.copy(path, made)
+        try:
+            made.rename(self._runtime)
+        except OSError:  # another process was faster
+            shutil.rmtree(made)
 
 
 @contextmanager
@@ -109,10 +128,10 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
     Raises ToolError when a tool is missing or the build fails; its log stays beside the cache.
     """
     env = toolchain.verilator_env()
-    tool, _ = toolchain.verilator()
-    key = json.dumps([dict(files), top, FLAGS, waves, tool.version, tool.path, version("cocotb"),
-                      _control_file(top, _port_names(files[f"{top}.v"], top))])
-    cache = root / "rtl" / hashlib.sha256(key.encode()).hexdigest()[:20]
+    env["MAKEFLAGS"] += f" {MAKE_FLAGS}"
+    tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
+    tools = [FLAGS, MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
+    cache = root / "rtl" / _digest([*tools, dict(files), top, _control_file(top, _port_names(files[f"{top}.v"], top))])
     if cache.is_dir():
         return cache, 0.0
     with _locked(root / "rtl" / f"{cache.name}.lock"):
@@ -121,10 +140,7 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
         start = time.monotonic()
         made = Path(tempfile.mkdtemp(dir=root / "rtl", prefix=f"{cache.name}."))
         try:
-            _build(files, top, waves, made, tool.path, env)
-            for path in made.iterdir():  # objects and generated C++ are many megabytes
-                if path.name not in (top, "build.log") and path.suffix not in (".v", ".vlt"):
-                    path.unlink() if path.is_file() else shutil.rmtree(path)
+            _build(files, top, waves, made, _Verilator(tool.path, env, root / "rtl" / f"runtime-{_digest(tools)}"))
             made.rename(cache)
         except BaseException:
             log = made / "build.log"
@@ -137,20 +153,27 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
         return cache, seconds
 
 
-def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, program: str, env: Mapping[str, str]) -> None:
+def _digest(key: object) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
+
+
+def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verilator: _Verilator) -> None:
     sources = []
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
         sources.append(folder / name)
     control = folder / "ports.vlt"
     control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
-    verilator = _Verilator(program, env)
     try:
         verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=FLAGS, build_dir=folder, always=True,
                         timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
     except (RuntimeError, SystemExit) as error:
         log = (folder / "build.log").read_text("utf-8", "replace").strip().splitlines()
         raise ToolError(f"build of {top} failed: {' | '.join(log[-6:])}", where="verilator", got=error) from error
+    verilator.keep_runtime()
+    for path in folder.iterdir():  # objects and generated C++ are many megabytes
+        if path.name not in (top, "build.log") and path.suffix not in (".v", ".vlt"):
+            path.unlink()
 
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], *, block: str, set_name: str,
