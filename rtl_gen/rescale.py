@@ -217,8 +217,8 @@ class Rescale(wiring.Component):
     o : Out(stream of output_layout), `z` of each lane, `last`
     events : Out(event_layout)
 
-    Latency: 9 + 2·mul_stages cycles (`params.latency`). Throughput: one beat a cycle. Back-pressure: while an output beat
-    waits, every register holds; bubbles are not closed.
+    Latency: 9 + 2·mul_stages cycles (`params.latency`). Throughput: one beat a cycle. Back-pressure: while an output
+    beat waits, every register holds; bubbles are not closed.
     """
 
     def __init__(self, params: RescaleParams) -> None:
