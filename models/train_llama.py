@@ -48,7 +48,6 @@ class Recipe:
     warmup: int = 100
     peak_rate: float = 3e-3
     weight_decay: float = 0.1
-    dropout: float = 0.1
 
 
 def train_tokenizer(text: str, vocabulary: int) -> Any:
@@ -95,25 +94,10 @@ def batches(tokens: np.ndarray, recipe: Recipe) -> Any:
             yield cut[order[first : first + recipe.batch]]
 
 
-def add_dropout(model: Any, probability: float) -> list[Any]:
-    """Dropout on the embeddings and on what each block adds to the residual stream; handles that take it off again.
-
-    The architecture has none of its own, and ten passes over half a million tokens need some.
-    """
+def train(model: Any, tokens: np.ndarray, recipe: Recipe) -> None:
+    """AdamW on random windows; norms are not decayed."""
     import torch
 
-    def hook(module: Any, _: Any, output: Any) -> Any:
-        return torch.nn.functional.dropout(output, probability, training=module.training)
-
-    ends = ("embed_tokens", "o_proj", "down_proj")
-    return [module.register_forward_hook(hook) for name, module in model.named_modules() if name.endswith(ends)]
-
-
-def train(model: Any, tokens: np.ndarray, held_out: np.ndarray, recipe: Recipe) -> None:
-    """AdamW on random windows; norms are not decayed. The held-out perplexity is logged and decides nothing."""
-    import torch
-
-    handles = add_dropout(model, recipe.dropout)
     decayed = [weight for weight in model.parameters() if weight.ndim == 2]
     others = [weight for weight in model.parameters() if weight.ndim != 2]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": recipe.weight_decay},
@@ -131,11 +115,6 @@ def train(model: Any, tokens: np.ndarray, held_out: np.ndarray, recipe: Recipe) 
         optimizer.zero_grad(set_to_none=True)
         if step % 50 == 0 or step == recipe.steps - 1:
             log.info("step %4d/%d  loss %.3f  %4.0f s", step, recipe.steps, loss.item(), time.monotonic() - started)
-        if step % 200 == 199:
-            log.info("held-out perplexity %.2f", perplexity(model.eval(), held_out))
-            model.train()
-    for handle in handles:
-        handle.remove()
 
 
 def save(folder: Path, model: Any, tokenizer: Any, text: corpus.Corpus) -> None:
@@ -175,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     held_out = windows(token_stream(tokenizer, text.held_out), LENGTH)
     log.info("%d training tokens, %d held-out windows", len(tokens), len(held_out))
     model = build_model(recipe)
-    train(model, tokens, held_out, recipe)
+    train(model, tokens, recipe)
     minutes = (time.monotonic() - started) / 60
     save(options.out, model, tokenizer, text)
 
