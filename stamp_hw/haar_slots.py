@@ -1,24 +1,25 @@
 """The timetable of the lifting units: which token, butterfly and coefficient belongs to which token slot.
 
-Both units work in *token slots* (one token of one beat train in, at most one out). With T = 2^levels tokens a Haar tile (2-D: a
-level counts twice, tokens stand in Morton order inside a tile, tiles in raster order) every token has a *position*, and
-the whole schedule is a ruler function of the slot number; no table is stored anywhere.
+Both units work in *token slots* (one token of one beat train in, at most one out). With T = 2^levels tokens a Haar tile
+(2-D: a level counts twice, tokens stand in Morton order inside a tile, tiles in raster order) every token has a
+*position*, and the whole schedule is a ruler function of the slot number; no table is stored anywhere.
 
-Forward, slot t:  token at position t comes in. Odd t: the level-1 butterfly of the pair (t − 1, t). Even t: the butterfly of
-level l = 2 + ctz(t/2 + 1) whose first token is at position t − c_l, c_l = 3·2^(l−1) − 2; where l would be levels + 1 the slot
-emits the low-pass token of the tile at position t − (2T − 2). Every butterfly emits its d in its own slot.
+Forward, slot t:  token at position t comes in. Odd t: the level-1 butterfly of the pair (t − 1, t). Even t: the
+butterfly of level l = 2 + ctz(t/2 + 1) whose first token is at position t − c_l, c_l = 3·2^(l−1) − 2; where l would be
+levels + 1 the slot emits the low-pass token of the tile at position t − (2T − 2). Every butterfly emits its d in its
+own slot.
 
-Inverse, slot t (the forward unit run backwards and mirrored):  the token at position t − (T − 1) goes out. The butterfly of level
-l = 1 + ctz(t) takes its d; its first token is at position t − T + 2^(l−1). Where t is a multiple of T the low-pass token of the
-tile at position t comes in instead.
+Inverse, slot t (the forward unit run backwards and mirrored):  the token at position t − (T − 1) goes out. The
+butterfly of level l = 1 + ctz(t) takes its d; its first token is at position t − T + 2^(l−1). Where t is a multiple of
+T the low-pass token of the tile at position t comes in instead.
 
-2-D: chain levels 2i − 1 and 2i are the width and the height of 2-D level i, so the s-chain is the 1-D unit over Morton order; the
-d of the two width butterflies of a quad meet in a second butterfly (along the height): HL and HH. Forward: the second width
-slot emits HL and keeps HH in the line that held the first d; the next first width slot of that level emits it. Inverse: the
-second width slot takes in the HH of the next quad, the first width slot takes in HL.
+2-D: chain levels 2i − 1 and 2i are the width and the height of 2-D level i, so the s-chain is the 1-D unit over Morton
+order; the d of the two width butterflies of a quad meet in a second butterfly (along the height): HL and HH. Forward:
+the second width slot emits HL and keeps HH in the line that held the first d; the next first width slot of that level
+emits it. Inverse: the second width slot takes in the HH of the next quad, the first width slot takes in HL.
 
-A token beyond S (or H × W) does not exist; a butterfly without its b passes a; a slot in which nothing exists is *idle* and
-takes one cycle instead of a beat train.
+A token beyond S (or H × W) does not exist; a butterfly without its b passes a; a slot in which nothing exists is *idle*
+and takes one cycle instead of a beat train.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from stamp_hw.haar import Grid, band_shapes
 class Timetable:
     """One row a token slot, int32 arrays of equal length; −1 where there is none.
 
-    `token` raster index that enters (forward) or leaves (inverse); `coef` coefficient index that leaves (forward) or enters
-    (inverse); `level` chain level of the slot's butterfly if its a exists, else 0; `paired` that butterfly has its b;
-    `cross` the second butterfly has both operands; `busy` the slot takes a beat train.
+    `token` raster index that enters (forward) or leaves (inverse); `coef` coefficient index that leaves (forward) or
+    enters (inverse); `level` chain level of the slot's butterfly if its a exists, else 0; `paired` that butterfly has
+    its b; `cross` the second butterfly has both operands; `busy` the slot takes a beat train.
     """
 
     token: np.ndarray
@@ -45,6 +46,21 @@ class Timetable:
     paired: np.ndarray
     cross: np.ndarray
     busy: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaarJob:
+    """Registers of one job of a lifting unit: `beats` a token; `levels` and `grid` as in `stamp_hw.haar.forward`."""
+
+    tokens: int
+    levels: int
+    beats: int
+    grid: Grid | None = None
+
+    @property
+    def chain(self) -> int:
+        """Chain levels, see `chain_levels`."""
+        return chain_levels(self.levels, self.grid)
 
 
 def chain_levels(levels: int, grid: Grid | None) -> int:
@@ -77,7 +93,8 @@ def positions(tokens: int, levels: int, grid: Grid | None = None) -> np.ndarray:
     return np.where((rows < height) & (columns < width), rows * width + columns, -1).astype(np.int32)
 
 
-def coefficient_index(tokens: int, levels: int, grid: Grid | None, band: str, level: int, raster: np.ndarray) -> np.ndarray:
+def coefficient_index(tokens: int, levels: int, grid: Grid | None, band: str, level: int,
+                      raster: np.ndarray) -> np.ndarray:
     """Global index of a coefficient from the raster index of its node's first token.
 
     `band` is "LL", "HL", "LH" or "HH"; in 1-D the d of a level is its HL. `level` counts from 1 (finest).

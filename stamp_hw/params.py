@@ -29,8 +29,8 @@ class HaarParams:
     """Lifting unit: `lanes` values of `width` bits a beat, every level in one pass.
 
     `direction` is "forward" or "inverse". `width` is the input's; the forward unit's outputs are `axes` bits wider, the
-    inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers stand
-    behind an address of a line memory: the memory's own, and its output register when there are two.
+    inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers
+    stand behind an address of a line memory: the memory's own, and its output register when there are two.
     """
 
     lanes: int
@@ -69,12 +69,12 @@ class HaarParams:
 
     @property
     def latency(self) -> int:
-        """Cycles from a beat's issue to its output's `valid`: line read, operands, butterfly, cross (2-D builds), output."""
+        """Cycles from a beat's issue to its output's `valid`: line read, operands, butterfly, (2-D) cross, output."""
         return self.read_stages + 2 + self.axes
 
     @property
     def min_slot_cycles(self) -> int:
-        """Shortest busy slot: a butterfly's result is written this many cycles after its operands' addresses at the latest."""
+        """Shortest busy slot: what a slot writes the next one reads, so s is written by then."""
         return self.read_stages + 3
 
     @property
@@ -85,7 +85,7 @@ class HaarParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishParams:
-    """Bias and rounding behind the inverse lifting: `lanes` values of `width` bits with `z_frac` fractional bits a beat."""
+    """Bias and rounding behind the inverse lifting: `lanes` values of `width` bits, `z_frac` of them fractional."""
 
     lanes: int
     width: int

@@ -1,0 +1,272 @@
+"""Forward lifting unit: every level of the integer Haar transform in one pass (docs/contract.md §3.2).
+
+    d = b − a,  s = a + (d >> 1)                       a, b: neighbouring tokens, or the s of the level before
+    2-D, the d0, d1 of a quad's two width pairs:       HH = d1 − d0,  HL = d0 + (HH >> 1)
+
+Each slot (`stamp_hw/haar_slots.py`) runs one butterfly. Operands wait in line memories: the a of level 1 in `wait`,
+from level 2 on the s of even nodes in `even` (the next level's a) and of odd nodes in `odd` (its b), the low-pass s in
+the line of `even` that one more level would read. In 2-D `cross` holds d0, and then HH until the next first width slot
+of that level emits it. A butterfly without b passes a; one without d1 passes d0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.haar_common import (
+    Ranks,
+    Slots,
+    event_layout,
+    floor_half,
+    job_layout,
+    locate,
+    lowest_bit,
+    may_advance,
+    up_to,
+    words,
+)
+from stamp_hw.params import HaarParams
+
+LL, HL, LH, HH = range(4)
+
+
+def input_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `x`, `lanes` channels of a token."""
+    return data.StructLayout({"x": words(params, params.width)})
+
+
+def output_layout(params: HaarParams) -> data.StructLayout:
+    """One beat of a coefficient token.
+
+    `c`, `lanes` channels; `last` beat of the token; `level` of its band, 1 the finest, 0 for the low pass; `column` in
+    its band; in 2-D builds also `row` and `band` (LL, HL, LH, HH = 0…3; in 1-D jobs the d are HL).
+    """
+    layout: dict[str, Any] = {"c": words(params, params.out_width), "last": 1, "level": up_to(params.max_levels),
+                              "column": up_to(params.max_tokens - 1)}
+    if params.axes == 2:
+        layout |= {"row": up_to(params.max_tokens - 1), "band": 2}
+    return data.StructLayout(layout)
+
+
+def lift_s(a: Value, d: Value, paired: Value) -> Value:
+    """s = a + (d >> 1), the mean of the pair; a itself where it has no partner."""
+    return a + Mux(paired, floor_half(d), 0)
+
+
+def plan_layout(params: HaarParams) -> data.StructLayout:
+    """What one slot does.
+
+    `takes` a token; `wait_write` it is an a of level 1; `first_level` butterfly of level 1; `bypass` no levels: the
+    token itself is the low pass; `low` the slot of the low pass; `paired` the butterfly has a and b; `emits` a
+    coefficient leaves; `…_read`, `…_write` lines used; `…_base` their addresses; in 2-D `crossed` a width level,
+    `second` its second slot.
+    """
+    lines = up_to(params.max_levels * params.max_beats - 1)
+    layout: dict[str, Any] = {name: 1 for name in (
+        "takes", "bypass", "low", "first_level", "paired", "emits", "wait_read", "wait_write", "even_read",
+        "even_write", "odd_read", "odd_write")}
+    layout |= {"read_base": lines, "write_base": lines, "level": up_to(params.max_levels),
+               "column": up_to(params.max_tokens - 1)}
+    if params.axes == 2:
+        layout |= {name: 1 for name in ("crossed", "second", "cross_read", "cross_write")}
+        layout |= {"cross_base": lines, "row": up_to(params.max_tokens - 1), "band": 2}
+    return data.StructLayout(layout)
+
+
+def ruler(params: HaarParams, lowest: Value) -> list[tuple[Value, int]]:
+    """(condition, chain level) for every level that a slot can name by its lowest bit 2^(level − 1)."""
+    return [(lowest[level - 1], level) for level in range(1, params.max_levels + 2)]
+
+
+class Haar(wiring.Component):
+    """Tokens in, coefficient tokens out; equation in the module's docstring.
+
+    Parameters
+    ----------
+    params : HaarParams, `direction` "forward"
+
+    Members
+    -------
+    job : In(stream of job_layout), taken between two jobs
+    i : In(stream of input_layout), the tokens that exist in order of position, `beats` beats each
+    o : Out(stream of output_layout), coefficient tokens in the order of the timetable
+    events : Out(event_layout)
+
+    Latency: `params.latency` from the issue of a beat to its output; a coefficient leaves in the slot of its butterfly.
+    Throughput: a beat a cycle; see `Slots`. Back-pressure: while an output beat waits, every register holds; bubbles
+    are not closed.
+    """
+
+    def __init__(self, params: HaarParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))),
+            "i": In(stream.Signature(input_layout(params))),
+            "o": Out(stream.Signature(output_layout(params))),
+            "events": Out(event_layout()),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.slots = slots = Slots(self.params)
+        plan = Signal(plan_layout(self.params), reset_less=True)
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(may_advance(self.o.valid, self.o.ready)),
+            slots.job.payload.eq(self.job.payload), slots.job.valid.eq(self.job.valid),
+            self.job.ready.eq(slots.job.ready),
+            slots.advance.eq(advance), slots.takes.eq(plan.takes), slots.offered.eq(self.i.valid),
+            slots.busy.eq(plan.takes | plan.emits | plan.wait_read | plan.even_read),
+            self.i.ready.eq(slots.take & advance),
+        ]
+        with m.If(slots.plan):
+            m.d.sync += plan.eq(self._plan(m, slots.walk))
+        self._count(m, plan, slots.issue)
+        self._data_path(m, plan, slots, Ranks(m, advance))
+        return m
+
+    def _plan(self, m: Module, walk: data.View) -> data.View:
+        """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T."""
+        params = self.params
+        plan = Signal(plan_layout(params), name="next_plan")
+        slot = Signal(params.max_levels + 2)
+        lowest = Signal.like(slot)
+        pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
+        low = Signal()
+        top = Signal()
+        second = Signal()
+        many = walk.mask.any()
+        m.d.comb += [
+            slot.eq(walk.offset + 2),
+            lowest.eq(lowest_bit(slot)),
+            low.eq((slot & walk.mask) == 0),
+            top.eq((lowest << 1) == walk.mask + 1),
+            pair.eq(slot - Mux(low, (walk.mask << 1) + 2, lowest + (lowest << 1))),
+            second.eq((pair & (lowest << 1)).any() & ~top),
+        ]
+        # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
+        emitted = Signal(pair.shape())
+        m.d.comb += emitted.eq(Mux(low, pair, pair + lowest))
+        if params.axes == 2:
+            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+            m.d.comb += [plan.crossed.eq(walk.two_d & ~low & (lowest & widths).any()), plan.second.eq(second)]
+            with m.If(plan.crossed):
+                m.d.comb += emitted.eq(pair - lowest)
+        token = locate(m, "token", walk.offset, walk, params)
+        a = locate(m, "a", pair, walk, params)
+        out = locate(m, "out", emitted, walk, params)
+        b = locate(m, "b", pair + lowest, walk, params) if params.axes == 2 else out
+        m.d.comb += [
+            plan.takes.eq(token.exists),
+            plan.bypass.eq(~many),
+            plan.low.eq(low),
+            plan.first_level.eq(lowest[0] & ~low),
+            plan.paired.eq(b.exists & ~low),
+            plan.emits.eq(out.exists),
+            plan.wait_write.eq(token.exists & many & ~slot[0]),
+            plan.wait_read.eq(a.exists & plan.first_level),
+            plan.even_read.eq(a.exists & many & ~plan.first_level),
+            plan.odd_read.eq(plan.paired & ~plan.first_level),
+            plan.even_write.eq(a.exists & ~low & ~second),
+            plan.odd_write.eq(a.exists & ~low & second),
+        ]
+        if params.axes == 2:
+            m.d.comb += [plan.cross_read.eq(plan.crossed & out.exists), plan.cross_write.eq(plan.crossed & plan.paired)]
+        shift = Signal.like(plan.level)
+        for is_level, level in ruler(params, lowest):
+            with m.If(is_level):
+                m.d.comb += [plan.read_base.eq(max(level - 2, 0) * params.max_beats)]
+                if level <= params.max_levels:
+                    m.d.comb += [shift.eq(level), plan.write_base.eq((level - 1) * params.max_beats)]
+                    if params.axes == 2:
+                        m.d.comb += plan.cross_base.eq((level - 1) // 2 * params.max_beats)
+                        with m.If(walk.two_d):
+                            m.d.comb += shift.eq((level + 1) // 2)
+        m.d.comb += plan.level.eq(Mux(low, 0, shift))
+        with m.If(low):
+            m.d.comb += shift.eq(walk.levels)
+        m.d.comb += plan.column.eq(out.column >> shift)
+        if params.axes == 2:
+            m.d.comb += [plan.row.eq(out.row >> shift),
+                         plan.band.eq(Mux(low, LL, Mux(plan.crossed, Mux(second, HL, HH), Mux(walk.two_d, LH, HL))))]
+        return plan
+
+    def _count(self, m: Module, plan: data.View, issue: Value) -> None:
+        reads = plan.wait_read + plan.even_read + plan.odd_read
+        writes = plan.wait_write + plan.even_write + plan.odd_write
+        if self.params.axes == 2:
+            reads, writes = reads + plan.cross_read, writes + plan.cross_write
+        with m.If(issue):
+            m.d.comb += [self.events.butterflies.eq(plan.paired), self.events.line_reads.eq(reads),
+                         self.events.line_writes.eq(writes)]
+            if self.params.axes == 2:
+                m.d.comb += self.events.cross_butterflies.eq(plan.cross_write & plan.second)
+
+    def _data_path(self, m: Module, plan: data.View, slots: Slots, ranks: Ranks) -> None:
+        """Operands, d, s, and in 2-D the cross butterfly; registers in the order of the ranks."""
+        params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
+        beat, x = slots.beat, self.i.payload.x
+        word, depth = words(params, params.width), params.max_levels * params.max_beats
+        diff = stages + 2
+        register, delay = ranks.register, ranks.delay
+
+        def strobe(name: str, rank: int) -> Value:
+            """That use of a line by the beat in `rank`."""
+            return delay(name, plan[name] & slots.issue, rank, control=True)
+
+        # Rank 0: a beat is issued, its lines are addressed.
+        wait = ranks.line("wait", word, params.max_beats, stages)
+        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        wait.read(strobe("wait_read", 0), beat)
+        even.read(strobe("even_read", 0), plan.read_base + beat)
+        odd.read(strobe("odd_read", 0), plan.read_base + beat)
+        wait.write(strobe("wait_write", 0), beat, [x[lane] for lane in lanes])
+
+        # Rank `stages`: what was read, and the input beat.
+        x = delay("x", x, stages, word)
+        first_level, bypass = delay("first_level", plan.first_level, stages), delay("bypass", plan.bypass, stages)
+        a = [register(f"a{lane}", Mux(first_level, wait.data[lane], Mux(bypass, x[lane], even.data[lane])))
+             for lane in lanes]
+        b = [register(f"b{lane}", Mux(first_level, x[lane], odd.data[lane])) for lane in lanes]
+
+        # Rank `stages` + 1: a and b.
+        d = [register(f"d{lane}", b[lane] - a[lane]) for lane in lanes]
+        a = [register(f"a{lane}_late", a[lane]) for lane in lanes]
+
+        # Rank `diff`: a and d; s goes to its line.
+        paired, low = delay("paired", plan.paired, diff), delay("low", plan.low, diff)
+        s = [Signal(signed(params.width), name=f"s{lane}") for lane in lanes]
+        m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane], paired)) for lane in lanes]
+        write_address = delay("write_address", plan.write_base + beat, diff)
+        even.write(strobe("even_write", diff), write_address, s)
+        odd.write(strobe("odd_write", diff), write_address, s)
+        straight = [Mux(low, a[lane], d[lane]) for lane in lanes]
+
+        if params.axes == 2:
+            # Rank `cross`: d beside d0 or HH of its level; d or the new HH goes to that line.
+            cross_rank = diff + 1
+            coefs = words(params, params.out_width)
+            cross = ranks.line("cross", coefs, params.max_levels // 2 * params.max_beats, stages)
+            cross_address = plan.cross_base + beat
+            cross.read(strobe("cross_read", 2), delay("cross_read_address", cross_address, 2))
+            hh = [register(f"hh{lane}", d[lane] - cross.data[lane], signed(params.out_width)) for lane in lanes]
+            d0 = [register(f"d0_{lane}", cross.data[lane]) for lane in lanes]
+            straight = [register(f"straight{lane}", value) for lane, value in enumerate(straight)]
+            second = delay("second", plan.second, cross_rank)
+            cross.write(strobe("cross_write", cross_rank), delay("cross_write_address", cross_address, cross_rank),
+                        [Mux(second, hh[lane], straight[lane]) for lane in lanes])
+            crossed = delay("crossed", plan.crossed, cross_rank)
+            both = delay("both", plan.second & plan.paired, cross_rank)
+            straight = [Mux(crossed, lift_s(d0[lane], hh[lane], both), straight[lane]) for lane in lanes]
+
+        # Output rank.
+        m.d.comb += self.o.valid.eq(delay("valid", plan.emits & slots.issue, params.latency, control=True))
+        for lane in lanes:
+            m.d.comb += self.o.payload.c[lane].eq(register(f"c{lane}", straight[lane], signed(params.out_width)))
+        m.d.comb += self.o.payload.last.eq(delay("last", slots.last, params.latency))
+        for tag in ("level", "column") + (("row", "band") if params.axes == 2 else ()):
+            m.d.comb += self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))

@@ -1,0 +1,246 @@
+"""Inverse lifting unit: the forward unit run backwards, every level in one pass (docs/contract.md §3.7).
+
+    a = s − (d >> 1),  b = a + d                       s: the low pass, or an a or b of the level above
+    2-D, the d0, d1 of a quad's two width pairs:       d0 = HL − (HH >> 1),  d1 = d0 + HH
+
+Each slot (`stamp_hw/haar_slots.py`) runs one butterfly. Its s waits in `even` (the a of the level above, and the low
+pass) or in `odd` (the b); at level 1 a leaves at once and b waits in `wait` for the next slot. In 2-D `cross` holds HH,
+which comes in one quad ahead, and then d1. Everything wraps at `width` bits; nothing is lost where the values fit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.haar_common import (
+    Ranks,
+    Slots,
+    event_layout,
+    floor_half,
+    job_layout,
+    locate,
+    lowest_bit,
+    may_advance,
+    up_to,
+    words,
+)
+from stamp_hw.params import HaarParams
+
+
+def input_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `c`, `lanes` channels of a coefficient."""
+    return data.StructLayout({"c": words(params, params.width)})
+
+
+def output_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `x`, `lanes` channels of a token, and whether it is the token's last."""
+    return data.StructLayout({"x": words(params, params.width), "last": 1})
+
+
+def lift_a(s: Value, d: Value, paired: Value) -> Value:
+    """a = s − (d >> 1); s itself where the pair has no second token."""
+    return s - Mux(paired, floor_half(d), 0)
+
+
+def plan_layout(params: HaarParams) -> data.StructLayout:
+    """What one slot does.
+
+    `takes` a coefficient; `direct` it is the low pass, an s itself; `paired` the butterfly has its b; `emits` a token
+    leaves, `from_wait` one that waited; `…_read`, `…_write` lines used; `…_base` their addresses; in 2-D `both` HL
+    meets HH, `swaps` the second width slot: d1 comes from the line and the coefficient goes there.
+    """
+    lines = up_to(params.max_levels * params.max_beats - 1)
+    layout: dict[str, Any] = {name: 1 for name in (
+        "takes", "direct", "paired", "emits", "from_wait", "wait_read", "wait_write", "even_read", "even_write",
+        "odd_read", "odd_write")}
+    layout |= {"read_base": lines, "write_base": lines}
+    if params.axes == 2:
+        layout |= {name: 1 for name in ("both", "swaps", "cross_read", "cross_write")} | {"cross_base": lines}
+    return data.StructLayout(layout)
+
+
+class HaarInverse(wiring.Component):
+    """Coefficient tokens in, tokens out; equation in the module's docstring.
+
+    Parameters
+    ----------
+    params : HaarParams, `direction` "inverse"
+
+    Members
+    -------
+    job : In(stream of job_layout), taken between two jobs
+    i : In(stream of input_layout), coefficient tokens in the order of the timetable, `beats` beats each
+    o : Out(stream of output_layout), the tokens that exist in order of position
+    events : Out(event_layout)
+
+    Latency: `params.latency` from the issue of a beat to its output. Throughput: a beat a cycle; see `Slots`.
+    Back-pressure: while an output beat waits, every register holds; bubbles are not closed.
+    """
+
+    def __init__(self, params: HaarParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))),
+            "i": In(stream.Signature(input_layout(params))),
+            "o": Out(stream.Signature(output_layout(params))),
+            "events": Out(event_layout()),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.slots = slots = Slots(self.params)
+        plan = Signal(plan_layout(self.params), reset_less=True)
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(may_advance(self.o.valid, self.o.ready)),
+            slots.job.payload.eq(self.job.payload), slots.job.valid.eq(self.job.valid),
+            self.job.ready.eq(slots.job.ready),
+            slots.advance.eq(advance), slots.takes.eq(plan.takes), slots.offered.eq(self.i.valid),
+            slots.busy.eq(plan.takes | plan.emits | plan.even_read | plan.odd_read),
+            self.i.ready.eq(slots.take & advance),
+        ]
+        with m.If(slots.plan):
+            m.d.sync += plan.eq(self._plan(m, slots.walk))
+        self._count(m, plan, slots.issue)
+        self._data_path(m, plan, slots, Ranks(m, advance))
+        return m
+
+    def _plan(self, m: Module, walk: data.View) -> data.View:
+        """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
+        as if l were one more than the levels. The token at t − (T − 1) leaves.
+        """
+        params = self.params
+        plan = Signal(plan_layout(params), name="next_plan")
+        slot = Signal(params.max_levels + 2)
+        lowest = Signal.like(slot)
+        pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
+        leaving = Signal.like(pair)
+        low = Signal()
+        first_level = Signal()
+        second = Signal()
+        many = Signal()
+        m.d.comb += [
+            slot.eq(walk.offset + walk.mask + 1),
+            lowest.eq(lowest_bit(slot)),
+            pair.eq(walk.offset - walk.mask - 1 + lowest),
+            leaving.eq(walk.offset - walk.mask),
+            many.eq(walk.mask.any()),
+            low.eq(lowest == walk.mask + 1),
+            first_level.eq(lowest[0] & ~low),
+            second.eq((pair & (lowest << 1)).any() & ((lowest << 1) != walk.mask + 1)),
+        ]
+        a = locate(m, "a", pair, walk, params)
+        b = locate(m, "b", pair + lowest, walk, params)
+        out = locate(m, "out", leaving, walk, params)
+        m.d.comb += [
+            plan.takes.eq(Mux(low, a.exists, b.exists)),
+            plan.direct.eq(low),
+            plan.paired.eq(b.exists & ~low),
+            plan.emits.eq(out.exists),
+            plan.from_wait.eq(~walk.offset[0] & many),
+            plan.wait_read.eq(out.exists & plan.from_wait),
+            plan.wait_write.eq(plan.paired & first_level),
+            plan.even_read.eq(a.exists & ~low & ~second),
+            plan.odd_read.eq(a.exists & ~low & second),
+            plan.even_write.eq(a.exists & many & ~first_level),
+            plan.odd_write.eq(plan.paired & ~first_level),
+        ]
+        if params.axes == 2:
+            # The last position that HH of this quad, or of the next one, stands for.
+            far = Signal(pair.shape())
+            crossed = Signal()
+            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+            m.d.comb += [crossed.eq(walk.two_d & ~low & (lowest & widths).any()),
+                         far.eq(pair + lowest + Mux(second, lowest << 2, lowest << 1))]
+            hh = locate(m, "hh", far, walk, params)
+            with m.If(crossed):
+                m.d.comb += [plan.swaps.eq(second), plan.both.eq(~second & hh.exists),
+                             plan.cross_read.eq(Mux(second, b.exists, hh.exists)), plan.cross_write.eq(hh.exists)]
+                with m.If(second):
+                    m.d.comb += plan.takes.eq(hh.exists)
+        for level in range(1, params.max_levels + 2):
+            with m.If(lowest[level - 1]):
+                m.d.comb += plan.write_base.eq(max(level - 2, 0) * params.max_beats)
+                if level <= params.max_levels:
+                    m.d.comb += plan.read_base.eq((level - 1) * params.max_beats)
+                    if params.axes == 2:
+                        m.d.comb += plan.cross_base.eq((level - 1) // 2 * params.max_beats)
+        return plan
+
+    def _count(self, m: Module, plan: data.View, issue: Value) -> None:
+        reads = plan.wait_read + plan.even_read + plan.odd_read
+        writes = plan.wait_write + plan.even_write + plan.odd_write
+        if self.params.axes == 2:
+            reads, writes = reads + plan.cross_read, writes + plan.cross_write
+        with m.If(issue):
+            m.d.comb += [self.events.butterflies.eq(plan.paired), self.events.line_reads.eq(reads),
+                         self.events.line_writes.eq(writes)]
+            if self.params.axes == 2:
+                m.d.comb += self.events.cross_butterflies.eq(plan.both)
+
+    def _data_path(self, m: Module, plan: data.View, slots: Slots, ranks: Ranks) -> None:
+        """In 2-D the cross butterfly, then s and d, a, b; registers in the order of the ranks."""
+        params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
+        beat, shape = slots.beat, signed(self.params.width)
+        word, depth = words(params, params.width), params.max_levels * params.max_beats
+        register, delay = ranks.register, ranks.delay
+        crosses = params.axes - 1  # ranks that the cross butterfly puts in front of s and d
+        operand = stages + 1 + crosses
+        split_rank = operand + 1
+
+        def strobe(name: str, rank: int) -> Value:
+            """That use of a line by the beat in `rank`."""
+            return delay(name, plan[name] & slots.issue, rank, control=True)
+
+        # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
+        coef = delay("coef", self.i.payload.c, stages, word)
+        d = [coef[lane] for lane in lanes]
+        if params.axes == 2:
+            cross = ranks.line("cross", word, params.max_levels // 2 * params.max_beats, stages)
+            cross_address = plan.cross_base + beat
+            cross.read(strobe("cross_read", 0), cross_address)
+            coef = delay("coef_late", coef, 1, word)
+            line = [register(f"line{lane}", cross.data[lane]) for lane in lanes]
+            both, swaps = delay("both", plan.both, stages + 1), delay("swaps", plan.swaps, stages + 1)
+            d = [Mux(swaps, line[lane], lift_a(coef[lane], line[lane], both)) for lane in lanes]
+
+        # Rank `operand`: s and d; in 2-D d1 or the next HH goes to its line.
+        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        read_address = delay("read_address", plan.read_base + beat, crosses)
+        even.read(strobe("even_read", crosses), read_address)
+        odd.read(strobe("odd_read", crosses), read_address)
+        direct, from_odd = delay("direct", plan.direct, operand - 1), delay("from_odd", plan.odd_read, operand - 1)
+        s = [register(f"s{lane}", Mux(direct, coef[lane], Mux(from_odd, odd.data[lane], even.data[lane])))
+             for lane in lanes]
+        d = [register(f"d{lane}", value, shape) for lane, value in enumerate(d)]
+        if params.axes == 2:
+            kept = [register(f"kept{lane}", Mux(swaps, coef[lane], line[lane])) for lane in lanes]
+            swaps = delay("swaps_late", swaps, 1)
+            cross.write(strobe("cross_write", operand), delay("cross_address", cross_address, operand),
+                        [Mux(swaps, kept[lane], d[lane] + kept[lane]) for lane in lanes])
+
+        # Rank `split_rank`: a, and from it b; they go to the lines of the level below.
+        paired = delay("paired", plan.paired, operand)
+        a = [register(f"a{lane}", lift_a(s[lane], d[lane], paired), shape) for lane in lanes]
+        d = [register(f"d{lane}_late", d[lane]) for lane in lanes]
+        b = [Signal(shape, name=f"b{lane}") for lane in lanes]
+        m.d.comb += [b[lane].eq(a[lane] + d[lane]) for lane in lanes]
+        wait = ranks.line("wait", word, params.max_beats, stages)
+        wait.read(strobe("wait_read", split_rank - stages), delay("wait_read_address", beat, split_rank - stages))
+        write_address = delay("write_address", plan.write_base + beat, split_rank)
+        even.write(strobe("even_write", split_rank), write_address, a)
+        odd.write(strobe("odd_write", split_rank), write_address, b)
+        wait.write(strobe("wait_write", split_rank), delay("wait_write_address", beat, split_rank), b)
+
+        # Output rank.
+        from_wait = delay("from_wait", plan.from_wait, split_rank)
+        for lane in lanes:
+            m.d.comb += self.o.payload.x[lane].eq(register(f"x{lane}", Mux(from_wait, wait.data[lane], a[lane])))
+        m.d.comb += [
+            self.o.valid.eq(delay("valid", plan.emits & slots.issue, params.latency, control=True)),
+            self.o.payload.last.eq(delay("last", slots.last, params.latency)),
+        ]

@@ -1,0 +1,76 @@
+"""Mistakes in the lifting units, and in the bias behind them, that their regression must catch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Mux, Value
+
+from tb.faults import Fault, replace
+
+RANDOM = ("random_jobs_under_stalls_equal_the_golden_model",)
+SHAPES = ("every_small_shape_is_exact",)
+STALLS = ("an_output_that_never_seems_ready_loses_nothing",)
+RESET = ("a_reset_in_the_middle_leaves_nothing_behind",)
+BIAS = ("bias_rounding_and_saturation_equal_the_golden_model",)
+
+
+def _whole(d: Value) -> Value:
+    return d
+
+
+def _towards_zero(d: Value) -> Value:
+    return (d + d[-1]) >> 1
+
+
+def _always_moves(_valid: Value, _ready: Value) -> Value:
+    return C(1)
+
+
+def _never_passes(a: Value, d: Value, _paired: Value) -> Value:
+    return a + (d >> 1)
+
+
+def _no_longer_than_the_beats(beats: Value, _least: int) -> Value:
+    return beats
+
+
+def _height_first(offset: Value, walk: Any, axes: int) -> tuple[Value, Value]:
+    if axes == 1:
+        return C(0, 1), offset
+    return Mux(walk.two_d, Cat(offset[0::2]), 0), Mux(walk.two_d, Cat(offset[1::2]), offset)
+
+
+def _floor(value: Value, frac: int) -> Value:
+    return value >> frac
+
+
+def _wraps(value: Value, width: int) -> tuple[Value, Value]:
+    head = value[width - 1:]
+    return value[:width].as_signed(), head.any() & ~head.all()
+
+
+FAULTS = (
+    Fault(name="drop_floor_shift", block="haar", why="s = a + d", set_name="forward_tiny", tests=SHAPES,
+          patch=("rtl_gen.haar.floor_half", _whole)),
+    Fault(name="ignore_ready", block="haar", why="the pipeline moves while an output beat waits",
+          set_name="forward_tiny", tests=STALLS, patch=("rtl_gen.haar.may_advance", _always_moves)),
+    Fault(name="inverse_halves_towards_zero", block="haar", why="a negative odd d is halved upwards",
+          set_name="inverse_tiny_deep", tests=SHAPES, patch=("rtl_gen.haar_inverse.floor_half", _towards_zero)),
+    Fault(name="skip_reset", block="haar", why="a job under way survives a reset", set_name="forward_tiny",
+          tests=RESET, edit=replace("if (rst) running <= 1'h0;\n    else running", "running")),
+    Fault(name="alone_does_not_pass", block="haar", why="a last token without a partner takes in a stale d",
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.lift_s", _never_passes)),
+    Fault(name="slot_too_short", block="haar", why="a slot reads a line before the one before it has written it",
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_common.slot_cycles", _no_longer_than_the_beats)),
+    Fault(name="morton_swapped", block="haar", why="tokens of a tile are counted down the columns first",
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_common.split", _height_first)),
+    Fault(name="wrong_band", block="haar", why="HL and HH change their tags", set_name="forward_tiny", tests=SHAPES,
+          patch=("rtl_gen.haar.HL", 3)),
+    Fault(name="inverse_ignores_ready", block="haar", why="the pipeline moves while an output beat waits",
+          set_name="inverse_tiny_deep", tests=STALLS, patch=("rtl_gen.haar_inverse.may_advance", _always_moves)),
+    Fault(name="drop_half", block="haar", why="outputs are floored, not rounded", set_name="finish", tests=BIAS,
+          patch=("rtl_gen.haar_finish.half_up", _floor)),
+    Fault(name="saturate_late", block="haar", why="outputs wrap and only the count sees it", set_name="finish",
+          tests=BIAS, patch=("rtl_gen.haar_finish.saturate", _wraps)),
+)
