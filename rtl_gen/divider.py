@@ -89,11 +89,18 @@ class Divider(wiring.Component):
         remainder = Signal(p.width, reset_less=True)
         quotient = Signal(p.recip_width, reset_less=True)
 
-        out_free, zeros_free, divide_free, final = Signal(), Signal(), Signal(), Signal()
+        # result: the output register
+        result = Signal(self.o.payload.shape(), reset_less=True)
+
+        zeros_free = Signal()
+        divide_free = Signal()
+        result_free = Signal()
+        final = Signal()
         m.d.comb += [
-            out_free.eq(~self.o.valid | self.o.ready),
+            self.o.payload.eq(result),
+            result_free.eq(~self.o.valid | self.o.ready),
             final.eq(divide_left == 0),
-            self.step.eq(divide_valid & (~final | out_free)),
+            self.step.eq(divide_valid & (~final | result_free)),
             self.taken.eq(self.step & final),
             divide_free.eq(~divide_valid | self.taken),
             zeros_free.eq(~zeros_valid | divide_free),
@@ -112,7 +119,8 @@ class Divider(wiring.Component):
         loaded = Signal(p.frac + 8)
         m.d.comb += [normal.eq(zeros_group.span << zeros_lz),
                      loaded.eq(dividend(qmax(zeros_group.info.hi, zeros_group.info.symmetric), normal, p.frac))]
-        shifted, difference = Signal(p.width + 1), Signal(p.width + 1)
+        shifted = Signal(p.width + 1)
+        difference = Signal(p.width)
         bit = Signal()
         m.d.comb += [shifted.eq(Cat(quotient[-1], remainder)), difference.eq(shifted - divisor),
                      bit.eq(shifted >= divisor)]
@@ -123,7 +131,7 @@ class Divider(wiring.Component):
             m.d.sync += [divide_left.eq(divide_left - 1), quotient.eq(Cat(bit, quotient)),
                          remainder.eq(Mux(bit, difference, shifted))]
 
-        with m.If(out_free):
-            m.d.sync += [self.o.valid.eq(self.taken), self.o.payload.group.eq(divide_group),
-                         self.o.payload.lz.eq(divide_lz), self.o.payload.recip.eq(Cat(bit, quotient))]
+        with m.If(result_free):
+            m.d.sync += [self.o.valid.eq(self.taken), result.group.eq(divide_group), result.lz.eq(divide_lz),
+                         result.recip.eq(Cat(bit, quotient))]
         return m

@@ -11,8 +11,9 @@ The ring buffer holds two groups of `max_beats`: when it is full, at least half 
 drains.
 
 Why the widths suffice: (c − lo) << lz ≤ m < 2^width, so `width` unsigned bits hold the multiplicand (18 × 17 bits, one
-multiplier of an FPGA); the product is at most m·recip ≤ qmax·2^F + m/2, below 2^(F+8) with its rounding. For span = 0
-the multiplicand is 0, whatever recip is.
+multiplier of an FPGA); the product is at most m·recip ≤ qmax·2^F + m/2, below 2^(F+8) with its rounding, and its bits
+below F − 1 decide nothing: floor(product / 2^F + 1/2) is floor((product >> (F−1)) / 2 + 1/2). For span = 0 the
+multiplicand is 0, whatever recip is.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from rtl_gen.divider import Divider, group_layout, info_layout
 from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
 
 
-def half_up(product: Value, frac: int) -> Value:
-    """floor(product / 2^frac + 1/2) of an unsigned product whose quotient has 8 bits."""
-    return product[frac:] + product[frac - 1]
+def half_up(doubled: Value) -> Value:
+    """floor(doubled / 2 + 1/2)."""
+    return doubled[1:] + doubled[0]
 
 
 def midpoint(hi: Value, symmetric: Value) -> Value:
@@ -141,7 +142,8 @@ class RangeTree(wiring.Component):
             beat = stage(m, f"level{level}", **beat)
 
         # run: over the beats of the group
-        run_low, run_high = Signal(signed(p.width), reset_less=True), Signal(signed(p.width), reset_less=True)
+        run_low = Signal(signed(p.width), reset_less=True)
+        run_high = Signal(signed(p.width), reset_less=True)
         with m.If(beat["valid"] & (beat["first"] | (lows[0] < run_low))):
             m.d.sync += run_low.eq(lows[0])
         with m.If(beat["valid"] & (beat["first"] | (highs[0] > run_high))):
@@ -203,13 +205,19 @@ class Scale(wiring.Component):
         # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
         running = Signal()
         job = Signal(job_layout(p), reset_less=True)
-        token, beat, group_beat = Signal(SCALE_TOKEN_WIDTH), Signal(range(p.max_beats)), Signal(range(p.max_beats))
-        write_at, used = Signal(range(p.buffer_beats)), Signal(range(p.buffer_beats + 1))
-        waiting = Signal(range(p.groups_in_flight + 1))
-        accept, issue, token_end, group_end = Signal(), Signal(), Signal(), Signal()
+        token = Signal(SCALE_TOKEN_WIDTH)
+        token_beat = Signal(range(p.max_beats))
+        group_beat = Signal(range(p.max_beats))
+        write_at = Signal(range(p.buffer_beats))
+        used = Signal(range(p.buffer_beats + 1))  # beats in the ring buffer
+        waiting = Signal(range(p.groups_in_flight + 1))  # groups without a quotient
+        accept = Signal()
+        issue = Signal()
+        token_end = Signal()
+        group_end = Signal()
         m.d.comb += [
             self.job.ready.eq(~running),
-            token_end.eq(beat + 1 == job.beats),
+            token_end.eq(token_beat + 1 == job.beats),
             group_end.eq(token_end | (group_beat + 1 == job.group_beats)),
             self.i.ready.eq(running & (used != p.buffer_beats) & ~(group_end & (waiting == p.groups_in_flight))),
             accept.eq(self.i.valid & self.i.ready),
@@ -217,7 +225,8 @@ class Scale(wiring.Component):
         with m.If(self.job.valid & self.job.ready):
             m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0)]
         with m.If(accept):
-            m.d.sync += [beat.eq(Mux(token_end, 0, beat + 1)), group_beat.eq(Mux(group_end, 0, group_beat + 1)),
+            m.d.sync += [token_beat.eq(Mux(token_end, 0, token_beat + 1)),
+                         group_beat.eq(Mux(group_end, 0, group_beat + 1)),
                          write_at.eq(after(write_at, p.buffer_beats))]
             with m.If(token_end):
                 m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]
@@ -237,7 +246,9 @@ class Scale(wiring.Component):
 
         # read: the divider's output register holds the group while its beats are read
         result = divider.o.payload
-        read_at, read_beat, final = Signal(range(p.buffer_beats)), Signal(range(p.max_beats)), Signal()
+        read_at = Signal(range(p.buffer_beats))
+        read_beat = Signal(range(p.max_beats))
+        final = Signal()
         m.d.comb += [final.eq(read_beat == result.group.info.beats), issue.eq(divider.o.valid & move),
                      divider.o.ready.eq(move & final), read.en.eq(issue), read.addr.eq(read_at)]
         with m.If(issue):
@@ -260,28 +271,28 @@ class Scale(wiring.Component):
         with m.If(move):
             m.d.sync += [held.eq(value << lz) for held, value in zip(multiplicands, differences, strict=True)]
 
-        # multiply: the product, and registers for the multiplier to spread over
+        # multiply: the product without the bits below the half, and registers for the multiplier to spread over
         recip = at_shift.pop("recip")
         at_product = at_shift
-        products: list[Value] = [value * recip for value in multiplicands]
+        products: list[Value] = [(value * recip)[p.frac - 1:p.frac + CODE_WIDTH] for value in multiplicands]
         for number in range(p.mul_stages):
             at_product = stage(m, f"product{number}", enable=move, **at_product)
-            held = [Signal(p.frac + CODE_WIDTH, name=f"product{number}_{lane}", reset_less=True)
+            held = [Signal(CODE_WIDTH + 1, name=f"product{number}_{lane}", reset_less=True)
                     for lane in range(p.lanes)]
             with m.If(move):
                 m.d.sync += [register.eq(value) for register, value in zip(held, products, strict=True)]
             products = list(held)
 
         # code: the output register
-        out = self.o.payload
+        code = Signal(output_layout(p), reset_less=True)
         mid = Signal(CODE_WIDTH)
-        m.d.comb += mid.eq(midpoint(at_product["hi"], at_product["symmetric"]))
+        m.d.comb += [self.o.payload.eq(code), mid.eq(midpoint(at_product["hi"], at_product["symmetric"]))]
         with m.If(move):
             m.d.sync += self.o.valid.eq(at_product["valid"])
-            m.d.sync += [out[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
+            m.d.sync += [code[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
             m.d.sync += [
-                out.codes[lane].eq(Mux(is_padding(lane, at_product["last"], at_product["tail"]), 0,
-                                       half_up(product, p.frac) - mid))
+                code.codes[lane].eq(Mux(is_padding(lane, at_product["last"], at_product["tail"]), 0,
+                                       half_up(product) - mid))
                 for lane, product in enumerate(products)]
 
         m.d.comb += [

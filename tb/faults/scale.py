@@ -1,0 +1,81 @@
+"""Mistakes in the scale unit that its regression must catch."""
+
+from __future__ import annotations
+
+from amaranth.hdl import C, Cat, Mux, Signal, Value
+
+from tb.faults import Fault, replace
+
+RANDOM = ("random_tokens_are_quantized_as_the_golden_model_does",)
+EXTREMES = ("every_extreme_of_the_range_is_exact",)
+FULL = ("a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing",)
+RESET = ("a_reset_in_the_middle_leaves_nothing_behind",)
+
+
+def _floor(doubled: Value) -> Value:
+    return doubled[1:]
+
+
+def _eight(hi: Value, symmetric: Value) -> Value:
+    return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), 128)
+
+
+def _no_padding(_lane: int, _token_end: Value, _tail: Value) -> Value:
+    return C(0)
+
+
+def _largest_is_absmax(low: Value, high: Value, symmetric: Value) -> tuple[Value, Value]:
+    return Mux(symmetric, -high, low), high
+
+
+def _always_moves(_valid: Value, _ready: Value) -> Value:
+    return C(1)
+
+
+def _one_word_less(pointer: Signal, depth: int) -> Value:
+    return Mux(pointer == depth - 2, 0, pointer + 1)
+
+
+def _zeros_above_bit_0(span: Value) -> Value:
+    width = len(span)
+    count: Value = C(0, range(width))
+    for i in range(1, width):
+        count = Mux(span[i], C(width - 1 - i, range(width)), count)
+    return count
+
+
+def _whole_range(_symmetric_hi: Value, _symmetric: Value) -> Value:
+    return Cat(C(0b1111, 4), _symmetric_hi.replicate(4))
+
+
+def _no_half_divisor(top: Value, divisor: Value, frac: int) -> Value:
+    return Cat(C(0, frac), top)
+
+
+FAULTS = (
+    Fault(name="drop_half", block="scale", why="codes are floored, not rounded", set_name="lanes4", tests=RANDOM,
+          patch=("rtl_gen.scale.half_up", _floor)),
+    Fault(name="mid_of_4_bits", block="scale", why="4-bit codes lose 128 in place of 8", set_name="lanes4",
+          tests=RANDOM, patch=("rtl_gen.scale.midpoint", _eight)),
+    Fault(name="mask_missing", block="scale", why="padded lanes take part in min and max and leave codes",
+          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.scale.is_padding", _no_padding)),
+    Fault(name="absmax_is_max", block="scale", why="symmetric mode forgets the negative side", set_name="lanes4",
+          tests=RANDOM, patch=("rtl_gen.scale.bounds", _largest_is_absmax)),
+    Fault(name="ignore_ready", block="scale", why="the back end moves while an output beat waits", set_name="lanes4",
+          tests=RANDOM, patch=("rtl_gen.scale.can_move", _always_moves)),
+    Fault(name="ring_one_short", block="scale", why="ring buffer addresses wrap one word early", set_name="lanes4",
+          tests=FULL, patch=("rtl_gen.scale.after", _one_word_less)),
+    Fault(name="leading_zeros_miss_one", block="scale", why="a span of 1 is not normalised", set_name="lanes4",
+          tests=EXTREMES, patch=("rtl_gen.divider.leading_zeros", _zeros_above_bit_0)),
+    Fault(name="symmetric_has_255", block="scale", why="symmetric mode divides by the min-max qmax", set_name="lanes4",
+          tests=RANDOM, patch=("rtl_gen.divider.qmax", _whole_range)),
+    Fault(name="reciprocal_is_floored", block="scale", why="half of the divisor is not added before the division",
+          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.divider.dividend", _no_half_divisor)),
+    Fault(name="quotient_bit_late", block="scale", set_name="lane", tests=RANDOM,
+          why="a restoring step needs the remainder above the divisor, rare in wide divisions: the narrow set sees it",
+          edit=replace("} >= divisor;", "} > divisor;")),
+    Fault(name="skip_a_reset", block="scale", why="the count of waiting groups survives a reset", set_name="lanes4",
+          tests=RESET, edit=replace("if (rst) waiting <= 2'h0;\n    else waiting", "waiting")),
+    Fault(name="buffer_count_wraps", block="scale", why="a full ring buffer still accepts a beat", set_name="lanes4",
+          tests=FULL, edit=replace("used != 5'h10", "used != 5'h11")),
+)

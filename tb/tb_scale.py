@@ -1,0 +1,200 @@
+"""Scale unit against the golden quantizer: values, the cycle of every beat, events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rtl_gen.scale import Scale
+from sim import scale as scale_sim
+from stamp_hw import engine, haar, scale
+from stamp_hw.config import NpuConfig
+from stamp_hw.params import ScaleJob, ScaleParams
+from stamp_hw.trace import Trace
+from tb.harness import Bench, Expect, Feed, bench_test
+from tb.patterns import ALWAYS, Pattern, listed, periodic, random_bits, throttles
+
+PARAMETER_SETS = {
+    "lanes16": ScaleParams(lanes=16, width=18, recip_frac=8, max_beats=16, mul_stages=2),
+    "lanes4": ScaleParams(lanes=4, width=17, recip_frac=8, max_beats=8, mul_stages=1),
+    "lanes3": ScaleParams(lanes=3, width=18, recip_frac=4, max_beats=25, mul_stages=3),
+    "lane": ScaleParams(lanes=1, width=9, recip_frac=0, max_beats=5, mul_stages=1),
+}
+PARAMETER_SETS["lane_deep"] = replace(PARAMETER_SETS["lane"], mul_stages=4)
+build = Scale
+
+TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
+TRACE_TOKENS = 48  # of each layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One job: registers, coefficients integer[S, K], bits [S], channels a group, and whether it is symmetric."""
+
+    job: ScaleJob
+    c: np.ndarray
+    bits: np.ndarray
+    group: int | None
+    symmetric: bool
+
+    @classmethod
+    def of(cls, params: ScaleParams, c: np.ndarray, bits: np.ndarray, *, group: int | None = None,
+           symmetric: bool = False) -> Case:
+        job = params.job(tokens=c.shape[0], k=c.shape[1], group=group, symmetric=symmetric)
+        return cls(job=job, c=c, bits=np.asarray(bits), group=group, symmetric=symmetric)
+
+    def __str__(self) -> str:
+        mode = "symmetric" if self.symmetric else "minmax"
+        return f"{self.c.shape[0]}x{self.c.shape[1]}/{self.group or 'token'} {mode}"
+
+
+def golden_config(params: ScaleParams, case: Case | None = None) -> NpuConfig:
+    """The configuration whose scale unit has these widths."""
+    axes = 2 if params.width == 18 else 1
+    config = NpuConfig().with_hw(in_width=params.width - axes, axes=axes, recip_frac=params.recip_frac)
+    if case is None:
+        return config
+    return config.with_job(group=case.group, scale_mode="symmetric" if case.symmetric else "minmax")
+
+
+def feed_and_expect(bench: Bench, case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Beats of one job: what goes in, with noise in the padding, and what the golden model says comes out."""
+    params, job = bench.params, case.job
+    tokens, channels = case.c.shape
+    shape = (tokens, job.beats * params.lanes)
+    top = 1 << (params.width - 1)
+    values = bench.rng.integers(-top, top, shape)
+    values[:, :channels] = case.c
+    quantized = scale.quantize(case.c, case.bits, golden_config(params, case))
+    codes = np.zeros(shape, np.int64)
+    codes[:, :channels] = quantized.codes
+    group_of_beat = np.arange(job.beats) // job.group_beats
+    high = np.repeat(case.bits == 8, job.beats)
+    return ({"values": values.reshape(-1, params.lanes), "hi": high},
+            {"codes": codes.reshape(-1, params.lanes), "lo": quantized.lo[:, group_of_beat].ravel(),
+             "span": quantized.span[:, group_of_beat].ravel(), "hi": high,
+             "last": np.tile(np.arange(job.beats) == job.beats - 1, tokens)})
+
+
+async def check(bench: Bench, cases: Sequence[Case], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS,
+                job_valid: Pattern = ALWAYS, *, name: object = "", abort_at: int | None = None) -> None:
+    """Run the jobs one behind the other and compare everything."""
+    both = [feed_and_expect(bench, case) for case in cases]
+    jobs = [case.job for case in cases]
+    fed, wanted = ({key: np.concatenate([side[i][key] for side in both]) for key in both[0][i]} for i in (0, 1))
+    registers = {key: np.array([getattr(job, key) for job in jobs], np.int64) for key in ScaleJob.__dataclass_fields__}
+    timing = scale_sim.timing(bench.params, jobs, valid, ready, job_valid)
+    shown = ", ".join(map(str, cases[:3])) + (f" and {len(cases) - 3} more" if len(cases) > 3 else "")
+    await bench.run(
+        {"job": Feed(registers, job_valid), "i": Feed(fed, valid)}, {"o": Expect(wanted, ready)},
+        job=f"{name} [{shown}; valid {valid}, ready {ready}, job {job_valid}]", abort_at=abort_at,
+        timing={"job": timing.jobs, "i": timing.inputs, "o": timing.outputs},
+        events=scale_sim.events(bench.params, *jobs))
+
+
+def draw(bench: Bench, *, max_words: int = 4000) -> Case:
+    """A job of any shape, with token magnitudes of every power of two, off-centre as low-pass tokens are."""
+    params, rng = bench.params, bench.rng
+    limit = params.max_beats * params.lanes
+    channels = int(rng.integers(1, limit + 1))
+    beats = int(rng.integers(1, params.max_beats + 1))
+    group = (None, params.lanes, beats * params.lanes)[int(rng.integers(3))]
+    tokens = int(rng.integers(1, max(2, min(64, max_words // channels))))
+    symmetric = bool(rng.integers(2))
+    top = (1 << (params.width - 1)) - 1
+    magnitude = np.maximum(top >> rng.integers(0, params.width, (tokens, 1)), 1)
+    centre = rng.integers(-top, top + 1, (tokens, 1)) * rng.integers(0, 2, (tokens, 1))
+    c = np.clip(centre + rng.integers(-magnitude, magnitude + 1, (tokens, channels)), -top - (not symmetric), top)
+    return Case.of(params, c, rng.choice([4, 8], tokens), group=group, symmetric=symmetric)
+
+
+@bench_test(quota=0.65)
+async def random_tokens_are_quantized_as_the_golden_model_does(bench: Bench) -> None:
+    for job in bench.jobs():
+        valid, ready = (ALWAYS, ALWAYS) if job % 2 else throttles(bench.rng)
+        await check(bench, [draw(bench, max_words=8000)], valid, ready, name=job)
+
+
+@bench_test(quota=0.25)
+async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
+    for job in bench.jobs():
+        valid, ready = throttles(bench.rng)
+        cases = [draw(bench, max_words=1000) for _ in range(int(bench.rng.integers(2, 7)))]
+        job_valid = ALWAYS if bench.rng.integers(2) else random_bits(bench.rng, density=0.02)
+        await check(bench, cases, valid, ready, job_valid, name=job)
+
+
+@bench_test
+async def every_extreme_of_the_range_is_exact(bench: Bench) -> None:
+    """Spans 0, 1, 2, powers of two and their neighbours, and the widest, at both ends of the number line."""
+    params = bench.params
+    top = (1 << (params.width - 1)) - 1
+    spans = sorted({s for n in range(params.width + 1) for s in ((1 << n) - 1, 1 << n, (1 << n) + 1)})
+    for symmetric in (False, True):
+        rows = []
+        channels = min(4 * params.lanes + 1, params.max_beats * params.lanes)
+        for span in spans:
+            if symmetric and 0 < span <= 2 * top and span % 2 == 0:
+                rows += [[side * (span // 2), -side * (span // 2), 0, side] for side in (-1, 1)]
+            elif not symmetric and span < 1 << params.width:
+                lows = {-top - 1, top - span, -(span // 2), min(-1, top - span), max(-top - 1, -span)}
+                rows += [[low, low + span, low + span // 2, low + (span + 1) // 2] for low in sorted(lows)
+                         if -top - 1 <= low and low + span <= top]
+        rows += [[value] * 4 for value in (0, -1, 1, top, -top)]
+        c = np.empty((len(rows), channels), np.int64)
+        for token, row in enumerate(rows):
+            c[token] = bench.rng.choice(row[2:], channels) if len(set(row)) > 1 else row[0]
+            places = bench.rng.permutation(channels)
+            c[token, places[0]] = row[0]
+            c[token, places[-1]] = row[1] if channels > 1 else row[0]
+        for high in (0, 1):
+            bits = np.where((np.arange(len(c)) + high) % 2, 8, 4)
+            await check(bench, [Case.of(params, c, bits, symmetric=symmetric)], name=f"hi from {high}")
+
+
+@bench_test
+async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: Bench) -> None:
+    """A sink that sleeps longer than both buffers last, for the longest and the shortest groups."""
+    params = bench.params
+    longest = params.max_beats * params.lanes
+    sleepy = listed([0] * (6 * params.max_beats + 4 * params.recip_width) + [1] * (params.max_beats + 3), "sleepy")
+    for channels, group in ((longest, None), (longest, params.lanes), (max(1, longest - 1), None), (1, None)):
+        c = bench.rng.integers(-100, 100, (7, channels))
+        case = Case.of(params, c, bench.rng.choice([4, 8], 7), group=group)
+        for valid, ready in ((ALWAYS, sleepy), (periodic(1, 2), sleepy), (sleepy, ALWAYS),
+                             (ALWAYS, periodic(1, 1, True))):
+            await check(bench, [case, case], valid, ready)
+
+
+@bench_test
+async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
+    for attempt in range(12):
+        valid, ready = throttles(bench.rng)
+        case = draw(bench, max_words=1500)
+        total = scale_sim.timing(bench.params, [case.job], valid, ready).cycles
+        await check(bench, [case], valid, ready, name=f"aborted {attempt}",
+                    abort_at=int(bench.rng.integers(1, total + 1)))
+        await bench.reset()
+        await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
+
+
+@bench_test
+async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(bench: Bench) -> None:
+    """Lifted activations of every layer; a build too narrow for them, or a checkout without the trace, has none."""
+    if bench.params.width < 17 or not TRACE.is_file():
+        return
+    config = golden_config(bench.params)
+    with Trace.open(TRACE) as trace:
+        for layer in trace:
+            job = engine.resolve(layer, config)
+            s_x = layer.s_x or float(np.abs(layer.x[job.n_sink:]).max()) / 32767
+            x, _, _ = engine.quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
+            c = np.concatenate([x[:job.n_sink], haar.forward(x[job.n_sink:], job.levels, job.grid)])
+            bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
+            rows = np.linspace(0, len(c) - 1, min(TRACE_TOKENS, len(c))).astype(int)
+            c = c[rows, :bench.params.max_beats * bench.params.lanes]
+            for symmetric in (False, True):
+                await check(bench, [Case.of(bench.params, c, bits[rows], symmetric=symmetric)], name=layer.name)
