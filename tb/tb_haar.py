@@ -35,8 +35,8 @@ PARAMETER_SETS: dict[str, HaarParams | FinishParams] = {
     "inverse_tiny_deep": replace(_TINY, width=13, direction="inverse", read_stages=2),
     "finish": FinishParams(lanes=15, width=28, z_frac=4),
 }
-# The wide builds compare most of the words: a million in each direction, at many words a cycle.
-_MILLION = 1_050_000
+# On top of the other tests, so that the wide builds compare a million words in each direction.
+_MILLION = 900_000
 
 TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
 
@@ -143,7 +143,7 @@ def draw(bench: Bench, *, max_words: int) -> tuple[HaarJob, np.ndarray]:
     return HaarJob(tokens=tokens, levels=levels, beats=beats, grid=grid), values
 
 
-@bench_test(quota=0.4)
+@bench_test(quota=0.55)
 async def random_jobs_under_stalls_equal_the_golden_model(bench: Bench) -> None:
     if lifts(bench):
         for job in bench.jobs():
@@ -151,7 +151,7 @@ async def random_jobs_under_stalls_equal_the_golden_model(bench: Bench) -> None:
             await check(bench, [draw(bench, max_words=12000)], valid, ready, name=job)
 
 
-@bench_test(quota=0.3)
+@bench_test(quota=0.45)
 async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
     if lifts(bench):
         for job in bench.jobs():
