@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ TRACE_TEST = "tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = fresh_seed()
-    print(f"again: STAMP_SEED={seed} pytest {request.node.nodeid}")  # noqa: T201 - shown when the test fails
+    logging.getLogger(__name__).warning("again: STAMP_SEED=%d pytest %s", seed, request.node.nodeid)
     return np.random.default_rng(seed)
 
 
