@@ -1,0 +1,164 @@
+"""From costs and accuracies to the figures of a report: JSON and CSV (docs/simulate.md defines every figure).
+
+A layer's figures and a scheme's totals are the same formulas over one layer or all of them: cycles, time, energy,
+bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the layers' dB; average bits are weighted
+by activations. The same input gives the same bytes: no paths, no dates, floats rounded to nine digits (dB to four
+decimals).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from sim.energy import EnergySet
+from sim.memory import OPERANDS
+from sim.schemes import Accuracy
+from sim.workload import Cost
+from stamp_hw.config import NpuConfig
+
+SCHEMA_VERSION = 1
+PARTS = ("busy", "wait_activations", "wait_weights", "wait_output", "wait_dram", "tail")
+CSV_FIELDS = (
+    "cycles", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes", "energy_pj",
+    "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db", "output_sqnr_db",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One layer under one scheme."""
+
+    cost: Cost
+    accuracy: Accuracy
+
+
+#: Layer → scheme → outcome.
+Study = Mapping[str, Mapping[str, Outcome]]
+
+
+def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str) -> dict[str, Any]:
+    """The whole report as JSON-able dictionaries."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": config.to_dict(),
+        "energy_set": energy_set.describe(),
+        "permutation_seed": seed,
+        "calibration": calibration,
+        "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
+                   for name, outcomes in study.items()},
+        "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
+    }
+
+
+def schemes_of(study: Study) -> tuple[str, ...]:
+    """The schemes of a study, in order."""
+    return tuple(next(iter(study.values())))
+
+
+def layer_figures(outcome: Outcome) -> dict[str, Any]:
+    """Figures of one layer under one scheme."""
+    cost, accuracy = outcome.cost, outcome.accuracy
+    task, job = cost.task, cost.task.job
+    return {
+        "tokens": task.tokens, "k": task.k, "n": task.n, "grid": list(job.grid) if job.grid else None,
+        "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
+        **_figures([outcome]),
+        "headroom": _round(accuracy.headroom), "calibration": accuracy.calibration, "warnings": list(accuracy.warnings),
+    }
+
+
+def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of all layers under one scheme; `tokens` are those of the longest layer."""
+    figures = _figures(outcomes)
+    return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
+            # Every linear layer of the captured prefill, one after the other.
+            "time_to_first_token_s": figures["time_s"], **figures,
+            "warnings": sum(len(outcome.accuracy.warnings) for outcome in outcomes)}
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    costs = [outcome.cost for outcome in outcomes]
+    accuracies = [outcome.accuracy for outcome in outcomes]
+    cycles = sum(cost.cycles.total for cost in costs)
+    seconds = cycles / costs[0].freq_hz
+    macs = sum(cost.macs for cost in costs)
+    events = _events(costs)
+    energy = sum(component["energy_pj"] for component in events.values())
+    values = sum(cost.task.tokens * cost.task.k for cost in costs)
+    bits = sum(cost.task.job.average_bits * cost.task.tokens * cost.task.k for cost in costs) / values
+    scale_bits = sum(cost.scale_bits * cost.task.tokens for cost in costs) / values
+    dram = {operand: sum(getattr(cost.dram, operand) for cost in costs) for operand in OPERANDS}
+    return {
+        "cycles": cycles,
+        "cycles_by_part": {part: sum(getattr(cost.cycles, part) for cost in costs) for part in PARTS},
+        "fill_cycles": sum(cost.cycles.fill for cost in costs),
+        "overlapped_fill_cycles": sum(cost.cycles.overlapped for cost in costs),
+        "array_tiles": sum(cost.cycles.array_tiles for cost in costs),
+        "super_tiles": sum(cost.cycles.super_tiles for cost in costs),
+        "time_s": _round(seconds),
+        "tokens_per_s": _round(max(cost.task.tokens for cost in costs) / seconds),
+        "macs": macs,
+        "tops": _round(2 * macs / seconds / 1e12),
+        "utilization": _round(sum(cost.row_slot_steps for cost in costs)
+                              / sum(cost.pes * cost.cycles.total for cost in costs)),
+        "dram_bytes": sum(dram.values()),
+        "dram_bytes_by_operand": dram,
+        "energy_pj": _round(energy),
+        "energy_by_component": _rounded(events),
+        "power_w": _round(energy * 1e-12 / seconds),
+        "tops_per_w": _round(2 * macs / energy),
+        "average_bits": _round(bits),
+        "average_bits_with_scales": _round(bits + scale_bits),
+        "sqnr_db": _decibels([accuracy.sqnr_db for accuracy in accuracies]),
+        "output_sqnr_db": _decibels([accuracy.output_sqnr_db for accuracy in accuracies]),
+        "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
+    }
+
+
+def _events(costs: Sequence[Cost]) -> dict[str, Any]:
+    """Component → energy and events, summed over layers."""
+    summed: dict[str, Any] = {}
+    for cost in costs:
+        for component, events in cost.events.items():
+            into = summed.setdefault(component, {"energy_pj": 0.0, "events": {}})
+            for name, event in events.items():
+                entry = into["events"].setdefault(name, {"count": 0, "energy_pj": 0.0})
+                entry["count"] += event.count
+                entry["energy_pj"] += event.energy_pj
+                into["energy_pj"] += event.energy_pj
+    return summed
+
+
+def write_json(report: Mapping[str, Any], stream: IO[str]) -> None:
+    """The report as UTF-8 JSON."""
+    json.dump(report, stream, indent=1, ensure_ascii=False, allow_nan=False)
+    stream.write("\n")
+
+
+def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
+    """One line a layer and scheme, then a scheme's totals under the layer name `TOTAL`; infinite dB are empty."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("layer", "scheme", *CSV_FIELDS))
+    for name, schemes in (*report["layers"].items(), ("TOTAL", report["totals"])):
+        for scheme, figures in schemes.items():
+            writer.writerow((name, scheme, *(figures[field] for field in CSV_FIELDS)))
+
+
+def _decibels(values: Sequence[float]) -> float | None:
+    mean = sum(values) / len(values)
+    return round(mean, 4) if math.isfinite(mean) else None
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return _round(value) if isinstance(value, float) else value

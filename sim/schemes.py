@@ -1,0 +1,133 @@
+"""The schemes that a report compares on the same array, buffers, super-tiles and loop order.
+
+`a8`, `a4`: every token at that precision. `first_n`: the first n_hi tokens at 8 bits, no transform. `stamp`: the
+configuration's own job. `stamp_shuffled`: the same on randomly permuted tokens, which tells what locality is worth
+from what chance gives.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sim import super_tile
+from sim.task import Shape, Task
+from stamp_hw import engine
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.errors import StampError
+from stamp_hw.haar import band_shapes
+from stamp_hw.layer import Layer
+
+SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
+#: Below this INT16 code of the median token's absmax a report warns (docs/contract.md §3.1).
+LOW_HEADROOM = 1000
+_ALL = 65536  # more tokens than any job has: resolve() cuts n_hi down to them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """What the golden model says of one layer; dB are infinite where there is no noise.
+
+    `x_saturated`, `z_saturated`, `y_saturated` values that saturated; `headroom` INT16 code of the median token's
+    absmax.
+    """
+
+    sqnr_db: float
+    output_sqnr_db: float
+    x_saturated: int
+    z_saturated: int
+    y_saturated: int
+    headroom: float
+    calibration: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenEnergy:
+    """Energy of tokens, float64[S]: `before` in token order, `after` in coefficient order, with orthonormal norms."""
+
+    before: np.ndarray
+    after: np.ndarray
+    n_hi: int
+
+
+def check(names: tuple[str, ...]) -> None:
+    """Raise StampError for a name that is no scheme, or none at all."""
+    for name in names:
+        if name not in SCHEMES:
+            raise StampError("unknown scheme", where="--schemes", got=name, expected=f"some of {','.join(SCHEMES)}")
+    if not names or len(set(names)) < len(names):
+        raise StampError("schemes must be named once each", where="--schemes", got=",".join(names) or "none",
+                         expected=f"some of {','.join(SCHEMES)}")
+
+
+def configure(scheme: str, config: NpuConfig) -> NpuConfig:
+    """The configuration whose job is that scheme."""
+    if scheme == "a8":
+        return config.with_job(levels=0, n_hi=_ALL)
+    if scheme == "a4":
+        return config.with_job(levels=0, n_hi=0)
+    if scheme == "first_n":
+        return config.with_job(levels=0)
+    return config
+
+
+def token_limit(shape: Shape, config: NpuConfig) -> int:
+    """Tokens of a super-tile for every scheme: those of the configuration's own job."""
+    return super_tile.token_limit(Task.of(shape, config).job, config.hw)
+
+
+def permutation(layer: Layer, n_sink: int, seed: int) -> np.ndarray:
+    """Order of the tokens in `stamp_shuffled`, sinks in place: int64[S]; a function of seed and layer name alone."""
+    rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
+    return np.concatenate([np.arange(n_sink), n_sink + rng.permutation(len(layer.x) - n_sink)])
+
+
+def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accuracy, TokenEnergy]:
+    """One layer through the golden model under a scheme of `config`.
+
+    Raises
+    ------
+    ConfigError, LayerError : as `stamp_hw.engine.run_linear`
+    """
+    own = configure(scheme, config)
+    if scheme == "stamp_shuffled":
+        # Both SQNRs are sums over tokens, so that undoing the permutation behind the layer would change neither.
+        order = permutation(layer, engine.resolve(layer, config).n_sink, seed)
+        layer = replace(layer, x=layer.x[order])
+    result = engine.run_linear(layer, own)
+    warnings = list(result.job.warnings)
+    if result.headroom < LOW_HEADROOM:
+        warnings.append(f"median token's absmax uses {result.headroom:.0f} of 32767: "
+                        f"below {LOW_HEADROOM} the 8-bit tokens lose accuracy")
+    accuracy = Accuracy(
+        sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, x_saturated=result.x_saturated,
+        z_saturated=result.z_saturated, y_saturated=result.y_saturated, headroom=result.headroom,
+        calibration=result.calibration, warnings=tuple(warnings))
+    return accuracy, _token_energy(layer, result)
+
+
+def _token_energy(layer: Layer, result: engine.LinearResult) -> TokenEnergy:
+    job = result.job
+    after = _energy(result.coefficients[job.n_sink :]) * norms(job) * result.s_x**2
+    return TokenEnergy(before=_energy(layer.x[job.n_sink :]), after=after, n_hi=job.n_hi)
+
+
+def _energy(values: np.ndarray) -> np.ndarray:
+    return np.einsum("sk,sk->s", values, values, dtype=np.float64)
+
+
+def norms(job: ResolvedJob) -> np.ndarray:
+    """Energy of an orthonormal Haar coefficient over that of the lifting's (s a mean, d a difference): float64[S].
+
+    Along one axis a level doubles the energy of s and, on input of gain g, halves that of d: 2g and g/2. Tokens that
+    had no partner pass unscaled in hardware and are off by that factor here.
+    """
+    gains = [4.0**job.levels if job.grid else 2.0**job.levels]
+    for level in range(job.levels, 0, -1):
+        before = 4.0 ** (level - 1) if job.grid else 2.0 ** (level - 1)
+        gains += [before, before, before / 4] if job.grid else [before / 2, 0.0, 0.0]
+    shapes = band_shapes(job.levels, job.grid or (1, job.tokens))
+    return np.repeat(gains, [rows * columns for rows, columns in shapes])

@@ -1,0 +1,53 @@
+"""Every layer of a trace under every scheme: the golden model for accuracy, the cycle and energy models for cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from sim import schemes, workload
+from sim.energy import EnergySet
+from sim.report import Outcome
+from sim.schemes import TokenEnergy
+from sim.task import Shape
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import StampError
+from stamp_hw.trace import Trace
+
+Progress = Callable[[str], None]
+
+
+def chosen(trace: Trace, pattern: str) -> tuple[str, ...]:
+    """Layers in which the regular expression is found. Raises StampError for none, or for no regular expression."""
+    try:
+        found = tuple(name for name in trace.layer_names if re.search(pattern, name))
+    except re.error as error:
+        raise StampError("not a regular expression", where="--layers", got=f"{pattern!r} ({error})") from None
+    if not found:
+        raise StampError("no layer matches", where="--layers", got=repr(pattern),
+                         expected="a name that `stamp-hw trace info` lists")
+    return found
+
+
+def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[str], wanted: Sequence[str], seed: int,
+        progress: Progress = lambda _line: None) -> tuple[dict[str, dict[str, Outcome]], dict[str, TokenEnergy]]:
+    """(layer → scheme → outcome, layer → energy of its tokens under `stamp`), a layer at a time.
+
+    The second is empty unless `stamp` is among the schemes wanted.
+    """
+    study: dict[str, dict[str, Outcome]] = {}
+    energies: dict[str, TokenEnergy] = {}
+    for index, name in enumerate(names):
+        layer = trace.layer(name)
+        shape = Shape.of(layer, config)
+        limit = schemes.token_limit(shape, config)
+        outcomes: dict[str, Outcome] = {}
+        for scheme in wanted:
+            progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
+            accuracy, energy = schemes.run(layer, scheme, config, seed)
+            cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
+            outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy)
+            if scheme == "stamp":
+                energies[name] = energy
+        study[name] = outcomes
+    return study, energies

@@ -1,0 +1,131 @@
+"""A report as text for the terminal; every table says where its figures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.report import PARTS
+
+SHOWN = 60  # characters of a layer's name
+
+PART_NAMES = {
+    "busy": "array busy", "wait_activations": "waits for activations", "wait_weights": "waits for weights",
+    "wait_output": "waits for the output buffer", "wait_dram": "DRAM-bound", "tail": "drain, rescale, inverse lifting",
+}
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """All tables and the footer."""
+    parts = [_totals(report), _layers(report), _energy(report), _cycles(report), _footer(report)]
+    return "\n\n".join(parts)
+
+
+def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns padded to their widest cell, the first `left` to the left, a rule below the header."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(width) if i < left else cell.rjust(width)
+                         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))).rstrip()
+
+    rule = "  ".join("─" * width for width in widths)
+    return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def shorten(name: str, width: int = SHOWN) -> str:
+    """The end of a long name: its front is what the layers of a model share."""
+    name = name.replace("model.layers.", "")
+    return name if len(name) <= width else "…" + name[-width + 1 :]
+
+
+def _totals(report: Mapping[str, Any]) -> str:
+    totals = report["totals"]
+    base = totals["a4"]["cycles"] if "a4" in totals else None
+    header = ("scheme", "bits", "+scales", "SQNR dB", "out dB", "cycles", "vs a4", "ms", "tokens/s", "TOPS", "util %",
+              "array tiles", "DRAM MB", "energy µJ", "W", "TOPS/W")
+    rows = [(
+        scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}", decibels(t["sqnr_db"]),
+        decibels(t["output_sqnr_db"]), f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
+        f"{t['time_s'] * 1e3:.3f}", f"{t['tokens_per_s']:,.0f}", f"{t['tops']:.4f}", f"{t['utilization'] * 100:.1f}",
+        f"{t['array_tiles']:,}", f"{t['dram_bytes'] / 1e6:.2f}", f"{t['energy_pj'] / 1e6:,.1f}",
+        f"{t['power_w']:.3f}", f"{t['tops_per_w']:.3f}",
+    ) for scheme, t in totals.items()]
+    first = next(iter(totals.values()))
+    hw = report["config"]["hw"]
+    title = (f"Totals: {first['layers']} linear layers, {first['tokens']} tokens, "
+             f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
+             f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
+    times = ", ".join(f"{scheme} {t['time_to_first_token_s'] * 1e3:.3f} ms" for scheme, t in totals.items())
+    return f"{title}\n{align(header, rows)}\ntime to first token (these layers' prefill, nothing else): {times}"
+
+
+def _layers(report: Mapping[str, Any]) -> str:
+    schemes = tuple(report["totals"])
+    margins = (("stamp − first_n", "stamp", "first_n"), ("stamp − shuffled", "stamp", "stamp_shuffled"))
+    pairs = [(name, a, b) for name, a, b in margins if a in schemes and b in schemes]
+    header = ("layer", "S", "K", "N", *schemes, *(name for name, _, _ in pairs))
+
+    def cells(figures: Mapping[str, Any]) -> list[str]:
+        found = {scheme: figures[scheme]["sqnr_db"] for scheme in schemes}
+        gained = [found[a] - found[b] if found[a] is not None and found[b] is not None else None for _, a, b in pairs]
+        return [decibels(found[scheme]) for scheme in schemes] + ["–" if m is None else f"{m:+.2f}" for m in gained]
+
+    rows, notes = [], []
+    for name, figures in report["layers"].items():
+        first = figures[schemes[0]]
+        said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
+        notes += [f"* {shorten(name)}: {text}" for text in said]
+        sizes = (str(first[key]) for key in ("tokens", "k", "n"))
+        rows.append((shorten(name) + ("*" if said else ""), *sizes, *cells(figures)))
+    rows.append(("mean", "", "", "", *cells(report["totals"])))
+    lines = ["SQNR of the quantized input by layer, dB", align(header, rows), *notes[:_NOTES]]
+    if len(notes) > _NOTES:
+        lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
+    return "\n".join(lines)
+
+
+_NOTES = 8  # warnings shown
+
+
+def _energy(report: Mapping[str, Any]) -> str:
+    totals = report["totals"]
+    names = next(iter(totals.values()))["energy_by_component"]
+    rows = [(name, *(f"{t['energy_by_component'][name]['energy_pj'] / 1e6:,.3f}" for t in totals.values()))
+            for name in names]
+    rows.append(("total", *(f"{t['energy_pj'] / 1e6:,.3f}" for t in totals.values())))
+    return "Energy by component, µJ\n" + align(("component", *totals), rows)
+
+
+def _cycles(report: Mapping[str, Any]) -> str:
+    totals = report["totals"]
+    rows = [(PART_NAMES[part], *(f"{t['cycles_by_part'][part]:,}" for t in totals.values())) for part in PARTS]
+    rows.append(("total", *(f"{t['cycles']:,}" for t in totals.values())))
+    rows.append(("fill hidden under the array", *(f"{t['overlapped_fill_cycles']:,}" for t in totals.values())))
+    return "Cycles by what the array does\n" + align(("part", *totals), rows)
+
+
+def _footer(report: Mapping[str, Any]) -> str:
+    chosen = report["energy_set"]
+    static = sorted({figures["calibration"] for schemes in report["layers"].values() for figures in schemes.values()})
+    lines = [
+        f"SQNR: bit-accurate model; scales {' and '.join(static)} (trace: {report['calibration']}); "
+        f"permutation seed {report['permutation_seed']}.",
+        "Cycles: cycle model; the blocks' cycles are RTL-checked, the engine's are modelled.",
+        f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
+        *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
+        *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),
+        "Not modelled: " + "; ".join(chosen["not_modelled"]) + ".",
+    ]
+    return "\n".join(lines)
+
+
+def _constant(entry: Mapping[str, Any]) -> str:
+    value = entry["energy_pj"]
+    shown = f"{value:g}" if entry["axis"] is None else ", ".join(f"{place}: {pj:g}" for place, pj in value.items())
+    return f"{shown} {entry['unit']}{'' if entry['axis'] is None else ' by ' + entry['axis']}"
+
+
+def decibels(value: float | None) -> str:
+    """Two decimals; no noise at all is infinite."""
+    return "∞" if value is None else f"{value:.2f}"

@@ -1,0 +1,66 @@
+"""What the engine is asked to do: a layer's shape and the job registers that decide cycles and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.haar_slots import HaarJob
+from stamp_hw.layer import Layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A linear layer without its data: `tokens` (sinks excluded), `n_sink`, `grid`, `k` inputs and `n` outputs."""
+
+    name: str
+    tokens: int
+    k: int
+    n: int
+    grid: tuple[int, int] | None = None
+    n_sink: int = 0
+
+    @classmethod
+    def of(cls, layer: Layer, config: NpuConfig) -> Shape:
+        """Shape of a captured layer, sinks as the job says or as the layer does."""
+        sinks = layer.n_sink if config.job.n_sink == "auto" else config.job.n_sink
+        return cls(name=layer.name, tokens=layer.x.shape[0] - sinks, k=layer.x.shape[1], n=layer.weight.shape[0],
+                   grid=layer.grid, n_sink=sinks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One layer under one job.
+
+    `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, None for
+    the whole token; `weight_bits` 8 or 4; `symmetric` scale mode.
+    """
+
+    job: ResolvedJob
+    k: int
+    n: int
+    group: int | None = None
+    weight_bits: int = 4
+    symmetric: bool = False
+
+    @classmethod
+    def of(cls, shape: Shape, config: NpuConfig) -> Task:
+        """The configuration's job for this shape. Raises ConfigError for a job beyond the hardware."""
+        job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k)
+        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group, weight_bits=config.job.weight_bits,
+                   symmetric=config.job.symmetric)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens, sinks included."""
+        return self.job.tokens + self.job.n_sink
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Channels of each group of input channels: the last may be smaller."""
+        size = self.k if self.group is None else min(self.group, self.k)
+        return tuple(min(size, self.k - start) for start in range(0, self.k, size))
+
+    def haar_job(self, beats: int) -> HaarJob:
+        """Registers of a lifting unit that takes a token in `beats` beats."""
+        return HaarJob(tokens=self.job.tokens, levels=self.job.levels, beats=beats, grid=self.job.grid)
