@@ -75,13 +75,13 @@ class Shared(wiring.Component):
             m.submodules.inner = self._inner
             wiring.connect(m, wiring.flipped(self), self._inner)
             return m
+        # only the first of many is elaborated; Amaranth would warn of the others
+        self._inner._MustUse__used = True
         identity = (type(self._inner), self._inner.signature, getattr(self._inner, "params", None))
         if emission.identity.setdefault(self._module, identity) != identity:
             raise ValueError(f"two different components would be emitted as module {self._module}")
         if self._module not in emission.ports:
             emission.ports[self._module] = _convert(self._inner, self._module, emission)
-        else:  # its twin has been elaborated; Amaranth would warn that this one never was
-            self._inner._MustUse__used = True
         connections = {}
         for path, member, mine in self.signature.flatten(self):
             name = "__".join(map(str, path))

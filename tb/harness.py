@@ -75,6 +75,7 @@ class _Totals:
     runs: int = 0
     tests: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
+    crashed: bool = False  # a test ended in something other than a difference from the models
 
 
 _totals = _Totals()
@@ -94,6 +95,7 @@ class Bench:
     ports : name → `tb.layout.Port`, whose `layout` knows the payload's fields
     rng : the only source of randomness; seeded by seed, parameter set and test name
     words : output words compared so far in this test
+    clocked : False for a top without registers, which has no `clk`
     """
 
     def __init__(self, dut: Any, test: str, quota: float, context: Mapping[str, Any], params: Any) -> None:
@@ -102,7 +104,10 @@ class Bench:
         self.rng = np.random.default_rng([context["seed"], zlib.crc32(f"{context['set']}.{test}".encode())])
         self.words, self._quota = 0, quota * context["words"]
         self._handles = {name: self._find(name, port.kind) for name, port in self.ports.items()}
-        self._clocked = hasattr(dut, "clk")
+        self.clocked = hasattr(dut, "clk")
+        for name, port in self.ports.items():
+            if port.kind == "input":
+                self._handles[name].value = 0
 
     def _find(self, name: str, kind: str) -> Any:
         if kind in ("in", "out"):
@@ -274,13 +279,15 @@ def bench_test(function: Callable[[Bench], Awaitable[None]] | None = None, *, qu
         before = _totals.words
         try:
             bench = Bench(dut, name, quota, context, params)
-            if bench._clocked:
+            if bench.clocked:
                 Clock(dut.clk, 10, unit="ns").start()
                 await bench.reset()
             await body(bench)
         except Exception as error:
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            _totals.failures.append({"test": name, "message": f"{kind}{error}"})
+            difference = isinstance(error, AssertionError)
+            message = str(error) if difference else f"{type(error).__name__}: {error}"
+            _totals.failures.append({"test": name, "message": message})
+            _totals.crashed |= not difference
             raise
         finally:
             _totals.tests[name] = _totals.words - before

@@ -101,3 +101,18 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
         if tests is None and result.words < words:
             raise AssertionError(f"{where}: {result.words} words compared, {words} wanted; {again}")
     return result
+
+
+def catch(fault: Fault, seed: int, words: int = 20_000, root: Path = BUILD_ROOT) -> Result:
+    """Seed `fault` and run the block's regression on `words` output words; it must fail, and for no other reason.
+
+    Raises AssertionError when the regression passes, or when the testbench crashed instead of finding a difference.
+    """
+    set_name = fault.set_name or next(iter(bench_module(fault.block).PARAMETER_SETS))
+    result = run_block(fault.block, set_name, seed, fault=fault, tests=fault.tests, words=words, check=False, root=root)
+    named = f"fault {fault.block}.{fault.name} ({fault.why}), set {set_name}, seed {seed}"
+    if result.crashed:
+        raise AssertionError(f"{named}: the testbench crashed: {' || '.join(result.failures)}; log: {result.log}")
+    if result.passed:
+        raise AssertionError(f"{named}: the regression passed")
+    return result

@@ -37,7 +37,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one simulator process found. Words are output values compared; a timed beat had its cycle predicted."""
+    """What one simulator process found.
+
+    Words are output values compared; a timed beat had its cycle predicted. `failures` holds a line a failed test;
+    `crashed` says that one of them was an error of the testbench or the simulator, not a difference it found.
+    """
 
     block: str
     set_name: str
@@ -51,6 +55,7 @@ class Result:
     events: Mapping[str, int]
     tests: Mapping[str, int]
     failures: tuple[str, ...]
+    crashed: bool
     log: Path
     wave: Path | None
     seconds: float
@@ -199,24 +204,26 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     verilator = _Verilator("", {"PYTHONWARNINGS": "error", "STAMP_BENCH": str(context), "COCOTB_ANSI_OUTPUT": "0",
                                 "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     log, start = folder / "sim.log", time.monotonic()
-    crashed = ""
+    ended = ""
     try:
         verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
                        test_dir=folder, waves=waves, testcase=tests, log_file=log,
                        results_xml=str(folder / "results.xml"))
     except (RuntimeError, SystemExit) as error:
-        crashed = str(error) or "the simulator failed"
+        ended = str(error) or "the simulator failed"
     found = json.loads(totals.read_text("utf-8")) if totals.is_file() else {}
     failures = [f"{failure['test']}: {failure['message']}" for failure in found.get("failures", [])]
     ran, failed = _counts(folder / "results.xml")
-    if not failures and (crashed or failed or not ran):
+    crashed = bool(found.get("crashed"))
+    if not failures and (ended or failed or not ran):
+        crashed = True
         tail = log.read_text("utf-8", "replace").strip().splitlines()[-25:] if log.is_file() else []
-        failures = ["\n".join([f"{crashed or f'{failed} of {ran} tests failed'}; end of {log}:", *tail])]
+        failures = ["\n".join([f"{ended or f'{failed} of {ran} tests failed'}; end of {log}:", *tail])]
     wave = folder / "dump.vcd" if waves else None
     if not failures and wave is None:
         shutil.rmtree(folder)
-    return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), log=log, wave=wave,
-                  seconds=time.monotonic() - start, build_seconds=build_seconds,
+    return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), crashed=crashed, log=log,
+                  wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds,
                   **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
                                                            "cycle_differences", "event_differences")},
                   events=found.get("events", {}), tests=found.get("tests", {}))

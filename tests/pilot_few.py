@@ -1,0 +1,16 @@
+"""A bench on the pilot that passes but compares one beat: less than a run must."""
+
+from __future__ import annotations
+
+import pilot
+
+from tb.harness import Bench, bench_test
+
+PARAMETER_SETS = pilot.PARAMETER_SETS
+build = pilot.build
+
+
+@bench_test
+async def one_beat(bench: Bench) -> None:
+    """One beat of all lanes."""
+    await pilot.job(bench, 1)
