@@ -18,13 +18,13 @@ multiplicand is 0, whatever recip is.
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.divider import Divider, group_layout, info_layout
+from rtl_gen import range_tree
+from rtl_gen.divider import Divider
+from rtl_gen.range_tree import RangeTree, stage, values_layout
 from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
 
 
@@ -36,17 +36,6 @@ def half_up(doubled: Value) -> Value:
 def midpoint(hi: Value, symmetric: Value) -> Value:
     """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
     return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
-
-
-def is_padding(lane: int, token_end: Value, tail: Value) -> Value:
-    """Whether a lane lies beyond the token's channels, of which `tail` are in the token's last beat."""
-    return token_end & (tail <= lane)
-
-
-def bounds(low: Value, high: Value, symmetric: Value) -> tuple[Value, Value]:
-    """(lo, hi) of the group's scale: the extremes, or ∓absmax, which is −low iff low + high is negative."""
-    negative = (low + high)[-1]
-    return Mux(symmetric & ~negative, -high, low), Mux(symmetric & negative, -low, high)
 
 
 def can_move(valid: Value, ready: Value) -> Value:
@@ -61,7 +50,7 @@ def after(pointer: Signal, depth: int) -> Value:
 
 def input_layout(params: ScaleParams) -> data.StructLayout:
     """An input beat: `lanes` coefficients of one token, and whether the token takes 8 bits."""
-    return data.StructLayout({"values": data.ArrayLayout(signed(params.width), params.lanes), "hi": 1})
+    return data.StructLayout({"values": values_layout(params), "hi": 1})
 
 
 def output_layout(params: ScaleParams) -> data.StructLayout:
@@ -75,88 +64,6 @@ def job_layout(params: ScaleParams) -> data.StructLayout:
     beats = range(params.max_beats + 1)
     return data.StructLayout({"tokens": unsigned(SCALE_TOKEN_WIDTH), "beats": beats, "group_beats": beats,
                               "tail": range(params.lanes + 1), "symmetric": 1})
-
-
-def stage(m: Module, name: str, *, enable: ValueLike = 1, **values: Any) -> dict[str, Any]:
-    """Registers of one pipeline stage, `<name>_<value>` each; `valid` alone is reset."""
-    held = {key: Signal(value.shape(), name=f"{name}_{key}", reset_less=key != "valid")
-            for key, value in values.items()}
-    with m.If(enable):
-        m.d.sync += [held[key].eq(value) for key, value in values.items()]
-    return held
-
-
-def pairs(values: list[Signal]) -> list[tuple[Signal, Signal]]:
-    """Neighbours; a last value without one is its own."""
-    return [(values[i], values[min(i + 1, len(values) - 1)]) for i in range(0, len(values), 2)]
-
-
-class RangeTree(wiring.Component):
-    """lo and span of a group: minimum and maximum over lanes, then over beats, then the bounds of the scale mode.
-
-    Parameters
-    ----------
-    params : ScaleParams
-
-    Members
-    -------
-    valid, values, first, final, info : In, a beat of coefficients; it is a group's first, its last; what the group
-        takes along
-    compare : Out, a beat enters the comparators
-    group, group_valid : Out, a group's range, for one cycle
-
-    Latency: `tree_levels` + 3 cycles from a final beat to `group_valid`. Throughput: a beat a cycle. No back-pressure.
-    """
-
-    def __init__(self, params: ScaleParams) -> None:
-        self.params = params
-        super().__init__({
-            "valid": In(1), "values": In(input_layout(params)["values"].shape), "first": In(1), "final": In(1),
-            "info": In(info_layout(params)), "compare": Out(1), "group": Out(group_layout(params)),
-            "group_valid": Out(1),
-        })
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        p = self.params
-
-        def register(name: str, value: ValueLike) -> Signal:
-            held = Signal(signed(p.width), name=name, reset_less=True)
-            m.d.sync += held.eq(value)
-            return held
-
-        # input: lane 0 takes the place of padding
-        token_end = Signal()
-        m.d.comb += token_end.eq(self.final & self.info.last)
-        lows = [register(f"input_value{lane}",
-                         Mux(is_padding(lane, token_end, self.info.tail), self.values[0], self.values[lane]))
-                for lane in range(p.lanes)]
-        highs = list(lows)
-        beat = stage(m, "input", valid=self.valid, first=self.first, final=self.final, info=self.info)
-        m.d.comb += self.compare.eq(beat["valid"])
-
-        # tree: a register a level
-        for level in range(1, p.tree_levels + 1):
-            lows = [register(f"level{level}_low{i}", Mux(a < b, a, b)) for i, (a, b) in enumerate(pairs(lows))]
-            highs = [register(f"level{level}_high{i}", Mux(a > b, a, b)) for i, (a, b) in enumerate(pairs(highs))]
-            beat = stage(m, f"level{level}", **beat)
-
-        # run: over the beats of the group
-        run_low = Signal(signed(p.width), reset_less=True)
-        run_high = Signal(signed(p.width), reset_less=True)
-        with m.If(beat["valid"] & (beat["first"] | (lows[0] < run_low))):
-            m.d.sync += run_low.eq(lows[0])
-        with m.If(beat["valid"] & (beat["first"] | (highs[0] > run_high))):
-            m.d.sync += run_high.eq(highs[0])
-        run = stage(m, "run", valid=beat["valid"] & beat["final"], info=beat["info"])
-
-        # bound
-        lo, hi = bounds(run_low, run_high, run["info"].symmetric)
-        bound_lo, bound_hi = register("bound_lo", lo), register("bound_hi", hi)
-        bound = stage(m, "bound", **run)
-        m.d.comb += [self.group_valid.eq(bound["valid"]), self.group.lo.eq(bound_lo),
-                     self.group.span.eq(bound_hi - bound_lo), self.group.info.eq(bound["info"])]
-        return m
 
 
 class Scale(wiring.Component):
@@ -199,7 +106,7 @@ class Scale(wiring.Component):
         p = self.params
         m.submodules.tree = tree = RangeTree(p)
         m.submodules.divider = divider = Divider(p)
-        m.submodules.ring = ring = memory.Memory(shape=input_layout(p)["values"].shape, depth=p.buffer_beats, init=[])
+        m.submodules.ring = ring = memory.Memory(shape=values_layout(p), depth=p.buffer_beats, init=[])
         write, read = ring.write_port(), ring.read_port()
 
         # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
@@ -291,7 +198,7 @@ class Scale(wiring.Component):
             m.d.sync += self.o.valid.eq(at_product["valid"])
             m.d.sync += [code[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
             m.d.sync += [
-                code.codes[lane].eq(Mux(is_padding(lane, at_product["last"], at_product["tail"]), 0,
+                code.codes[lane].eq(Mux(range_tree.is_padding(lane, at_product["last"], at_product["tail"]), 0,
                                        half_up(product) - mid))
                 for lane, product in enumerate(products)]
 
