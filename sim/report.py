@@ -68,7 +68,8 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         "tokens": task.tokens, "k": task.k, "n": task.n, "grid": list(job.grid) if job.grid else None,
         "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]),
-        "headroom": _round(accuracy.headroom), "calibration": accuracy.calibration, "warnings": list(accuracy.warnings),
+        "s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
+        "calibration": accuracy.calibration, "warnings": list(accuracy.warnings),
     }
 
 

@@ -30,12 +30,14 @@ _ALL = 65536  # more tokens than any job has: resolve() cuts n_hi down to them
 class Accuracy:
     """What the golden model says of one layer; dB are infinite where there is no noise.
 
-    `x_saturated`, `z_saturated`, `y_saturated` values that saturated; `headroom` INT16 code of the median token's
-    absmax.
+    `s_x`, `s_y` real value of an input and an output step; `x_saturated`, `z_saturated`, `y_saturated` values that
+    saturated; `headroom` INT16 code of the median token's absmax.
     """
 
     sqnr_db: float
     output_sqnr_db: float
+    s_x: float
+    s_y: float
     x_saturated: int
     z_saturated: int
     y_saturated: int
@@ -103,8 +105,9 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
         warnings.append(f"median token's absmax uses {result.headroom:.0f} of 32767: "
                         f"below {LOW_HEADROOM} the 8-bit tokens lose accuracy")
     accuracy = Accuracy(
-        sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, x_saturated=result.x_saturated,
-        z_saturated=result.z_saturated, y_saturated=result.y_saturated, headroom=result.headroom,
+        sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
+        x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
+        headroom=result.headroom,
         calibration=result.calibration, warnings=tuple(warnings))
     return accuracy, _token_energy(layer, result)
 

@@ -1,0 +1,272 @@
+"""The engine's cycle model (sim/engine.py) and its division into super-tiles, against counts made another way."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+
+import numpy as np
+import pytest
+
+from sim import activity, engine, haar, mac, memory, scale, schemes, super_tile
+from sim.task import Shape, Task
+from stamp_hw import haar as golden_haar
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
+from stamp_hw.errors import ConfigError
+from stamp_hw.params import HaarParams, MacParams, ScaleParams
+
+LLAMA_3_8B = [(4096, 4096), (4096, 1024), (4096, 1024), (4096, 4096), (4096, 14336), (4096, 14336), (14336, 4096)]
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A fresh seed a run, or the one in STAMP_SEED; logged, so that pytest shows it with a failure."""
+    seed = int(os.environ.get("STAMP_SEED") or np.random.SeedSequence().entropy % 2**32)
+    name = request.node.originalname
+    logging.getLogger(__name__).warning("STAMP_SEED=%d pytest tests/test_engine.py -k %s", seed, name)
+    return np.random.default_rng(seed)
+
+
+def job(tokens: int, levels: int, n_hi: int, grid: tuple[int, int] | None = None, n_sink: int = 0) -> ResolvedJob:
+    return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink)
+
+
+def task(tokens: int, k: int, n: int, *, scheme: str = "stamp", hw: HwConfig | None = None) -> Task:
+    """A task with the automatic job, or that of a scheme without transform."""
+    config = schemes.configure(scheme, NpuConfig(hw=hw or HwConfig(max_k=16384)))
+    return Task.of(Shape(name="layer", tokens=tokens, k=k, n=n), config)
+
+
+def random_task(rng: np.random.Generator, hw: HwConfig) -> Task:
+    """Ragged shapes in one and two dimensions, sinks, any levels and precision mix."""
+    levels = int(rng.integers(0, 5))
+    if rng.random() < 0.4:
+        grid = (int(rng.integers(1, 13)), int(rng.integers(1, 13)))
+        tokens, n_sink, levels = grid[0] * grid[1], 0, min(levels, 3)
+    else:
+        grid, tokens, n_sink = None, int(rng.integers(1, 150)), int(rng.choice([0, 0, 1, 5]))
+    n_hi = int(rng.choice([0, tokens, rng.integers(0, tokens + 1)]))
+    return Task(job=job(tokens, levels, n_hi, grid, n_sink), k=int(rng.integers(1, hw.max_k + 1)),
+                n=int(rng.integers(1, 90)), weight_bits=int(rng.choice([4, 8])), symmetric=bool(rng.random() < 0.5))
+
+
+def random_hw(rng: np.random.Generator) -> HwConfig:
+    cols = int(rng.choice([1, 2, 6, 8]))
+    divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
+    return HwConfig(rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 4, 7, 16])), max_k=200,
+                    act_slots=int(rng.choice([300, 600])), rescale_lanes=int(rng.choice(divisors)),
+                    dram_bytes_per_s=float(rng.choice([1e8, 2e9, 1e12])))
+
+
+def parts_add_up(cycles: engine.EngineCycles) -> bool:
+    return cycles.total == (cycles.busy + cycles.wait_activations + cycles.wait_weights + cycles.wait_output
+                            + cycles.wait_dram + cycles.tail)
+
+
+def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
+    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
+                  dram_bytes_per_s=1e15)
+    found = engine.simulate(Task(job=job(4, 0, 0), k=64, n=4), hw)
+    # Lifting: registers 2, then 32 beats a token; the last beat of token i is out in cycle 2 + 32 i + 31 + latency 4 =
+    # 37 + 32 i. Scale: latency 5 (input, tree 1, min/max, bounds, range) + 2 + 17 quotient bits + 6 = 30 to the first
+    # code, the last one 31 cycles later. So token i is complete after 37 + 32 i + 30 + 31 + 1 = 99 + 32 i cycles, the
+    # last one (i = 3) after 195.
+    assert engine.arrivals(Task(job=job(4, 0, 0), k=64, n=4), hw).tolist() == [99, 131, 163, 195]
+    # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10).
+    # Weights of a pass: 2 parameter words + 64 beats, long there. Passes: 195…259 and 259…323. Behind a pass: drain
+    # latency (4 + 2 + 2 − 3) + 2 = 7, 8 beats, rescale 9 + 2·2 = 13: its last z is there 7 + 8 − 1 + 13 = 27 later.
+    # Inverse: registers 2, four tokens of max(2 beats, 4): 18. Second pass: 323 + 27 + 18 = 368; latency 4, finish 2.
+    assert found == engine.EngineCycles(
+        total=374, busy=128, wait_activations=195, wait_weights=0, wait_output=0, wait_dram=0, tail=51, fill=195,
+        array_tiles=2, super_tiles=1, column_tiles=2)
+
+
+def brute_force_tiles(task: Task, hw: HwConfig, haar_tiles: int) -> list[tuple[int, int]]:
+    """(n8, n4) of every super-tile: a coefficient belongs to the Haar tile whose tokens it depends on."""
+    numbers = task.job
+    side = 1 << numbers.levels
+    if numbers.grid is None:
+        tile_of_token = [token // side for token in range(numbers.tokens)]
+    else:
+        across = math.ceil(numbers.grid[1] / side)
+        tile_of_token = [row // side * across + column // side
+                         for row in range(numbers.grid[0]) for column in range(numbers.grid[1])]
+    impulses = golden_haar.forward(np.eye(numbers.tokens, dtype=np.int32) << 12, numbers.levels, numbers.grid)
+    counts = [[0, 0] for _ in range(math.ceil((max(tile_of_token) + 1) / haar_tiles))]
+    counts[0][0] += numbers.n_sink
+    for coefficient, row in enumerate(impulses):
+        (tile,) = {tile_of_token[token] for token in np.flatnonzero(row)}
+        counts[tile // haar_tiles][0 if coefficient < numbers.n_hi else 1] += 1
+    return [(n8, n4) for n8, n4 in counts]
+
+
+def test_array_tiles_are_the_sum_over_super_tiles_counted_token_by_token(rng: np.random.Generator) -> None:
+    for _ in range(60):
+        hw = random_hw(rng)
+        drawn = random_task(rng, hw)
+        parts = super_tile.split(drawn.job, hw, super_tile.token_limit(drawn.job, hw))
+        counts = brute_force_tiles(drawn, hw, parts[0].haar_tiles)
+        assert [(part.n8, part.n4) for part in parts] == counts
+        assert parts[0].haar_tiles <= 2 * hw.rows and all(len(part.rows) <= hw.act_slots for part in parts)
+        columns = math.ceil(drawn.n / hw.cols)
+        wanted = sum(math.ceil((n8 + math.ceil(n4 / 2)) / hw.rows) for n8, n4 in counts) * columns
+        assert engine.simulate(drawn, hw).array_tiles == wanted
+
+
+def test_every_token_has_one_place_and_rows_keep_the_order_of_their_class(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        hw = random_hw(rng)
+        drawn = random_task(rng, hw).job
+        parts = super_tile.split(drawn, hw, super_tile.token_limit(drawn, hw))
+        held = np.concatenate([part.rows.ravel() for part in parts])
+        assert sorted(held[held >= 0]) == list(range(drawn.tokens + drawn.n_sink))
+        for part in parts:
+            eight, four = part.rows[: part.n8], part.rows[part.n8 :].ravel()
+            assert (eight[:, 1] == -1).all() and (np.diff(eight[:, 0]) > 0).all()
+            assert (four[: part.n4] >= drawn.n_hi + drawn.n_sink).all() and (np.diff(four[: part.n4]) > 0).all()
+            assert (eight[:, 0] < drawn.n_hi + drawn.n_sink).all()
+
+
+def test_a_super_tile_shrinks_to_what_the_buffer_holds_and_a_haar_tile_that_does_not_fit_is_refused() -> None:
+    numbers = job(512, 5, 16)
+    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=512), 512)] == [16]
+    # A Haar tile of 32 tokens, one of them at 8 bits: 33 half rows; seven of them are 231 half rows, 116 rows.
+    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=116), 512)] == [7, 7, 2]
+    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=17), 512)] == [1] * 16
+    with pytest.raises(ConfigError, match="act_slots"):
+        super_tile.split(numbers, HwConfig(act_slots=16), 512)
+
+
+def test_every_scheme_has_the_super_tiles_of_the_transform() -> None:
+    limit = super_tile.token_limit(task(2048, 256, 256).job, HwConfig())
+    assert limit == 2 * 8 * 32
+    jobs = {scheme: task(2048, 256, 256, scheme=scheme).job for scheme in ("a8", "a4", "first_n", "stamp")}
+    sizes = {scheme: [part.tokens for part in super_tile.split(numbers, HwConfig(), limit)]
+             for scheme, numbers in jobs.items()}
+    assert set(map(tuple, sizes.values())) == {(512, 512, 512, 512)}
+
+
+def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.Generator) -> None:
+    for _ in range(60):
+        hw = random_hw(rng)
+        drawn = random_task(rng, hw)
+        found = engine.simulate(drawn, hw)
+        array = MacParams.of(hw)
+        assert parts_add_up(found)
+        assert min(found.wait_activations, found.wait_weights, found.wait_output, found.wait_dram, found.tail) >= 0
+        assert found.busy == found.array_tiles * mac.tile_cycles(array, drawn.k)
+        assert found.total >= mac.cycles(array, [drawn.k] * found.array_tiles)
+        moved = memory.dram_bytes(drawn, hw, found.super_tiles).total
+        assert found.total >= moved * hw.freq_hz / hw.dram_bytes_per_s
+        assert found.total > found.fill
+
+
+def test_the_shortcut_over_repeating_passes_changes_no_cycle(rng: np.random.Generator,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for _ in range(40):
+        hw = random_hw(rng)
+        drawn.append((random_task(rng, hw), hw))
+    quick = [engine.simulate(*pair) for pair in drawn]
+
+    def every_pass(state: engine._State, rates: engine.Rates, work: int, inverse: int, count: int) -> None:
+        for _ in range(count):
+            engine._pass(state, rates, work, inverse)
+
+    monkeypatch.setattr(engine, "_more_passes", every_pass)
+    engine._simulate.cache_clear()
+    slow = [engine.simulate(*pair) for pair in drawn]
+    engine._simulate.cache_clear()
+    assert quick == slow
+
+
+@pytest.mark.parametrize(("tokens", "levels", "k"), [(64, 3, 100), (37, 2, 64), (50, 0, 33), (20, 4, 250)])
+def test_arrivals_are_the_two_front_units_in_a_row_where_scale_keeps_up(tokens: int, levels: int, k: int) -> None:
+    hw = HwConfig(lanes=2, axes=1, max_k=256, dram_bytes_per_s=1e15)
+    drawn = Task(job=job(tokens, levels, 3), k=k, n=8)
+    unit = ScaleParams.of(hw)
+    beats = math.ceil(k / hw.lanes)
+    leaving = haar.timing(HaarParams.forward(hw), [drawn.haar_job(beats)]).outputs
+    offered = set(leaving.tolist())
+    timing = scale.timing(unit, [unit.job(tokens=tokens, k=k)], valid=lambda cycle: cycle in offered)
+    assert beats >= unit.recip_width  # else the divider is slower than the tokens
+    assert timing.inputs.tolist() == leaving.tolist()
+    assert np.sort(engine.arrivals(drawn, hw)).tolist() == (timing.outputs[beats - 1 :: beats] + 1).tolist()
+
+
+def test_the_divider_sets_the_pace_of_narrow_tokens() -> None:
+    hw = HwConfig(axes=1)  # 16 lanes: 2 beats a token, 17 quotient bits
+    ready = engine.arrivals(Task(job=job(100, 0, 0), k=32, n=8), hw)
+    unit = ScaleParams.of(hw)
+    _, first = scale.group_times(unit, unit.job(tokens=100, k=32))
+    assert set(np.diff(ready)) == {unit.recip_width} == set(np.diff(first))
+
+
+def test_groups_of_channels_cost_a_division_and_an_array_run_each() -> None:
+    hw = HwConfig(axes=1, max_k=1024)
+    whole = engine.simulate(Task(job=job(64, 2, 2), k=512, n=16), hw)
+    grouped = Task(job=job(64, 2, 2), k=512, n=16, group=64)
+    found = engine.simulate(grouped, hw)
+    assert grouped.groups == (64,) * 8
+    # 64 steps are fewer than a drain takes: 2·8·8 + 8 + 8 − 2 = 142 cycles a run instead.
+    assert whole.busy == whole.array_tiles * 512 and found.busy == found.array_tiles * 8 * 142
+    with pytest.raises(ConfigError, match="group"):
+        engine.simulate(Task(job=job(64, 2, 2), k=512, n=16, group=24), hw)
+
+
+def test_stamp_stays_within_five_percent_of_uniform_4_bits_and_8_bits_take_twice_as_long() -> None:
+    for tokens, k, n in ((512, 192, 192), (512, 256, 688), (2048, 4096, 4096), (2048, 14336, 4096)):
+        limit = super_tile.token_limit(task(tokens, k, n).job, HwConfig())
+        cycles = {scheme: engine.simulate(task(tokens, k, n, scheme=scheme), HwConfig(max_k=16384), limit).total
+                  for scheme in ("a8", "a4", "first_n", "stamp")}
+        assert cycles["a4"] < cycles["first_n"] <= cycles["stamp"] <= 1.05 * cycles["a4"]
+        assert 1.9 < cycles["a8"] / cycles["a4"] <= 2.01
+    assert 1.999 < cycles["a8"] / cycles["a4"] < 2.001
+
+
+def test_more_work_never_takes_fewer_cycles() -> None:
+    base = engine.simulate(task(512, 512, 256), HwConfig(max_k=16384))
+    for more in (task(1024, 512, 256), task(512, 640, 256), task(512, 512, 512)):
+        assert engine.simulate(more, HwConfig(max_k=16384)).total > base.total
+
+
+def test_the_next_super_tile_fills_under_this_one() -> None:
+    one, four = (engine.simulate(task(tokens, 1024, 1024), HwConfig()) for tokens in (512, 2048))
+    assert (one.super_tiles, four.super_tiles) == (1, 4)
+    assert four.wait_activations == one.wait_activations and four.busy == 4 * one.busy
+    # With one column tile there is next to nothing to hide under: the fill is what takes long.
+    narrow = engine.simulate(task(2048, 1024, 8), HwConfig())
+    assert narrow.total > narrow.fill and narrow.overlapped > 0.5 * narrow.fill
+
+
+def test_a_slow_dram_bounds_the_layer_and_a_slow_weight_stream_the_passes() -> None:
+    drawn = task(512, 256, 256)
+    fast = engine.simulate(drawn, HwConfig())
+    starved = HwConfig(dram_bytes_per_s=2e8)
+    found = engine.simulate(drawn, starved)
+    moved = memory.dram_bytes(drawn, starved, 1).total
+    assert found.total > fast.total and found.total >= math.ceil(moved * 500e6 / 2e8)
+    few = Task(job=job(16, 0, 0), k=256, n=256)  # one array tile a pass: 256 steps against 8 + 256 beats of weights
+    assert engine.simulate(few, HwConfig()).wait_weights > 0
+
+
+def test_sinks_are_8_bit_rows_in_front_of_the_first_super_tile() -> None:
+    hw = HwConfig()
+    plain, sunk = job(512, 5, 16), job(512, 5, 16, n_sink=8)
+    first = super_tile.split(sunk, hw, 512)[0]
+    assert first.rows[:8].tolist() == [[sink, -1] for sink in range(8)]
+    tiles = {numbers: engine.simulate(Task(job=numbers, k=256, n=64), hw).array_tiles for numbers in (plain, sunk)}
+    assert tiles[sunk] - tiles[plain] == 8  # eight more rows: one more array tile in each of the eight column tiles
+
+
+def test_a_llama_3_8b_layer_takes_little_time() -> None:
+    engine._simulate.cache_clear()
+    hw = HwConfig(max_k=16384)
+    start = time.process_time()
+    for k, n in LLAMA_3_8B:
+        drawn = task(2048, k, n, hw=hw)
+        engine.simulate(drawn, hw)
+        activity.events(drawn, hw, super_tile.split(drawn.job, hw, 512))
+    assert time.process_time() - start < 1.0  # 10 ms on an idle core
