@@ -1,0 +1,99 @@
+"""Energy sets (sim/energy.py, sim/energy_sets/): what each constant prices, and strict reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim import activity, energy, report, schemes, super_tile, workload
+from sim.energy import COMPONENTS, CONSTANTS, EnergySet
+from sim.task import Shape, Task
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError
+
+SETS = sorted((Path(__file__).resolve().parent.parent / "sim" / "energy_sets").glob("*.yaml"))
+ACCURACY = schemes.Accuracy(sqnr_db=1.0, output_sqnr_db=1.0, s_x=1.0, s_y=1.0, x_saturated=0, z_saturated=0,
+                            y_saturated=0, headroom=5000.0, calibration="self", warnings=())
+
+
+@pytest.fixture(scope="module")
+def priced() -> tuple[EnergySet, Shape, NpuConfig]:
+    return energy.load("horowitz45"), Shape(name="layer", tokens=300, k=200, n=72), NpuConfig()
+
+
+@pytest.mark.parametrize("constant", CONSTANTS)
+def test_doubling_a_constant_doubles_the_events_it_prices_and_nothing_else(
+        constant: str, priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, shape, config = priced
+    before = workload.cost(shape, config, chosen).events
+    after = workload.cost(shape, config, chosen.scaled(constant, 2.0)).events
+    component = constant.split(".")[0]
+    task = Task.of(shape, config)
+    counted = activity.events(task, config.hw, super_tile.split(task.job, config.hw, 512))
+    touched = {(name, event.name) for name, events in counted.items() for event in events if event.constant == constant}
+    assert touched and {name for name, _ in touched} == {component}
+    for name, events in before.items():
+        for event, cost in events.items():
+            assert cost.energy_pj > 0
+            assert after[name][event].energy_pj == cost.energy_pj * (2 if (name, event) in touched else 1)
+            assert after[name][event].count == cost.count
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_doubling_all_constants_of_a_component_doubles_exactly_that_component(
+        component: str, priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, shape, config = priced
+    doubled = chosen
+    for name in CONSTANTS:
+        if name.split(".")[0] == component:
+            doubled = doubled.scaled(name, 2.0)
+    costs = [workload.cost(shape, config, each) for each in (chosen, doubled)]
+    before, after = (report.totals([report.Outcome(cost=cost, accuracy=ACCURACY)])["energy_by_component"]
+                     for cost in costs)
+    for name in COMPONENTS:
+        factor = 2 if name == component else 1
+        assert after[name]["energy_pj"] == pytest.approx(before[name]["energy_pj"] * factor, rel=1e-8)
+
+
+def test_horowitz_constants_are_the_published_ones_and_curves_run_through_them() -> None:
+    constants = energy.load("horowitz45").constants
+    for name, points in (("lifting.add", {8: 0.03, 32: 0.1, 17: 0.03 + 0.07 * 9 / 24, 28: 0.03 + 0.07 * 20 / 24}),
+                         ("scale.multiply", {64: 0.2, 1024: 3.1, 306: 0.2 + 2.9 * 242 / 960}),
+                         ("memory.access", {8192: 10, 32768: 20, 1 << 20: 100, 100: 10, 16384: 15, 2 << 20: 116}),
+                         ("mac.multiply", {0: 0.2 * 17 * 8 / 64}), ("mac.add", {0: 0.1}),
+                         ("dram.access", {0: (1300 + 2600) / 2})):
+        for place, value in points.items():
+            assert constants[name].at(place) == pytest.approx(value, rel=1e-12), (name, place)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("node: 45 nm, 0.9 V\n", "", "own.yaml.node: missing key"),
+    ("name: horowitz45", "name: horowitz45\ncolour: red", "own.yaml.colour: unknown key"),
+    ("  mac.add:", "  mac.addd:", "constants.mac.addd: unknown key"),
+    ("energy_pj: 0.425", "energy_pj: fast", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: -1", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: .nan", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: {8: 0.03, 32: 0.1}", "energy_pj: {8: 0.03}", "constants.lifting.add.energy_pj"),
+    ("axis: bits", "axis: inches", "constants.lifting.add.axis"),
+    ("source: horowitz2014", "source: hearsay", "constants.lifting.add.source"),
+    ("per_bits: 64", "per_bits: 0", "constants.memory.access.per_bits"),
+    ("constants:", "constants: [1]\nrest:", "unknown key"),
+    ("name: horowitz45", "name: [horowitz45", "not YAML"),
+])
+def test_a_malformed_energy_set_is_refused_with_file_and_key(old: str, new: str, said: str, tmp_path: Path) -> None:
+    text = SETS[0].read_text(encoding="utf-8")
+    assert old in text
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        energy.load_file(own)
+    assert said in str(caught.value) and "own.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
+    assert SETS
+    for path in SETS:
+        found = energy.load(path.stem)
+        assert found.name == path.stem and set(found.constants) == set(CONSTANTS)
+        assert all(constant.text["source"] in found.sources for constant in found.constants.values())

@@ -1,0 +1,368 @@
+"""`stamp-hw simulate`: figures, energy, reports, plots and refusals (docs/simulate.md)."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim import plots, schemes, super_tile, tables
+from sim.energy import COMPONENTS
+from stamp_hw.cli import simulate
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import OutputError, StampError
+from stamp_hw.trace import Trace, TraceWriter
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "models" / "traces" / "llama_small.safetensors"
+HOROWITZ = ROOT / "sim" / "energy_sets" / "horowitz45.yaml"
+TOKENS, WIDE, NARROW = 256, 96, 40
+
+
+def ar1(rng: np.random.Generator, tokens: int, channels: int) -> np.ndarray:
+    """Correlated tokens with channels of different size: what the transform is made for."""
+    x = rng.standard_normal((tokens, channels))
+    for token in range(1, tokens):
+        x[token] = 0.95 * x[token - 1] + np.sqrt(1 - 0.95**2) * x[token]
+    return (x * np.exp(0.8 * rng.standard_normal(channels))).astype(np.float32)
+
+
+def write_trace(path: Path, change: dict[str, Any] | None = None) -> Path:
+    """A trace of four layers; `change` maps a layer to a function of its input."""
+    rng = np.random.default_rng(5)
+    with TraceWriter(path, {"model": "toy", "calibration": "self"}) as writer:
+        for name, k, n in (("model.layers.0.q", WIDE, 64), ("model.layers.0.down", NARROW, WIDE),
+                           ("model.layers.1.q", WIDE, 64), ("model.layers.1.down", NARROW, WIDE)):
+            x = ar1(rng, TOKENS, k)
+            writer.add_input(name, (change or {}).get(name, lambda same: same)(x), "float32")
+            writer.add_layer(name=name, kind=name[-4:], input_key=name, dtype="float32",
+                             weight=rng.standard_normal((n, k)).astype(np.float32), bias=rng.standard_normal(n))
+    return path
+
+
+def run(*argv: object) -> int:
+    """The command, without the program around it."""
+    parser = argparse.ArgumentParser()
+    simulate.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["simulate", *map(str, argv)])
+    return int(args.run(args))
+
+
+def document(folder: Path, trace: Path, *argv: object) -> dict[str, Any]:
+    path = folder / "report.json"
+    assert run(trace, "--json", path, *argv) == 0
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_trace(tmp_path_factory.mktemp("toy") / "toy.safetensors")
+
+
+@pytest.fixture(scope="module")
+def toy_report(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return document(tmp_path_factory.mktemp("toy_report"), toy)
+
+
+# Figures
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="the shipped trace is not in this checkout")
+def test_on_the_shipped_trace_stamp_beats_first_n_at_equal_bits_and_stays_close_to_a4_in_cycles(tmp_path: Path) -> None:
+    totals = document(tmp_path, SHIPPED, "--schemes", "a4,first_n,stamp")["totals"]
+    assert totals["stamp"]["sqnr_db"] > totals["first_n"]["sqnr_db"]
+    assert totals["stamp"]["average_bits"] == totals["first_n"]["average_bits"]
+    assert totals["stamp"]["cycles"] <= 1.05 * totals["a4"]["cycles"]
+
+
+def test_stamp_beats_first_n_and_its_own_shuffled_control_on_correlated_tokens(toy_report: dict[str, Any]) -> None:
+    totals = toy_report["totals"]
+    assert totals["a8"]["sqnr_db"] > totals["stamp"]["sqnr_db"] > totals["first_n"]["sqnr_db"] + 1
+    assert totals["stamp"]["sqnr_db"] > totals["stamp_shuffled"]["sqnr_db"] + 1
+    assert totals["stamp"]["cycles"] == totals["stamp_shuffled"]["cycles"]
+
+
+def test_average_bits_count_every_token_and_with_scales_lo_and_span(toy_report: dict[str, Any]) -> None:
+    high = TOKENS // 32
+    for name, k in (("model.layers.0.q", WIDE), ("model.layers.0.down", NARROW)):
+        figures = toy_report["layers"][name]
+        assert figures["a8"]["average_bits"] == 8 and figures["a4"]["average_bits"] == 4
+        for scheme in ("first_n", "stamp", "stamp_shuffled"):
+            assert figures[scheme]["average_bits"] == (8 * high + 4 * (TOKENS - high)) / TOKENS
+            # lo and span of one group a token, as wide as a coefficient: 18 bits each
+            wanted = figures[scheme]["average_bits"] + 2 * 18 / k
+            assert figures[scheme]["average_bits_with_scales"] == pytest.approx(wanted, rel=1e-8)
+
+
+def test_totals_are_sums_and_means_of_the_layers(toy_report: dict[str, Any]) -> None:
+    for scheme in schemes.SCHEMES:
+        total, layers = toy_report["totals"][scheme], [figures[scheme] for figures in toy_report["layers"].values()]
+        for field in ("cycles", "array_tiles", "super_tiles", "macs", "dram_bytes", "fill_cycles"):
+            assert total[field] == sum(layer[field] for layer in layers), field
+        for field in ("energy_pj", "time_s"):
+            assert total[field] == pytest.approx(sum(layer[field] for layer in layers), rel=1e-7), field
+        for field in ("sqnr_db", "output_sqnr_db"):
+            assert total[field] == pytest.approx(np.mean([layer[field] for layer in layers]), abs=2e-4), field
+        assert total["time_to_first_token_s"] == total["time_s"]
+        assert total["tokens_per_s"] == pytest.approx(TOKENS / total["time_s"], rel=1e-7)
+        for component in COMPONENTS:
+            parts = [layer["energy_by_component"][component] for layer in layers]
+            assert total["energy_by_component"][component]["energy_pj"] == pytest.approx(
+                sum(part["energy_pj"] for part in parts), rel=1e-7)
+            for event, entry in total["energy_by_component"][component]["events"].items():
+                assert entry["count"] == sum(part["events"][event]["count"] for part in parts)
+
+
+def test_a_layers_figures_follow_from_its_counts(toy_report: dict[str, Any]) -> None:
+    for figures in (f for layer in toy_report["layers"].values() for f in layer.values()):
+        assert figures["cycles"] == sum(figures["cycles_by_part"].values())
+        seconds = figures["cycles"] / 500e6
+        assert figures["time_s"] == pytest.approx(seconds, rel=1e-8)
+        assert figures["tops"] == pytest.approx(2 * TOKENS * figures["k"] * figures["n"] / seconds / 1e12, rel=1e-8)
+        assert figures["power_w"] == pytest.approx(figures["energy_pj"] * 1e-12 / seconds, rel=1e-7)
+        assert figures["tops_per_w"] == pytest.approx(figures["tops"] / figures["power_w"], rel=1e-7)
+        assert figures["energy_pj"] == pytest.approx(
+            sum(part["energy_pj"] for part in figures["energy_by_component"].values()), rel=1e-7)
+        # 8-bit tokens fill a row slot, 4-bit tokens half of one; 64 row slots and columns work a cycle.
+        slots = TOKENS * figures["average_bits"] / 8 * figures["k"] * figures["n"]
+        assert figures["utilization"] == pytest.approx(slots / 64 / figures["cycles"], rel=1e-7)
+        assert figures["utilization"] <= 1
+        weights = -(-figures["k"] * figures["n"] // 2) * figures["super_tiles"]
+        assert figures["dram_bytes_by_operand"]["weights"] == weights
+        assert figures["dram_bytes_by_operand"]["activations"] == 2 * TOKENS * figures["k"]
+        assert figures["dram_bytes_by_operand"]["outputs"] == 2 * TOKENS * figures["n"]
+
+
+def test_the_array_multiplies_as_often_as_its_tiles_have_steps(toy_report: dict[str, Any]) -> None:
+    for figures in (f for layer in toy_report["layers"].values() for f in layer.values()):
+        count = {name: event["count"] for name, event in figures["energy_by_component"]["mac"]["events"].items()}
+        assert count["multiply_8bit_row"] + count["multiply_4bit_row"] == figures["array_tiles"] * figures["k"] * 64
+        assert count["accumulate"] == count["multiply_8bit_row"] + 2 * count["multiply_4bit_row"]
+        assert count["accumulate"] >= figures["macs"]
+
+
+def test_changing_one_layer_changes_its_figures_and_no_other_layers(toy: Path, toy_report: dict[str, Any],
+                                                                    tmp_path: Path) -> None:
+    changed = "model.layers.1.q"
+
+    def louder_half(x: np.ndarray) -> np.ndarray:
+        x = x.copy()
+        x[::2] *= 3
+        return x
+
+    for name, change in (("half", louder_half), ("all", lambda x: x * 3)):
+        trace = write_trace(tmp_path / f"{name}.safetensors", {changed: change})
+        found = document(tmp_path, trace)
+        for layer, figures in found["layers"].items():
+            for scheme in schemes.SCHEMES:
+                assert (figures[scheme] != toy_report["layers"][layer][scheme]) == (layer == changed), (layer, scheme)
+        assert found["totals"]["stamp"]["cycles"] == toy_report["totals"]["stamp"]["cycles"]
+    assert found["layers"][changed]["stamp"]["sqnr_db"] == pytest.approx(
+        toy_report["layers"][changed]["stamp"]["sqnr_db"], abs=0.01)  # a gain alone costs nothing: s_x takes it up
+
+
+def test_two_processes_with_different_hash_seeds_and_folders_write_the_same_bytes(toy: Path, tmp_path: Path) -> None:
+    code = ("import argparse, sys; from stamp_hw.cli import simulate; p = argparse.ArgumentParser(); "
+            "simulate.add_parser(p.add_subparsers()); a = p.parse_args(sys.argv[1:]); sys.exit(a.run(a))")
+    outputs = ("--json", "out.json", "--csv", "out.csv")
+    written = []
+    for seed in ("1", "4242"):
+        folder = tmp_path / f"folder{seed}"
+        folder.mkdir()
+        (folder / f"trace{seed}.safetensors").write_bytes(toy.read_bytes())
+        done = subprocess.run(
+            [sys.executable, "-c", code, "simulate", f"trace{seed}.safetensors", *outputs],
+            cwd=folder, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True,
+            check=True)
+        written.append(((folder / "out.json").read_bytes(), (folder / "out.csv").read_bytes(), done.stdout))
+    assert written[0] == written[1]
+    assert b"folder" not in written[0][0] and b"trace1" not in written[0][0]
+
+
+def test_the_permutations_seed_is_in_the_report_and_moves_the_control_alone(toy: Path, toy_report: dict[str, Any],
+                                                                            tmp_path: Path) -> None:
+    other = document(tmp_path, toy, "--seed", 7)
+    assert (toy_report["permutation_seed"], other["permutation_seed"]) == (0, 7)
+    for layer, figures in other["layers"].items():
+        for scheme in schemes.SCHEMES:
+            same = figures[scheme] == toy_report["layers"][layer][scheme]
+            assert same == (scheme != "stamp_shuffled"), (layer, scheme)
+
+
+def test_a_layers_figures_depend_on_no_other_layer_or_scheme(toy: Path, toy_report: dict[str, Any],
+                                                             tmp_path: Path) -> None:
+    found = document(tmp_path, toy, "--layers", r"1\.q$", "--schemes", "stamp_shuffled,a8")
+    assert list(found["layers"]) == ["model.layers.1.q"] and list(found["totals"]) == ["stamp_shuffled", "a8"]
+    for scheme in ("stamp_shuffled", "a8"):
+        assert found["layers"]["model.layers.1.q"][scheme] == toy_report["layers"]["model.layers.1.q"][scheme]
+
+
+def test_a_layer_without_noise_has_no_sqnr_and_makes_the_mean_none(tmp_path: Path) -> None:
+    trace = write_trace(tmp_path / "t.safetensors", {"model.layers.0.q": np.zeros_like})
+    found = document(tmp_path, trace, "--schemes", "a4,stamp")
+    assert found["layers"]["model.layers.0.q"]["stamp"]["sqnr_db"] is None
+    assert found["totals"]["stamp"]["sqnr_db"] is None
+    assert any("32767" in warning for warning in found["layers"]["model.layers.0.q"]["stamp"]["warnings"])
+    assert "∞" in tables.render(found)
+
+
+def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp_path: Path) -> None:
+    found = document(tmp_path, toy, "--csv", tmp_path / "out.csv", "--schemes", "a4,stamp")
+    assert {"schema_version", "config", "energy_set", "layers", "totals"} <= set(found)
+    assert found["schema_version"] == 1
+    assert NpuConfig.from_dict(found["config"]) == NpuConfig()
+    promised = {"cycles", "array_tiles", "tokens_per_s", "utilization", "energy_pj", "average_bits",
+                "average_bits_with_scales", "sqnr_db", "output_sqnr_db"}
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {(row["layer"], row["scheme"]): row for row in csv.DictReader(stream)}
+    assert len(rows) == (4 + 1) * 2
+    for (layer, scheme), row in rows.items():
+        figures = found["totals"][scheme] if layer == "TOTAL" else found["layers"][layer][scheme]
+        assert promised <= set(figures)
+        assert all(float(row[field]) == figures[field] for field in promised)
+
+
+# Energy sets
+
+
+def test_a_set_of_the_users_own_is_used_and_printed(toy: Path, tmp_path: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    text = HOROWITZ.read_text(encoding="utf-8")
+    own = tmp_path / "own.yaml"
+    text = text.replace("name: horowitz45", "name: my_process").replace("energy_pj: 1950.0", "energy_pj: 195.0")
+    own.write_text(text, encoding="utf-8")
+    base = document(tmp_path, toy, "--schemes", "stamp")
+    found = document(tmp_path, toy, "--schemes", "stamp", "--energy-set", own)
+    printed = capsys.readouterr().out
+    dram = [each["totals"]["stamp"]["energy_by_component"]["dram"]["energy_pj"] for each in (base, found)]
+    assert dram[0] == pytest.approx(10 * dram[1], rel=1e-7)
+    assert "set my_process" in printed and "Horowitz" in printed and "Not modelled: clock tree" in printed
+    assert found["energy_set"]["constants"]["dram.access"]["energy_pj"] == 195.0
+
+
+# Configurations
+
+
+def test_the_shipped_configurations_load_and_the_default_one_is_the_default() -> None:
+    assert NpuConfig.load(ROOT / "configs" / "default.yaml") == NpuConfig()
+    assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} >= {"default", "fpga", "npu32"}
+
+
+@pytest.mark.parametrize("name", ["default", "fpga", "npu32"])
+def test_a_shipped_configuration_holds_a_full_super_tile_and_feeds_its_lifting_unit(name: str) -> None:
+    config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
+    hw = config.hw
+    assert hw.dram_bytes_per_s >= hw.freq_hz * hw.lanes * hw.in_width / 8
+    job = config.resolve(2048, k=hw.max_k)
+    parts = super_tile.split(job, hw, super_tile.token_limit(job, hw))
+    assert parts[0].haar_tiles == 2 * hw.rows
+    assert not config.resolve(512).warnings
+
+
+# Reports and refusals
+
+
+def test_tables_show_every_layer_scheme_and_origin(toy_report: dict[str, Any]) -> None:
+    text = tables.render(toy_report)
+    for wanted in (*schemes.SCHEMES, "0.down", "stamp − first_n", "stamp − shuffled", "bit-accurate model",
+                   "RTL-checked", "horowitz45", "time to first token", "TOPS/W", *COMPONENTS):
+        assert wanted in text, wanted
+
+
+def test_plots_are_written_for_few_and_many_layers_and_long_names(toy: Path, toy_report: dict[str, Any],
+                                                                  tmp_path: Path) -> None:
+    assert run(toy, "--plots", tmp_path / "new" / "plots", "--schemes", "a4,first_n,stamp") == 0
+    found = sorted(path.name for path in (tmp_path / "new" / "plots").iterdir())
+    assert found == ["energy_and_cycles.png", "sqnr_by_layer.png", "token_energy.png"]
+    assert all((tmp_path / "new" / "plots" / name).read_bytes().startswith(b"\x89PNG") for name in found)
+    figures = next(iter(toy_report["layers"].values()))
+    for count in (1, 48, 224):
+        layers = {f"model.layers.{i}.a_very_long_name_{'x' * 60}.q_proj": figures for i in range(count)}
+        many = {**toy_report, "layers": layers}
+        plots.write(many, {}, tmp_path / str(count))
+        assert (tmp_path / str(count) / "sqnr_by_layer.png").stat().st_size > 10_000
+
+
+def test_a_single_scheme_of_each_kind_can_be_reported(toy: Path, tmp_path: Path) -> None:
+    for scheme in schemes.SCHEMES:
+        assert run(toy, "--schemes", scheme, "--layers", r"0\.down", "--plots", tmp_path / scheme) == 0
+
+
+def test_a_report_of_two_dimensional_layers_uses_the_grid(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    with TraceWriter(tmp_path / "t.safetensors", {}) as writer:
+        writer.add_input("x", ar1(rng, 15 * 11, 20), "float32")
+        writer.add_layer(name="block", kind="q", input_key="x", weight=rng.standard_normal((10, 20)), bias=None,
+                         grid=(15, 11))
+    found = document(tmp_path, tmp_path / "t.safetensors", "--plots", tmp_path / "plots")
+    assert found["layers"]["block"]["stamp"]["grid"] == [15, 11]
+    # ceil(165 / 32) = 6 tokens at 8 bits; ceil(log2(165 / 6)) = 5 levels along a sequence, 3 along each axis
+    assert (found["layers"]["block"]["stamp"]["n_hi"], found["layers"]["block"]["stamp"]["levels"]) == (6, 3)
+
+
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a regular file")
+    (tmp_path / "short.safetensors").write_bytes(toy.read_bytes()[:-1000])
+    (tmp_path / "bad.yaml").write_text("hw: {rowz: 4}")
+    (tmp_path / "tiny.yaml").write_text("hw: {act_slots: 4}")
+    (tmp_path / "unset.yaml").write_text("hw: {technology: unobtainium}")
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "out.json"
+    for argv, said in (
+        ((tmp_path / "missing.safetensors", "--json", out), "missing.safetensors"),
+        ((tmp_path / "short.safetensors", "--json", out), "short.safetensors"),
+        ((tmp_path / "file", "--json", out), "file"),
+        ((tmp_path, "--json", out), str(tmp_path)),
+        ((toy, "--json", tmp_path / "file" / "below.json"), "no folder"),
+        ((toy, "--csv", tmp_path / "file" / "deep" / "below.csv"), "no folder"),
+        ((toy, "--plots", tmp_path / "file"), "no folder"),
+        ((toy, "--json", tmp_path), "a directory"),
+        ((toy, "--json", out, "--schemes", "stamp,a5"), "a5"),
+        ((toy, "--json", out, "--schemes", ","), "none"),
+        ((toy, "--json", out, "--schemes", "a4,a4"), "once"),
+        ((toy, "--json", out, "--layers", "nothing_like_it"), "no layer matches"),
+        ((toy, "--json", out, "--layers", "("), "regular expression"),
+        ((toy, "--json", out, "--config", tmp_path / "bad.yaml"), "hw.rowz"),
+        ((toy, "--json", out, "--config", tmp_path / "tiny.yaml"), "act_slots"),
+        ((toy, "--json", out, "--config", tmp_path / "unset.yaml"), "unobtainium"),
+        ((toy, "--json", out, "--energy-set", tmp_path / "none.yaml"), "none.yaml"),
+    ):
+        with pytest.raises(StampError) as caught:
+            run(*argv)
+        assert said in str(caught.value) and "\n" not in str(caught.value), argv
+        assert sorted(tmp_path.rglob("*")) == before, argv
+
+
+def test_a_layer_that_fails_midway_leaves_no_file(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Trace.layer
+
+    def broken(self: Trace, name: str) -> object:
+        found = layer(self, name)
+        return replace(found, x=np.where(found.x > 2, np.nan, found.x)) if name.startswith("model.layers.1") else found
+
+    monkeypatch.setattr(Trace, "layer", broken)
+    with pytest.raises(StampError, match=r"layer model\.layers\.1\.q.*NaN"):
+        run(toy, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--plots", tmp_path / "plots")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_output_is_refused_before_the_first_layer_runs(toy: Path, tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(Trace, "open", lambda path: pytest.fail("the trace was opened first"))
+    with pytest.raises(OutputError):
+        run(toy, "--plots", tmp_path / "file" / "plots")
+
+
+def test_the_same_hardware_moves_the_same_bytes_for_every_scheme(toy_report: dict[str, Any]) -> None:
+    moved = {json.dumps(total["dram_bytes_by_operand"]) for total in toy_report["totals"].values()}
+    assert len(moved) == 1
