@@ -7,12 +7,12 @@ field, lane), got, expected; block, test, seed and the reproduce command are add
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
-import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from tb import layout, streams
 from tb.patterns import ALWAYS, Pattern
 
 CONTEXT = "STAMP_BENCH"  # environment variable: path of the JSON file by which the runner tells what to run
+# real tensors for the benches: the shipped trace, or the one that `stamp-hw verify --trace` names
+TRACE = Path(os.environ.get("STAMP_TRACE") or Path(__file__).parents[1] / "models/traces/llama_small.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,23 @@ def _write_totals(path: str) -> None:
     Path(path).write_text(json.dumps({name: getattr(_totals, name) for name in _Totals.__slots__}), "utf-8")
 
 
+def params_to_json(params: Any) -> dict[str, Any]:
+    """A parameter object (a flat dataclass at the top level of its module) for `params_from_json`."""
+    return {"module": type(params).__module__, "class": type(params).__qualname__, "fields": asdict(params)}
+
+
+def params_from_json(values: Mapping[str, Any]) -> Any:
+    """The object that `params_to_json` described, validated again by its own class."""
+    return getattr(importlib.import_module(values["module"]), values["class"])(**values["fields"])
+
+
 class Bench:
     """The DUT between its streams, the random source, and the running totals.
 
     Attributes
     ----------
     dut : cocotb's handle of the top
-    params : the parameter object of this build, from the testbench's PARAMETER_SETS
+    params : the parameter object of this build
     ports : name → `tb.layout.Port`, whose `layout` knows the payload's fields
     rng : the only source of randomness; seeded by seed, parameter set and test name
     words : output words compared so far in this test
@@ -275,7 +287,7 @@ def bench_test(function: Callable[[Bench], Awaitable[None]] | None = None, *, qu
 
     async def run(dut: Any) -> None:
         context = json.loads(Path(os.environ[CONTEXT]).read_text("utf-8"))
-        params = sys.modules[body.__module__].PARAMETER_SETS[context["set"]]
+        params = params_from_json(context["params"])
         before = _totals.words
         try:
             bench = Bench(dut, name, quota, context, params)

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rtl_gen import emit
 from stamp_hw.errors import ConfigError
@@ -47,11 +48,9 @@ def reproduce(block: str, set_name: str, seed: int) -> str:
     return f"stamp-hw verify --block {block} --set {set_name} --seed {seed}"
 
 
-def elaborate(bench: ModuleType, set_name: str, top: str, fault: Fault | None = None, field_wires: bool = False
+def elaborate(bench: ModuleType, params: Any, top: str, fault: Fault | None = None, field_wires: bool = False
               ) -> tuple[dict[str, str], tuple[Port, ...]]:
-    """Verilog of a parameter set, and its ports. Raises ValueError for a fault that changes nothing."""
-    params = bench.PARAMETER_SETS[set_name]
-
+    """Verilog of the bench's component, and its ports. Raises ValueError for a fault that changes nothing."""
     def emitted() -> dict[str, str]:
         return emit.verilog(bench.build(params), top, field_wires=field_wires)
 
@@ -70,7 +69,7 @@ def elaborate(bench: ModuleType, set_name: str, top: str, fault: Fault | None = 
 
 def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, fault: Fault | None = None,
               tests: Sequence[str] | None = None, words: int | None = None, check: bool = True,
-              bench: ModuleType | None = None, root: Path = BUILD_ROOT) -> Result:
+              bench: ModuleType | None = None, params: Any = None, root: Path = BUILD_ROOT) -> Result:
     """Build and simulate one parameter set of a block.
 
     Parameters
@@ -81,16 +80,19 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     words : output words of the `bench.jobs()` loops, None for this set's share of WORDS_PER_BLOCK
     check : raise AssertionError when a test failed, or when all tests together compared fewer words than asked for
     bench : the testbench, None for `tb.tb_<block>`
+    params : parameters from elsewhere than PARAMETER_SETS; `set_name` is then what reports call them
     """
     bench = bench or bench_module(block)
-    if set_name not in bench.PARAMETER_SETS:
-        raise ConfigError("unknown parameter set", where=block, got=set_name,
-                          expected=" or ".join(bench.PARAMETER_SETS))
+    if params is None:
+        if set_name not in bench.PARAMETER_SETS:
+            raise ConfigError("unknown parameter set", where=block, got=set_name,
+                              expected=" or ".join(bench.PARAMETER_SETS))
+        params = bench.PARAMETER_SETS[set_name]
     if words is None:
         words = -(-WORDS_PER_BLOCK // len(bench.PARAMETER_SETS))
     top = f"stamp_{block}"
-    files, ports = elaborate(bench, set_name, top, fault, field_wires=waves)
-    result = simulate(files, top, bench.__name__, ports, block=block, set_name=set_name, seed=seed, words=words,
+    files, ports = elaborate(bench, params, top, fault, field_wires=waves)
+    result = simulate(files, top, bench.__name__, ports, params, block=block, set_name=set_name, seed=seed, words=words,
                       waves=waves, tests=tests, root=root)
     _LOG.info("%s %s seed %d: %d words, %d cycles, %.1f s (build %.1f s)", block, set_name, seed, result.words,
               result.cycles, result.seconds, result.build_seconds)
@@ -103,13 +105,16 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     return result
 
 
-def catch(fault: Fault, seed: int, words: int = 20_000, root: Path = BUILD_ROOT) -> Result:
+def catch(fault: Fault, seed: int, words: int = 20_000, bench: ModuleType | None = None, root: Path = BUILD_ROOT
+          ) -> Result:
     """Seed `fault` and run the block's regression on `words` output words; it must fail, and for no other reason.
 
     Raises AssertionError when the regression passes, or when the testbench crashed instead of finding a difference.
     """
-    set_name = fault.set_name or next(iter(bench_module(fault.block).PARAMETER_SETS))
-    result = run_block(fault.block, set_name, seed, fault=fault, tests=fault.tests, words=words, check=False, root=root)
+    bench = bench or bench_module(fault.block)
+    set_name = fault.set_name or next(iter(bench.PARAMETER_SETS))
+    result = run_block(fault.block, set_name, seed, fault=fault, tests=fault.tests, words=words, check=False,
+                       bench=bench, root=root)
     named = f"fault {fault.block}.{fault.name} ({fault.why}), set {set_name}, seed {seed}"
     if result.crashed:
         raise AssertionError(f"{named}: the testbench crashed: {' || '.join(result.failures)}; log: {result.log}")

@@ -26,6 +26,7 @@ from cocotb_tools import runner as cocotb_runner
 
 from rtl_gen import toolchain
 from stamp_hw.errors import ToolError
+from tb.harness import CONTEXT, params_to_json
 from tb.layout import Port, to_json
 
 BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
@@ -181,8 +182,8 @@ def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verila
             path.unlink()
 
 
-def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], *, block: str, set_name: str,
-             seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
+def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
+             set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
              root: Path = BUILD_ROOT) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
@@ -191,6 +192,7 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     files, top : the Verilog, as `rtl_gen.emit.verilog` gives it, and its top module
     module : importable name of the testbench
     ports : what `tb.layout.ports_of` says of the component
+    params : the component's parameter object, a dataclass, for `Bench.params`
     words : output words this run is to compare in its `bench.jobs()` loops
     tests : names of the tests to run, None for all
     waves : trace every signal; `Result.wave` is the VCD file
@@ -200,8 +202,8 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
     totals, context = folder / "totals.json", folder / "context.json"
     context.write_text(json.dumps({"block": block, "set": set_name, "seed": seed, "words": words, "result": str(totals),
-                                   "ports": to_json(ports)}), "utf-8")
-    verilator = _Verilator("", {"PYTHONWARNINGS": "error", "STAMP_BENCH": str(context), "COCOTB_ANSI_OUTPUT": "0",
+                                   "ports": to_json(ports), "params": params_to_json(params)}), "utf-8")
+    verilator = _Verilator("", {"PYTHONWARNINGS": "error", CONTEXT: str(context), "COCOTB_ANSI_OUTPUT": "0",
                                 "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     log, start = folder / "sim.log", time.monotonic()
     ended = ""

@@ -20,9 +20,10 @@ from tb import runner
 from tb.faults import Fault, replace
 from tb.layout import from_json, layout_of, ports_of, to_json
 from tb.patterns import Pattern, listed, periodic, random_bits
-from tb.regression import elaborate, fresh_seed, run_block
+from tb.regression import catch, elaborate, fresh_seed, run_block
 
 TESTS = Path(__file__).parent
+NARROW = pilot.PARAMETER_SETS["narrow"]
 SMALL = {"bench": pilot, "words": 2_000}
 
 
@@ -43,7 +44,7 @@ def test_a_right_block_passes_and_every_misbehaviour_is_seen(name: str) -> None:
     seed = fresh_seed()
     result = run_block("pilot", name, seed, **SMALL)
     assert result.passed and not result.crashed and result.words >= 2_000 and len(result.tests) == 6
-    assert result.timed_beats > 1_000 and result.cycles > 1_000 and result.events["beats"] > 500
+    assert result.timed_beats > 800 and result.cycles > 400 and result.events["beats"] > 400
     assert not result.log.exists(), "a passing run leaves nothing"
 
 
@@ -95,7 +96,7 @@ def test_waves_show_the_signals_below_the_top() -> None:
 
 @pytest.mark.rtl
 def test_builds_are_cached_by_content_and_a_broken_one_leaves_no_folder(root: Path) -> None:
-    files, _ = elaborate(pilot, "narrow", "stamp_pilot")
+    files, _ = elaborate(pilot, NARROW, "stamp_pilot")
     first, seconds = runner.build(files, "stamp_pilot", root=root)
     assert seconds > 0 and runner.build(files, "stamp_pilot", root=root) == (first, 0.0)
     other = {name: text.replace("// Parameters", "// parameters") for name, text in files.items()}
@@ -112,7 +113,7 @@ def test_builds_are_cached_by_content_and_a_broken_one_leaves_no_folder(root: Pa
 @pytest.mark.rtl
 def test_two_processes_may_build_the_same_thing_at_once(root: Path) -> None:
     code = ("import pilot, sys, pathlib; from tb import runner; from tb.regression import elaborate;"
-            "print(*runner.build(elaborate(pilot, 'narrow', 'stamp_pilot')[0], 'stamp_pilot',"
+            "print(*runner.build(elaborate(pilot, pilot.PARAMETER_SETS['narrow'], 'stamp_pilot')[0], 'stamp_pilot',"
             " root=pathlib.Path(sys.argv[1])))")
     both = [subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True,
                              cwd=TESTS) for _ in range(2)]
@@ -123,12 +124,27 @@ def test_two_processes_may_build_the_same_thing_at_once(root: Path) -> None:
 def test_a_fault_that_changes_nothing_is_refused() -> None:
     same = Fault(name="same", block="pilot", why="nothing", patch=("pilot.increment", lambda value: value + 1))
     with pytest.raises(ValueError, match="pilot.same leaves the Verilog as it was"):
-        elaborate(pilot, "narrow", "stamp_pilot", same)
+        elaborate(pilot, NARROW, "stamp_pilot", same)
     absent = Fault(name="absent", block="pilot", why="nothing", edit=replace("no such text", ""))
     with pytest.raises(ValueError, match="holds 'no such text' 0 times"):
-        elaborate(pilot, "narrow", "stamp_pilot", absent)
+        elaborate(pilot, NARROW, "stamp_pilot", absent)
     with pytest.raises(ValueError, match="exactly one of patch and edit"):
         Fault(name="both", block="pilot", why="neither")
+
+
+@pytest.mark.rtl
+def test_a_fault_counts_as_caught_only_when_a_difference_is_found() -> None:
+    tests = ("random_values_under_stalls",)
+    seen = Fault(name="plus_two", block="pilot", why="adds 2", tests=tests,
+                 patch=("pilot.increment", lambda value: value + 2))
+    assert catch(seen, fresh_seed(), bench=pilot).mismatches > 0
+    harmless = Fault(name="comment", block="pilot", why="nothing happens", tests=tests,
+                     edit=replace("// Parameters", "// parameters"))
+    with pytest.raises(AssertionError, match=r"fault pilot\.comment \(nothing happens\), .*: the regression passed"):
+        catch(harmless, fresh_seed(), words=500, bench=pilot)
+    crash = Fault(name="crash", block="pilot", why="the bench warns", edit=harmless.edit, tests=("warns",))
+    with pytest.raises(AssertionError, match="the testbench crashed: warns: DeprecationWarning"):
+        catch(crash, fresh_seed(), bench=pilot_failing)
 
 
 def test_unknown_blocks_and_sets_are_refused_by_name() -> None:
