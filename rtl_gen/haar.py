@@ -14,21 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
-from rtl_gen.haar_common import (
-    Ranks,
-    Slots,
-    event_layout,
-    floor_half,
-    job_layout,
-    locate,
-    lowest_bit,
-    may_advance,
-    up_to,
-    words,
-)
+from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar_slots import locate, lowest_bit, up_to
 from stamp_hw.params import HaarParams
 
 LL, HL, LH, HH = range(4)
@@ -57,32 +46,19 @@ def lift_s(a: Value, d: Value, paired: Value) -> Value:
     return a + Mux(paired, floor_half(d), 0)
 
 
-def plan_layout(params: HaarParams) -> data.StructLayout:
-    """What one slot does.
-
-    `takes` a token; `wait_write` it is an a of level 1; `first_level` butterfly of level 1; `bypass` no levels: the
-    token itself is the low pass; `low` the slot of the low pass; `paired` the butterfly has a and b; `emits` a
-    coefficient leaves; `…_read`, `…_write` lines used; `…_base` their addresses; in 2-D `crossed` a width level,
-    `second` its second slot.
+def unit_plan(params: HaarParams) -> data.StructLayout:
+    """Beyond what both units have: `low` slot of the low pass, `bypass` which is the token itself, `first_level`
+    butterfly of level 1, tags of the output; in 2-D `crossed` a width level, `second` its second slot.
     """
-    lines = up_to(params.max_levels * params.max_beats - 1)
-    layout: dict[str, Any] = {name: 1 for name in (
-        "takes", "bypass", "low", "first_level", "paired", "emits", "wait_read", "wait_write", "even_read",
-        "even_write", "odd_read", "odd_write")}
-    layout |= {"read_base": lines, "write_base": lines, "level": up_to(params.max_levels),
-               "column": up_to(params.max_tokens - 1)}
+    position = up_to(params.max_tokens - 1)
+    more: dict[str, Any] = {"bypass": 1, "low": 1, "first_level": 1, "level": up_to(params.max_levels),
+                            "column": position}
     if params.axes == 2:
-        layout |= {name: 1 for name in ("crossed", "second", "cross_read", "cross_write")}
-        layout |= {"cross_base": lines, "row": up_to(params.max_tokens - 1), "band": 2}
-    return data.StructLayout(layout)
+        more |= {"crossed": 1, "second": 1, "row": position, "band": 2}
+    return plan_layout(params, more)
 
 
-def ruler(params: HaarParams, lowest: Value) -> list[tuple[Value, int]]:
-    """(condition, chain level) for every level that a slot can name by its lowest bit 2^(level − 1)."""
-    return [(lowest[level - 1], level) for level in range(1, params.max_levels + 2)]
-
-
-class Haar(wiring.Component):
+class Haar(LiftingUnit):
     """Tokens in, coefficient tokens out; equation in the module's docstring.
 
     Parameters
@@ -102,38 +78,12 @@ class Haar(wiring.Component):
     """
 
     def __init__(self, params: HaarParams) -> None:
-        self.params = params
-        super().__init__({
-            "job": In(stream.Signature(job_layout(params))),
-            "i": In(stream.Signature(input_layout(params))),
-            "o": Out(stream.Signature(output_layout(params))),
-            "events": Out(event_layout()),
-        })
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params))
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.slots = slots = Slots(self.params)
-        plan = Signal(plan_layout(self.params), reset_less=True)
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(may_advance(self.o.valid, self.o.ready)),
-            slots.job.payload.eq(self.job.payload), slots.job.valid.eq(self.job.valid),
-            self.job.ready.eq(slots.job.ready),
-            slots.advance.eq(advance), slots.takes.eq(plan.takes), slots.offered.eq(self.i.valid),
-            slots.busy.eq(plan.takes | plan.emits | plan.wait_read | plan.even_read),
-            self.i.ready.eq(slots.take & advance),
-        ]
-        with m.If(slots.plan):
-            m.d.sync += plan.eq(self._plan(m, slots.walk))
-        self._count(m, plan, slots.issue)
-        self._data_path(m, plan, slots, Ranks(m, advance))
-        return m
-
-    def _plan(self, m: Module, walk: data.View) -> data.View:
+    def make_plan(self, m: Module, plan: data.View, walk: data.View) -> None:
         """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T."""
         params = self.params
-        plan = Signal(plan_layout(params), name="next_plan")
-        slot = Signal(params.max_levels + 2)
+        slot = Signal(range(2**params.max_levels + 2))
         lowest = Signal.like(slot)
         pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
         low = Signal()
@@ -175,17 +125,16 @@ class Haar(wiring.Component):
             plan.odd_write.eq(a.exists & ~low & second),
         ]
         if params.axes == 2:
-            m.d.comb += [plan.cross_read.eq(plan.crossed & out.exists), plan.cross_write.eq(plan.crossed & plan.paired)]
+            m.d.comb += [
+                plan.both.eq(plan.crossed & second & plan.paired),
+                plan.cross_read.eq(plan.crossed & out.exists),
+                plan.cross_write.eq(plan.crossed & plan.paired),
+            ]
+        line_bases(m, lowest, plan.write_base, plan.read_base, plan, params)
         shift = Signal.like(plan.level)
-        for is_level, level in ruler(params, lowest):
-            with m.If(is_level):
-                m.d.comb += [plan.read_base.eq(max(level - 2, 0) * params.max_beats)]
-                if level <= params.max_levels:
-                    m.d.comb += [shift.eq(level), plan.write_base.eq((level - 1) * params.max_beats)]
-                    if params.axes == 2:
-                        m.d.comb += plan.cross_base.eq((level - 1) // 2 * params.max_beats)
-                        with m.If(walk.two_d):
-                            m.d.comb += shift.eq((level + 1) // 2)
+        for level in range(1, params.max_levels + 1):
+            with m.If(lowest[level - 1]):
+                m.d.comb += shift.eq(Mux(walk.two_d, (level + 1) // 2, level) if params.axes == 2 else level)
         m.d.comb += plan.level.eq(Mux(low, 0, shift))
         with m.If(low):
             m.d.comb += shift.eq(walk.levels)
@@ -193,38 +142,23 @@ class Haar(wiring.Component):
         if params.axes == 2:
             m.d.comb += [plan.row.eq(out.row >> shift),
                          plan.band.eq(Mux(low, LL, Mux(plan.crossed, Mux(second, HL, HH), Mux(walk.two_d, LH, HL))))]
-        return plan
 
-    def _count(self, m: Module, plan: data.View, issue: Value) -> None:
-        reads = plan.wait_read + plan.even_read + plan.odd_read
-        writes = plan.wait_write + plan.even_write + plan.odd_write
-        if self.params.axes == 2:
-            reads, writes = reads + plan.cross_read, writes + plan.cross_write
-        with m.If(issue):
-            m.d.comb += [self.events.butterflies.eq(plan.paired), self.events.line_reads.eq(reads),
-                         self.events.line_writes.eq(writes)]
-            if self.params.axes == 2:
-                m.d.comb += self.events.cross_butterflies.eq(plan.cross_write & plan.second)
-
-    def _data_path(self, m: Module, plan: data.View, slots: Slots, ranks: Ranks) -> None:
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
         """Operands, d, s, and in 2-D the cross butterfly; registers in the order of the ranks."""
         params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
-        beat, x = slots.beat, self.i.payload.x
+        plan, x = beat.plan, self.i.payload.x
         word, depth = words(params, params.width), params.max_levels * params.max_beats
+        register, delay, strobe = ranks.register, ranks.delay, beat.strobe
         diff = stages + 2
-        register, delay = ranks.register, ranks.delay
-
-        def strobe(name: str, rank: int) -> Value:
-            """That use of a line by the beat in `rank`."""
-            return delay(name, plan[name] & slots.issue, rank, control=True)
 
         # Rank 0: a beat is issued, its lines are addressed.
         wait = ranks.line("wait", word, params.max_beats, stages)
         even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
-        wait.read(strobe("wait_read", 0), beat)
-        even.read(strobe("even_read", 0), plan.read_base + beat)
-        odd.read(strobe("odd_read", 0), plan.read_base + beat)
-        wait.write(strobe("wait_write", 0), beat, [x[lane] for lane in lanes])
+        read_address = beat.address("read_base")
+        wait.read(strobe("wait_read", 0), beat.index)
+        even.read(strobe("even_read", 0), read_address)
+        odd.read(strobe("odd_read", 0), read_address)
+        wait.write(strobe("wait_write", 0), beat.index, [x[lane] for lane in lanes])
 
         # Rank `stages`: what was read, and the input beat.
         x = delay("x", x, stages, word)
@@ -241,7 +175,7 @@ class Haar(wiring.Component):
         paired, low = delay("paired", plan.paired, diff), delay("low", plan.low, diff)
         s = [Signal(signed(params.width), name=f"s{lane}") for lane in lanes]
         m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane], paired)) for lane in lanes]
-        write_address = delay("write_address", plan.write_base + beat, diff)
+        write_address = delay("write_address", beat.address("write_base"), diff)
         even.write(strobe("even_write", diff), write_address, s)
         odd.write(strobe("odd_write", diff), write_address, s)
         straight = [Mux(low, a[lane], d[lane]) for lane in lanes]
@@ -251,22 +185,22 @@ class Haar(wiring.Component):
             cross_rank = diff + 1
             coefs = words(params, params.out_width)
             cross = ranks.line("cross", coefs, params.max_levels // 2 * params.max_beats, stages)
-            cross_address = plan.cross_base + beat
-            cross.read(strobe("cross_read", 2), delay("cross_read_address", cross_address, 2))
+            cross_address = delay("cross_address", beat.address("cross_base"), 2)
+            cross.read(strobe("cross_read", 2), cross_address)
             hh = [register(f"hh{lane}", d[lane] - cross.data[lane], signed(params.out_width)) for lane in lanes]
             d0 = [register(f"d0_{lane}", cross.data[lane]) for lane in lanes]
             straight = [register(f"straight{lane}", value) for lane, value in enumerate(straight)]
             second = delay("second", plan.second, cross_rank)
-            cross.write(strobe("cross_write", cross_rank), delay("cross_write_address", cross_address, cross_rank),
+            cross.write(strobe("cross_write", cross_rank), delay("cross_address_late", cross_address, cross_rank - 2),
                         [Mux(second, hh[lane], straight[lane]) for lane in lanes])
             crossed = delay("crossed", plan.crossed, cross_rank)
-            both = delay("both", plan.second & plan.paired, cross_rank)
+            both = delay("both", plan.both, cross_rank)
             straight = [Mux(crossed, lift_s(d0[lane], hh[lane], both), straight[lane]) for lane in lanes]
 
         # Output rank.
-        m.d.comb += self.o.valid.eq(delay("valid", plan.emits & slots.issue, params.latency, control=True))
+        m.d.comb += self.o.valid.eq(strobe("emits", params.latency))
         for lane in lanes:
             m.d.comb += self.o.payload.c[lane].eq(register(f"c{lane}", straight[lane], signed(params.out_width)))
-        m.d.comb += self.o.payload.last.eq(delay("last", slots.last, params.latency))
+        m.d.comb += self.o.payload.last.eq(delay("last", beat.last, params.latency))
         for tag in ("level", "column") + (("row", "band") if params.axes == 2 else ()):
             m.d.comb += self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))

@@ -10,24 +10,11 @@ which comes in one quad ahead, and then d1. Everything wraps at `width` bits; no
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
-from rtl_gen.haar_common import (
-    Ranks,
-    Slots,
-    event_layout,
-    floor_half,
-    job_layout,
-    locate,
-    lowest_bit,
-    may_advance,
-    up_to,
-    words,
-)
+from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar_slots import locate, lowest_bit
 from stamp_hw.params import HaarParams
 
 
@@ -46,24 +33,14 @@ def lift_a(s: Value, d: Value, paired: Value) -> Value:
     return s - Mux(paired, floor_half(d), 0)
 
 
-def plan_layout(params: HaarParams) -> data.StructLayout:
-    """What one slot does.
-
-    `takes` a coefficient; `direct` it is the low pass, an s itself; `paired` the butterfly has its b; `emits` a token
-    leaves, `from_wait` one that waited; `…_read`, `…_write` lines used; `…_base` their addresses; in 2-D `both` HL
-    meets HH, `swaps` the second width slot: d1 comes from the line and the coefficient goes there.
+def unit_plan(params: HaarParams) -> data.StructLayout:
+    """Beyond what both units have: `direct` the input is the low pass, an s itself; `from_wait` the token that leaves
+    waited; in 2-D `swaps` the second width slot: d1 comes from the line and the coefficient goes there.
     """
-    lines = up_to(params.max_levels * params.max_beats - 1)
-    layout: dict[str, Any] = {name: 1 for name in (
-        "takes", "direct", "paired", "emits", "from_wait", "wait_read", "wait_write", "even_read", "even_write",
-        "odd_read", "odd_write")}
-    layout |= {"read_base": lines, "write_base": lines}
-    if params.axes == 2:
-        layout |= {name: 1 for name in ("both", "swaps", "cross_read", "cross_write")} | {"cross_base": lines}
-    return data.StructLayout(layout)
+    return plan_layout(params, {"direct": 1, "from_wait": 1} | ({"swaps": 1} if params.axes == 2 else {}))
 
 
-class HaarInverse(wiring.Component):
+class HaarInverse(LiftingUnit):
     """Coefficient tokens in, tokens out; equation in the module's docstring.
 
     Parameters
@@ -82,43 +59,17 @@ class HaarInverse(wiring.Component):
     """
 
     def __init__(self, params: HaarParams) -> None:
-        self.params = params
-        super().__init__({
-            "job": In(stream.Signature(job_layout(params))),
-            "i": In(stream.Signature(input_layout(params))),
-            "o": Out(stream.Signature(output_layout(params))),
-            "events": Out(event_layout()),
-        })
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params))
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.slots = slots = Slots(self.params)
-        plan = Signal(plan_layout(self.params), reset_less=True)
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(may_advance(self.o.valid, self.o.ready)),
-            slots.job.payload.eq(self.job.payload), slots.job.valid.eq(self.job.valid),
-            self.job.ready.eq(slots.job.ready),
-            slots.advance.eq(advance), slots.takes.eq(plan.takes), slots.offered.eq(self.i.valid),
-            slots.busy.eq(plan.takes | plan.emits | plan.even_read | plan.odd_read),
-            self.i.ready.eq(slots.take & advance),
-        ]
-        with m.If(slots.plan):
-            m.d.sync += plan.eq(self._plan(m, slots.walk))
-        self._count(m, plan, slots.issue)
-        self._data_path(m, plan, slots, Ranks(m, advance))
-        return m
-
-    def _plan(self, m: Module, walk: data.View) -> data.View:
+    def make_plan(self, m: Module, plan: data.View, walk: data.View) -> None:
         """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
         as if l were one more than the levels. The token at t − (T − 1) leaves.
         """
         params = self.params
-        plan = Signal(plan_layout(params), name="next_plan")
-        slot = Signal(params.max_levels + 2)
+        slot = Signal(range(2 * 2**params.max_levels))
         lowest = Signal.like(slot)
         pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
-        leaving = Signal.like(pair)
+        leaving = Signal(signed(len(walk.offset) + 1))
         low = Signal()
         first_level = Signal()
         second = Signal()
@@ -162,46 +113,24 @@ class HaarInverse(wiring.Component):
                              plan.cross_read.eq(Mux(second, b.exists, hh.exists)), plan.cross_write.eq(hh.exists)]
                 with m.If(second):
                     m.d.comb += plan.takes.eq(hh.exists)
-        for level in range(1, params.max_levels + 2):
-            with m.If(lowest[level - 1]):
-                m.d.comb += plan.write_base.eq(max(level - 2, 0) * params.max_beats)
-                if level <= params.max_levels:
-                    m.d.comb += plan.read_base.eq((level - 1) * params.max_beats)
-                    if params.axes == 2:
-                        m.d.comb += plan.cross_base.eq((level - 1) // 2 * params.max_beats)
-        return plan
+        line_bases(m, lowest, plan.read_base, plan.write_base, plan, params)
 
-    def _count(self, m: Module, plan: data.View, issue: Value) -> None:
-        reads = plan.wait_read + plan.even_read + plan.odd_read
-        writes = plan.wait_write + plan.even_write + plan.odd_write
-        if self.params.axes == 2:
-            reads, writes = reads + plan.cross_read, writes + plan.cross_write
-        with m.If(issue):
-            m.d.comb += [self.events.butterflies.eq(plan.paired), self.events.line_reads.eq(reads),
-                         self.events.line_writes.eq(writes)]
-            if self.params.axes == 2:
-                m.d.comb += self.events.cross_butterflies.eq(plan.both)
-
-    def _data_path(self, m: Module, plan: data.View, slots: Slots, ranks: Ranks) -> None:
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
         """In 2-D the cross butterfly, then s and d, a, b; registers in the order of the ranks."""
         params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
-        beat, shape = slots.beat, signed(self.params.width)
+        plan, shape = beat.plan, signed(params.width)
         word, depth = words(params, params.width), params.max_levels * params.max_beats
-        register, delay = ranks.register, ranks.delay
+        register, delay, strobe = ranks.register, ranks.delay, beat.strobe
         crosses = params.axes - 1  # ranks that the cross butterfly puts in front of s and d
         operand = stages + 1 + crosses
         split_rank = operand + 1
-
-        def strobe(name: str, rank: int) -> Value:
-            """That use of a line by the beat in `rank`."""
-            return delay(name, plan[name] & slots.issue, rank, control=True)
 
         # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
         coef = delay("coef", self.i.payload.c, stages, word)
         d = [coef[lane] for lane in lanes]
         if params.axes == 2:
             cross = ranks.line("cross", word, params.max_levels // 2 * params.max_beats, stages)
-            cross_address = plan.cross_base + beat
+            cross_address = beat.address("cross_base")
             cross.read(strobe("cross_read", 0), cross_address)
             coef = delay("coef_late", coef, 1, word)
             line = [register(f"line{lane}", cross.data[lane]) for lane in lanes]
@@ -210,7 +139,7 @@ class HaarInverse(wiring.Component):
 
         # Rank `operand`: s and d; in 2-D d1 or the next HH goes to its line.
         even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
-        read_address = delay("read_address", plan.read_base + beat, crosses)
+        read_address = delay("read_address", beat.address("read_base"), crosses)
         even.read(strobe("even_read", crosses), read_address)
         odd.read(strobe("odd_read", crosses), read_address)
         direct, from_odd = delay("direct", plan.direct, operand - 1), delay("from_odd", plan.odd_read, operand - 1)
@@ -230,17 +159,18 @@ class HaarInverse(wiring.Component):
         b = [Signal(shape, name=f"b{lane}") for lane in lanes]
         m.d.comb += [b[lane].eq(a[lane] + d[lane]) for lane in lanes]
         wait = ranks.line("wait", word, params.max_beats, stages)
-        wait.read(strobe("wait_read", split_rank - stages), delay("wait_read_address", beat, split_rank - stages))
-        write_address = delay("write_address", plan.write_base + beat, split_rank)
+        index = delay("index", beat.index, split_rank - stages)
+        wait.read(strobe("wait_read", split_rank - stages), index)
+        write_address = delay("write_address", beat.address("write_base"), split_rank)
         even.write(strobe("even_write", split_rank), write_address, a)
         odd.write(strobe("odd_write", split_rank), write_address, b)
-        wait.write(strobe("wait_write", split_rank), delay("wait_write_address", beat, split_rank), b)
+        wait.write(strobe("wait_write", split_rank), delay("index_late", index, stages), b)
 
         # Output rank.
         from_wait = delay("from_wait", plan.from_wait, split_rank)
         for lane in lanes:
             m.d.comb += self.o.payload.x[lane].eq(register(f"x{lane}", Mux(from_wait, wait.data[lane], a[lane])))
         m.d.comb += [
-            self.o.valid.eq(delay("valid", plan.emits & slots.issue, params.latency, control=True)),
-            self.o.payload.last.eq(delay("last", slots.last, params.latency)),
+            self.o.valid.eq(strobe("emits", params.latency)),
+            self.o.payload.last.eq(delay("last", beat.last, params.latency)),
         ]

@@ -57,6 +57,10 @@ class HaarJob:
     beats: int
     grid: Grid | None = None
 
+    def __str__(self) -> str:
+        shape = str(self.tokens) if self.grid is None else "x".join(map(str, self.grid))
+        return f"{shape}/{self.levels}*{self.beats}"
+
     @property
     def chain(self) -> int:
         """Chain levels, see `chain_levels`."""

@@ -109,8 +109,9 @@ async def check(bench: Bench, cases: Sequence[tuple[HaarJob, np.ndarray]], valid
     if valid is ALWAYS and ready is ALWAYS:
         predicted["job"] = np.cumsum([0, *(haar_sim.period(params, job) for job in jobs[:-1])])
         assert timing.cycles == haar_sim.cycles(params, jobs), f"{jobs}: the closed form differs from the steps"
+    shown = " ".join(map(str, jobs[:4])) + (f" and {len(jobs) - 4} more" if len(jobs) > 4 else "")
     await bench.run({"job": Feed(registers(params, jobs)), "i": Feed(fed, valid)}, {"o": Expect(wanted, ready)},
-                    job=f"{name} {jobs} valid {valid}, ready {ready}", timing=predicted, abort_at=abort_at,
+                    job=f"{name} [{shown}; valid {valid}, ready {ready}]", timing=predicted, abort_at=abort_at,
                     events=haar_sim.events(params, jobs))
 
 

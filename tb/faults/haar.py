@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Mux, Value
+from amaranth.hdl import C, Cat, Mux, Signal, Value
 
-from tb.faults import Fault, replace
+from tb.faults import Fault
 
 RANDOM = ("random_jobs_under_stalls_equal_the_golden_model",)
 SHAPES = ("every_small_shape_is_exact",)
@@ -25,6 +25,10 @@ def _towards_zero(d: Value) -> Value:
 
 def _always_moves(_valid: Value, _ready: Value) -> Value:
     return C(1)
+
+
+def _survives(name: str) -> Signal:
+    return Signal(name=name, reset_less=True)
 
 
 def _never_passes(a: Value, d: Value, _paired: Value) -> Value:
@@ -54,21 +58,21 @@ FAULTS = (
     Fault(name="drop_floor_shift", block="haar", why="s = a + d", set_name="forward_tiny", tests=SHAPES,
           patch=("rtl_gen.haar.floor_half", _whole)),
     Fault(name="ignore_ready", block="haar", why="the pipeline moves while an output beat waits",
-          set_name="forward_tiny", tests=STALLS, patch=("rtl_gen.haar.may_advance", _always_moves)),
+          set_name="forward_tiny", tests=STALLS, patch=("rtl_gen.haar_common.may_advance", _always_moves)),
     Fault(name="inverse_halves_towards_zero", block="haar", why="a negative odd d is halved upwards",
           set_name="inverse_tiny_deep", tests=SHAPES, patch=("rtl_gen.haar_inverse.floor_half", _towards_zero)),
     Fault(name="skip_reset", block="haar", why="a job under way survives a reset", set_name="forward_tiny",
-          tests=RESET, edit=replace("if (rst) running <= 1'h0;\n    else running", "running")),
+          tests=RESET, patch=("rtl_gen.haar_slots.state", _survives)),
     Fault(name="alone_does_not_pass", block="haar", why="a last token without a partner takes in a stale d",
           set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.lift_s", _never_passes)),
     Fault(name="slot_too_short", block="haar", why="a slot reads a line before the one before it has written it",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_common.slot_cycles", _no_longer_than_the_beats)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_slots.slot_cycles", _no_longer_than_the_beats)),
     Fault(name="morton_swapped", block="haar", why="tokens of a tile are counted down the columns first",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_common.split", _height_first)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_slots.split", _height_first)),
     Fault(name="wrong_band", block="haar", why="HL and HH change their tags", set_name="forward_tiny", tests=SHAPES,
           patch=("rtl_gen.haar.HL", 3)),
     Fault(name="inverse_ignores_ready", block="haar", why="the pipeline moves while an output beat waits",
-          set_name="inverse_tiny_deep", tests=STALLS, patch=("rtl_gen.haar_inverse.may_advance", _always_moves)),
+          set_name="inverse_tiny_deep", tests=STALLS, patch=("rtl_gen.haar_common.may_advance", _always_moves)),
     Fault(name="drop_half", block="haar", why="outputs are floored, not rounded", set_name="finish", tests=BIAS,
           patch=("rtl_gen.haar_finish.half_up", _floor)),
     Fault(name="saturate_late", block="haar", why="outputs wrap and only the count sees it", set_name="finish",

@@ -1,0 +1,225 @@
+"""The walk of a lifting unit through the slots of a job (`stamp_hw/haar_slots.py`).
+
+A tile is never looked at as a whole: a position is an offset into the tile at hand or the one before it, and a token, a
+butterfly or a coefficient exists iff certain positions lie on the grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from stamp_hw.params import HaarParams
+
+
+def up_to(limit: int) -> range:
+    """Values 0…limit, in at least one bit."""
+    return range(max(limit, 1) + 1)
+
+
+def job_layout(params: HaarParams) -> data.StructLayout:
+    """Registers of a job.
+
+    `levels` of lifting (2-D: each of both axes), `beats` a token, `width` tokens a row (a sequence is one row); in 2-D
+    builds `height` rows (1 for a sequence) and `two_d`.
+    """
+    layout: dict[str, Any] = {"levels": up_to(params.max_levels), "beats": up_to(params.max_beats),
+                              "width": up_to(params.max_tokens)}
+    if params.axes == 2:
+        layout |= {"height": up_to(params.max_tokens), "two_d": 1}
+    return data.StructLayout(layout)
+
+
+def walk_layout(params: HaarParams) -> data.StructLayout:
+    """Where the slot stands that is planned next.
+
+    `offset` of the slot in its tile, `mask` = tokens a tile − 1, (`row`, `column`) of the tile and of the one before it
+    (`row_before`, `column_before`), the job's shape. A tile that does not exist stands outside of the grid.
+    """
+    offset, shape = up_to(2**params.max_levels - 1), up_to(params.max_tokens)
+    place = range(params.max_tokens + 2 * 2**params.max_levels)
+    layout: dict[str, Any] = {"offset": offset, "mask": offset, "column": place, "column_before": place, "width": shape}
+    if params.direction == "forward":
+        layout["levels"] = up_to(params.max_levels)
+    if params.axes == 2:
+        layout |= {"row": place, "row_before": place, "height": shape, "two_d": 1}
+    return data.StructLayout(layout)
+
+
+def state(name: str) -> Signal:
+    """A bit of a job's state, cleared by a reset."""
+    return Signal(name=name)
+
+
+def slot_cycles(beats: Value, least: int) -> Value:
+    """Cycles of a busy slot: what it writes is there when the next slot reads."""
+    return Mux(beats < least, least, beats)
+
+
+def lowest_bit(value: Value) -> Value:
+    """The lowest one of `value` alone."""
+    return value & (~value + 1)[: len(value)]
+
+
+def split(offset: Value, walk: data.View, axes: int) -> tuple[Value, Value]:
+    """(row, column) inside a tile: in 2-D the odd and even bits of a Morton offset; a sequence has one row."""
+    if axes == 1:
+        return Value.cast(0), offset
+    row, column = Cat(offset[1::2]), Cat(offset[0::2])
+    return Mux(walk.two_d, row, 0), Mux(walk.two_d, column, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position on the grid; meaningless coordinates where it does not exist."""
+
+    exists: Signal
+    row: Signal
+    column: Signal
+
+
+def locate(m: Module, name: str, position: Value, walk: data.View, params: HaarParams) -> Place:
+    """Grid coordinates of a position relative to the tile at hand: −T…−1 lie in the tile before it, 0…T − 1 in it."""
+    before = Signal(name=f"{name}_before")
+    offset, exists = Signal.like(walk.offset, name=f"{name}_offset"), Signal(name=f"{name}_exists")
+    row, column = (Signal.like(walk.column, name=f"{name}_{axis}") for axis in ("row", "column"))
+    if position.shape().signed:
+        m.d.comb += before.eq(position < 0)
+    m.d.comb += [offset.eq(position[: len(offset)] & walk.mask)]
+    inner_row, inner_column = split(offset, walk, params.axes)
+    m.d.comb += column.eq(Mux(before, walk.column_before, walk.column) + inner_column)
+    if params.axes == 1:
+        m.d.comb += exists.eq(column < walk.width)
+    else:
+        m.d.comb += [row.eq(Mux(before, walk.row_before, walk.row) + inner_row),
+                     exists.eq((column < walk.width) & (row < walk.height))]
+    return Place(exists, row, column)
+
+
+class Slots(wiring.Component):
+    """Walks through the slots of a job, and through the beats of a slot.
+
+    Members
+    -------
+    job : In(stream of job_layout), accepted between jobs
+    advance : In, the pipeline moves
+    busy, takes : In, the slot at hand (planned last) takes a beat train; each of its beats needs an input beat
+    offered : In, an input beat is there
+    walk : Out(walk_layout), the slot to plan
+    plan : Out, that slot's plan is to be loaded now
+    take : Out, an input beat is wanted
+    issue : Out, a beat enters the pipeline
+    index, last : Out, its index in its token, and whether it is the token's last
+
+    A busy slot takes max(beats, `min_slot_cycles`) cycles, another one cycle, a job `job_cycles` before its first slot.
+    The last slot is the one before the end of the tile that follows the last tile.
+    """
+
+    def __init__(self, params: HaarParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))),
+            "advance": In(1), "busy": In(1), "takes": In(1), "offered": In(1),
+            "walk": Out(walk_layout(params)),
+            "plan": Out(1), "take": Out(1), "issue": Out(1), "index": Out(up_to(params.max_beats - 1)), "last": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        final = Signal(reset_less=True)
+        self._beats(m, final)
+        self._tiles(m, final)
+        return m
+
+    def _beats(self, m: Module, final: Signal) -> None:
+        """The beats of the slot at hand, and the states of a job."""
+        params, job = self.params, self.job
+        first, running = state("first"), state("running")
+        beats = Signal.like(job.payload.beats, name="beats", reset_less=True)
+        cycle = Signal(range(max(params.max_beats, params.min_slot_cycles)))
+        last_cycle = Signal.like(cycle, name="last_cycle", reset_less=True)
+        active = Signal()
+        slot_end = Signal()
+        m.d.comb += [
+            job.ready.eq(self.advance & ~first & ~running),
+            active.eq(running & self.busy & (cycle < beats)),
+            self.take.eq(active & self.takes),
+            self.issue.eq(active & self.advance & (self.offered | ~self.takes)),
+            self.index.eq(cycle),
+            self.last.eq(cycle + 1 == beats),
+            slot_end.eq(running & self.advance & (self.issue | ~active) & (~self.busy | (cycle == last_cycle))),
+            self.plan.eq((first & self.advance) | (slot_end & ~final)),
+        ]
+        with m.If(job.valid & job.ready):
+            m.d.sync += [
+                first.eq(1),
+                beats.eq(job.payload.beats),
+                last_cycle.eq(slot_cycles(job.payload.beats, params.min_slot_cycles) - 1),
+            ]
+        with m.If(self.plan):
+            m.d.sync += [first.eq(0), running.eq(1)]
+        with m.If(slot_end):
+            m.d.sync += cycle.eq(0)
+            with m.If(final):
+                m.d.sync += running.eq(0)
+        with m.Elif(self.issue | (running & self.advance & ~active)):
+            m.d.sync += cycle.eq(cycle + 1)
+
+    def _tiles(self, m: Module, final: Signal) -> None:
+        """The slot to plan: its offset, its tile, the tile before."""
+        params, walk, job = self.params, self.walk, self.job
+        chain = job.payload.levels
+        if params.axes == 2:
+            chain = Mux(job.payload.two_d, job.payload.levels << 1, job.payload.levels)
+        last_row, last_column = split(walk.mask, walk, params.axes)
+        next_column = Signal.like(walk.column)
+        row_ends = Signal()
+        tile_is_last = Signal()
+        before_is_last = Signal(reset_less=True)
+        m.d.comb += [
+            next_column.eq(walk.column + last_column + 1),
+            row_ends.eq(next_column >= walk.width),
+            tile_is_last.eq(row_ends),
+        ]
+        if params.axes == 2:
+            next_row = Signal.like(walk.row)
+            m.d.comb += [next_row.eq(walk.row + last_row + 1), tile_is_last.eq(row_ends & (next_row >= walk.height))]
+
+        with m.If(job.valid & job.ready):
+            m.d.sync += [
+                walk.offset.eq(0),
+                walk.mask.eq(Cat(chain > level for level in range(params.max_levels))),
+                walk.width.eq(job.payload.width),
+                walk.column.eq(0),
+                walk.column_before.eq(job.payload.width),
+                before_is_last.eq(0),
+            ]
+            if params.direction == "forward":
+                m.d.sync += walk.levels.eq(job.payload.levels)
+            if params.axes == 2:
+                m.d.sync += [
+                    walk.height.eq(job.payload.height),
+                    walk.two_d.eq(job.payload.two_d),
+                    walk.row.eq(0),
+                    walk.row_before.eq(0),
+                ]
+        with m.If(self.plan):
+            ends = ((walk.offset + 2) & walk.mask) == 0
+            m.d.sync += [
+                walk.offset.eq((walk.offset + 1) & walk.mask),
+                final.eq(ends & Mux(walk.mask.any(), before_is_last, tile_is_last)),
+            ]
+            with m.If(walk.offset == walk.mask):
+                m.d.sync += [
+                    walk.column_before.eq(walk.column),
+                    walk.column.eq(next_column),
+                    before_is_last.eq(tile_is_last),
+                ]
+                if params.axes == 2:
+                    m.d.sync += walk.row_before.eq(walk.row)
+                    with m.If(row_ends):
+                        m.d.sync += [walk.column.eq(0), walk.row.eq(next_row)]
