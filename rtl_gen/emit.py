@@ -18,6 +18,8 @@ from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from rtl_gen.widths import explicit
+
 _ESCAPED = re.compile(r"\\(\S+) ")  # Yosys ends an escaped identifier with one space of its own
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
@@ -28,10 +30,12 @@ _COPIES = re.compile(r"(\w+(?:\[\d+\])?)((?:, \1(?![\w\[])){2,})")
 # Registers become `if (enable) q <= d`, equal expressions are written once and names without a reader go. Initial
 # values go as well (zeroed memories above): control has a reset, data has none, and silicon has no other start.
 _PASSES = """
-proc -norom
+proc -norom -noopt
 opt_clean
 opt_merge
-opt_dff
+select -set reset w:rst %co1 t:$mux %i %co2 t:$dff %i
+opt_dff -simple-dffe @reset
+opt_dff -nosdff -simple-dffe
 opt_clean {clean}
 memory_collect
 attrmap -remove init
@@ -122,7 +126,7 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
 
 def _convert(component: wiring.Component, name: str, emission: _Emission) -> tuple[str, ...]:
     """Emit `component` and what lies below it into `emission`; returns the port names of its module."""
-    text = _ZEROED_MEMORY.sub("", rtlil.convert(component, name=name, emit_src=False))
+    text = explicit(_ZEROED_MEMORY.sub("", rtlil.convert(component, name=name, emit_src=False)))
     passes = _PASSES.format(clean="" if emission.field_wires else "-purge")
     yosys = find_yosys(lambda found: found >= (0, 40))
     text = yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}", ignore_warnings=True)

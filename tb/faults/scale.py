@@ -73,7 +73,7 @@ FAULTS = (
           set_name="lanes4", tests=RANDOM, patch=("rtl_gen.divider.dividend", _no_half_divisor)),
     Fault(name="quotient_bit_late", block="scale", set_name="lane", tests=RANDOM,
           why="a restoring step needs the remainder above the divisor, rare in wide divisions: the narrow set sees it",
-          edit=replace("} >= divisor;", "} > divisor;")),
+          edit=replace("} >= {", "} > {")),
     Fault(name="skip_a_reset", block="scale", why="the count of waiting groups survives a reset", set_name="lanes4",
           tests=RESET, edit=replace("if (rst) waiting <= 2'h0;\n    else waiting", "waiting")),
     Fault(name="buffer_count_wraps", block="scale", why="a full ring buffer still accepts a beat", set_name="lanes4",
