@@ -1,0 +1,250 @@
+"""Output-stationary array of PEs, its skewed operands, and the drain of finished tiles (docs/contract.md §4).
+
+Nothing ever freezes: a step that is not offered is a bubble that moves through, and a tile's last step waits outside
+until the hold registers are certain to be free when its sums arrive. To be certain under any back-pressure, what is
+still in them must fit an output queue of `params.queue_beats` beats; one beat more than a PE's latency costs no cycle
+when the output never stalls, so that the contract's tile time holds exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.emit import Shared
+from rtl_gen.pe import HIGH_WIDTH, Pe
+from stamp_hw.params import CODE_WIDTH, MacParams
+
+
+def input_layout(params: MacParams) -> data.StructLayout:
+    """A step: an activation byte and a mode for each row, a weight for each column; `last` ends the tile."""
+    return data.StructLayout({
+        "act": data.ArrayLayout(CODE_WIDTH, params.rows),
+        "mode4": data.ArrayLayout(1, params.rows),
+        "wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols),
+        "last": 1,
+    })
+
+
+def output_layout(params: MacParams) -> data.StructLayout:
+    """A beat of the drain: `lanes` sums of one token; `empty` marks a token that an 8-bit row does not have."""
+    return data.StructLayout({
+        "acc": data.ArrayLayout(signed(params.acc_width), params.lanes),
+        "row": max(1, (params.rows - 1).bit_length()),
+        "slot": 1,
+        "empty": 1,
+        "last": 1,
+    })
+
+
+def events_layout(params: MacParams) -> data.StructLayout:
+    """Events of one cycle. A multiplication of a 4-bit pair is one event and makes two products."""
+    width = (params.rows * params.cols).bit_length()
+    return data.StructLayout({"multiplies8": width, "multiplies4": width, "steps": 1, "drained": 1})
+
+
+def packed_low(act: Value, mode4: Value) -> Value:
+    """a0 in 8 bits: the byte, or its low nibble sign-extended."""
+    return Cat(act[:4], Mux(mode4, act[3].replicate(4), act[4:])).as_signed()
+
+
+def packed_high(act: Value, mode4: Value) -> Value:
+    """What stands above bit 12 of a1·2^12 + a0: a1 less the borrow of a negative a0, or the sign of an 8-bit code."""
+    less_borrow = Cat(act[4:], act[7]) + act[3].replicate(HIGH_WIDTH)
+    return Mux(mode4, less_borrow[:HIGH_WIDTH], act[7].replicate(HIGH_WIDTH)).as_signed()
+
+
+def holds_free_in_time(params: MacParams, flying: Value, left: Value, queued: Value) -> Value:
+    """Whether a last step taken now is certain to find the hold registers free: no tile is on its way to them, and the
+    beats `left` in them can all leave in the `latency` cycles from now, into a queue that may not send one of them.
+    """
+    return ~flying & (left <= params.latency) & (left + queued <= params.queue_beats)
+
+
+def slot_is_empty(slot: Value, mode4: Value) -> Value:
+    """An 8-bit row has one token; its second accumulators hold nothing."""
+    return slot & ~mode4
+
+
+def leaves(valid: Value, ready: Value) -> Value:
+    """Whether the queue's first beat is taken."""
+    return valid & ready
+
+
+def counted(accept: Value, count: Value) -> Value:
+    """Multiplications of this cycle: none without a step."""
+    return Mux(accept, count, 0)
+
+
+class Mac(wiring.Component):
+    """acc[token, col] = Σ_k a[token, k] · w[col, k]; a row slot holds one 8-bit token or two 4-bit ones.
+
+    Parameters
+    ----------
+    params : MacParams
+
+    Members
+    -------
+    i : `input_layout`, one k-step a beat. `act[r]` is an 8-bit code, or a1:a0 in its nibbles if `mode4[r]`, which is
+        constant from the first to the last step of a tile. INT4 weights come sign-extended.
+    o : `output_layout`, `params.drain_beats` beats a tile: row by row, in each the token slots 0 and 1, in each the
+        columns ascending, `lanes` a beat. Slot 1 of an 8-bit row is sent with `empty` and zeros. `last` ends the tile.
+    events : `events_layout`, increments of this cycle
+
+    Latency: `params.drain_latency` cycles from an accepted last step to its tile's first beat. Throughput: a step a
+    cycle; back-to-back tiles of max(K, `params.min_tile_cycles`) cycles. Only a last step ever waits. Back-pressure:
+    the queue fills, then the drain stops, then the next last step waits; no path leads from `o.ready` to `i.ready`.
+    """
+
+    def __init__(self, params: MacParams) -> None:
+        self.params = params
+        super().__init__({"i": In(stream.Signature(input_layout(params))),
+                          "o": Out(stream.Signature(output_layout(params))),
+                          "events": Out(events_layout(params))})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params = self.params
+        chunks = params.cols // params.lanes
+        step = self.i.payload
+
+        # Credit and tile control. `flight` counts the cycles until the last PE's sums are in its hold register.
+        accept = Signal()
+        last_accepted = Signal()
+        flight = Signal(range(params.flight_cycles + 1))
+        left = Signal(range(params.drain_beats + 1))
+        queued = Signal(range(params.queue_beats + 1))
+        m.d.comb += [
+            self.i.ready.eq(~step.last | holds_free_in_time(params, flight != 0, left, queued)),
+            accept.eq(self.i.valid & self.i.ready),
+            last_accepted.eq(accept & step.last),
+        ]
+        with m.If(last_accepted):
+            m.d.sync += flight.eq(params.flight_cycles)
+        with m.Elif(flight != 0):
+            m.d.sync += flight.eq(flight - 1)
+
+        # Drain position. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
+        move = Signal()
+        pop = Signal()
+        chunk_ends = Signal()
+        row_ends = Signal()
+        chunk = Signal(range(max(2, chunks)))
+        slot = Signal()
+        row = Signal(range(max(2, params.rows)))
+        tile_ends = Signal()
+        flight_mode4 = Signal(params.rows, reset_less=True)
+        drain_mode4 = Signal(params.rows, reset_less=True)
+        m.d.comb += [
+            move.eq((left != 0) & (queued != params.queue_beats)),
+            pop.eq(leaves(self.o.valid, self.o.ready)),
+            chunk_ends.eq(chunk == chunks - 1),
+            row_ends.eq(move & chunk_ends & slot),
+            tile_ends.eq(left == 1),
+        ]
+        with m.If(last_accepted):
+            m.d.sync += flight_mode4.eq(step.mode4.as_value())
+        with m.If(flight == 1):
+            m.d.sync += [left.eq(params.drain_beats), drain_mode4.eq(flight_mode4)]
+        with m.Elif(move):
+            m.d.sync += left.eq(left - 1)
+            with m.If(row_ends):
+                m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
+        with m.If(move):
+            m.d.sync += chunk.eq(Mux(chunk_ends, 0, chunk + 1))
+            with m.If(chunk_ends):
+                m.d.sync += slot.eq(~slot)
+        with m.If(row_ends):
+            m.d.sync += row.eq(Mux(tile_ends, 0, row + 1))
+
+        shift = Signal()
+        m.d.comb += shift.eq(row_ends & ~tile_ends)
+        top = self._array(m, accept, shift)
+
+        # The beat that leaves the hold registers of row 0.
+        beat = Signal(self.o.payload.shape())
+        groups = [top[first:first + params.lanes] for first in range(0, params.cols, params.lanes)]
+        tokens = [_chosen([Cat(hold[name] for hold in group) for group in groups], chunk) for name in ("acc0", "acc1")]
+        m.d.comb += [
+            beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
+            beat.acc.eq(Mux(beat.empty, 0, Mux(slot, tokens[1], tokens[0]))),
+            beat.row.eq(row),
+            beat.slot.eq(slot),
+            beat.last.eq(tile_ends),
+        ]
+
+        self._queue(m, beat, move, pop, queued)
+
+        modes = step.mode4.as_value()
+        for event, rows in ((self.events.multiplies4, modes), (self.events.multiplies8, ~modes)):
+            m.d.comb += event.eq(counted(accept, sum(rows[1:], rows[0]) * params.cols))
+        m.d.comb += [self.events.steps.eq(accept), self.events.drained.eq(pop)]
+        return m
+
+    def _queue(self, m: Module, beat: Value, move: Value, pop: Value, queued: Signal) -> None:
+        """Output queue: entry 0 is the output, and everything moves up when it leaves."""
+        entries = [Signal(self.o.payload.shape(), name=f"queue{n}", reset_less=True)
+                   for n in range(self.params.queue_beats)]
+        staying = Signal.like(queued)
+        m.d.comb += staying.eq(queued - pop)
+        for n, entry in enumerate(entries):
+            with m.If(move & (staying == n)):
+                m.d.sync += entry.eq(beat)
+            if n + 1 < len(entries):
+                with m.Elif(pop):
+                    m.d.sync += entry.eq(entries[n + 1])
+        m.d.sync += queued.eq(staying + move)
+        m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
+
+    def _array(self, m: Module, accept: Value, shift: Value) -> list[data.View]:
+        """Skew registers and PEs; returns the hold registers of row 0, column by column.
+
+        Row r shifts r cycles after row 0, so that no shift enable is wider than a row. That is safe because a row
+        needs at least two beats, and because the last shift of a tile has passed a row before new sums reach it.
+        """
+        params = self.params
+        step = self.i.payload
+        control = Cat(accept, step.last)
+        grid = [[Shared(lambda: Pe(params), "stamp_pe") for _ in range(params.cols)] for _ in range(params.rows)]
+        for r, line in enumerate(grid):
+            if r:
+                control = _stage(m, f"control_r{r}", control)
+                shift = _stage(m, f"shift_r{r}", shift)
+            low, high = packed_low(step.act[r], step.mode4[r]), packed_high(step.act[r], step.mode4[r])
+            operand = Cat(_delayed(m, f"act_r{r}", Cat(low, high, step.mode4[r]), r), control)
+            for c, pe in enumerate(line):
+                wgt = grid[r - 1][c].wgt_o if r else _delayed(m, f"wgt_c{c}", step.wgt[c], c)
+                m.submodules[f"pe_r{r}_c{c}"] = pe
+                m.d.comb += [Value.cast(pe.operand_i).eq(operand), pe.wgt_i.eq(wgt)]
+                if r + 1 < params.rows:
+                    m.d.comb += [pe.shift.eq(shift), pe.below.eq(grid[r + 1][c].hold)]
+                operand = pe.operand_o
+        return [pe.hold for pe in grid[0]]
+
+
+def _chosen(values: Sequence[Value], index: Value) -> Value:
+    """The value that `index` names: a tree of two-way multiplexers."""
+    for bit in index:
+        values = [Mux(bit, values[n + 1], values[n]) if n + 1 < len(values) else values[n]
+                  for n in range(0, len(values), 2)]
+    return values[0]
+
+
+def _stage(m: Module, name: str, value: Value) -> Value:
+    """The value a cycle later; reset, because it is control."""
+    stage = Signal(len(value), name=name)
+    m.d.sync += stage.eq(value)
+    return stage
+
+
+def _delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
+    """The value some cycles later: one shift register, the newest in its low bits."""
+    width = len(value)
+    if not cycles:
+        return value
+    line = Signal(width * cycles, name=f"skew_{name}", reset_less=True)
+    m.d.sync += line.eq(Cat(value, line))
+    return line[-width:]
