@@ -18,6 +18,7 @@ from stamp_hw.scale import Quantized
 from stamp_hw.weights import Weights, quantize_weights
 
 MAX_SINK_SHIFT = 15
+_SAFE_EXPONENT = 30  # a step in 2^±30 keeps the squares of 2^19 INT16 values, summed, within float32
 _ROWS = 32  # tokens that are worked on at a time, so that temporaries stay in the cache
 
 
@@ -61,9 +62,12 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     job = resolve(layer, config)
     weights = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group)
     weight_real = weights.real()
-    reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
-    if layer.bias is not None:
-        reference += layer.bias
+    with np.errstate(over="ignore", invalid="ignore"):
+        reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
+        if layer.bias is not None:
+            reference += layer.bias
+    if not np.isfinite(reference).all():
+        raise LayerError("the output is beyond float32", where=f"layer {layer.name}", expected="a finite output")
     s_x, s_y, calibration = calibrate(layer, config, job, reference)
     x, sink_shift, x_saturated = quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
 
@@ -161,8 +165,14 @@ def reconstruct(quantized: Quantized, job: ResolvedJob) -> np.ndarray:
 def sqnr_db(signal: np.ndarray, codes: np.ndarray, step: float) -> float:
     """10·log10(Σ signal² / Σ (signal − codes·step)²); infinite where the noise is exactly 0."""
     power = noise = 0.0
+    # Far from 1, squares would leave float32: a power of two brings both sides back and changes no digit.
+    exponent = math.frexp(step)[1]
+    exponent = exponent if abs(exponent) > _SAFE_EXPONENT else 0
+    step = math.ldexp(step, -exponent)
     for start in range(0, len(signal), _ROWS):
         want = signal[start : start + _ROWS].astype(np.float32, copy=False).ravel()
+        if exponent:
+            want = np.ldexp(want, -exponent)
         error = np.multiply(codes[start : start + _ROWS], np.float32(step), dtype=np.float32).ravel()
         error -= want
         power += float(np.dot(want, want))

@@ -220,6 +220,23 @@ def test_t_with_the_largest_weight_factors_is_exact() -> None:
                 assert max(abs(t) for row in expected.t for t in row).bit_length() > 47
 
 
+@pytest.mark.parametrize(("x_power", "w_power"), [(60, 0), (100, -90), (-80, 0), (-100, -10), (0, -80), (-10, 60)])
+def test_powers_of_two_on_the_floats_change_no_integer_and_no_figure(x_power: int, w_power: int) -> None:
+    layer = floats(np.random.default_rng(SEED), 40, 9, 3)
+    layer = replace(layer, bias=None)
+    plain = run_linear(layer, npu("minmax"))
+    moved = run_linear(replace(layer, x=np.ldexp(layer.x, x_power), weight=np.ldexp(layer.weight, w_power)),
+                       npu("minmax"))
+    assert (moved.y == plain.y).all() and (moved.z == plain.z).all()
+    assert (moved.sqnr_db, moved.output_sqnr_db) == pytest.approx((plain.sqnr_db, plain.output_sqnr_db), abs=1e-3)
+
+
+def test_an_output_beyond_float32_is_refused() -> None:
+    layer = Layer("huge", np.full((3, 2), 1e30, np.float32), np.full((1, 2), 1e30, np.float32))
+    with pytest.raises(LayerError, match="layer huge: the output is beyond float32"):
+        run_linear(layer, npu("minmax"))
+
+
 def test_a_bias_beyond_int32_is_refused() -> None:
     layer = Layer("bias", np.ones((2, 2), np.float32), np.ones((1, 2), np.float32), np.array([3e9], np.float32),
                   s_x=1.0, s_y=1.0)
