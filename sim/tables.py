@@ -64,7 +64,7 @@ def _layers(report: Mapping[str, Any]) -> str:
     schemes = tuple(report["totals"])
     margins = (("stamp − first_n", "stamp", "first_n"), ("stamp − shuffled", "stamp", "stamp_shuffled"))
     pairs = [(name, a, b) for name, a, b in margins if a in schemes and b in schemes]
-    header = ("layer", "S", "K", "N", *schemes, *(name for name, _, _ in pairs))
+    header = ("layer", "S", "K", "N", "headroom", *schemes, *(name for name, _, _ in pairs))
 
     def cells(figures: Mapping[str, Any]) -> list[str]:
         found = {scheme: figures[scheme]["sqnr_db"] for scheme in schemes}
@@ -76,10 +76,11 @@ def _layers(report: Mapping[str, Any]) -> str:
         first = figures[schemes[0]]
         said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
         notes += [f"* {shorten(name)}: {text}" for text in said]
-        sizes = (str(first[key]) for key in ("tokens", "k", "n"))
+        sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
         rows.append((shorten(name) + ("*" if said else ""), *sizes, *cells(figures)))
-    rows.append(("mean", "", "", "", *cells(report["totals"])))
-    lines = ["SQNR of the quantized input by layer, dB", align(header, rows), *notes[:_NOTES]]
+    rows.append(("mean", "", "", "", "", *cells(report["totals"])))
+    title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
+    lines = [title, align(header, rows), *notes[:_NOTES]]
     if len(notes) > _NOTES:
         lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
     return "\n".join(lines)

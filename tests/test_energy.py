@@ -9,7 +9,7 @@ import pytest
 from sim import activity, energy, report, schemes, super_tile, workload
 from sim.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.task import Shape, Task
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.errors import ConfigError
 
 SETS = sorted((Path(__file__).resolve().parent.parent / "sim" / "energy_sets").glob("*.yaml"))
@@ -97,3 +97,35 @@ def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
         found = energy.load(path.stem)
         assert found.name == path.stem and set(found.constants) == set(CONSTANTS)
         assert all(constant.text["source"] in found.sources for constant in found.constants.values())
+
+
+def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
+    """Four tokens, 64 inputs, 4 outputs, 2 × 2 PEs, 2 lanes: 32 beats a token, one array tile, two column tiles."""
+    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1)
+    task = Task(job=ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0), k=64, n=4)
+    parts = super_tile.split(task.job, hw, 4)
+    found = {component: {event.name: event.count for event in events}
+             for component, events in activity.events(task, hw, parts).items()}
+    outputs = 4 * 4
+    assert found == {
+        # two pairs, two additions a channel: of 64 inputs, of 4 outputs
+        "lifting": {"forward_add": 2 * 2 * 64, "inverse_add": 2 * 2 * 4},
+        "scale": {"compare": 2 * 4 * 64, "subtract": 4 * 64, "round": 4 * 64, "divide_step": 4 * 17,
+                  "multiply": 4 * 64},
+        "mac": {"multiply_8bit_row": 0, "multiply_4bit_row": 64 * 4 * 2, "accumulate": 2 * 64 * 4 * 2},
+        "rescale": {"multiply_span": outputs, "multiply_wsum": outputs, "multiply_mant": outputs, "add_mid": outputs,
+                    "add_total": 3 * outputs, "round": outputs, "bias": outputs},
+        "memory": {
+            # forward: a of both pairs into a line and out, both s as well: 8 words of 2 × 17 bits, 32 beats
+            "lifting_lines": 8 * 32 * 2 * 17 // 8,
+            # inverse: both s into a line and out, both b as well: 8 words of 28 bits, 2 beats, 2 column tiles
+            "inverse_lines": 8 * 2 * 2 * 28 // 8,
+            "ring_buffer": 2 * 4 * 64 * 17 // 8,
+            "activation_buffer": 4 * 64 // 2 + 2 * 64 * 2,  # codes once; two row slots in both column tiles
+            "weight_buffer": 2 * 64 * 4 // 2,  # into the buffer, out for the one array tile
+            "scale_buffer": 4 * 2 * 17 * (1 + 2) // 8,
+            "parameter_buffer": (4 + outputs) * 9,  # wsum 15, mant 16, shift 6, bias 32 bits: 9 bytes
+            "output_buffer": 2 * outputs * 3,
+        },
+        "dram": {"weights": 4 * 64 // 2, "activations": 4 * 64 * 2, "scales": 4 * 9, "outputs": 4 * 4 * 2},
+    }

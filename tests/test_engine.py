@@ -83,6 +83,22 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
         array_tiles=2, super_tiles=1, column_tiles=2)
 
 
+def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> None:
+    hw = HwConfig(rows=2, cols=2, lanes=1, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
+                  dram_bytes_per_s=1e15)
+    found = engine.simulate(Task(job=job(12, 0, 4), k=64, n=6), hw)
+    # As above with one lane: token i is complete after 2 + 64 i + 63 + 4 + 29 + 63 + 1 = 162 + 64 i cycles. Super-tiles
+    # of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens, one array tile.
+    # First: tiles full after 226 and 354, so 226…290, 354…418; then 418…546…674. Its half is free at 674.
+    # Second: full after 610. Weights take 66 cycles a pass and are 2 late twice: 674…738, 740…804, 806…870.
+    # Third: its first token (i = 8) would be written from 674 − 64 = 610 on, but its half is the first one's: 64 cycles
+    # of stall. Full after 866 + 64 = 930; the array, done at 870, waits 60: 930…994…1058, weights 2 late, 1060…1124.
+    # Behind it 27 to the last z, 18 for the inverse lifting, 4 + 2 to the output.
+    assert found == engine.EngineCycles(
+        total=1124 + 27 + 18 + 6, busy=3 * (128 + 64 + 64), wait_activations=(226 + 64) + 60, wait_weights=3 * 2,
+        wait_output=0, wait_dram=0, tail=51, fill=866, array_tiles=3 * 4, super_tiles=3, column_tiles=3)
+
+
 def brute_force_tiles(task: Task, hw: HwConfig, haar_tiles: int) -> list[tuple[int, int]]:
     """(n8, n4) of every super-tile: a coefficient belongs to the Haar tile whose tokens it depends on."""
     numbers = task.job
