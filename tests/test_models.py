@@ -58,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from models.train_llama import train_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(int(os.environ.get("STAMP_SEED", "7")))
+    torch.manual_seed(int(os.environ["STAMP_SEED"]))
     model = LlamaForCausalLM(LlamaConfig(
         vocab_size=280, hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6,
         num_key_value_heads=3, max_position_embeddings=40, attention_bias=True, tie_word_embeddings=False,
@@ -315,8 +315,7 @@ def test_the_shipped_held_out_text_is_the_recorded_one() -> None:
         map(corpus.normalise, corpus.paragraphs(text)))
 
 
-def test_ngram_probabilities_sum_to_one() -> None:
-    rng = np.random.default_rng(int(os.environ.get("STAMP_SEED", "3")))
+def test_ngram_probabilities_sum_to_one(rng: np.random.Generator) -> None:
     train = rng.integers(0, 9, size=60) ** 2 // 8  # skewed, and token 7 never seen
     for context in range(9):
         each = [ngram_perplexity(train, np.array([[context, target]]), 9) for target in range(9)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -19,13 +17,6 @@ from tb.regression import fresh_seed, run_block
 WORDS = {"lanes16": 380_000, "lanes4": 110_000, "lanes3": 90_000, "lane": 20_000, "lane_deep": 10_000}
 FIXED_SHAPES = "a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing"
 TRACE_TEST = "tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does"
-
-
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    seed = fresh_seed()
-    logging.getLogger(__name__).warning("again: STAMP_SEED=%d pytest %s", seed, request.node.nodeid)
-    return np.random.default_rng(seed)
 
 
 def draw_jobs(rng: np.random.Generator) -> tuple[ScaleParams, list[ScaleJob]]:

@@ -21,13 +21,6 @@ from stamp_hw.trace import FULL_SCALE, Trace, TraceWriter, static_scale
 SHIPPED = Path(__file__).parents[1] / "models" / "traces" / "llama_small.safetensors"
 
 
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    seed = int(os.environ.get("STAMP_SEED", np.random.SeedSequence().entropy % (1 << 32)))
-    print(f"STAMP_SEED={seed} pytest tests/test_trace.py -k '{request.node.name}'")  # noqa: T201 shown on failure
-    return np.random.default_rng(seed)
-
-
 def bfloat16_reference(value: float) -> float:
     """Round to nearest even to 8 significant bits, in exact rational steps of Python floats."""
     if value == 0:
