@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import time
 
 import numpy as np
@@ -18,15 +16,6 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
 
 LLAMA_3_8B = [(4096, 4096), (4096, 1024), (4096, 1024), (4096, 4096), (4096, 14336), (4096, 14336), (14336, 4096)]
-
-
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """A fresh seed a run, or the one in STAMP_SEED; logged, so that pytest shows it with a failure."""
-    seed = int(os.environ.get("STAMP_SEED") or np.random.SeedSequence().entropy % 2**32)
-    name = request.node.originalname
-    logging.getLogger(__name__).warning("STAMP_SEED=%d pytest tests/test_engine.py -k %s", seed, name)
-    return np.random.default_rng(seed)
 
 
 def job(tokens: int, levels: int, n_hi: int, grid: tuple[int, int] | None = None, n_sink: int = 0) -> ResolvedJob:
