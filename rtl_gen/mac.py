@@ -154,11 +154,13 @@ class Mac(wiring.Component):
             with m.If(row_ends):
                 m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
         with m.If(move):
-            m.d.sync += chunk.eq(Mux(chunk_ends, 0, chunk + 1))
+            m.d.sync += chunk.eq(chunk + 1)
             with m.If(chunk_ends):
-                m.d.sync += slot.eq(~slot)
+                m.d.sync += [chunk.eq(0), slot.eq(~slot)]
         with m.If(row_ends):
-            m.d.sync += row.eq(Mux(tile_ends, 0, row + 1))
+            m.d.sync += row.eq(row + 1)
+            with m.If(tile_ends):
+                m.d.sync += row.eq(0)
 
         shift = Signal()
         m.d.comb += shift.eq(row_ends & ~tile_ends)
@@ -180,7 +182,8 @@ class Mac(wiring.Component):
 
         modes = step.mode4.as_value()
         for event, rows in ((self.events.multiplies4, modes), (self.events.multiplies8, ~modes)):
-            m.d.comb += event.eq(counted(accept, sum(rows[1:], rows[0]) * params.cols))
+            products = sum(rows[1:], rows[0]) * params.cols
+            m.d.comb += event.eq(counted(accept, products[:len(event)]))
         m.d.comb += [self.events.steps.eq(accept), self.events.drained.eq(pop)]
         return m
 
