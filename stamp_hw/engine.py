@@ -26,11 +26,12 @@ _ROWS = 32  # tokens that are worked on at a time, so that temporaries stay in t
 class LinearResult:
     """Everything one layer produced, token-major, sinks first.
 
-    `y` int16[S, N]; `coefficients` int32[S, K]; `quantized`; `acc` int32[S, N] (int32[S, groups, N] with groups);
-    `z` int32[S, N]; `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration` "self" or
-    "static"; `x_saturated`, `z_saturated`, `y_saturated` number of values that saturated; `headroom` INT16 code of the
-    median token's absmax; `sqnr_db` of the quantized input, dequantized and transformed back; `output_sqnr_db` of y
-    against the float layer with the same quantized weights. A noise of exactly 0 gives infinity.
+    `y` int16[S, N]; `coefficients` int32[S, K]; `quantized`; `acc` int32[S, N] (int32[S, groups, N] with groups); `z`
+    int32[S, N]; `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration` "self" or
+    "static"; `x_saturated`, `y_saturated` number of values that saturated, `z_saturated` of those at a limit;
+    `headroom` INT16 code of the median token's absmax; `sqnr_db` of the quantized input, dequantized and
+    transformed back; `output_sqnr_db` of y against the float layer with the same quantized weights. A noise of
+    exactly 0 gives infinity.
     """
 
     y: np.ndarray

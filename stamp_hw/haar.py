@@ -32,7 +32,7 @@ def forward(x: np.ndarray, levels: int, grid: Grid | None = None) -> np.ndarray:
     -------
     int32[S, K], coefficients, low frequency first. INT16 input needs 17 bits in 1-D and 18 in 2-D.
     """
-    height, width = _shape(x, levels, grid)
+    height, width = _shape(x, levels, grid, np.integer)
     low = np.asarray(x, dtype=np.int32).reshape(height, width, -1)
     bands: list[np.ndarray] = []
     for _ in range(levels):
@@ -46,12 +46,13 @@ def forward(x: np.ndarray, levels: int, grid: Grid | None = None) -> np.ndarray:
 
 def inverse(c: np.ndarray, levels: int, grid: Grid | None = None) -> np.ndarray:
     """Undo `forward` exactly: int32[S, K] coefficients to int32[S, K] values. Wraps at 32 bits."""
-    return _inverse(np.asarray(c, dtype=np.int32), levels, grid, _merge)
+    shape = _shape(c, levels, grid, np.integer)
+    return _inverse(np.asarray(c, dtype=np.int32), levels, shape, _merge)
 
 
 def inverse_real(c: np.ndarray, levels: int, grid: Grid | None = None) -> np.ndarray:
     """The same inverse without floors, on float[S, K]: what a dequantized coefficient stands for."""
-    return _inverse(np.asarray(c), levels, grid, _merge_real)
+    return _inverse(c, levels, _shape(c, levels, grid, np.floating), _merge_real)
 
 
 def band_shapes(levels: int, grid: Grid) -> list[tuple[int, int]]:
@@ -65,12 +66,13 @@ def band_shapes(levels: int, grid: Grid) -> list[tuple[int, int]]:
     return [(height, width), *shapes]
 
 
-def _shape(x: np.ndarray, levels: int, grid: Grid | None) -> Grid:
+def _shape(x: np.ndarray, levels: int, grid: Grid | None, kind: type) -> Grid:
     """(H, W) of the tokens; a sequence is a single row, whose height is exhausted from the start."""
     if not 0 <= levels <= MAX_LEVELS:
         raise LayerError("levels out of range", where="haar", got=levels, expected=f"0…{MAX_LEVELS}")
-    if x.ndim != 2 or not np.issubdtype(x.dtype, np.number) or x.shape[0] < 1:
-        raise LayerError("not a matrix of tokens", where="haar", got=f"{x.dtype}{x.shape}", expected="integers [S, K]")
+    if x.ndim != 2 or not np.issubdtype(x.dtype, kind) or x.shape[0] < 1:
+        raise LayerError("not a matrix of tokens", where="haar", got=f"{x.dtype}{x.shape}",
+                         expected=f"{kind.__name__} [S, K], S ≥ 1")
     height, width = (1, x.shape[0]) if grid is None else grid
     if height < 1 or width < 1 or height * width != x.shape[0]:
         raise LayerError("grid does not hold the tokens", where="haar", got=grid, expected=f"H·W = {x.shape[0]}")
@@ -114,8 +116,7 @@ def _merge_real(s: np.ndarray, d: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(x, 0, axis)
 
 
-def _inverse(c: np.ndarray, levels: int, grid: Grid | None, merge: Callable[..., np.ndarray]) -> np.ndarray:
-    shape = _shape(c, levels, grid)
+def _inverse(c: np.ndarray, levels: int, shape: Grid, merge: Callable[..., np.ndarray]) -> np.ndarray:
     channels = c.shape[1]
     bands, start = [], 0
     for rows, columns in band_shapes(levels, shape):

@@ -9,8 +9,6 @@ In symmetric mode T collapses to span·acc and each precision has its own table 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from stamp_hw.config import NpuConfig
@@ -155,7 +153,7 @@ def integer_bias(bias: np.ndarray | None, s_y: float, channels: int) -> np.ndarr
     if bias is None:
         return np.zeros(channels, np.int64)
     steps = np.rint(bias.astype(np.float64) / s_y)
-    if float(np.abs(steps).max()) >= math.ldexp(1.0, 31):
+    if steps.max() >= 2.0**31 or steps.min() < -(2.0**31):
         raise LayerError("bias does not fit INT32", where="rescale", got=f"{np.abs(steps).max():.3g}",
-                         expected="less than 2^31")
+                         expected="−2^31…2^31 − 1")
     return steps.astype(np.int64)
