@@ -242,4 +242,6 @@ def test_a_deeper_line_memory_moves_rtl_and_cycle_model_alike() -> None:
 def test_the_regression_catches_a_seeded_fault(name: str) -> None:
     fault = next(fault for fault in FAULTS if fault.name == name)
     assert fault.set_name
-    assert not run_block("haar", fault.set_name, fresh_seed(), fault=fault, tests=fault.tests, check=False).passed
+    result = run_block("haar", fault.set_name, fresh_seed(), fault=fault, tests=fault.tests, check=False)
+    assert not result.passed
+    assert "Error: " not in " ".join(result.failures), "the bench broke, which is no proof that it sees the fault"
