@@ -28,7 +28,7 @@ demo: venv  ## the main job on the shipped trace: simulate, draw, generate, veri
 	$(BIN)/stamp-hw simulate models/traces/llama_small.safetensors --config configs/default.yaml \
 	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo
 	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
-	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors
+	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
 
 test: venv-trace lint  ## every test, on both cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal

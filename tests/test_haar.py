@@ -20,13 +20,6 @@ PARAMS = HaarParams(lanes=4, width=16, axes=2, max_levels=8, max_beats=9, max_to
 UNITS = {"forward": PARAMS, "inverse": replace(PARAMS, direction="inverse")}
 
 
-@pytest.fixture
-def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    seed = fresh_seed()
-    print(f"STAMP_SEED={seed} pytest tests/test_haar.py -k '{request.node.name}'")  # noqa: T201
-    return np.random.default_rng(seed)
-
-
 def shapes() -> list[tuple[int, int, tuple[int, int] | None]]:
     """(tokens, levels, grid): lengths and grids around the edges of tiles, odd and prime ones."""
     lines = [(tokens, levels, None) for tokens in (1, 2, 3, 5, 8, 13, 31, 64, 65) for levels in range(6)]

@@ -1,0 +1,200 @@
+"""Bad input ends in one clear line, exit code 2, no traceback, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stamp_hw.cli.main import main, parser
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACE = ROOT / "models" / "traces" / "llama_small.safetensors"
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; returns its one line."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("stamp-hw: "), captured.err
+    assert "Traceback" not in captured.err
+    return lines[0]
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def copy_of_trace(path: Path, change: Callable[[dict, bytearray], None]) -> Path:
+    """A copy of the shipped trace whose header and data went through `change`."""
+    raw = TRACE.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header, data = json.loads(raw[8 : 8 + size]), bytearray(raw[8 + size :])
+    change(header, data)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def first_input(header: dict) -> tuple[int, int, str]:
+    """(begin, end, dtype) of the first layer's activations in the data part."""
+    stamp = json.loads(header["__metadata__"]["stamp"])
+    tensor = header[stamp["layers"][0]["input"]]
+    return (*tensor["data_offsets"], tensor["dtype"])
+
+
+def truncated(folder: Path) -> Path:
+    (folder / "t").write_bytes(TRACE.read_bytes()[:-1000])
+    return folder / "t"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "t").write_bytes(b"")
+    return folder / "t"
+
+
+def huge_header(folder: Path) -> Path:
+    (folder / "t").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+    return folder / "t"
+
+
+def text_file(folder: Path) -> Path:
+    (folder / "t").write_text("not a trace at all, only words " * 50)
+    return folder / "t"
+
+
+def pickled(folder: Path) -> Path:
+    (folder / "t").write_bytes(pickle.dumps({"a": 1}))
+    return folder / "t"
+
+
+def nan_inside(folder: Path) -> Path:
+    def change(header: dict, data: bytearray) -> None:
+        begin, _, dtype = first_input(header)
+        nan = np.array(np.nan, "<f4").tobytes()
+        data[begin : begin + 4] = nan if dtype == "F32" else (nan[2:] * 2 if dtype == "BF16" else b"\x00\x7e" * 2)
+    return copy_of_trace(folder / "t", change)
+
+
+def overlapping(folder: Path) -> Path:
+    def change(header: dict, _: bytearray) -> None:
+        names = [name for name in header if name != "__metadata__"]
+        header[names[1]]["data_offsets"] = header[names[0]]["data_offsets"]
+    return copy_of_trace(folder / "t", change)
+
+
+def wrong_shape(folder: Path) -> Path:
+    def change(header: dict, _: bytearray) -> None:
+        name = next(name for name in header if name != "__metadata__")
+        header[name]["shape"] = [3, 5]
+    return copy_of_trace(folder / "t", change)
+
+
+def no_metadata(folder: Path) -> Path:
+    return copy_of_trace(folder / "t", lambda header, _: header.pop("__metadata__") and None)
+
+
+HOSTILE = [truncated, empty, huge_header, text_file, pickled, nan_inside, overlapping, wrong_shape, no_metadata,
+           lambda folder: folder / "missing.safetensors", lambda folder: folder]
+
+
+@pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
+def test_a_hostile_trace_is_refused_and_nothing_is_written(make: Callable[[Path], Path], tmp_path: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    out.mkdir()
+    path = make(inputs)
+    line = refused(["simulate", str(path), "--json", str(out / "a.json"), "--csv", str(out / "a.csv"),
+                    "--plots", str(out / "plots")], capsys)
+    assert str(path) in line
+    assert not {name for name in files(out) if (out / name).is_file()}
+    if make is not nan_inside:  # `info` reads what the trace says of itself; it also looks at the values
+        assert str(path) in refused(["trace", "info", str(path)], capsys)
+
+
+CONFIGS = {
+    "unknown key": ("hw: {colour: red}", "hw.colour"), "levels above 8": ("job: {levels: 9}", "job.levels"),
+    "negative levels": ("job: {levels: -1}", "job.levels"), "not a mapping": ("[1]", "npu.yaml"),
+    "too small for the trace": ("hw: {max_k: 8}", "max_k"), "no such energy set": ("hw: {technology: none}", "none"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_configuration_that_cannot_be_is_refused(name: str, tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    text, where = CONFIGS[name]
+    path = tmp_path / "npu.yaml"
+    path.write_text(text)
+    line = refused(["simulate", str(TRACE), "--config", str(path), "--json", str(tmp_path / "a.json")], capsys)
+    assert where in line
+    assert files(tmp_path) == {"npu.yaml"}
+
+
+@pytest.mark.parametrize("command", ["simulate", "generate", "synth"])
+def test_a_missing_configuration_and_a_folder_are_refused(command: str, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    start = {"simulate": ["simulate", str(TRACE)], "generate": ["generate", "--out", str(tmp_path / "v")],
+             "synth": ["synth"]}[command]
+    for path in (tmp_path / "missing.yaml", tmp_path):
+        assert str(path) in refused([*start, "--config", str(path)], capsys)
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("arguments", [
+    ["simulate", str(TRACE), "--json", "FILE/below.json"], ["simulate", str(TRACE), "--csv", "FILE/below.csv"],
+    ["simulate", str(TRACE), "--plots", "FILE/below"], ["generate", "--out", "FILE/below"],
+    ["generate", "--out", "FILE"], ["simulate", str(TRACE), "--json", "FOLDER"],
+    ["trace", "dump", "--model", "models/llama_small", "--text", "README.md", "--out", "FILE/below.safetensors"],
+], ids=lambda arguments: " ".join(arguments[:2] + arguments[-2:]).replace(str(ROOT), ""))
+def test_an_output_that_cannot_be_written_is_refused(arguments: list[str], tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "FILE").write_text("a regular file")
+    (tmp_path / "FOLDER").mkdir()
+    if arguments[0] == "trace":
+        pytest.importorskip("torch")
+    placed = [item.replace("FILE", str(tmp_path / "FILE")).replace("FOLDER", str(tmp_path / "FOLDER"))
+              if item.startswith(("FILE", "FOLDER")) else item for item in arguments]
+    assert str(tmp_path) in refused(placed, capsys)
+    assert files(tmp_path) == {"FILE", "FOLDER"} and (tmp_path / "FILE").read_text() == "a regular file"
+
+
+@pytest.mark.parametrize("arguments", [["simulate", str(TRACE), "--layers", "nothing_like_it"],
+                                       ["simulate", str(TRACE), "--layers", "("],
+                                       ["simulate", str(TRACE), "--schemes", "a5"],
+                                       ["verify", "--block", "alu"], ["synth", "--block", "alu"]],
+                         ids=lambda arguments: " ".join(arguments[-2:]))
+def test_a_name_that_does_not_exist_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert arguments[-1] in refused(arguments, capsys)
+    except SystemExit as stop:  # argparse's own refusal of a value that is not among its choices
+        assert stop.code == 2 and arguments[-1] in capsys.readouterr().err
+
+
+def test_the_program_itself_prints_one_line_and_exits_with_two(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "stamp_hw.cli.main", "simulate", str(tmp_path / "missing")],
+                          capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "missing" in done.stderr
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("simulate", "trace", "generate", "synth", "verify", "doctor"):
+        with pytest.raises(SystemExit) as stop:
+            parser().parse_args([command, "--help"])
+        assert stop.value.code == 0
+        assert len(capsys.readouterr().out) > 100
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    done = subprocess.run(f"{sys.executable} -m stamp_hw.cli.main trace info {TRACE} | head -1", shell=True, text=True,
+                          capture_output=True, check=False)
+    assert "Traceback" not in done.stderr and "Error" not in done.stderr
