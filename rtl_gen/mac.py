@@ -182,7 +182,9 @@ class Mac(wiring.Component):
 
         modes = step.mode4.as_value()
         for event, rows in ((self.events.multiplies4, modes), (self.events.multiplies8, ~modes)):
-            products = sum(rows[1:], rows[0]) * params.cols
+            busy = sum(rows[1:], rows[0])
+            # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
+            products = sum(busy << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
             m.d.comb += event.eq(counted(accept, products[:len(event)]))
         m.d.comb += [self.events.steps.eq(accept), self.events.drained.eq(pop)]
         return m
