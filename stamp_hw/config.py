@@ -67,7 +67,7 @@ class HwConfig:
     max_levels: int = 8
     max_k: int = 4096
     max_tokens: int = 4096
-    act_slots: int = 512
+    act_slots: int = 576
     rescale_lanes: int | None = None
     in_width: int = 16
     acc_width: int = 32
