@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from rtl_gen.rescale import Rescale
 from sim import rescale as rescale_sim
 from stamp_hw import rescale as golden
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine import run_linear
 from stamp_hw.params import RescaleParams
 from stamp_hw.scale import Quantized, code_range
+from stamp_hw.trace import Trace
 from tb.harness import Bench, Expect, Feed, bench_test
 from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
 
@@ -29,6 +32,8 @@ PARAMETER_SETS = {
 }
 build = Rescale
 
+TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
+TRACE_TOKENS, TRACE_CHANNELS = 24, 66  # of each layer and scale mode
 BLOCKS = 4  # blocks of equal weights in a channel of a drawn job
 
 
@@ -234,3 +239,27 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
                         timing={"i": timing.inputs, "o": timing.outputs})
         await bench.reset(1)
         await check(bench, [draw(params, bench.rng, 5, 2, True)], f"after a reset at {abort_at}")
+
+
+@bench_test
+async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: Bench) -> None:
+    """Accumulators, factors and shifts of real layers; a checkout without the trace has none."""
+    if not TRACE.is_file():
+        return
+    params = bench.params
+    with Trace.open(TRACE) as trace:
+        for layer in trace:
+            for mode in ("minmax", "symmetric"):
+                config = NpuConfig().with_hw(axes=params.width - 16).with_job(scale_mode=mode)
+                result = run_linear(layer, config)
+                rows = np.linspace(0, len(result.acc) - 1, TRACE_TOKENS).astype(int)
+                mant, shift = golden.factors(result.s_x, result.weights.scale, result.s_y, config)
+                columns = min(TRACE_CHANNELS, result.acc.shape[1])
+                of, cut = result.quantized, slice(0, columns - columns % params.lanes)
+                wsum = result.weights.sums(layer.x.shape[1])[0, cut]
+                chosen = Quantized(of.codes[rows], of.lo[rows], of.span[rows], of.bits[rows], of.group, of.symmetric,
+                                   of.sink_shift[rows])
+                job = Job(acc=result.acc[rows, cut].astype(np.int64), wsum=wsum, mant=mant[:, cut],
+                          shift=shift[:, cut], quantized=chosen)
+                assert np.array_equal(job.expected(), result.z[rows, cut])
+                await check(bench, [job], f"{layer.name} {mode}", *throttles(bench.rng))

@@ -80,7 +80,7 @@ def test_without_stalls_the_closed_form_is_what_the_pipeline_steps_to(mul_stages
 
 
 def test_a_waiting_output_holds_every_stage() -> None:
-    """Ready in cycles 3, 7, 11, …: the first beat arrives in cycle 11 and leaves at once, the others four cycles apart."""
+    """Ready in cycles 3, 7, 11, …: the first beat arrives in cycle 11 and leaves at once, the others every fourth."""
     params = RescaleParams(**SMALL, mul_stages=1)
     timing = rescale_sim.timing(params, 20, always, listed([0, 0, 0, 1]))
     assert timing.outputs.tolist() == [11 + 4 * beat for beat in range(20)]
