@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from amaranth.lib import wiring
 
-from rtl_gen.haar import Haar
+from rtl_gen.haar import HH, LL, Haar
 from rtl_gen.haar_finish import Finish
 from rtl_gen.haar_inverse import HaarInverse
 from sim import haar as haar_sim
@@ -19,7 +18,7 @@ from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import FinishParams, HaarParams
 from stamp_hw.rescale import finish
 from stamp_hw.trace import Trace
-from tb.harness import Bench, Expect, Feed, bench_test
+from tb.harness import TRACE, Bench, Expect, Feed, bench_test
 from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
 
 _WIDE = HaarParams(lanes=16, width=16, axes=2, max_levels=8, max_beats=8, max_tokens=1024)
@@ -34,11 +33,11 @@ PARAMETER_SETS: dict[str, HaarParams | FinishParams] = {
     "forward_tiny_deep": replace(_TINY, read_stages=2),
     "inverse_tiny_deep": replace(_TINY, width=13, direction="inverse", read_stages=2),
     "finish": FinishParams(lanes=15, width=28, z_frac=4),
+    "finish_2": FinishParams(lanes=7, width=26, z_frac=2),
+    "finish_0": FinishParams(lanes=3, width=28, z_frac=0),
 }
 # On top of the other tests, so that the wide builds compare a million words in each direction.
 _MILLION = 900_000
-
-TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
 
 
 def build(params: HaarParams | FinishParams) -> wiring.Component:
@@ -193,6 +192,50 @@ async def every_small_shape_is_exact(bench: Bench) -> None:
     await check(bench, cases[::-1], periodic(1, 1), periodic(2, 1))
 
 
+def growing(params: HaarParams, job: HaarJob) -> np.ndarray:
+    """Values [tokens] that reach the unit's extremes: alternating ones forward, and inverse the signs for which every
+    level adds half of the range to the first token (1-D: s − d / 2; 2-D: LL − LH / 2 − (HL − HH / 2) / 2)."""
+    low, high = limits(params)
+    if params.direction == "forward":
+        return np.where(np.arange(job.tokens) % 2, high, low)
+    if job.grid is None:
+        return np.where(np.arange(job.tokens) < haar.band_shapes(job.levels, (1, job.tokens))[0][1], high, low)
+    return np.where(np.isin(tags(params, job)["band"], (LL, HH)), high, low)
+
+
+@bench_test
+async def the_largest_jobs_are_exact(bench: Bench) -> None:
+    """The last token, the deepest level and the extremes of the number range that the build is made for."""
+    if not lifts(bench):
+        return
+    params, cases = bench.params, []
+    shapes: list[tuple[int, tuple[int, int] | None]] = [(params.max_tokens, None), (params.max_tokens - 1, None)]
+    if params.axes == 2:
+        side = int(params.max_tokens**0.5)
+        shapes += [(h * w, (h, w)) for h, w in ((1, params.max_tokens), (params.max_tokens, 1), (side, side))]
+    for tokens, grid in shapes:
+        for beats in (1, params.max_beats):
+            most = min(tokens, 40_000 // (beats * params.lanes)) if grid is None and beats > 1 else tokens
+            job = HaarJob(tokens=most, levels=params.max_levels // (1 if grid is None else 2), beats=beats, grid=grid)
+            if job.tokens * beats * params.lanes <= 40_000:
+                cases.append((job, np.repeat(growing(params, job)[:, None], beats * params.lanes, axis=1)))
+    await check(bench, cases)
+
+
+@bench_test
+async def registers_that_come_late_change_no_value(bench: Bench) -> None:
+    """The cycle model has every job's registers on offer; here they come late, so only values are compared."""
+    if lifts(bench):
+        for valid in (periodic(1, 40), periodic(1, 3, True), listed([0] * 300 + [1], "late")):
+            await bench.reset()
+            cases = [draw(bench, max_words=600) for _ in range(4)]
+            both = [beats_of(bench.params, job, values) for job, values in cases]
+            fed, wanted = ({key: np.concatenate([side[i][key] for side in both]) for key in both[0][i]} for i in (0, 1))
+            jobs = [job for job, _ in cases]
+            await bench.run({"job": Feed(registers(bench.params, jobs), valid), "i": Feed(fed)},
+                            {"o": Expect(wanted)}, job=f"registers {valid}", events=haar_sim.events(bench.params, jobs))
+
+
 @bench_test
 async def an_output_that_never_seems_ready_loses_nothing(bench: Bench) -> None:
     if lifts(bench):
@@ -216,8 +259,8 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
 
 @bench_test
 async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench: Bench) -> None:
-    """Of one layer of each kind, as many tokens and channels as the wide builds hold; forward, and back."""
-    if not lifts(bench) or bench.params.lanes != 16 or not TRACE.is_file():
+    """Of one layer of each kind, as many tokens and channels as the build holds; forward, and back."""
+    if not lifts(bench) or bench.params.width < 16 or not TRACE.is_file():
         return
     params, kinds = bench.params, set()
     with Trace.open(TRACE) as trace:
@@ -228,7 +271,7 @@ async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench
             sinks = layer.n_sink
             s_x = layer.s_x or float(np.abs(layer.x[sinks:]).max()) / 32767
             x, _, _ = engine.quantize_input(layer.x, s_x, sinks, NpuConfig().hw.in_width)
-            x = x[sinks:, :min(4, params.max_beats) * params.lanes][:256]
+            x = x[sinks:, :min(4, params.max_beats) * params.lanes][:min(256, params.max_tokens)]
             x = x[:, :x.shape[1] // params.lanes * params.lanes].astype(np.int64)
             job = HaarJob(tokens=len(x), levels=min(5, params.max_levels), beats=x.shape[1] // params.lanes)
             values = x if params.direction == "forward" else haar.forward(x, job.levels).astype(np.int64)
@@ -236,7 +279,7 @@ async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench
 
 
 async def check_finish(bench: Bench, v: np.ndarray, bias: np.ndarray, valid: Pattern, ready: Pattern,
-                       name: object) -> None:
+                       name: object, *, abort_at: int | None = None) -> None:
     """One run of the unit that adds the bias: v, bias [beats, lanes]."""
     params = bench.params
     config = NpuConfig().with_hw(z_frac=params.z_frac)
@@ -246,7 +289,7 @@ async def check_finish(bench: Bench, v: np.ndarray, bias: np.ndarray, valid: Pat
     timing = haar_sim.finish_timing(params, len(v), valid, ready)
     await bench.run({"i": Feed({"v": v, "bias": bias, "last": last}, valid)},
                     {"o": Expect({"y": y, "last": last}, ready)}, job=f"{name}, valid {valid}, ready {ready}",
-                    timing={"i": timing.inputs, "o": timing.outputs},
+                    timing={"i": timing.inputs, "o": timing.outputs}, abort_at=abort_at,
                     events={"outputs": y.size, "saturated": saturated})
 
 
@@ -268,3 +311,13 @@ async def bias_rounding_and_saturation_equal_the_golden_model(bench: Bench) -> N
         bias = rng.integers(-(1 << (params.bias_width - 1)), 1 << (params.bias_width - 1), shape) >> shift[1]
         valid, ready = throttles(rng)
         await check_finish(bench, v, bias, valid, ready, job)
+
+
+@bench_test
+async def a_reset_while_finishing_leaves_nothing_behind(bench: Bench) -> None:
+    if not lifts(bench):
+        for attempt in range(8):
+            v = bench.rng.integers(-999, 999, (40, bench.params.lanes))
+            await check_finish(bench, v, v, ALWAYS, periodic(1, 1), f"aborted {attempt}", abort_at=7 + 5 * attempt)
+            await bench.reset()
+            await check_finish(bench, -v, v, ALWAYS, ALWAYS, f"after {attempt}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +14,11 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine import run_linear
 from stamp_hw.params import MacParams
 from stamp_hw.trace import Trace
-from tb.harness import Bench, Expect, Feed, Run, bench_test
+from tb.harness import TRACE, Bench, Expect, Feed, Run, bench_test
 from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
 
 #: Cycles spent on single products: all of them where that takes no longer (`odd`, `wide`), else a random part.
 ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
-TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
 
 
 def _params(rows: int, cols: int, lanes: int, mul_stages: int, max_k: int) -> MacParams:
@@ -35,7 +33,7 @@ PARAMETER_SETS = {
     "small": _params(2, 2, 1, 1, 15),
     "flat": _params(1, 3, 3, 4, 7),
     "deep": _params(4, 4, 2, 3, 63),
-    "square": _params(8, 8, 1, 2, 255),
+    "square": _params(8, 8, 1, 2, 1023),
     "wide": _params(8, 8, 8, 2, 63),
 }
 build = Mac

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from stamp_hw.engine import run_linear
 from stamp_hw.params import RescaleParams
 from stamp_hw.scale import Quantized, code_range
 from stamp_hw.trace import Trace
-from tb.harness import Bench, Expect, Feed, bench_test
+from tb.harness import TRACE, Bench, Expect, Feed, bench_test
 from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
 
 PARAMETER_SETS = {
@@ -32,7 +31,6 @@ PARAMETER_SETS = {
 }
 build = Rescale
 
-TRACE = Path(__file__).resolve().parent.parent / "models" / "traces" / "llama_small.safetensors"
 TRACE_TOKENS, TRACE_CHANNELS = 24, 66  # of each layer and scale mode
 BLOCKS = 4  # blocks of equal weights in a channel of a drawn job
 
