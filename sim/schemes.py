@@ -100,16 +100,29 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
         order = permutation(layer, engine.resolve(layer, config).n_sink, seed)
         layer = replace(layer, x=layer.x[order])
     result = engine.run_linear(layer, own)
-    warnings = list(result.job.warnings)
-    if result.headroom < LOW_HEADROOM:
-        warnings.append(f"median token's absmax uses {result.headroom:.0f} of 32767: "
-                        f"below {LOW_HEADROOM} the 8-bit tokens lose accuracy")
+    warnings = [*result.job.warnings, *_warnings(layer, result)]
     accuracy = Accuracy(
         sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
         headroom=result.headroom,
         calibration=result.calibration, warnings=tuple(warnings))
     return accuracy, _token_energy(layer, result)
+
+
+def _warnings(layer: Layer, result: engine.LinearResult) -> list[str]:
+    """What costs accuracy in the layer's own numbers."""
+    found = []
+    # Zeros are exact whatever the scale: only a layer that holds something can lose it.
+    if result.headroom < LOW_HEADROOM and layer.x[result.job.n_sink :].any():
+        found.append(f"median token's absmax uses {result.headroom:.0f} of 32767: "
+                     f"below {LOW_HEADROOM} the 8-bit tokens lose accuracy")
+    for what, count, total in (("inputs (x)", result.x_saturated, layer.x.size),
+                               ("output coefficients (z)", result.z_saturated, result.z.size),
+                               ("outputs (y)", result.y_saturated, result.y.size)):
+        # Any at all: one outlier that is clipped can cost a layer more than many values just beyond the limit.
+        if count:
+            found.append(f"{count} of {total} {what} saturate ({count / total * 100:.2g} %)")
+    return found
 
 
 def _token_energy(layer: Layer, result: engine.LinearResult) -> TokenEnergy:

@@ -12,6 +12,7 @@ from sim.schemes import TokenEnergy
 from sim.task import Shape
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
+from stamp_hw.safetensors_file import printable
 from stamp_hw.trace import Trace
 
 Progress = Callable[[str], None]
@@ -21,10 +22,11 @@ def chosen(trace: Trace, pattern: str) -> tuple[str, ...]:
     """Layers in which the regular expression is found. Raises StampError for none, or for no regular expression."""
     try:
         found = tuple(name for name in trace.layer_names if re.search(pattern, name))
-    except re.error as error:
-        raise StampError("not a regular expression", where="--layers", got=f"{pattern!r} ({error})") from None
+    except (re.error, OverflowError, RecursionError) as error:  # a{9999999999}; thousands of nested brackets
+        raise StampError("not a regular expression", where="--layers",
+                         got=f"{printable(repr(pattern))} ({printable(error)})") from None
     if not found:
-        raise StampError("no layer matches", where="--layers", got=repr(pattern),
+        raise StampError("no layer matches", where="--layers", got=printable(repr(pattern)),
                          expected="a name that `stamp-hw trace info` lists")
     return found
 
@@ -34,20 +36,37 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
     """(layer → scheme → outcome, layer → energy of its tokens under `stamp`), a layer at a time.
 
     The second is empty unless `stamp` is among the schemes wanted.
+
+    Raises
+    ------
+    StampError : what a layer or the job was refused for; `where` names trace and layer
     """
     study: dict[str, dict[str, Outcome]] = {}
     energies: dict[str, TokenEnergy] = {}
     for index, name in enumerate(names):
-        layer = trace.layer(name)
-        shape = Shape.of(layer, config)
-        limit = schemes.token_limit(shape, config)
-        outcomes: dict[str, Outcome] = {}
-        for scheme in wanted:
-            progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
-            accuracy, energy = schemes.run(layer, scheme, config, seed)
-            cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
-            outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy)
-            if scheme == "stamp":
-                energies[name] = energy
+        try:
+            layer = trace.layer(name)
+            shape = Shape.of(layer, config)
+            limit = schemes.token_limit(shape, config)
+            outcomes: dict[str, Outcome] = {}
+            for scheme in wanted:
+                progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
+                accuracy, energy = schemes.run(layer, scheme, config, seed)
+                cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
+                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy)
+                if scheme == "stamp":
+                    energies[name] = energy
+        except StampError as error:
+            where = _place(str(trace.path), name, error.where)
+            raise type(error)(error.what, where=where, got=error.got, expected=error.expected) from error
         study[name] = outcomes
     return study, energies
+
+
+def _place(path: str, layer: str, inner: str) -> str:
+    """Trace, layer and the place inside it, each named once."""
+    if path in inner:
+        return inner
+    here = f"{path}, layer {printable(layer)}"
+    inner = inner.removeprefix(f"layer {layer}").lstrip(", :")
+    return f"{here}, {inner}" if inner else here

@@ -18,6 +18,7 @@ import pytest
 from sim import plots, schemes, super_tile, tables
 from sim.energy import COMPONENTS
 from stamp_hw.cli import simulate
+from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import OutputError, StampError
 from stamp_hw.trace import Trace, TraceWriter
@@ -211,7 +212,6 @@ def test_a_layer_without_noise_has_no_sqnr_and_makes_the_mean_none(tmp_path: Pat
     found = document(tmp_path, trace, "--schemes", "a4,stamp")
     assert found["layers"]["model.layers.0.q"]["stamp"]["sqnr_db"] is None
     assert found["totals"]["stamp"]["sqnr_db"] is None
-    assert any("32767" in warning for warning in found["layers"]["model.layers.0.q"]["stamp"]["warnings"])
     assert "∞" in tables.render(found)
 
 
@@ -229,6 +229,37 @@ def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp
         figures = found["totals"][scheme] if layer == "TOTAL" else found["layers"][layer][scheme]
         assert promised <= set(figures)
         assert all(float(row[field]) == figures[field] for field in promised)
+
+
+def write_one(path: Path, x: np.ndarray, name: str = "one", metadata: dict[str, Any] | None = None,
+              **entry: Any) -> Path:
+    """A trace of one layer of 8 output channels."""
+    weight = np.random.default_rng(3).standard_normal((8, x.shape[1]))
+    with TraceWriter(path, metadata or {}) as writer:
+        writer.add_input("x", x.astype(np.float32), "float32")
+        writer.add_layer(name=name, kind="q", input_key="x", weight=weight, **entry)
+    return path
+
+
+def test_saturation_is_warned_of_with_its_share_and_a_layer_of_zeros_is_not_warned_of_headroom(tmp_path: Path) -> None:
+    x = ar1(np.random.default_rng(2), 64, 16)
+    small = write_one(tmp_path / "small.safetensors", x, metadata={"calibration": "static: 2 sequences"},
+                      s_x=float(np.abs(x).max()) / 32767 / 4, s_y=1e-6)
+    figures = document(tmp_path, small, "--schemes", "stamp")["layers"]["one"]["stamp"]
+    for key, size, what in (("x", 64 * 16, "inputs (x)"), ("z", 64 * 8, "output coefficients (z)"),
+                            ("y", 64 * 8, "outputs (y)")):
+        count = figures["saturated"][key]
+        assert count and any(f"{count} of {size} {what} saturate" in text for text in figures["warnings"]), key
+    zeros = write_one(tmp_path / "zeros.safetensors", np.zeros((64, 16)))
+    assert document(tmp_path, zeros, "--schemes", "stamp")["layers"]["one"]["stamp"]["warnings"] == []
+
+
+def test_trace_info_shows_a_headroom_that_an_int16_code_can_have(tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    trace = write_one(tmp_path / "t.safetensors", ar1(np.random.default_rng(2), 64, 16),
+                      metadata={"calibration": "static: 2 sequences"}, s_x=2.0**-90, s_y=1.0)
+    assert main(["trace", "info", str(trace)]) == 0
+    assert any(line.startswith("one ") and line.endswith(" 32767") for line in capsys.readouterr().out.splitlines())
 
 
 # Energy sets
@@ -331,7 +362,10 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_
         ((toy, "--json", out, "--schemes", "a4,a4"), "once"),
         ((toy, "--json", out, "--layers", "nothing_like_it"), "no layer matches"),
         ((toy, "--json", out, "--layers", "("), "regular expression"),
+        ((toy, "--json", out, "--layers", "a{99999999999}"), "regular expression"),
+        ((toy, "--json", out, "--layers", "(" * 5000 + ")" * 5000), "regular expression"),
         ((toy, "--json", out, "--config", tmp_path / "bad.yaml"), "hw.rowz"),
+        ((toy, "--json", out, "--config", tmp_path / "tiny.yaml"), f"{toy}, layer model.layers.0.q, "),
         ((toy, "--json", out, "--config", tmp_path / "tiny.yaml"), "act_slots"),
         ((toy, "--json", out, "--config", tmp_path / "unset.yaml"), "unobtainium"),
         ((toy, "--json", out, "--energy-set", tmp_path / "none.yaml"), "none.yaml"),

@@ -91,7 +91,8 @@ def _row(trace: Trace, entry: LayerEntry) -> tuple[str, ...]:
     token_absmax = np.abs(layer.x[entry.n_sink:]).max(axis=1)
     absmax = float(token_absmax.max())
     scale = entry.s_x if entry.s_x is not None else absmax / FULL_SCALE
-    headroom = round(float(np.median(token_absmax)) / scale) if scale else 0
+    # A code saturates, however small a static scale is.
+    headroom = round(min(float(np.median(token_absmax)) / scale, FULL_SCALE)) if scale else 0
     grid = f"{tokens - entry.n_sink}" if entry.grid is None else f"{entry.grid[0]}x{entry.grid[1]}"
     return (printable(entry.name, 60), printable(entry.kind, 20), str(tokens), str(channels), str(outputs), grid,
             stored.dtype, str(entry.n_sink), "self" if entry.s_x is None else f"{entry.s_x:.3e}", f"{absmax:.4g}",
