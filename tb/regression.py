@@ -7,10 +7,13 @@ import importlib
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from cocotb._decorators import TestGenerator
 
 from rtl_gen import emit
 from stamp_hw.errors import ConfigError
@@ -43,9 +46,20 @@ def bench_module(block: str) -> ModuleType:
     return importlib.import_module(f"tb.tb_{block}")
 
 
-def reproduce(block: str, set_name: str, seed: int) -> str:
-    """The command that repeats a run."""
-    return f"stamp-hw verify --block {block} --set {set_name} --seed {seed}"
+def tests_of(bench: ModuleType) -> tuple[str, ...]:
+    """Names of a bench's tests, in the order of its source."""
+    return tuple(name for name, value in vars(bench).items() if isinstance(value, TestGenerator))
+
+
+def reproduce(block: str, set_name: str, seed: int, *, tests: Sequence[str] | None = None, words: int | None = None,
+              config: str | None = None, trace: str | None = None) -> str:
+    """The command that repeats a run, quoted for a shell."""
+    command = ["stamp-hw", "verify", "--block", block, "--set", set_name, "--seed", str(seed)]
+    for option, value in (("--config", config), ("--trace", trace), ("--words", words),
+                          *(("--test", name) for name in tests or ())):
+        if value is not None:
+            command += [option, str(value)]
+    return shlex.join(command)
 
 
 def elaborate(bench: ModuleType, params: Any, top: str, fault: Fault | None = None, field_wires: bool = False
@@ -78,16 +92,23 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     fault : a mistake to seed; the caller then expects `passed` to be False
     tests : names of the bench's tests, None for all
     words : output words of the `bench.jobs()` loops, None for this set's share of WORDS_PER_BLOCK
-    check : raise AssertionError when a test failed, or when all tests together compared fewer words than asked for
+    check : raise AssertionError when a test failed, when nothing was compared, or when all tests together compared
+        fewer words than asked for
     bench : the testbench, None for `tb.tb_<block>`
     params : parameters from elsewhere than PARAMETER_SETS; `set_name` is then what reports call them
+
+    Raises ConfigError for an unknown block, parameter set or test.
     """
     bench = bench or bench_module(block)
+    for name in tests or ():
+        if name not in tests_of(bench):
+            raise ConfigError("unknown test", where=block, got=name, expected=" or ".join(tests_of(bench)))
     if params is None:
         if set_name not in bench.PARAMETER_SETS:
             raise ConfigError("unknown parameter set", where=block, got=set_name,
                               expected=" or ".join(bench.PARAMETER_SETS))
         params = bench.PARAMETER_SETS[set_name]
+    again = reproduce(block, set_name, seed, tests=tests, words=words)
     if words is None:
         words = -(-WORDS_PER_BLOCK // len(bench.PARAMETER_SETS))
     top = f"stamp_{block}"
@@ -97,9 +118,11 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     _LOG.info("%s %s seed %d: %d words, %d cycles, %.1f s (build %.1f s)", block, set_name, seed, result.words,
               result.cycles, result.seconds, result.build_seconds)
     if check:
-        where, again = f"block {block}, set {set_name}", f"seed {seed}; again: {reproduce(block, set_name, seed)}"
+        where, again = f"block {block}, set {set_name}", f"seed {seed}; again: {again}"
         if not result.passed:
             raise AssertionError(f"{where}, {' || '.join(result.failures)}; {again}; log: {result.log}")
+        if not result.words:
+            raise AssertionError(f"{where}: nothing compared; {again}")
         if tests is None and result.words < words:
             raise AssertionError(f"{where}: {result.words} words compared, {words} wanted; {again}")
     return result

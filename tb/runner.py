@@ -67,6 +67,11 @@ class Result:
         """No test failed, and at least one ran."""
         return not self.failures and bool(self.tests)
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Tests that ran and compared no word: their input, a trace for one, was not there or does not fit."""
+        return tuple(name for name, words in self.tests.items() if not words)
+
 
 class _Verilator(cocotb_runner.Verilator):
     """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's.

@@ -14,3 +14,8 @@ build = pilot.build
 async def one_beat(bench: Bench) -> None:
     """One beat of all lanes."""
     await pilot.job(bench, 1)
+
+
+@bench_test
+async def no_beat(_bench: Bench) -> None:
+    """What a test does whose trace is not there."""

@@ -15,8 +15,9 @@ import pytest
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from stamp_hw.cli.main import main
 from stamp_hw.errors import ConfigError, ToolError
-from tb import runner
+from tb import regression, runner
 from tb.faults import Fault, replace
 from tb.layout import from_json, layout_of, ports_of, to_json
 from tb.patterns import Pattern, listed, periodic, random_bits
@@ -54,7 +55,7 @@ def test_a_failing_run_names_block_job_beat_lane_values_seed_and_command() -> No
     fault = Fault(name="plus_two", block="pilot", why="adds 2", patch=("pilot.increment", lambda value: value + 2))
     message = (r"block pilot, set narrow, random_values_under_stalls: job 0 [\w.]+ [\w.]+, o\.a, beat 0, lane 0: "
                rf"got -?\d+, expected -?\d+ .*seed {seed}; again: stamp-hw verify --block pilot --set narrow "
-               rf"--seed {seed}; log: ")
+               rf"--seed {seed} --words 2000 --test random_values_under_stalls; log: ")
     with pytest.raises(AssertionError, match=message) as caught:
         run_block("pilot", "narrow", seed, fault=fault, tests=["random_values_under_stalls"], **SMALL)
     assert Path(str(caught.value).rsplit("log: ", 1)[1]).is_file()
@@ -74,10 +75,67 @@ def test_a_run_that_compares_too_few_words_fails() -> None:
         run_block("pilot", "narrow", fresh_seed(), bench=pilot_few, words=10_000)
 
 
-@pytest.mark.rtl
 def test_no_test_of_a_given_name_is_no_success() -> None:
-    result = run_block("pilot", "narrow", fresh_seed(), tests=["no_such_test"], check=False, **SMALL)
-    assert not result.passed
+    with pytest.raises(ConfigError, match="pilot: unknown test; got no_such; expected one_beat or no_beat"):
+        run_block("pilot", "narrow", 1, tests=["no_such"], check=False, bench=pilot_few)
+
+
+@pytest.mark.rtl
+def test_a_run_that_compares_nothing_fails() -> None:
+    with pytest.raises(AssertionError, match="set narrow: nothing compared; seed 3; again: .* --test no_beat$"):
+        run_block("pilot", "narrow", 3, bench=pilot_few, tests=["no_beat"], words=1)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stamp-hw verify` knows the bench of pilot_few.py and no other."""
+    monkeypatch.setattr(regression, "blocks", lambda: ("pilot",))
+    monkeypatch.setattr(regression, "bench_module", lambda _block: pilot_few)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("tests", [["no_beat"], ["one_beat", "no_beat"]])
+@pytest.mark.usefixtures("few")
+def test_verify_shows_that_a_named_test_compared_nothing(tests: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    named = [word for test in tests for word in ("--test", test)]
+    assert main(["verify", "--set", "narrow", "--block", "pilot", "--seed", "3", "--words", "2", *named]) == 1
+    text = capsys.readouterr().out
+    assert text.splitlines()[2].rstrip().endswith("  nothing compared")
+    assert "pilot narrow: nothing compared by no_beat\n" in text
+    assert f"again: stamp-hw verify --block pilot --set narrow --seed 3 --words 2 {' '.join(named)}\n" in text
+    assert "log:" not in text, "there is none"
+
+
+@pytest.mark.rtl
+@pytest.mark.usefixtures("few")
+def test_verify_takes_words_that_a_test_compared_as_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--block", "pilot", "--set", "narrow", "--test", "one_beat"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[-1] == "ok"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--test", "nope"], "--test: unknown test; got 'nope'; expected one_beat or no_beat"),
+    (["--words", "0"], "--words: impossible value; got 0; expected 1 or more"),
+    (["--seed", "-1"], "--seed: impossible value; got -1; expected 0 or more"),
+    (["--set", ""], "--set: a parameter set belongs to a block; got ; expected --block as well"),
+    (["--config", ""], ".: cannot read configuration; got Is a directory; expected a readable YAML file"),
+])
+@pytest.mark.usefixtures("few")
+def test_verify_refuses_an_impossible_request_in_one_line(arguments: list[str], message: str,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", *arguments]) == 2
+    assert capsys.readouterr() == ("", f"stamp-hw: {message}\n")
+
+
+def test_verify_does_not_take_an_empty_block_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--block", ""]) == 2
+    assert "unknown block" in capsys.readouterr().err
+
+
+def test_the_reproduce_command_keeps_every_option_and_is_quoted() -> None:
+    command = regression.reproduce("mac", "8x8", 7, tests=["a", "b"], words=5, config="my c.yaml", trace="t.st")
+    assert command == ("stamp-hw verify --block mac --set 8x8 --seed 7 --config 'my c.yaml' --trace t.st --words 5"
+                       " --test a --test b")
 
 
 @pytest.mark.rtl
