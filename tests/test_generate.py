@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,72 @@ def test_a_foreign_file_is_never_deleted(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(OutputError, match="mine.v"):
         generator.write(out, contents(folder))
     assert (tmp_path / "thesis.txt").read_text() == "ten years" and (out / "mine.v").is_file()
+
+
+def edited(out: Path) -> None:
+    (out / "stamp_pe.v").write_text((out / "stamp_pe.v").read_text() + "// mine\n")
+
+
+def linked(out: Path) -> None:
+    (out / "stamp_pe.v").rename(out.parent / "pe.v")
+    (out / "stamp_pe.v").symlink_to(out.parent / "pe.v")
+
+
+def listed(out: Path) -> None:
+    """A manifest whose hashes are all right, of a file that is not ours."""
+    (out / "thesis.txt").write_text("ten years")
+    hashes = {"thesis.txt": hashlib.sha256(b"ten years").hexdigest()}
+    text = generator.manifest(SMALL, {}, {"thesis.txt": "ten years"})
+    assert hashes == json.loads(text)["files"]
+    (out / "manifest.json").write_text(text)
+    for path in out.glob("stamp_*.v"):
+        path.unlink()
+    (out / "files.f").unlink()
+
+
+@pytest.mark.parametrize(("change", "name"), [
+    (edited, "stamp_pe.v"), (linked, "stamp_pe.v"), (listed, "thesis.txt"),
+    (lambda out: (out / "notes").mkdir(), "notes"),
+    (lambda out: (out / "vectors").mkdir(), "vectors"),
+    (lambda out: (out / "away").symlink_to(out.parent), "away"),
+    (lambda out: (out / "dangling").symlink_to("nowhere"), "dangling"),
+    (lambda out: os.mkfifo(out / "pipe"), "pipe"),
+])
+def test_whatever_is_not_an_untouched_result_is_named_and_kept(change: Callable[[Path], None], name: str,
+                                                              tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    generator.write(out, generator.generate(LINE))
+    generator.check_target(out)
+    change(out)
+    before = sorted(out.rglob("*"))
+    with pytest.raises(OutputError, match=f"got {name};"):
+        generator.write(out, {"stamp_a.v": ""})
+    assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", [".", "..", "../..", "inner/.."])
+def test_the_current_folder_is_not_pulled_away(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one/two/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "one/two")
+    assert main(["generate", "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and "the current folder or one around it" in error
+    assert "expected a new folder whose parent is writable" in error
+
+
+def test_targets_that_cannot_be_replaced_are_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "closed").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and real(path, mode))
+    for out, message in (("/proc", "a mount point; expected a new folder whose parent is writable"),
+                         (tmp_path / "loop", "loop"),
+                         (tmp_path / "closed/rtl", "closed is not writable; expected a new folder whose parent is")):
+        assert main(["generate", "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1 and message in error, error
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "not json", '{"generator": {"stamp-hw": "1"}, "files": 3}'])
