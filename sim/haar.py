@@ -30,6 +30,13 @@ class HaarEvents:
     line_writes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HaarTiming(Timing):
+    """Adds the cycle in which each job's registers are taken (int64)."""
+
+    jobs: np.ndarray
+
+
 def timetable(params: HaarParams, job: HaarJob) -> Timetable:
     """The job's slots in the unit's direction."""
     return (forward if params.direction == "forward" else inverse)(job.tokens, job.levels, job.grid)
@@ -40,24 +47,23 @@ def slot_cycles(params: HaarParams, job: HaarJob) -> int:
     return max(job.beats, params.min_slot_cycles)
 
 
-def items(params: HaarParams, jobs: Sequence[HaarJob]) -> tuple[np.ndarray, np.ndarray]:
-    """(takes an input beat, becomes an output beat) of every cycle's issue, bool[unthrottled cycles of issue]."""
-    takes, emits = [], []
-    for job in jobs:
-        table = timetable(params, job)
-        enters, leaves = (table.token, table.coef) if params.direction == "forward" else (table.coef, table.token)
-        cycles = np.where(table.busy, slot_cycles(params, job), 1)
-        slot = np.repeat(np.arange(len(cycles)), cycles)
-        real = np.arange(len(slot)) - (np.cumsum(cycles) - cycles)[slot] < job.beats
-        between = np.zeros(params.job_cycles, bool)
-        takes += [between, real & (enters[slot] >= 0)]
-        emits += [between, real & (leaves[slot] >= 0)]
-    return np.concatenate(takes), np.concatenate(emits)
+def items(params: HaarParams, job: HaarJob) -> tuple[np.ndarray, np.ndarray]:
+    """(takes an input beat, becomes an output beat) of every cycle's issue of a job; the first takes its registers."""
+    table = timetable(params, job)
+    enters, leaves = (table.token, table.coef) if params.direction == "forward" else (table.coef, table.token)
+    cycles = np.where(table.busy, slot_cycles(params, job), 1)
+    slot = np.repeat(np.arange(len(cycles)), cycles)
+    real = np.arange(len(slot)) - (np.cumsum(cycles) - cycles)[slot] < job.beats
+    between = np.zeros(params.job_cycles, bool)
+    return np.append(between, real & (enters[slot] >= 0)), np.append(between, real & (leaves[slot] >= 0))
 
 
-def timing(params: HaarParams, jobs: Sequence[HaarJob], valid: Pattern = always, ready: Pattern = always) -> Timing:
-    """Cycle of every input and output beat of jobs that follow each other; cycle 0 takes the first job's registers."""
-    return pipeline.run(*items(params, jobs), params.latency, valid, ready)
+def timing(params: HaarParams, jobs: Sequence[HaarJob], valid: Pattern = always, ready: Pattern = always) -> HaarTiming:
+    """Cycle of every beat of jobs that follow each other; cycle 0 takes the first job's registers."""
+    takes, emits = zip(*(items(params, job) for job in jobs), strict=True)
+    first = np.cumsum([0, *map(len, takes[:-1])])
+    run = pipeline.run(np.concatenate(takes), np.concatenate(emits), params.latency, valid, ready)
+    return HaarTiming(inputs=run.inputs, outputs=run.outputs, issues=run.issues, jobs=run.issues[first])
 
 
 def period(params: HaarParams, job: HaarJob) -> int:

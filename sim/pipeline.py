@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,10 +24,14 @@ def always(_cycle: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Timing:
-    """Cycle in which each input and output beat is taken (int64 arrays), counted from the first cycle of the job."""
+    """Cycle in which each input and output beat is taken (int64 arrays), counted from the first cycle of the job.
+
+    `issues` is the cycle in which each item enters an elastic pipeline; other models leave it empty.
+    """
 
     inputs: np.ndarray
     outputs: np.ndarray
+    issues: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def cycles(self) -> int:
@@ -49,6 +53,7 @@ def run(needs_input: Sequence[bool] | np.ndarray, emits: Sequence[bool] | np.nda
     stages = deque([False] * depth, maxlen=depth)
     inputs: list[int] = []
     outputs: list[int] = []
+    issues: list[int] = []
     items = len(emits)
     wanted_in, wanted_out = int(np.sum(needs_input)), int(np.sum(emits))
     issued, cycle, offered = 0, 0, False
@@ -64,7 +69,9 @@ def run(needs_input: Sequence[bool] | np.ndarray, emits: Sequence[bool] | np.nda
                 if needs_input[issued]:
                     inputs.append(cycle)
                     offered = False
+                issues.append(cycle)
                 issued += 1
             stages.appendleft(beat)
         cycle += 1
-    return Timing(inputs=np.array(inputs, np.int64), outputs=np.array(outputs, np.int64))
+    return Timing(inputs=np.array(inputs, np.int64), outputs=np.array(outputs, np.int64),
+                  issues=np.array(issues, np.int64))

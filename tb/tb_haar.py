@@ -99,15 +99,12 @@ async def check(bench: Bench, cases: Sequence[tuple[HaarJob, np.ndarray]], valid
                 ready: Pattern = ALWAYS, *, name: object = "", abort_at: int | None = None) -> None:
     """From reset, run the jobs one behind the other and compare everything."""
     params = bench.params
-    await bench.reset()
+    await bench.reset(int(bench.rng.integers(1, 4)))
     both = [beats_of(params, job, values) for job, values in cases]
     jobs = [job for job, _ in cases]
     fed, wanted = ({key: np.concatenate([side[i][key] for side in both]) for key in both[0][i]} for i in (0, 1))
     timing = haar_sim.timing(params, jobs, valid, ready)
-    predicted = {"i": timing.inputs, "o": timing.outputs}
-    if valid is ALWAYS and ready is ALWAYS:
-        predicted["job"] = np.cumsum([0, *(haar_sim.period(params, job) for job in jobs[:-1])])
-        assert timing.cycles == haar_sim.cycles(params, jobs), f"{jobs}: the closed form differs from the steps"
+    predicted = {"job": timing.jobs, "i": timing.inputs, "o": timing.outputs}
     shown = " ".join(map(str, jobs[:4])) + (f" and {len(jobs) - 4} more" if len(jobs) > 4 else "")
     await bench.run({"job": Feed(registers(params, jobs)), "i": Feed(fed, valid)}, {"o": Expect(wanted, ready)},
                     job=f"{name} [{shown}; valid {valid}, ready {ready}]", timing=predicted, abort_at=abort_at,

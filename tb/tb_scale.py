@@ -184,7 +184,7 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
         total = scale_sim.timing(bench.params, [case.job], valid, ready).cycles
         await check(bench, [case], valid, ready, name=f"aborted {attempt}",
                     abort_at=int(bench.rng.integers(1, total + 1)))
-        await bench.reset()
+        await bench.reset(1 + attempt % 3)
         await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
 
 

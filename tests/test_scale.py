@@ -10,7 +10,6 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.params import ScaleJob, ScaleParams
 from tb import tb_scale
-from tb.faults.scale import FAULTS
 from tb.regression import fresh_seed, run_block
 
 # Output words of the random tests; directed ones and the trace bring the block to about 1.4 million.
@@ -126,11 +125,3 @@ def test_a_deeper_multiplier_moves_hardware_and_model_alike() -> None:
     job = tb_scale.PARAMETER_SETS["lane"].job(tokens=3, k=5)
     predicted = [scale_sim.cycles(tb_scale.PARAMETER_SETS[name], job) for name in ("lane", "lane_deep")]
     assert predicted[1] - predicted[0] == 3
-
-
-@pytest.mark.rtl
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in ("drop_half", "ring_one_short")],
-                         ids=lambda fault: fault.name)
-def test_a_seeded_mistake_is_caught(fault) -> None:  # type: ignore[no-untyped-def]
-    result = run_block("scale", fault.set_name, fresh_seed(), fault=fault, tests=fault.tests, words=60_000, check=False)
-    assert result.failures
