@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +12,24 @@ from typing import IO
 
 from stamp_hw.errors import OutputError
 
+_KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"),
+          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """Open a temporary file beside `path`; on success flush, sync and rename it, on failure remove it.
 
-    Missing parent folders are made. Raises OutputError when the file cannot be written (folder below a regular
-    file, no permission, disk full); `path` then still holds what it held before.
+    Missing parent folders are made. A symbolic link stays: the file that it leads to is the one replaced. Raises
+    OutputError for a device, FIFO, socket or folder, and when the file cannot be written (folder below a regular file,
+    name too long, no permission, disk full); `path` then still holds what it held before.
     """
     target = Path(path)
     temporary = None
     try:
-        if target.is_dir():
-            raise OutputError("cannot write file", where=str(target), got="a directory", expected="a file name")
+        target = final_target(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".stamp-", suffix=".tmp")
         umask = os.umask(0)
         os.umask(umask)
         os.fchmod(descriptor, 0o666 & ~umask)
@@ -37,8 +41,26 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         Path(temporary).replace(target)
         temporary = None
     except OSError as error:
-        raise OutputError("cannot write file", where=str(target), got=error.strerror or str(error),
+        raise OutputError("cannot write file", where=str(path), got=error.strerror or str(error),
                           expected="a writable folder with free space") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def final_target(path: Path) -> Path:
+    """The place that writing to `path` fills: links followed, nothing there or a regular file, else OutputError.
+
+    Renaming over a device, FIFO or socket would remove it, which as root takes /dev/null from the whole system.
+    """
+    try:
+        mode = path.stat().st_mode  # of what links lead to, /dev/stdout's pipe included
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "a name with a zero byte"
+        raise OutputError("cannot write file", where=str(path), got=reason, expected="a usable file name") from error
+    for matches, kind in _KINDS:
+        if matches(mode):
+            raise OutputError("cannot write file", where=str(path), got=kind, expected="a regular file")
+    return Path(os.path.realpath(path))

@@ -8,6 +8,10 @@ import numpy as np
 
 from stamp_hw.errors import LayerError
 
+#: Bounds of a scale, and of every value: far beyond any model, and their products stay within a float64.
+MIN_SCALE, MAX_SCALE = 2.0**-100, 2.0**100
+MAX_VALUE = 2.0**100
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
@@ -27,8 +31,8 @@ class Layer:
 
     Raises
     ------
-    LayerError : wrong rank, shapes that do not fit, empty tensors, NaN or infinite values, scales that are not
-        positive and finite
+    LayerError : wrong rank, shapes that do not fit, empty tensors, NaN or infinite values, values beyond ±2^100, scales
+        outside 2^-100…2^100
     """
 
     name: str
@@ -51,6 +55,9 @@ class Layer:
             self._check(value.size > 0, f"{field} is empty", value.shape, "at least one element")
             self._check(bool(np.isfinite(value).all()), f"{field} holds NaN or infinite values",
                         f"{int((~np.isfinite(value)).sum())} of {value.size}", "finite values")
+            largest = max(float(value.max()), -float(value.min()))
+            self._check(largest <= MAX_VALUE, f"{field} holds values too large", f"{largest:.3g}",
+                        "magnitudes up to 2^100 = 1.27e30")
         self._check(self.x.shape[1] == self.weight.shape[1], "x and weight differ in K",
                     f"x {self.x.shape}, weight {self.weight.shape}", "the same last dimension")
         if self.bias is not None:
@@ -64,8 +71,8 @@ class Layer:
                         "grid does not hold the tokens", self.grid, f"H·W = {tokens}")
         for field in ("s_x", "s_y"):
             scale = getattr(self, field)
-            self._check(scale is None or (np.isfinite(scale) and scale > 0), f"{field} is not a scale", scale,
-                        "a positive finite number")
+            self._check(scale is None or MIN_SCALE <= scale <= MAX_SCALE, f"{field} is not a scale", scale,
+                        "a number in 2^-100…2^100")
 
     def _check(self, ok: bool, what: str, got: object, expected: str) -> None:
         if not ok:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -22,13 +21,16 @@ from typing import IO, Any
 import numpy as np
 
 from stamp_hw.errors import OutputError
-from stamp_hw.files import atomic_file
-from stamp_hw.layer import Layer
+from stamp_hw.files import atomic_file, final_target
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.safetensors_file import DTYPES, SafetensorsFile, TensorEntry, encode, fail, strict_json
 
 SCHEMA_VERSION = 1
 #: INT16 full scale: a static scale is an absmax divided by this.
 FULL_SCALE = 32767
+_MAX_NAME = 512
+#: Tensors are called after their layer, with a prefix in front, and both names must be at most 512 characters.
+MAX_LAYER_NAME = _MAX_NAME - len("weight.")
 _RESERVED = ("schema_version", "layers")
 _CHUNK = 1 << 20
 
@@ -167,7 +169,7 @@ def _parse_entry(value: Any, where: str) -> LayerEntry:
         fail("malformed layer", where, got=sorted(value) if isinstance(value, dict) else value,
              expected=", ".join(sorted(names)))
     for key in ("name", "kind", "input", "weight"):
-        if not isinstance(value[key], str) or not value[key].isprintable() or not 0 < len(value[key]) <= 512:
+        if not isinstance(value[key], str) or not value[key].isprintable() or not 0 < len(value[key]) <= _MAX_NAME:
             fail(f"{key} is malformed", where, got=value[key], expected="a short printable string")
     if not (value["bias"] is None or isinstance(value["bias"], str)):
         fail("bias is malformed", where, got=value["bias"], expected="a tensor's name or null")
@@ -181,8 +183,8 @@ def _parse_entry(value: Any, where: str) -> LayerEntry:
         grid = (grid[0], grid[1])
     for key in ("s_x", "s_y"):
         scale = value[key]
-        if scale is not None and not (type(scale) is float and math.isfinite(scale) and scale > 0):
-            fail(f"{key} is malformed", where, got=scale, expected="a positive finite number or null")
+        if scale is not None and not (type(scale) is float and MIN_SCALE <= scale <= MAX_SCALE):
+            fail(f"{key} is malformed", where, got=scale, expected="a number in 2^-100…2^100 or null")
     return LayerEntry(**{**value, "grid": grid})
 
 
@@ -215,7 +217,7 @@ def _check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibrat
     for key, scale in (("s_x", entry.s_x), ("s_y", entry.s_y)):
         if (scale is None) != (calibration == "self"):
             fail(f"{key} contradicts calibration {calibration}", where, got=scale,
-                 expected="null" if calibration == "self" else "a positive finite number")
+                 expected="null" if calibration == "self" else "a number in 2^-100…2^100")
 
 
 class TraceWriter:
@@ -250,10 +252,9 @@ class TraceWriter:
 
     def __enter__(self) -> TraceWriter:
         try:
-            if self.path.is_dir():
-                raise OutputError("cannot write file", where=str(self.path), got="a directory", expected="a file name")
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._spool = tempfile.TemporaryFile(dir=self.path.parent, buffering=0)  # noqa: SIM115 closed by __exit__
+            folder = final_target(self.path).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self._spool = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 closed by __exit__
         except OSError as error:
             raise self._output_error(error) from error
         return self
@@ -275,6 +276,8 @@ class TraceWriter:
         where = f"{self.path}, layer {name}"
         if name in self._layers:
             fail("layer is listed twice", where)
+        if len(name) > MAX_LAYER_NAME:
+            fail("layer name is too long", where, got=f"{len(name)} characters", expected=f"at most {MAX_LAYER_NAME}")
         self._add_tensor(f"weight.{name}", weight, 2, dtype)
         if bias is not None:
             self._add_tensor(f"bias.{name}", bias, 1, dtype)

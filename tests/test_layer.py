@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,9 @@ def broken(value: float) -> np.ndarray:
     ({"bias": np.ones(4, np.float32)}, "bias does not fit"), ({"grid": (2, 2)}, "grid does not hold"),
     ({"grid": (-2, -3)}, "grid does not hold"), ({"n_sink": 6}, "n_sink"), ({"n_sink": -1}, "n_sink"),
     ({"grid": (2, 3), "n_sink": 1}, "no sinks"), ({"s_x": 0.0}, "s_x"), ({"s_y": float("nan")}, "s_y"),
+    ({"s_x": 2.0**-101}, "s_x"), ({"s_y": 2.0**101}, "s_y"), ({"s_x": 10**400}, "s_x"),
+    ({"x": broken(-1.3e30)}, "x holds values too large"), ({"weight": W * np.float32(3e38)}, "weight holds values"),
+    ({"bias": np.full(3, 1.3e30, np.float32)}, "bias holds values too large"),
 ])
 def test_a_layer_that_cannot_be_is_refused_by_name(fields: dict, message: str) -> None:
     with pytest.raises(LayerError, match=message) as caught:
@@ -84,3 +88,52 @@ def test_a_disk_that_takes_no_more_is_one_error_and_leaves_nothing(tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def special_file(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / kind
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/null")  # one of its own takes root; a link leads to the system's
+    else:
+        path.symlink_to(path)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "said"), [("fifo", "a FIFO"), ("socket", "a socket"), ("device", "a device"),
+                                            ("loop", "levels of symbolic links")])
+def test_what_is_no_regular_file_is_refused_and_stays(tmp_path: Path, kind: str, said: str) -> None:
+    path = special_file(tmp_path, kind)
+    before = path.lstat()
+    with pytest.raises(OutputError, match=said) as caught, atomic_file(path):
+        pytest.fail("opened")
+    assert "\n" not in str(caught.value)
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert os.listdir(tmp_path) == [kind]  # noqa: PTH208
+
+
+def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to("far/new.txt")  # which does not exist yet
+    for text in ("first", "second"):
+        with atomic_file(tmp_path / "link") as stream:
+            stream.write(text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "far" / "new.txt").read_text() == text
+        assert os.listdir(tmp_path / "far") == ["new.txt"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "b\0c", "x/" * 3000])
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError) as caught, atomic_file(tmp_path / name):
+        pytest.fail("opened")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_longest_name_that_a_file_can_have_is_written(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / ("a" * 255)) as stream:
+        stream.write("x")
+    assert (tmp_path / ("a" * 255)).read_text() == "x"

@@ -16,7 +16,7 @@ from trace_attacks import ATTACKS, assemble, data_start, parts, read_header, wri
 from stamp_hw.cli.trace import add_parser
 from stamp_hw.errors import OutputError, StampError, TraceError
 from stamp_hw.safetensors_file import DTYPES, MAX_HEADER, decode, encode
-from stamp_hw.trace import FULL_SCALE, Trace, TraceWriter, static_scale
+from stamp_hw.trace import FULL_SCALE, MAX_LAYER_NAME, Trace, TraceWriter, static_scale
 
 SHIPPED = Path(__file__).parents[1] / "models" / "traces" / "llama_small.safetensors"
 
@@ -288,6 +288,25 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, rng: np.ran
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trace_is_written_through_a_link_and_never_over_a_device(tmp_path: Path, rng: np.random.Generator) -> None:
+    (tmp_path / "link").symlink_to("t")
+    write_trace(tmp_path / "link", rng)
+    with Trace.open(tmp_path / "t") as trace:
+        assert (tmp_path / "link").is_symlink() and len(trace) == 3
+    with pytest.raises(OutputError, match="a device"), TraceWriter("/dev/null", {}):
+        raise AssertionError("entered")
+
+
+def test_a_layer_name_is_as_long_as_its_tensors_allow(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t", {}) as writer:
+        writer.add_input("x", np.ones((2, 3)), "float32")
+        with pytest.raises(TraceError, match="layer name is too long; got 506 characters; expected at most 505"):
+            writer.add_layer(name="n" * (MAX_LAYER_NAME + 1), kind="q", input_key="x", weight=np.ones((1, 3)))
+        writer.add_layer(name="n" * MAX_LAYER_NAME, kind="q", input_key="x", weight=np.ones((1, 3)), bias=np.ones(1))
+    with Trace.open(tmp_path / "t") as trace:
+        assert trace.layer_names == ("n" * MAX_LAYER_NAME,)
 
 
 # --- `trace info` ----------------------------------------------------------------------------------------------------

@@ -167,6 +167,8 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "nothing but sinks": (put(0, "n_sink", 7), "n_sink out of range"),
     "sinks that are true": (put(0, "n_sink", True), "n_sink is malformed"),
     "a scale of zero": (put(0, "s_x", 0.0), "s_x is malformed"),
+    "a scale beyond 2^100": (put(0, "s_x", 1.3e30), "s_x is malformed"),
+    "a scale below 2^-100": (put(0, "s_y", 7e-31), "s_y is malformed"),
     "a negative scale": (put(0, "s_y", -1.0), "s_y is malformed"),
     "an infinite scale": (lambda h, d: (json.dumps(put(0, "s_x", 1.5)(h, d)[0]).replace("1.5,", "1e999,").encode(), d),
                           "s_x is malformed"),
