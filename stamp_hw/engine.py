@@ -13,12 +13,14 @@ import numpy as np
 from stamp_hw import haar, mac, rescale, scale
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.errors import LayerError
-from stamp_hw.layer import Layer
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.scale import Quantized
 from stamp_hw.weights import Weights, quantize_weights
 
 MAX_SINK_SHIFT = 15
+INT16_WIDTH = 16  # bits of the codes that a static s_x is the step of
 _SAFE_EXPONENT = 30  # a step in 2^±30 keeps the squares of 2^19 INT16 values, summed, within float32
+_SAFE_RANGE = 40  # so does a signal within 2^±40 of a step of 1
 _ROWS = 32  # tokens that are worked on at a time, so that temporaries stay in the cache
 
 
@@ -29,7 +31,7 @@ class LinearResult:
     `y` int16[S, N]; `coefficients` int32[S, K]; `quantized`; `acc` int32[S, N] (int32[S, groups, N] with groups); `z`
     int32[S, N]; `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration` "self" or
     "static"; `x_saturated`, `y_saturated` number of values that saturated, `z_saturated` of those at a limit;
-    `headroom` INT16 code of the median token's absmax; `sqnr_db` of the quantized input, dequantized and
+    `headroom` code, of `in_width` bits, of the median token's absmax; `sqnr_db` of the quantized input, dequantized and
     transformed back; `output_sqnr_db` of y against the float layer with the same quantized weights. A noise of
     exactly 0 gives infinity.
     """
@@ -107,16 +109,24 @@ def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
 
 
 def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.ndarray) -> tuple[float, float, str]:
-    """(s_x, s_y, how): the layer's static scales, or absmax / (2^(width−1) − 1) of this very tensor."""
+    """(s_x, s_y, how): the layer's static scales, or absmax / (2^(width−1) − 1) of this very tensor.
+
+    A static s_x is the step of an INT16 code; an input of `in_width` bits takes steps 2^(16 − in_width) as large.
+    """
     static = layer.s_x is not None and layer.s_y is not None
     if config.job.calibration == "static" and not static:
         raise LayerError("no static scales", where=f"layer {layer.name}",
                          expected="a trace with s_x and s_y, or calibration: self")
     if static and config.job.calibration != "self":
         assert layer.s_x is not None and layer.s_y is not None
-        return layer.s_x, layer.s_y, "static"
+        return math.ldexp(layer.s_x, INT16_WIDTH - config.hw.in_width), layer.s_y, "static"
     top_in, top_out = (1 << (config.hw.in_width - 1)) - 1, (1 << (rescale.OUT_WIDTH - 1)) - 1
-    return (_absmax(layer.x[job.n_sink :]) / top_in or 1.0), (_absmax(reference) / top_out or 1.0), "self"
+    s_x, s_y = _absmax(layer.x[job.n_sink :]) / top_in or 1.0, _absmax(reference) / top_out or 1.0
+    for field, scale_of in (("input", s_x), ("output", s_y)):
+        if not MIN_SCALE <= scale_of <= MAX_SCALE:
+            raise LayerError(f"scale of the {field} is out of range", where=f"layer {layer.name}",
+                             got=f"{scale_of:.3g}", expected="2^-100…2^100")
+    return s_x, s_y, "self"
 
 
 def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -170,11 +180,13 @@ def sqnr_db(signal: np.ndarray, codes: np.ndarray, step: float) -> float:
     exponent = math.frexp(step)[1]
     exponent = exponent if abs(exponent) > _SAFE_EXPONENT else 0
     step = math.ldexp(step, -exponent)
+    # A signal that is far from its step as well takes float64, which holds all squares there are.
+    dtype = np.float32 if abs(math.frexp(_absmax(signal))[1] - exponent) <= _SAFE_RANGE else np.float64
     for start in range(0, len(signal), _ROWS):
-        want = signal[start : start + _ROWS].astype(np.float32, copy=False).ravel()
+        want = signal[start : start + _ROWS].astype(dtype, copy=False).ravel()
         if exponent:
             want = np.ldexp(want, -exponent)
-        error = np.multiply(codes[start : start + _ROWS], np.float32(step), dtype=np.float32).ravel()
+        error = np.multiply(codes[start : start + _ROWS], dtype(step), dtype=dtype).ravel()
         error -= want
         power += float(np.dot(want, want))
         noise += float(np.dot(error, error))

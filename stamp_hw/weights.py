@@ -8,6 +8,7 @@ import numpy as np
 
 from stamp_hw.scale import group_starts
 
+MIN_CHANNEL = 2.0**-100  # an output channel whose weights stay below this counts as all-zero
 MAX_GROUP_FACTOR = 15  # u[n, g] is 4 bits unsigned and never 0
 
 
@@ -47,20 +48,21 @@ def quantize_weights(weight: np.ndarray, bits: int, group: int | None = None) ->
     group : input channels that share a scale `s_w[n] · u[n, g]`, u the smallest integer in 1…15 that covers the group
         when the largest group takes 15; None for one scale an output channel
 
-    An all-zero channel gets scale 1.
+    An all-zero channel (absmax below 2^-100) takes the scale of the layer's largest channel, which rescale can reach as
+    surely as that channel's own; a layer of nothing else takes scale 1.
     """
     weight = np.asarray(weight, dtype=np.float32)
     channels = weight.shape[1]
     top = 2 ** (bits - 1) - 1
     size = channels if group is None else min(group, channels)
     absmax = np.maximum.reduceat(np.abs(weight), group_starts(channels, size), axis=1).astype(np.float64)
+    peak = absmax.max(axis=1)
+    largest = float(peak.max())
+    divisor = top if group is None else top * MAX_GROUP_FACTOR
+    scale = np.where(peak < MIN_CHANNEL, largest if largest >= MIN_CHANNEL else divisor, peak) / divisor
     if group is None:
-        scale = absmax[:, 0] / top
-        scale[scale == 0] = 1.0
         codes = np.rint(weight / scale[:, None].astype(np.float32))
         return Weights(np.clip(codes, -top, top, out=codes).astype(np.int8), scale, None, size)
-    scale = absmax.max(axis=1) / (top * MAX_GROUP_FACTOR)
-    scale[scale == 0] = 1.0
     factor = np.clip(np.ceil(absmax / (top * scale[:, None]) - 1e-9), 1, MAX_GROUP_FACTOR).astype(np.int64)
     steps = np.repeat(scale[:, None] * factor, size, axis=1)[:, :channels]
     codes = np.clip(np.rint(weight / steps.astype(np.float32)), -top, top)

@@ -25,7 +25,8 @@ Where §3 leaves room, this file chooses
     of the final sh.
 10. Integers are unbounded here; §3's widths (48-bit T, 64-bit product, 28-bit inverse) are claims to be tested, not
     steps of the computation.
-11. `rint` of a float is round half to even; INT16 inputs saturate; an all-zero tensor has scale 1.
+11. `rint` of a float is round half to even; INT16 inputs saturate; an all-zero tensor has scale 1, an all-zero
+    channel of a weight that of the layer's largest channel.
 12. A bias beyond INT32 is refused.
 13. Weight codes: the quotient is rounded to float32 from the float32 of weight and scale, then to the nearest even
     integer. With weight groups, s_w[n] makes the largest group's u 15 and the others take the smallest u that
@@ -216,13 +217,17 @@ def float32(value: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
-def quantize_weight(row: list[float], bits: int, group: int | None = None) -> tuple[Row, float, Row | None]:
-    """Symmetric codes of one output channel, its s_w, and u of every group or None."""
+def quantize_weight(row: list[float], bits: int, group: int | None = None,
+                    largest: float = 0.0) -> tuple[Row, float, Row | None]:
+    """Symmetric codes of one output channel, its s_w, and u of every group or None; `largest` is the layer's absmax."""
     top = 2 ** (bits - 1) - 1
+    absmax = max(abs(value) for value in row)
+    if absmax < 2.0**-100:
+        absmax = largest if largest >= 2.0**-100 else 0.0
     if group is None:
-        s_w, u = absmax_scale([row], top), None
+        s_w, u = (absmax / top if absmax else 1.0), None
     else:
-        s_w, absmax = absmax_scale([row], 15 * top), max(abs(value) for value in row)
+        s_w = absmax / (15 * top) if absmax else 1.0
         peaks = [Fraction(max(abs(value) for value in row[a:b])) for a, b in groups_of(len(row), group)]
         u = [max(1, ceil(15 * peak / Fraction(absmax))) if absmax else 1 for peak in peaks]
     steps = [float32(s_w * (u[k // group] if u and group else 1)) for k in range(len(row))]
@@ -270,12 +275,14 @@ def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float
     bits = bits_map(len(body), n_hi, n_sink)
     groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
     codes = [[a for part in parts for a in part.codes] for parts in groups]
-    channels = [quantize_weight(row, weight_bits, weight_group) for row in weight]
+    largest = max(abs(value) for row in weight for value in row)
+    channels = [quantize_weight(row, weight_bits, weight_group, largest) for row in weight]
     size = min(group or len(x[0]), weight_group or len(x[0]))
     acc = [[[dot(row[a:b], w[a:b]) for w, _, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
     t = [[t_value(row, parts, w, u, size, symmetric, e) for w, _, u in channels]
          for row, parts, e in zip(codes, groups, exponents, strict=True)]
-    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w, _ in channels] for b in set(bits)}
+    # Both tables are loaded, whether the job has tokens for both or not.
+    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w, _ in channels] for b in (8, 4)}
     z = [[rescale(value, *tables[b][n]) for n, value in enumerate(row)] for row, b in zip(t, bits, strict=True)]
     v = z[:n_sink] + inverse(z[n_sink:], levels, grid)
     b_codes = [integer_bias(value, s_y) for value in bias] if bias else [0] * len(weight)

@@ -91,7 +91,7 @@ def test_every_stage_of_a_layer_equals_the_reference(case: tuple[Layer, NpuConfi
     try:
         got, expected = check(layer, config)
     except LayerError as error:
-        # Outputs that cancel, or a channel of zeros (s_w = 1) beside a tiny s_y: refused, and rightly so.
+        # Outputs that cancel, or a weight of zeros (s_w = 1) beside a tiny s_y: refused, and rightly so.
         assert "rescale factor out of reach" in str(error)
         if layer.s_x and layer.s_y:
             with pytest.raises(ValueError, match="shift"):
@@ -220,7 +220,7 @@ def test_t_with_the_largest_weight_factors_is_exact() -> None:
                 assert max(abs(t) for row in expected.t for t in row).bit_length() > 47
 
 
-@pytest.mark.parametrize(("x_power", "w_power"), [(60, 0), (100, -90), (-80, 0), (-100, -10), (0, -80), (-10, 60)])
+@pytest.mark.parametrize(("x_power", "w_power"), [(60, 0), (80, -90), (-70, 0), (-60, -10), (0, -70), (-10, 60)])
 def test_powers_of_two_on_the_floats_change_no_integer_and_no_figure(x_power: int, w_power: int) -> None:
     layer = floats(np.random.default_rng(SEED), 40, 9, 3)
     layer = replace(layer, bias=None)
@@ -244,3 +244,72 @@ def test_a_bias_beyond_int32_is_refused() -> None:
         run_linear(layer, npu("minmax"))
     with pytest.raises(ValueError, match="INT32"):
         reference.integer_bias(3e9, 1.0)
+
+
+@pytest.mark.parametrize("width", [8, 11, 15, 16])
+def test_narrow_inputs_take_static_scales_as_well_as_their_own(width: int) -> None:
+    layer = floats(np.random.default_rng(SEED), 64, 17, 6)
+    config = npu("minmax", n_hi=64, weight_bits=8).with_hw(in_width=width)
+    own = run_linear(layer, config)
+    s_x, s_y = float(np.abs(layer.x).max()) / 32767, own.s_y
+    static = run_linear(replace(layer, s_x=s_x, s_y=s_y), config)
+    assert static.calibration == "static" and static.s_x == s_x * 2 ** (16 - width)
+    assert static.s_x == pytest.approx(own.s_x, rel=0.01)
+    assert static.sqnr_db == pytest.approx(own.sqnr_db, abs=1.0)
+    assert static.output_sqnr_db == pytest.approx(own.output_sqnr_db, abs=1.0)
+    assert static.x_saturated <= 1  # 2^(width−1) of a narrow code's own steps are half a step short of INT16's
+
+
+@pytest.mark.parametrize("weight_group", [None, 5])
+@pytest.mark.parametrize("gain", [1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("pruned", [0.0, 1e-45, -1e-31])
+def test_a_pruned_channel_takes_the_largest_scale_and_changes_no_other(weight_group: int | None, gain: float,
+                                                                        pruned: float) -> None:
+    layer = floats(np.random.default_rng(SEED), 40, 17, 4)
+    layer = replace(layer, bias=None, weight=np.float32(gain) * layer.weight)
+    config = npu("minmax", weight_group=weight_group)
+    whole = run_linear(layer, config)
+    weight = np.insert(layer.weight, 2, np.float32(pruned), axis=0)
+    got, _ = check(replace(layer, weight=weight), config)
+    assert got.weights.scale[2] == whole.weights.scale.max() and not got.weights.codes[2].any()
+    assert not got.y[:, 2].any() and (np.delete(got.y, 2, axis=1) == whole.y).all()
+
+
+@pytest.mark.parametrize("weight_group", [None, 5])
+def test_a_weight_of_zeros_takes_scale_one(weight_group: int | None) -> None:
+    layer = replace(floats(np.random.default_rng(SEED), 40, 17, 4), bias=None)
+    got, _ = check(replace(layer, weight=np.zeros_like(layer.weight), s_x=1.0, s_y=1.0),
+                   npu("minmax", weight_group=weight_group))
+    assert got.weights.scale.tolist() == [1.0] * 4 and not got.y.any()
+
+
+EXTREME = [0.0, 1e-45, 1e-38, 2.0**-100, 1e-20, 1.0, 1e20, 2.0**100]
+
+
+@pytest.mark.parametrize("x", EXTREME)
+@pytest.mark.parametrize("weight", EXTREME)
+def test_extreme_values_run_or_are_refused_in_one_line(x: float, weight: float) -> None:
+    """Every warning is an error in these tests."""
+    for scale in (None, 2.0**-100, 1.0, 2.0**100):
+        for mode, weight_group, bias in (("minmax", None, 1.0), ("symmetric", 2, -x)):
+            for sign in (1, -1):
+                columns = np.array([[x, sign * x, 0.5 * x]] * 4, np.float32)
+                layer = Layer("extreme", columns, np.full((2, 3), sign * weight, np.float32),
+                              np.full(2, bias, np.float32), n_sink=1, s_x=scale, s_y=scale)
+                try:
+                    assert run_linear(layer, npu(mode, weight_group=weight_group)).y.dtype == np.int16
+                except LayerError as error:
+                    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("power", [-100, 100])
+def test_a_signal_far_from_its_static_step_still_gives_its_figure(power: int) -> None:
+    """All codes are 0 when the step is too large, all of them saturate when it is too small."""
+    x = np.full((4, 3), 2.0**40 if power < 0 else 2.0**-40, np.float32)
+    found = run_linear(Layer("far", x, np.ones((1, 3), np.float32), s_x=2.0**power, s_y=2.0**power), npu("minmax"))
+    assert found.sqnr_db == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_scale_of_its_own_that_is_out_of_range_is_refused() -> None:
+    with pytest.raises(LayerError, match="layer tiny: scale of the input is out of range"):
+        run_linear(Layer("tiny", np.full((2, 2), 1e-45, np.float32), np.ones((1, 2), np.float32)), npu("minmax"))
