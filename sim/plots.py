@@ -26,17 +26,18 @@ COMPONENT_COLOURS = {"lifting": "#D55E00", "scale": "#F0E442", "mac": "#0072B2",
                      "memory": "#56B4E9", "dram": "#BBBBBB"}
 PART_COLOURS = {"busy": "#0072B2", "wait_activations": "#D55E00", "wait_weights": "#E69F00", "wait_output": "#F0E442",
                 "wait_dram": "#BBBBBB", "tail": "#009E73"}
+FILES = ("sqnr_by_layer.png", "energy_and_cycles.png", "token_energy.png")
 NAMED_LAYERS = 48  # more layers than this are numbered instead of named
 _DPI = 150
 
 
 def write(report: Mapping[str, Any], energies: Mapping[str, TokenEnergy], folder: Path) -> list[Path]:
     """Write every plot that the report has data for, as PNG; returns their paths. Raises OutputError."""
-    figures = {"sqnr_by_layer.png": sqnr_by_layer(report), "energy_and_cycles.png": energy_and_cycles(report)}
+    figures = [sqnr_by_layer(report), energy_and_cycles(report)]
     if energies:
-        figures["token_energy.png"] = token_energy(energies)
+        figures.append(token_energy(energies))
     paths = []
-    for name, figure in figures.items():
+    for name, figure in zip(FILES, figures, strict=False):
         with atomic_file(folder / name, "wb") as stream:
             figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
         paths.append(folder / name)
@@ -62,7 +63,10 @@ def sqnr_by_layer(report: Mapping[str, Any]) -> Figure:
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     for scheme in gains:
         gain = _series(report, names, scheme) - _series(report, names, "a4")
-        mean = float(np.mean(gain))
+        known = gain[np.isfinite(gain)]
+        if not known.size:
+            continue
+        mean = float(known.mean())
         _dots(axes[1], gain, rows, scheme)
         axes[1].axvline(mean, color=SCHEME_COLOURS[scheme], linewidth=1.2, linestyle="--",
                         label=f"{scheme}: mean {mean:+.2f} dB")

@@ -1,9 +1,9 @@
 """From costs and accuracies to the figures of a report: JSON and CSV (docs/simulate.md defines every figure).
 
 A layer's figures and a scheme's totals are the same formulas over one layer or all of them: cycles, time, energy,
-bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the layers' dB; average bits are weighted
-by activations. The same input gives the same bytes: no paths, no dates, floats rounded to nine digits (dB to four
-decimals).
+bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the finite ones among the layers' dB;
+average bits are weighted by activations. The same input gives the same bytes: no paths, no dates, floats rounded to
+nine digits (dB to four decimals).
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from stamp_hw.config import NpuConfig
 SCHEMA_VERSION = 1
 PARTS = ("busy", "wait_activations", "wait_weights", "wait_output", "wait_dram", "tail")
 CSV_FIELDS = (
+    "tokens", "k", "n",
     "cycles", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes", "energy_pj",
-    "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db", "output_sqnr_db",
+    "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db", "output_sqnr_db", "headroom",
 )
 
 
@@ -35,16 +36,20 @@ class Outcome:
 
     cost: Cost
     accuracy: Accuracy
+    kind: str
 
 
 #: Layer → scheme → outcome.
 Study = Mapping[str, Mapping[str, Outcome]]
 
 
-def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str) -> dict[str, Any]:
-    """The whole report as JSON-able dictionaries."""
+def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str, *,
+             trace_sha256: str, version: str) -> dict[str, Any]:
+    """The whole report as JSON-able dictionaries; `version` of the tool, `trace_sha256` of the trace's file."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "version": version,
+        "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
         "permutation_seed": seed,
@@ -65,8 +70,8 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
     cost, accuracy = outcome.cost, outcome.accuracy
     task, job = cost.task, cost.task.job
     return {
-        "tokens": task.tokens, "k": task.k, "n": task.n, "grid": list(job.grid) if job.grid else None,
-        "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
+        "kind": outcome.kind, "tokens": task.tokens, "k": task.k, "n": task.n,
+        "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]),
         "s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
         "calibration": accuracy.calibration, "warnings": list(accuracy.warnings),
@@ -115,8 +120,8 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "tops_per_w": _round(2 * macs / energy),
         "average_bits": _round(bits),
         "average_bits_with_scales": _round(bits + scale_bits),
-        "sqnr_db": _decibels([accuracy.sqnr_db for accuracy in accuracies]),
-        "output_sqnr_db": _decibels([accuracy.output_sqnr_db for accuracy in accuracies]),
+        **_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
+        **_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies]),
         "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
     }
 
@@ -142,17 +147,25 @@ def write_json(report: Mapping[str, Any], stream: IO[str]) -> None:
 
 
 def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
-    """One line a layer and scheme, then a scheme's totals under the layer name `TOTAL`; infinite dB are empty."""
+    """One line a layer and scheme, then one of a scheme's totals; what a line has no figure for is empty.
+
+    The first column tells them apart (`layer` or `total`), whatever a layer is called.
+    """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("layer", "scheme", *CSV_FIELDS))
-    for name, schemes in (*report["layers"].items(), ("TOTAL", report["totals"])):
+    writer.writerow(("scope", "layer", "kind", "scheme", *CSV_FIELDS, *(f"{name}_saturated" for name in "xzy")))
+    rows = [("layer", name, schemes) for name, schemes in report["layers"].items()]
+    for scope, layer, schemes in (*rows, ("total", "TOTAL", report["totals"])):
         for scheme, figures in schemes.items():
-            writer.writerow((name, scheme, *(figures[field] for field in CSV_FIELDS)))
+            writer.writerow((scope, layer, figures.get("kind"), scheme, *(figures.get(field) for field in CSV_FIELDS),
+                             *figures["saturated"].values()))
 
 
-def _decibels(values: Sequence[float]) -> float | None:
-    mean = sum(values) / len(values)
-    return round(mean, 4) if math.isfinite(mean) else None
+def _decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """Mean of the finite values, or None; and "inf" or "-inf" where all values are that one, else None."""
+    finite = [value for value in values if math.isfinite(value)]
+    infinite = str(values[0]) if not finite and len(set(values)) == 1 else None
+    return {name: round(sum(finite) / len(finite), 4) if finite else None, f"{name}_infinite": infinite,
+            **({f"{name}_layers": len(finite)} if len(values) > 1 else {})}
 
 
 def _round(value: float) -> float:

@@ -53,7 +53,7 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
                 accuracy, energy = schemes.run(layer, scheme, config, seed)
                 cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
-                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy)
+                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind)
                 if scheme == "stamp":
                     energies[name] = energy
         except StampError as error:

@@ -45,18 +45,18 @@ def _totals(report: Mapping[str, Any]) -> str:
     header = ("scheme", "bits", "+scales", "SQNR dB", "out dB", "cycles", "vs a4", "ms", "tokens/s", "TOPS", "util %",
               "array tiles", "DRAM MB", "energy µJ", "W", "TOPS/W")
     rows = [(
-        scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}", decibels(t["sqnr_db"]),
-        decibels(t["output_sqnr_db"]), f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
-        f"{t['time_s'] * 1e3:.3f}", f"{t['tokens_per_s']:,.0f}", f"{t['tops']:.4f}", f"{t['utilization'] * 100:.1f}",
-        f"{t['array_tiles']:,}", f"{t['dram_bytes'] / 1e6:.2f}", f"{t['energy_pj'] / 1e6:,.1f}",
-        f"{t['power_w']:.3f}", f"{t['tops_per_w']:.3f}",
+        scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}", decibels(t, "sqnr_db"),
+        decibels(t, "output_sqnr_db"), f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
+        number(t["time_s"] * 1e3, 3), f"{t['tokens_per_s']:,.0f}", number(t["tops"], 4),
+        number(t["utilization"] * 100, 1), f"{t['array_tiles']:,}", number(t["dram_bytes"] / 1e6, 2), number(t["energy_pj"] / 1e6, 1),
+        number(t["power_w"], 3), number(t["tops_per_w"], 3),
     ) for scheme, t in totals.items()]
     first = next(iter(totals.values()))
     hw = report["config"]["hw"]
-    title = (f"Totals: {first['layers']} linear layers, {first['tokens']} tokens, "
+    title = (f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}, "
              f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
-    times = ", ".join(f"{scheme} {t['time_to_first_token_s'] * 1e3:.3f} ms" for scheme, t in totals.items())
+    times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
     return f"{title}\n{align(header, rows)}\ntime to first token (these layers' prefill, nothing else): {times}"
 
 
@@ -66,10 +66,13 @@ def _layers(report: Mapping[str, Any]) -> str:
     pairs = [(name, a, b) for name, a, b in margins if a in schemes and b in schemes]
     header = ("layer", "S", "K", "N", "headroom", *schemes, *(name for name, _, _ in pairs))
 
-    def cells(figures: Mapping[str, Any]) -> list[str]:
-        found = {scheme: figures[scheme]["sqnr_db"] for scheme in schemes}
-        gained = [found[a] - found[b] if found[a] is not None and found[b] is not None else None for _, a, b in pairs]
-        return [decibels(found[scheme]) for scheme in schemes] + ["–" if m is None else f"{m:+.2f}" for m in gained]
+    def gain(figures: Mapping[str, Any], a: str, b: str) -> float | None:
+        found = figures[a]["sqnr_db"], figures[b]["sqnr_db"]
+        return None if None in found else found[0] - found[1]
+
+    def cells(figures: Mapping[str, Any], gained: Sequence[float | None]) -> list[str]:
+        return [decibels(figures[scheme], "sqnr_db") for scheme in schemes] + [
+            "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
     rows, notes = [], []
     for name, figures in report["layers"].items():
@@ -77,8 +80,11 @@ def _layers(report: Mapping[str, Any]) -> str:
         said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
         notes += [f"* {shorten(name)}: {text}" for text in said]
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
-        rows.append((shorten(name) + ("*" if said else ""), *sizes, *cells(figures)))
-    rows.append(("mean", "", "", "", "", *cells(report["totals"])))
+        rows.append((shorten(name) + ("*" if said else ""), *sizes,
+                     *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
+    # A gain's mean is over the layers that have one: the schemes' own means may be over different layers.
+    gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
+    rows.append(("mean", "", "", "", "", *cells(report["totals"], [sum(g) / len(g) if g else None for g in gains])))
     title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
     lines = [title, align(header, rows), *notes[:_NOTES]]
     if len(notes) > _NOTES:
@@ -92,9 +98,9 @@ _NOTES = 8  # warnings shown
 def _energy(report: Mapping[str, Any]) -> str:
     totals = report["totals"]
     names = next(iter(totals.values()))["energy_by_component"]
-    rows = [(name, *(f"{t['energy_by_component'][name]['energy_pj'] / 1e6:,.3f}" for t in totals.values()))
+    rows = [(name, *(number(t["energy_by_component"][name]["energy_pj"] / 1e6, 3) for t in totals.values()))
             for name in names]
-    rows.append(("total", *(f"{t['energy_pj'] / 1e6:,.3f}" for t in totals.values())))
+    rows.append(("total", *(number(t["energy_pj"] / 1e6, 3) for t in totals.values())))
     return "Energy by component, µJ\n" + align(("component", *totals), rows)
 
 
@@ -112,6 +118,7 @@ def _footer(report: Mapping[str, Any]) -> str:
     lines = [
         f"SQNR: bit-accurate model; scales {' and '.join(static)} (trace: {report['calibration']}); "
         f"permutation seed {report['permutation_seed']}.",
+        "∞ dB: no noise at all; −∞ dB: noise where the reference is zero; means: layers with a finite figure.",
         "Cycles: cycle model; the blocks' cycles are RTL-checked, the engine's are modelled.",
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
@@ -127,6 +134,21 @@ def _constant(entry: Mapping[str, Any]) -> str:
     return f"{shown} {entry['unit']}{'' if entry['axis'] is None else ' by ' + entry['axis']}"
 
 
-def decibels(value: float | None) -> str:
-    """Two decimals; no noise at all is infinite."""
-    return "∞" if value is None else f"{value:.2f}"
+def decibels(figures: Mapping[str, Any], name: str) -> str:
+    """Two decimals; ∞ and −∞ where the report says so; a dash for no figure."""
+    value = figures[name]
+    if value is None:
+        return {"inf": "∞", "-inf": "−∞"}.get(figures[f"{name}_infinite"], "–")
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
+def number(value: float, decimals: int) -> str:
+    """So many decimals, and three significant digits where that would leave fewer than two of them."""
+    if value and abs(value) < 10.0 ** (1 - decimals):
+        return f"{value:.3g}"
+    return f"{value:,.{decimals}f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

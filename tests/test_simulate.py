@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sim import plots, schemes, super_tile, tables
+from sim import plots, report, schemes, super_tile, tables
 from sim.energy import COMPONENTS
 from stamp_hw.cli import simulate
 from stamp_hw.cli.main import main
@@ -207,12 +209,34 @@ def test_a_layers_figures_depend_on_no_other_layer_or_scheme(toy: Path, toy_repo
         assert found["layers"]["model.layers.1.q"][scheme] == toy_report["layers"]["model.layers.1.q"][scheme]
 
 
-def test_a_layer_without_noise_has_no_sqnr_and_makes_the_mean_none(tmp_path: Path) -> None:
+def test_infinite_figures_keep_their_sign_and_stay_out_of_the_means(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t.safetensors", {"model.layers.0.q": np.zeros_like})
-    found = document(tmp_path, trace, "--schemes", "a4,stamp")
-    assert found["layers"]["model.layers.0.q"]["stamp"]["sqnr_db"] is None
-    assert found["totals"]["stamp"]["sqnr_db"] is None
-    assert "∞" in tables.render(found)
+    found = document(tmp_path, trace, "--schemes", "a4,first_n,stamp", "--plots", tmp_path / "plots")
+    silent = found["layers"]["model.layers.0.q"]["stamp"]
+    assert (silent["sqnr_db"], silent["sqnr_db_infinite"]) == (None, "inf")
+    total = found["totals"]["stamp"]
+    finite = [layer["stamp"]["sqnr_db"] for name, layer in found["layers"].items() if name != "model.layers.0.q"]
+    assert total["sqnr_db"] == pytest.approx(np.mean(finite), abs=2e-4)
+    assert (total["sqnr_db_layers"], total["sqnr_db_infinite"]) == (3, None)
+    text = tables.render(found)
+    assert "∞" in text and "nan" not in text and "finite figure" in text
+    legend = plots.sqnr_by_layer(found).axes[1].get_legend()
+    assert legend is not None and not any("nan" in item.get_text() for item in legend.get_texts())
+    silent.update(sqnr_db_infinite="-inf")
+    assert tables.render(found).count("−∞") == text.count("−∞") + 1
+
+
+def test_noise_where_the_reference_is_zero_is_minus_infinity() -> None:
+    assert report._decibels("x", [-np.inf]) == {"x": None, "x_infinite": "-inf"}
+    assert report._decibels("x", [np.inf, -np.inf]) == {"x": None, "x_infinite": None, "x_layers": 0}
+    assert tables.decibels({"x": None, "x_infinite": "-inf"}, "x") == "−∞"
+
+
+def test_small_figures_keep_significant_digits() -> None:
+    shown = {0.0: "0.000", 4.2e-5: "4.2e-05", 0.0123: "0.012", 1234.5: "1,234.500"}
+    assert {value: tables.number(value, 3) for value in shown} == shown
+    assert (tables.plural(1, "layer"), tables.plural(2, "layer")) == ("1 layer", "2 layers")
+    assert tables.decibels({"x": -0.001}, "x") == "0.00"
 
 
 def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp_path: Path) -> None:
@@ -223,19 +247,25 @@ def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp
     promised = {"cycles", "array_tiles", "tokens_per_s", "utilization", "energy_pj", "average_bits",
                 "average_bits_with_scales", "sqnr_db", "output_sqnr_db"}
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {(row["layer"], row["scheme"]): row for row in csv.DictReader(stream)}
+        rows = {(row["scope"], row["layer"], row["scheme"]): row for row in csv.DictReader(stream)}
     assert len(rows) == (4 + 1) * 2
-    for (layer, scheme), row in rows.items():
-        figures = found["totals"][scheme] if layer == "TOTAL" else found["layers"][layer][scheme]
+    assert found["trace_sha256"] == hashlib.sha256(toy.read_bytes()).hexdigest()
+    assert found["version"] == metadata.version("stamp-hw")
+    for (scope, layer, scheme), row in rows.items():
+        figures = found["totals"][scheme] if scope == "total" else found["layers"][layer][scheme]
+        if scope == "layer":
+            assert row["kind"] == figures["kind"] == layer[-4:] and float(row["headroom"]) == figures["headroom"]
+            assert [int(row[key]) for key in ("tokens", "k", "n")] == [figures[key] for key in ("tokens", "k", "n")]
+        assert int(row["y_saturated"]) == figures["saturated"]["y"]
         assert promised <= set(figures)
         assert all(float(row[field]) == figures[field] for field in promised)
 
 
-def write_one(path: Path, x: np.ndarray, name: str = "one", metadata: dict[str, Any] | None = None,
+def write_one(path: Path, x: np.ndarray, name: str = "one", origin: dict[str, Any] | None = None,
               **entry: Any) -> Path:
     """A trace of one layer of 8 output channels."""
     weight = np.random.default_rng(3).standard_normal((8, x.shape[1]))
-    with TraceWriter(path, metadata or {}) as writer:
+    with TraceWriter(path, origin or {}) as writer:
         writer.add_input("x", x.astype(np.float32), "float32")
         writer.add_layer(name=name, kind="q", input_key="x", weight=weight, **entry)
     return path
@@ -243,7 +273,7 @@ def write_one(path: Path, x: np.ndarray, name: str = "one", metadata: dict[str, 
 
 def test_saturation_is_warned_of_with_its_share_and_a_layer_of_zeros_is_not_warned_of_headroom(tmp_path: Path) -> None:
     x = ar1(np.random.default_rng(2), 64, 16)
-    small = write_one(tmp_path / "small.safetensors", x, metadata={"calibration": "static: 2 sequences"},
+    small = write_one(tmp_path / "small.safetensors", x, origin={"calibration": "static: 2 sequences"},
                       s_x=float(np.abs(x).max()) / 32767 / 4, s_y=1e-6)
     figures = document(tmp_path, small, "--schemes", "stamp")["layers"]["one"]["stamp"]
     for key, size, what in (("x", 64 * 16, "inputs (x)"), ("z", 64 * 8, "output coefficients (z)"),
@@ -257,7 +287,7 @@ def test_saturation_is_warned_of_with_its_share_and_a_layer_of_zeros_is_not_warn
 def test_trace_info_shows_a_headroom_that_an_int16_code_can_have(tmp_path: Path,
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
     trace = write_one(tmp_path / "t.safetensors", ar1(np.random.default_rng(2), 64, 16),
-                      metadata={"calibration": "static: 2 sequences"}, s_x=2.0**-90, s_y=1.0)
+                      origin={"calibration": "static: 2 sequences"}, s_x=2.0**-90, s_y=1.0)
     assert main(["trace", "info", str(trace)]) == 0
     assert any(line.startswith("one ") and line.endswith(" 32767") for line in capsys.readouterr().out.splitlines())
 
@@ -346,6 +376,10 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_
     (tmp_path / "bad.yaml").write_text("hw: {rowz: 4}")
     (tmp_path / "tiny.yaml").write_text("hw: {act_slots: 4}")
     (tmp_path / "unset.yaml").write_text("hw: {technology: unobtainium}")
+    (tmp_path / "good.yaml").write_text("{}")
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "good.yaml")
+    own = tmp_path / "own_set.yaml"
+    own.write_bytes(HOROWITZ.read_bytes())
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "out.json"
     for argv, said in (
@@ -357,6 +391,14 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_
         ((toy, "--csv", tmp_path / "file" / "deep" / "below.csv"), "no folder"),
         ((toy, "--plots", tmp_path / "file"), "no folder"),
         ((toy, "--json", tmp_path), "a directory"),
+        ((toy, "--json", tmp_path / ("a" * 300)), "long"),
+        ((toy, "--json", tmp_path / ("a" * 250)), "long"),
+        ((toy, "--json", toy), "the trace"),
+        ((toy, "--csv", tmp_path / "link.yaml", "--config", tmp_path / "good.yaml"), "--config"),
+        ((toy, "--csv", own, "--energy-set", own), "--energy-set"),
+        ((toy, "--json", out, "--csv", tmp_path / "." / "out.json"), "--json"),
+        ((toy, "--plots", tmp_path, "--csv", tmp_path / "token_energy.png"), "--csv"),
+        ((toy, "--plots", out, "--json", out), "--json"),
         ((toy, "--json", out, "--schemes", "stamp,a5"), "a5"),
         ((toy, "--json", out, "--schemes", ","), "none"),
         ((toy, "--json", out, "--schemes", "a4,a4"), "once"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from stamp_hw.errors import OutputError
 
+_TEMPORARY = 14  # characters that `atomic_file` adds to a name
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp,stamp_shuffled"
 
 
@@ -56,8 +58,14 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.csv):
         if path is not None:
             check_writable(path, folder=False)
+    plotted: tuple[Path, ...] = ()
     if args.plots is not None:
+        from sim.plots import FILES
+
+        plotted = tuple(args.plots / name for name in FILES)
         check_writable(args.plots, folder=True)
+    check_apart({"the trace": args.trace, "--config": args.config, "--energy-set": args.energy_set},
+                [("--json", args.json), ("--csv", args.csv), *(("--plots", path) for path in plotted)])
     progress = _progress()
     with Trace.open(args.trace) as trace:
         names = study.chosen(trace, args.layers)
@@ -65,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
             outcomes, energies = study.run(trace, config, energy_set, names, wanted, args.seed, progress)
         finally:
             progress("")
-        document = report.document(outcomes, config, energy_set, args.seed, trace.calibration)
+        document = report.document(outcomes, config, energy_set, args.seed, trace.calibration,
+                                   trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"))
     if args.json is not None:
         with atomic_file(args.json) as stream:
             report.write_json(document, stream)
@@ -81,18 +90,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_apart(inputs: Mapping[str, Path | None], outputs: Sequence[tuple[str, Path | None]]) -> None:
+    """Raise OutputError where an output would replace an input or another output, or be the folder of one."""
+    taken = [(name, path, Path(os.path.realpath(path))) for name, path in inputs.items() if path is not None]
+    for name, path in outputs:
+        if path is None:
+            continue
+        real = Path(os.path.realpath(path))
+        for other, _, place in taken:
+            if real == place or real in place.parents or place in real.parents:
+                raise OutputError("output in the way of another file", where=f"{name} {path}", got=f"{other} {place}",
+                                  expected="a file of its own")
+        taken.append((name, path, real))
+
+
 def check_writable(path: Path, *, folder: bool) -> None:
     """Raise OutputError where a file (or a folder for files) of that name could not be made. Makes nothing."""
     where = str(path)
-    if not folder and path.is_dir():
-        raise OutputError("cannot write file", where=where, got="a directory", expected="a file name")
     nearest = path if folder else path.parent
     try:
+        if not folder and path.is_dir():
+            raise OutputError("cannot write file", where=where, got="a directory", expected="a file name")
         while not nearest.exists():
             nearest = nearest.parent
+        longest = os.pathconf(nearest, "PC_NAME_MAX")
     except OSError as error:
         raise OutputError("cannot write", where=where, got=error.strerror or str(error),
                           expected="a writable folder") from None
+    # `atomic_file` writes beside the name first, under one that is longer.
+    if max(len(os.fsencode(part)) for part in path.parts or ("",)) + _TEMPORARY > longest:
+        raise OutputError("cannot write", where=where, got="a name too long", expected=f"at most {longest - _TEMPORARY}"
+                          " bytes between slashes")
     if not nearest.is_dir():
         raise OutputError("cannot write", where=where, got=f"{nearest} is no folder", expected="a writable folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
