@@ -8,27 +8,33 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from rtl_gen.emit import verilog
+from rtl_gen.fields import comment, streams
 from rtl_gen.haar import Haar
 from rtl_gen.haar_finish import Finish
 from rtl_gen.haar_inverse import HaarInverse
 from rtl_gen.mac import Mac
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale import Scale
+from rtl_gen.waivers import control_file
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 MANIFEST = "manifest.json"
 FILE_LIST = "files.f"
+WAIVER_FILE = "waivers.vlt"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
 _OWN = re.compile(r"files\.f|waivers\.vlt|stamp_\w+\.v|"
                   rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
@@ -65,8 +71,28 @@ def units(block: str | None = None) -> tuple[Unit, ...]:
 
 
 def unit_files(unit: Unit, config: NpuConfig) -> dict[str, str]:
-    """File name → Verilog of one top module and what it instantiates, the top first."""
-    return verilog(unit.component(unit.params(config.hw)), unit.module)
+    """File name → Verilog of one top module and what it instantiates, the top first; its head lists its fields."""
+    component = unit.component(unit.params(config.hw))
+    files = verilog(component, unit.module)
+    head, blank, body = files[f"{unit.module}.v"].partition("\n\n")
+    return files | {f"{unit.module}.v": f"{head}\n{comment(streams(component.signature))}{blank[1:]}{body}"}
+
+
+def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
+    """What `rtl_gen.fields.streams` says of a top module."""
+    component = unit.component(unit.params(config.hw))
+    component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
+    return streams(component.signature)
+
+
+@contextmanager
+def quiet_abort() -> Iterator[None]:
+    """Keep Amaranth from warning, while the process ends, of all the parts that an interrupt left unused."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        raise
 
 
 def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
@@ -79,9 +105,11 @@ def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
         for unit in group:
             own = unit_files(unit, config)
             merge(files, own)
-            described[unit.module] = {"block": block, "parameters": asdict(unit.params(config.hw)), "files": list(own)}
+            described[unit.module] = {"block": block, "parameters": asdict(unit.params(config.hw)),
+                                      "streams": unit_streams(unit, config), "files": list(own)}
     modules = list(files)
     files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
+    files[WAIVER_FILE] = control_file()
     if vectors:
         extra = {name: text for group in BLOCKS.values() for unit in group
                  for name, text in test_vectors.files(unit, config).items()}

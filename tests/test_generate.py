@@ -224,6 +224,45 @@ def test_a_failure_while_writing_leaves_the_old_result_and_nothing_else(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
 
 
+def test_an_interrupt_ends_in_one_line() -> None:
+    code = ("import sys\nfrom unittest import mock\nfrom stamp_hw.cli.main import main\n"
+            "with mock.patch('rtl_gen.emit.rtlil.convert', side_effect=KeyboardInterrupt):\n"
+            "    sys.exit(main(['generate', '--out', 'never']))\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, "stamp-hw: interrupted\n")
+    assert not (ROOT / "never").exists()
+
+
+# --- fields of the payloads ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", generator.units(), ids=MODULES)
+def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit: generator.Unit,
+                                                                           files: dict[str, str]) -> None:
+    streams = json.loads(files["manifest.json"])["blocks"][unit.module]["streams"]
+    component = unit.component(unit.params(SMALL.hw))
+    component._MustUse__used = True
+    assert list(streams) == [name for name, member in component.signature.members.items() if member.is_signature]
+    head = files[f"{unit.module}.v"].split("\nmodule ")[0]
+    for name, stream in streams.items():
+        declared = re.search(rf"  (input|output) (?:\[(\d+):0\] )?{name}__payload;", files[f"{unit.module}.v"])
+        assert declared and declared[1].startswith(stream["direction"])
+        assert int(declared[2] or 0) + 1 == stream["width"]
+        shape = component.signature.members[name].signature.members["payload"].shape
+        assert f"{name}__payload ({stream['direction']}), {stream['width']} bits" in head
+        covered = []
+        for field in stream["fields"]:
+            view = shape.const({field["name"]: [-1] + [0] * (field["shape"][0] - 1) if "shape" in field else -1})
+            assert view.as_bits() == ((1 << field["width"]) - 1) << field["offset"]
+            steps = range(field["shape"][0]) if "shape" in field else (0,)
+            for step in steps:
+                low = field["offset"] + step * field.get("strides", [0])[0]
+                covered += range(low, low + field["width"])
+            array = f"[{field['shape'][0]}] x" if "shape" in field else ""
+            assert f"from bit {field['offset']}: {field['name']}{array} {field['width']} bit" in head
+        assert sorted(covered) == list(range(stream["width"])), "no gap, no overlap"
+
+
 # --- lint ------------------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +296,22 @@ def test_lint_fails_on_a_new_warning_and_on_a_waiver_without_use() -> None:
 def test_text_that_verilator_cannot_read_is_no_finding_but_an_error() -> None:
     with pytest.raises(ToolError, match="cannot read"):
         lint.findings_of({"bad.v": "module bad(; endmodule\n"}, "bad")
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("config", [SMALL, LINE], ids=["small", "line"])
+def test_the_written_waivers_make_verilator_silent_and_are_needed(config: NpuConfig, tmp_path: Path) -> None:
+    generator.write(tmp_path / "rtl", generator.generate(config))
+    for module in MODULES:
+        silent = ["verilator", "--lint-only", "-Wall", "waivers.vlt", "-F", "files.f", "--top-module", module]
+        done = subprocess.run(silent, cwd=tmp_path / "rtl", env=verilator_env(), capture_output=True, text=True,
+                              check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr[:2000]
+    loud = [word for word in silent if word != "waivers.vlt"]
+    done = subprocess.run(loud, cwd=tmp_path / "rtl", env=verilator_env(), capture_output=True, text=True, check=False)
+    assert "UNUSEDSIGNAL" in done.stderr
+    assert "lint_off" in (text := (tmp_path / "rtl/waivers.vlt").read_text())
+    assert text.count("lint_off -rule UNUSEDSIGNAL -file") == len(WAIVERS)
 
 
 def test_each_waiver_says_why() -> None:
@@ -330,6 +385,21 @@ def test_every_block_synthesizes_and_a_pe_is_one_multiplier(tmp_path: Path, caps
     assert tops["stamp_mac"]["total"]["MULT18X18D"] == 9
     assert tops["stamp_scale"]["total"]["MULT18X18D"] == LINE.hw.lanes
     assert all("MULT18X18D" not in tops[name]["total"] for name in MODULES if "haar" in name)
+
+
+@pytest.mark.parametrize("below", ["", "/below.json", "/far/below.json"])
+def test_synth_refuses_a_target_at_a_folder_or_below_a_file_before_any_work(below: str, tmp_path: Path,
+                                                                            monkeypatch: pytest.MonkeyPatch,
+                                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(synth, "synthesize", lambda *_: pytest.fail("synthesized"))
+    target = tmp_path / "target"
+    if below:
+        target.write_text("keep")
+    else:
+        target.mkdir()
+    assert main(["synth", "--json", f"{target}{below}"]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and len(captured.err.splitlines()) == 1 and "target" in captured.err
 
 
 @pytest.mark.rtl

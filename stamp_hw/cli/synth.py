@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from stamp_hw.config import NpuConfig
+from stamp_hw.errors import OutputError
 from stamp_hw.files import atomic_file
 
 
@@ -18,9 +20,19 @@ def add_parser(subparsers: Any) -> None:
         description="Synthesize every block of a configuration for a Lattice ECP5 with Yosys and print the cells of "
                     "each module. Without place and route: no clock rate comes out.")
     parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
-    parser.add_argument("--block", metavar="NAME", help="one block instead of all")
+    parser.add_argument("--block", metavar="NAME", help="one block instead of all: haar, scale, mac or rescale")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the counts as JSON")
     parser.set_defaults(run=run)
+
+
+def _check_target(path: Path) -> None:
+    """Raise OutputError where `atomic_file` would after minutes of synthesis."""
+    around = next(parent for parent in path.absolute().parents if parent.exists())
+    got = "a directory" if path.is_dir() else "" if around.is_dir() else f"{around} is a file"
+    if not got and not os.access(around, os.W_OK | os.X_OK):
+        got = f"{around} is not writable"
+    if got:
+        raise OutputError("cannot write file", where=str(path), got=got, expected="a file name in a writable folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = NpuConfig.load(args.config) if args.config else NpuConfig()
     tops = units(args.block)
+    if args.json is not None:
+        _check_target(args.json)
     head = f"{'module':<34}{'instances':>10}" + "".join(f"{cell.removeprefix('TRELLIS_'):>12}" for cell in CELLS)
     print(head)
     results = {}
