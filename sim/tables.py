@@ -48,8 +48,8 @@ def _totals(report: Mapping[str, Any]) -> str:
         scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}", decibels(t, "sqnr_db"),
         decibels(t, "output_sqnr_db"), f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
         number(t["time_s"] * 1e3, 3), f"{t['tokens_per_s']:,.0f}", number(t["tops"], 4),
-        number(t["utilization"] * 100, 1), f"{t['array_tiles']:,}", number(t["dram_bytes"] / 1e6, 2), number(t["energy_pj"] / 1e6, 1),
-        number(t["power_w"], 3), number(t["tops_per_w"], 3),
+        number(t["utilization"] * 100, 1), f"{t['array_tiles']:,}", number(t["dram_bytes"] / 1e6, 2),
+        number(t["energy_pj"] / 1e6, 1), number(t["power_w"], 3), number(t["tops_per_w"], 3),
     ) for scheme, t in totals.items()]
     first = next(iter(totals.values()))
     hw = report["config"]["hw"]

@@ -198,3 +198,49 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(f"{sys.executable} -m stamp_hw.cli.main trace info {TRACE} | head -1", shell=True, text=True,
                           capture_output=True, check=False)
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
+
+
+PROGRAM = f"{sys.executable} -m stamp_hw.cli.main"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "simulate --help", f"trace info {TRACE}"])
+def test_a_stream_that_cannot_show_a_character_shows_another(arguments: str) -> None:
+    done = subprocess.run(f"PYTHONIOENCODING=ascii {PROGRAM} {arguments}", shell=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"") and len(done.stdout) > 100
+
+
+@pytest.mark.parametrize(("stream", "arguments", "unbuffered"), [
+    (">&-", "--help", ""), (">&-", f"trace info {TRACE}", ""), ("> /dev/full", "--help", ""),
+    ("> /dev/full", f"trace info {TRACE}", ""), ("> /dev/full", f"trace info {TRACE}", "1")])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_two(stream: str, arguments: str,
+                                                                     unbuffered: str) -> None:
+    done = subprocess.run(f"PYTHONUNBUFFERED={unbuffered} {PROGRAM} {arguments} {stream}", shell=True,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and "standard output" in done.stderr
+
+
+def test_a_closed_standard_error_changes_nothing() -> None:
+    done = subprocess.run(f"{PROGRAM} trace info {TRACE} 2>&-", shell=True, capture_output=True, check=False)
+    assert done.returncode == 0 and len(done.stdout) > 100
+
+
+def test_an_interrupt_while_modules_load_is_one_line(monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.startswith("stamp_hw.cli."):
+                raise KeyboardInterrupt
+
+    for name in [name for name in sys.modules if name.startswith("stamp_hw.cli.") and not name.endswith(".main")]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(f"stamp_hw.cli.{name.rpartition('.')[2]}", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "stamp-hw: interrupted\n"
+
+
+def test_the_program_loads_nothing_heavy_before_it_can_be_interrupted() -> None:
+    code = "import sys, stamp_hw.cli.main; print(*{'numpy', 'yaml', 'argparse', 'logging'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -3,51 +3,94 @@
 Bad input ends in one line on standard error and exit code 2; exit code 1 means that something was checked and is wrong.
 """
 
+# Nothing heavy is imported here: whoever interrupts the first moments of the program gets one line as well.
 from __future__ import annotations
 
-import argparse
-import logging
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from typing import TYPE_CHECKING
 
-from stamp_hw.cli import doctor, generate, simulate, synth, trace, verify
-from stamp_hw.errors import StampError
+from stamp_hw.errors import OutputError, StampError
 
-COMMANDS = (simulate, trace, generate, synth, verify, doctor)
+if TYPE_CHECKING:
+    import argparse
+
+_WRITE_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; every module of `COMMANDS` adds its own sub-command."""
+    """The whole command line; every sub-command's module adds its own."""
+    import argparse
+    from importlib import metadata
+
+    from stamp_hw.cli import doctor, generate, simulate, synth, trace, verify
+
     top = argparse.ArgumentParser(
         prog="stamp-hw", description="Accelerator simulator and RTL generator for STaMP quantization.")
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in COMMANDS:
+    for module in (simulate, trace, generate, synth, verify, doctor):
         module.add_parser(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s")
     try:
-        code = args.run(args)
-        sys.stdout.flush()
+        _prepare_streams()
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
     except StampError as error:
         print(f"stamp-hw: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        return _lost_output(error)
     except KeyboardInterrupt:
         print("stamp-hw: interrupted", file=sys.stderr)
         return 130
-    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    args = parser().parse_args(argv)
+    import logging
+
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s")
+    return int(args.run(args))
+
+
+def _prepare_streams() -> None:
+    """Make both streams take any character; refuse to run without standard output."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 lives as long as the program
+    if sys.stdout is None:
+        raise OutputError("cannot write", where="standard output", got="a closed file", expected="an open one")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without × or ∞ shows ? rather than nothing at all.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _lost_output(error: OSError) -> int:
+    """Exit code where standard output cannot be written; any other OSError is a bug and raised again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left in the buffer goes nowhere, or the interpreter would complain about it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        # Unbuffered, nothing is left to fail twice. An error of a write to an open stream names no file.
+        if error.filename is not None or error.errno not in _WRITE_ERRORS:
+            raise error
+    if isinstance(error, BrokenPipeError):
+        # The reader of a pipe (head, less) has gone; there is nobody left to tell.
+        return 1
+    print(f"stamp-hw: standard output: cannot write; got {error.strerror or error}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
