@@ -14,9 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stamp_hw.errors import ConfigError
+from stamp_hw.yaml_file import load_yaml, parse_yaml
 
 COMPONENTS = ("lifting", "scale", "mac", "rescale", "memory", "dram")
 #: Every constant a set must have, and what its curve may run along (None: a plain number, always allowed).
@@ -24,6 +23,8 @@ CONSTANTS: dict[str, str | None] = {
     "lifting.add": "bits", "scale.add": "bits", "scale.multiply": "product", "mac.multiply": None, "mac.add": None,
     "rescale.multiply": "product", "rescale.add": "bits", "memory.access": "bytes", "dram.access": None,
 }
+#: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
+MAX_FIGURE = 1e12
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
 
@@ -112,27 +113,17 @@ def load(technology: str) -> EnergySet:
         names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
         raise ConfigError("no such energy set", where="hw.technology", got=technology,
                           expected=f"one of {', '.join(names)}")
-    return parse(file.read_text(encoding="utf-8"), f"{technology}.yaml")
+    name = f"{technology}.yaml"
+    return _parse(parse_yaml(file.read_text(encoding="utf-8"), name), name)
 
 
 def load_file(path: str | Path) -> EnergySet:
     """A set from the user's own file. Raises ConfigError naming file and key path."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError("cannot read energy set", where=str(path), got=reason,
-                          expected="a readable YAML file") from None
-    return parse(text, str(path))
+    return _parse(load_yaml(path, "energy set"), str(path))
 
 
-def parse(text: str, where: str) -> EnergySet:
+def _parse(data: Any, where: str) -> EnergySet:
     """Check a set strictly: no key unknown, none missing, every figure a positive number."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError("not YAML", where=where, got=str(error).split("\n")[0]) from None
     top = _mapping(data, where, ("name", "node", "sources", "constants", "not_modelled"))
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
@@ -157,7 +148,7 @@ def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Cons
     text = {key: _text(data[key], f"{where}.{key}") for key in _TEXTS}
     _need(text["source"] in sources, f"{where}.source", text["source"], f"one of {', '.join(map(str, sources))}")
     per_bits = data.get("per_bits")
-    _need(not memory or (type(per_bits) is int and per_bits > 0), f"{where}.per_bits", per_bits,
+    _need(not memory or (type(per_bits) is int and 0 < per_bits <= MAX_FIGURE), f"{where}.per_bits", per_bits,
           "a positive whole number")
     value = data["energy_pj"]
     if not curve:
@@ -183,8 +174,8 @@ def _mapping(data: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _figure(value: Any, where: str) -> float:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    _need(ok, where, value, "a positive number")
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_FIGURE
+    _need(ok, where, value, f"a positive number up to {MAX_FIGURE:g}")
     return float(value)
 
 

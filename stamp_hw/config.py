@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from stamp_hw.errors import ConfigError
+from stamp_hw.errors import ConfigError, brief
+from stamp_hw.yaml_file import load_yaml
 
 MAX_LEVELS = 8
 
 
 def _require(ok: bool, name: str, got: object, expected: str) -> None:
     if not ok:
-        raise ConfigError("impossible value", where=name, got=repr(got), expected=expected)
+        raise ConfigError("impossible value", where=name, got=brief(got), expected=expected)
 
 
 def _integer(section: str, owner: object, name: str, low: int, high: int) -> None:
@@ -50,7 +49,8 @@ class HwConfig:
     max_k : input channels of the largest layer
     max_tokens : tokens of the longest sequence or largest grid
     act_slots : row slots of `max_k` bytes in each half of the activation buffer
-    rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means max(1, cols / 8)
+    rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means the largest divisor that is
+        at most max(1, cols / 8)
     in_width, acc_width : bits of an input value and of an accumulator
     recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
     z_frac : fractional bits of an output coefficient
@@ -86,7 +86,8 @@ class HwConfig:
         ):
             _integer("hw", self, name, low, high)
         if self.rescale_lanes is None:
-            object.__setattr__(self, "rescale_lanes", max(1, self.cols // 8))
+            lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
+            object.__setattr__(self, "rescale_lanes", lanes)
         _integer("hw", self, "rescale_lanes", 1, self.cols)
         assert self.rescale_lanes is not None
         _require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
@@ -96,7 +97,8 @@ class HwConfig:
         _require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
         _number("hw", self, "freq_hz", 1e3, 1e11)
         _number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
-        _require(isinstance(self.technology, str) and self.technology.isidentifier(), "hw.technology",
+        _require(isinstance(self.technology, str) and self.technology.isidentifier()
+                 and len(self.technology) <= 64, "hw.technology",
                  self.technology, "the name of an energy set, e.g. horowitz45")
 
     @property
@@ -146,7 +148,7 @@ class JobConfig:
                 _integer("job", self, name, 1, 16384)
         _require(self.group is None or self.weight_group in (None, self.group), "job.weight_group",
                  self.weight_group, f"null or the activation group {self.group}")
-        _require(self.weight_bits in (4, 8) and not isinstance(self.weight_bits, bool), "job.weight_bits",
+        _require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
         _require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
                  "minmax or symmetric")
@@ -196,16 +198,7 @@ class NpuConfig:
     def load(cls, path: str | Path) -> NpuConfig:
         """Read a YAML file. Raises ConfigError naming file and key path."""
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-            data = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise ConfigError("cannot read configuration", where=str(path), got=reason,
-                              expected="a readable YAML file") from None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError("not YAML", where=str(path), got=str(error).split("\n")[0],
-                              expected="sections hw and job") from None
+        data = load_yaml(path, "configuration")
         try:
             return cls.from_dict(data)
         except ConfigError as error:
@@ -265,13 +258,16 @@ class NpuConfig:
         """
         hw, job = self.hw, self.job
         two_d = grid is not None
+        sinks = n_sink if job.n_sink == "auto" else job.n_sink
+        # Sinks first: too many of them, or any in 2-D, would else be blamed on the grid.
+        _require(not (two_d and sinks), "job.n_sink", sinks, "0 for a 2-D grid")
+        _require(tokens >= 1 or not sinks, "job.n_sink", sinks,
+                 f"fewer than the layer's {max(tokens + sinks, 0)} tokens")
         _require(tokens >= 1 and (grid is None or grid[0] * grid[1] == tokens), "job.grid", (tokens, grid),
                  "at least one token, and H·W = tokens")
         _require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
         _require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
         _require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
-        sinks = n_sink if job.n_sink == "auto" else job.n_sink
-        _require(not (two_d and sinks), "job.n_sink", sinks, "0 for a 2-D grid")
         n_hi = math.ceil(tokens / 32) if job.n_hi == "auto" else min(job.n_hi, tokens)
         limit = hw.max_levels // 2 if two_d else hw.max_levels
         wanted = auto_levels(tokens, n_hi, two_d)

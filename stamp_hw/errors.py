@@ -1,8 +1,33 @@
 """The one family of errors that a user can cause.
 
 The command line prints such an error as one line and exits with code 2; any other exception is a bug of ours
-and keeps its traceback.
+and keeps its traceback. Whatever a stranger's file holds, the line stays short and printable.
 """
+
+import reprlib
+
+_LIMIT = 400  # characters of a part of a message; long enough for a path and a list of keys
+_repr = reprlib.Repr()
+_repr.maxlevel, _repr.maxlist, _repr.maxtuple, _repr.maxdict, _repr.maxset = 3, 8, 8, 8, 8
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+
+
+def brief(value: object) -> str:
+    """`repr` of at most a few lines of any value, however large, deep or self-containing."""
+    try:
+        return clip(_repr.repr(value), 120)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return f"{type(value).__name__} with thousands of digits"
+
+
+def clip(text: str, limit: int) -> str:
+    """The first `limit` characters, the last of them an ellipsis where some are missing."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Control characters, other line ends than spaces and lone surrogates as Python escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class StampError(Exception):
@@ -18,12 +43,18 @@ class StampError(Exception):
 
     def __init__(self, what: str, *, where: str = "", got: object = None, expected: str = "") -> None:
         self.what, self.where, self.got, self.expected = what, where, got, expected
-        parts = [f"{where}: {what}" if where else what]
+        what = _line(what)
+        # A line end in a name is shown as what it is; elsewhere texts of several lines become one.
+        parts = [f"{printable(clip(where, _LIMIT))}: {what}" if where else what]
         if got is not None:
-            parts.append(f"got {got}")
+            parts.append(f"got {_line(got if isinstance(got, str) else brief(got))}")
         if expected:
-            parts.append(f"expected {expected}")
-        super().__init__(" ".join("; ".join(parts).split()))
+            parts.append(f"expected {_line(expected)}")
+        super().__init__("; ".join(parts))
+
+
+def _line(text: str) -> str:
+    return printable(clip(" ".join(clip(text, 8 * _LIMIT).split()), _LIMIT))
 
 
 class ConfigError(StampError):

@@ -9,9 +9,12 @@ import pytest
 import yaml
 
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig, auto_levels
-from stamp_hw.errors import ConfigError
+from stamp_hw.errors import ConfigError, StampError
 from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleParams
 
+# Ten levels of ten references each: small in memory, endless when printed.
+BOMB = ", ".join(f"&x{i} [{', '.join([f'*x{i - 1}' if i else '1'] * 10)}]" for i in range(10))
+BOMB = f"hw: {{rows: [{BOMB}]}}"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -81,6 +84,9 @@ def test_auto_levels_respect_the_hardware() -> None:
     (NpuConfig().with_hw(max_levels=4).with_job(levels=5), {"tokens": 99}, "levels"),
     (NpuConfig().with_hw(max_levels=5).with_job(levels=3), {"tokens": 4096, "grid": (64, 64)}, "levels"),
     (NpuConfig().with_job(n_sink=1), {"tokens": 4, "grid": (2, 2)}, "n_sink"),
+    (NpuConfig().with_job(n_sink=1), {"tokens": 3, "grid": (2, 2)}, "n_sink: impossible value; got 1; expected 0 for"),
+    (NpuConfig().with_job(n_sink=512), {"tokens": 0}, "n_sink: .* got 512; expected fewer than the layer's 512 tokens"),
+    (NpuConfig(), {"tokens": -3, "n_sink": 7}, "n_sink: .* got 7; expected fewer than the layer's 4 tokens"),
 ])
 def test_a_job_beyond_the_hardware_is_refused_by_name(config: NpuConfig, arguments: dict, key: str) -> None:
     with pytest.raises(ConfigError, match=f"job.{key}"):
@@ -96,7 +102,18 @@ def test_a_job_beyond_the_hardware_is_refused_by_name(config: NpuConfig, argumen
     ("hw: {technology: ../x}", "hw.technology"), ("hw: {colour: red}", "hw.colour"), ("jobs: {}", "jobs"),
     ("job: {levels: -1}", "job.levels"), ("job: {levels: 9}", "job.levels"), ("job: {levels: many}", "job.levels"),
     ("job: {n_hi: -3}", "job.n_hi"), ("job: {scale_mode: log}", "job.scale_mode"),
-    ("job: {weight_bits: 5}", "job.weight_bits"),
+    ("job: {weight_bits: 5}", "job.weight_bits"), ("job: {weight_bits: 4.0}", "job.weight_bits"),
+    ("hw:\n  rows: 8\n  cols: 4\n  rows: 2", "npu.yaml, line 4: hw.rows: key is given twice"),
+    ("hw: {}\njob: {}\nhw: {}", "npu.yaml, line 3: hw: key is given twice"),
+    ("hw:\n  rows: 8\n cols: 4", "npu.yaml, line 3, column 2: not YAML"),
+    ("hw: {rows: 0x1" + 5000 * "0" + "}", "npu.yaml, line 1: hw.rows: number with too many digits"),
+    ("hw: {rows: " + 100_000 * "a" + "}", "hw.rows"), ("hw: {technology: " + 100_000 * "a" + "}", "hw.technology"),
+    ("hw: {? " + 100_000 * "a" + " : 1}", "hw.aaaa"), ("hw: {? 0x1" + 5000 * "0" + " : 1}", "too many digits"),
+    (BOMB, "hw.rows"), (BOMB.replace("hw:", "job:").replace("rows", "levels"), "job.levels"),
+    ("hw: &a {<<: *a}", "no plain text"), ("hw: {[1]: 2}", "no plain text"), ("hw: &a [*a]", "hw"),
+    (100_000 * "[", "npu.yaml"), ("#" * (1 << 20) + "\n", "a longer file"),
+    ('hw: {"a\\e[31m\\nb": 1}', "hw.a\\x1b[31m\\nb"), ('hw: {rows: "\\e[31m"}', "hw.rows"),
+    ("hw: {freq_hz: 1e5000}", "hw.freq_hz"), ("hw: {rows: 2020-99-99}", "npu.yaml"),
     ("job: {scale_mode: [1]}", "job.scale_mode"), ("job: {weight_bits: [4]}", "job.weight_bits"),
     ("job: {group: 32, weight_group: 64}", "job.weight_group"), ("job: {calibration: best}", "job.calibration"),
     ("job: {n_sink: -1}", "job.n_sink"), ("hw: 3", "hw"), ("[1, 2]", "npu.yaml"), ("a: b: c", "npu.yaml"),
@@ -107,7 +124,8 @@ def test_impossible_files_are_refused_with_file_and_key_path_in_one_line(tmp_pat
                                                                          where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
-    assert where in str(caught.value) and "npu.yaml" in str(caught.value) and "\n" not in str(caught.value)
+    line = str(caught.value)
+    assert where in line and "npu.yaml" in line and line.isprintable() and len(line) < 1000
 
 
 @pytest.mark.parametrize("make", [lambda path: path / "missing.yaml", lambda path: path])
@@ -132,3 +150,33 @@ def test_configurations_are_values() -> None:
     assert JobConfig() == JobConfig(levels="auto") and hash(NpuConfig()) == hash(NpuConfig())
     with pytest.raises(AttributeError):
         NpuConfig().hw.rows = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["5e8", "5E8", "5.e8", "5.0e8", "+5e+8", "500e6", "5.0e+8", "500000000"])
+def test_floats_are_read_as_everyone_writes_them(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, f"hw: {{freq_hz: {text}}}").hw.freq_hz == 5e8
+
+
+def test_anchors_are_allowed(tmp_path: Path) -> None:
+    assert load(tmp_path, "hw: {rows: &n 4, cols: *n}").hw.cols == 4
+
+
+@pytest.mark.parametrize("value", [10**5000, "x" * 10**6, [[[list(range(99))] * 99] * 99] * 99, {"a": 10**5000}],
+                         ids=["number", "text", "lists", "dictionary"])
+def test_any_value_is_refused_in_a_short_line(value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        HwConfig(rows=value)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 250
+    assert len(str(StampError("odd", where="w" * 9999, got=value, expected="e" * 9999))) < 1500
+
+
+def test_a_message_holds_no_control_characters_and_shows_line_ends_of_names() -> None:
+    error = StampError("bad", where="a\nb\x1b[2J\u202e\udc80", got="one\n  two\x07", expected="x")
+    assert str(error) == "a\\nb\\x1b[2J\\u202e\\udc80: bad; got one two\\x07; expected x"
+
+
+def test_the_default_of_rescale_lanes_divides_every_cols() -> None:
+    for cols in range(1, 257):
+        lanes = HwConfig(cols=cols).drain_lanes
+        assert lanes == max(d for d in range(1, cols + 1) if cols % d == 0 and d <= max(1, cols / 8))
+    assert [HwConfig(cols=cols).drain_lanes for cols in (1, 8, 28, 32, 256)] == [1, 1, 2, 4, 32]

@@ -49,7 +49,7 @@ def test_doubling_all_constants_of_a_component_doubles_exactly_that_component(
         if name.split(".")[0] == component:
             doubled = doubled.scaled(name, 2.0)
     costs = [workload.cost(shape, config, each) for each in (chosen, doubled)]
-    before, after = (report.totals([report.Outcome(cost=cost, accuracy=ACCURACY)])["energy_by_component"]
+    before, after = (report.totals([report.Outcome(kind="linear", cost=cost, accuracy=ACCURACY)])["energy_by_component"]
                      for cost in costs)
     for name in COMPONENTS:
         factor = 2 if name == component else 1
@@ -77,6 +77,12 @@ def test_horowitz_constants_are_the_published_ones_and_curves_run_through_them()
     ("energy_pj: {8: 0.03, 32: 0.1}", "energy_pj: {8: 0.03}", "constants.lifting.add.energy_pj"),
     ("axis: bits", "axis: inches", "constants.lifting.add.axis"),
     ("source: horowitz2014", "source: hearsay", "constants.lifting.add.source"),
+    ("energy_pj: 0.425", "energy_pj: 1.1e12", "expected a positive number up to 1e+12"),
+    ("energy_pj: 0.425", "energy_pj: 1" + 39 * "0", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: 1" + 400 * "0", "constants.mac.multiply.energy_pj: number with too many digits"),
+    ("energy_pj: 0.425", "energy_pj: 1\n    energy_pj: 2", "constants.mac.multiply.energy_pj: key is given twice"),
+    ("energy_pj: {8: 0.03, 32: 0.1}", "energy_pj: {8: 0.03, 8.0: 0.1}", "constants.lifting.add.energy_pj.8.0: key is"),
+    ("per_bits: 64", "per_bits: 1" + 30 * "0", "constants.memory.access.per_bits"),
     ("per_bits: 64", "per_bits: 0", "constants.memory.access.per_bits"),
     ("constants:", "constants: [1]\nrest:", "unknown key"),
     ("name: horowitz45", "name: [horowitz45", "not YAML"),
