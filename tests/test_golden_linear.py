@@ -255,9 +255,9 @@ def test_narrow_inputs_take_static_scales_as_well_as_their_own(width: int) -> No
     static = run_linear(replace(layer, s_x=s_x, s_y=s_y), config)
     assert static.calibration == "static" and static.s_x == s_x * 2 ** (16 - width)
     assert static.s_x == pytest.approx(own.s_x, rel=0.01)
-    assert static.sqnr_db == pytest.approx(own.sqnr_db, abs=1.0)
-    assert static.output_sqnr_db == pytest.approx(own.output_sqnr_db, abs=1.0)
-    assert static.x_saturated <= 1  # 2^(width−1) of a narrow code's own steps are half a step short of INT16's
+    assert static.sqnr_db == pytest.approx(own.sqnr_db, abs=3.0)  # without the power of two it is off by tens
+    assert static.output_sqnr_db == pytest.approx(own.output_sqnr_db, abs=3.0)
+    assert static.x_saturated <= layer.x.size // 20  # only what lies within half a step of absmax
 
 
 @pytest.mark.parametrize("weight_group", [None, 5])
