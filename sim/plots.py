@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.report import PARTS
 from sim.schemes import TokenEnergy
-from sim.tables import PART_NAMES, shorten
+from sim.tables import PART_NAMES, labels, plural
 from stamp_hw.files import atomic_file
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; one colour a scheme in every plot.
@@ -44,6 +45,17 @@ def write(report: Mapping[str, Any], energies: Mapping[str, TokenEnergy], folder
     return paths
 
 
+def plain(text: str) -> str:
+    """Text with what the plots' font has no glyph for spelled as code points."""
+    font = get_font(findfont(FontProperties()))
+    return "".join(char if font.get_char_index(ord(char)) else f"\\u{ord(char):04x}" for char in text)
+
+
+def unmath(text: str) -> str:
+    """Text that is drawn as it stands: matplotlib takes what is between two $ for a formula."""
+    return text.replace("$", r"\$")
+
+
 def sqnr_by_layer(report: Mapping[str, Any]) -> Figure:
     """Every layer's SQNR by scheme, and what each scheme gains over plain 4 bits."""
     names, schemes = list(report["layers"]), list(report["totals"])
@@ -56,7 +68,7 @@ def sqnr_by_layer(report: Mapping[str, Any]) -> Figure:
         _dots(axes[0], _series(report, names, scheme), rows, scheme, label=scheme)
     _style(axes[0], "SQNR of the quantized input", "dB")
     if named:
-        axes[0].set_yticks(rows, [shorten(name, 34) for name in names])
+        axes[0].set_yticks(rows, [unmath(text) for text in labels([plain(name) for name in names], 34)])
     else:
         axes[0].set_ylabel("layer, in the trace's order")
         axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -65,6 +77,7 @@ def sqnr_by_layer(report: Mapping[str, Any]) -> Figure:
         gain = _series(report, names, scheme) - _series(report, names, "a4")
         known = gain[np.isfinite(gain)]
         if not known.size:
+            axes[1].plot([], [], color=SCHEME_COLOURS[scheme], label=f"{scheme}: no finite gain")
             continue
         mean = float(known.mean())
         _dots(axes[1], gain, rows, scheme)
@@ -90,14 +103,15 @@ def energy_and_cycles(report: Mapping[str, Any]) -> Figure:
     cycles = {part: [t["cycles_by_part"][part] for t in totals.values()] for part in PARTS}
     still = {part: values for part, values in cycles.items() if part != "busy"}
     _stack(axes[0], totals, energies, COMPONENT_COLOURS, ratio=True)
-    _style(axes[0], f"Energy by component{against}\nmodelled, set {report['energy_set']['name']}", None, "µJ")
+    chosen = unmath(plain(report["energy_set"]["name"]))
+    _style(axes[0], f"Energy by component{against}\nmodelled, set {chosen}", None, "µJ")
     _stack(axes[1], totals, cycles, PART_COLOURS, ratio=True)
     _style(axes[1], f"Cycles{against}\ncycle model", None, "cycles")
     _stack(axes[2], totals, still, PART_COLOURS)
     _style(axes[2], "Cycles in which the array is not busy\nenlarged from the middle", None, "cycles")
     place = list(totals).index(shown)
     # Thin layers cannot be read off the bars: the legends say one scheme's figures.
-    legends = ((axes[0], energies, " µJ"), (axes[1], {"busy": cycles["busy"]}, ""), (axes[2], still, ""))
+    legends = ((axes[0], energies, " µJ"), (axes[1], cycles, ""), (axes[2], still, ""))
     for axis, parts, unit in legends:
         handles = [Patch(color=(COMPONENT_COLOURS | PART_COLOURS)[name],
                          label=f"{PART_NAMES.get(name, name)}: {_engineering(values[place], 4)}{unit}")
@@ -115,6 +129,8 @@ def token_energy(energies: Mapping[str, TokenEnergy]) -> Figure:
     lengths = [len(energy.before) for energy in energies.values()]
     length = max(set(lengths), key=lambda size: (lengths.count(size), size))
     chosen = [energy for energy in energies.values() if len(energy.before) == length]
+    # A layer of zeros has no energy to share out.
+    chosen = [energy for energy in chosen if energy.before.any() and energy.after.any()] or chosen[:1]
     before = np.mean([_share(energy.before) for energy in chosen], axis=0)
     after = np.mean([_share(energy.after) for energy in chosen], axis=0)
     n_hi = chosen[0].n_hi
@@ -123,11 +139,13 @@ def token_energy(energies: Mapping[str, TokenEnergy]) -> Figure:
     axes[0].axvspan(0.5, n_hi + 0.5, color="#F0E442", alpha=0.35, linewidth=0, label=f"{n_hi} tokens at 8 bits")
     axes[0].plot(tokens, before * length, color="#999999", linewidth=1, label="before: tokens in order")
     axes[0].plot(tokens, after * length, color=SCHEME_COLOURS["stamp"], linewidth=1, label="after: Haar coefficients")
-    axes[0].set_yscale("log")
+    if before.any() and after.any():
+        axes[0].set_yscale("log")
+        # Differences of equal tokens are next to nothing; they would stretch the axis.
+        axes[0].set_ylim(max(5e-2, 0.7 * float(min(before.min(), after.min())) * length),
+                         1.5 * float(max(before.max(), after.max())) * length)
     axes[0].set_xlim(0.5, length + 0.5)
-    # Differences of equal tokens are next to nothing; they would stretch the axis.
-    axes[0].set_ylim(bottom=max(5e-2, 0.7 * float(min(before.min(), after.min())) * length))
-    _style(axes[0], f"Energy of each token, mean of {len(chosen)} layers",
+    _style(axes[0], f"Energy of each token, mean of {plural(len(chosen), 'layer')}",
            "token, low frequency first after the transform", "energy / mean energy")
     axes[0].legend(loc="upper right", frameon=False, fontsize=9)
     for share, colour, name in ((before, "#999999", "before"), (after, SCHEME_COLOURS["stamp"], "after")):
@@ -137,10 +155,10 @@ def token_energy(energies: Mapping[str, TokenEnergy]) -> Figure:
     axes[1].axvline(max(n_hi, 1), color="#000000", linewidth=1, linestyle=":")
     axes[1].set_xscale("log", base=2)
     axes[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-    axes[1].set_xlim(1, length)
+    axes[1].set_xlim(1, max(length, 2))
     axes[1].set_ylim(0, 103)
     _style(axes[1], "Energy in the first tokens", "first tokens", "% of the energy")
-    axes[1].legend(loc="upper left", framealpha=1, edgecolor="white", fontsize=9)
+    axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, fontsize=9)
     return figure
 
 

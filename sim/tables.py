@@ -34,9 +34,17 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 
 
 def shorten(name: str, width: int = SHOWN) -> str:
-    """The end of a long name: its front is what the layers of a model share."""
+    """A long name without its middle."""
     name = name.replace("model.layers.", "")
-    return name if len(name) <= width else "…" + name[-width + 1 :]
+    return name if len(name) <= width else f"{name[: (width - 1) // 2]}…{name[-(width // 2) :]}"
+
+
+def labels(names: Sequence[str], width: int = SHOWN) -> list[str]:
+    """A short label for each name; where two would look the same, all get their place in front."""
+    short = [shorten(name, width) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    return [f"{place} {shorten(name, width - 4)}" for place, name in enumerate(names)]
 
 
 def _totals(report: Mapping[str, Any]) -> str:
@@ -75,12 +83,12 @@ def _layers(report: Mapping[str, Any]) -> str:
             "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
     rows, notes = [], []
-    for name, figures in report["layers"].items():
+    for (_, figures), label in zip(report["layers"].items(), labels(list(report["layers"])), strict=True):
         first = figures[schemes[0]]
         said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
-        notes += [f"* {shorten(name)}: {text}" for text in said]
+        notes += [f"* {label}: {text}" for text in said]
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
-        rows.append((shorten(name) + ("*" if said else ""), *sizes,
+        rows.append((label + ("*" if said else ""), *sizes,
                      *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
     # A gain's mean is over the layers that have one: the schemes' own means may be over different layers.
     gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -351,6 +352,31 @@ def test_plots_are_written_for_few_and_many_layers_and_long_names(toy: Path, toy
         many = {**toy_report, "layers": layers}
         plots.write(many, {}, tmp_path / str(count))
         assert (tmp_path / str(count) / "sqnr_by_layer.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "x"), [
+    (r"$\frac{1$", ar1(np.random.default_rng(2), 16, 8)), ("层.注意力", ar1(np.random.default_rng(2), 16, 8)),
+    ("one_token", np.ones((1, 8))), ("zeros", np.zeros((16, 8)))], ids=["math", "cjk", "one_token", "zeros"])
+def test_strange_names_and_layers_are_plotted_without_a_word(name: str, x: np.ndarray, tmp_path: Path) -> None:
+    trace = write_one(tmp_path / "t.safetensors", x, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(trace, "--plots", tmp_path / "plots") == 0
+    assert len(list((tmp_path / "plots").iterdir())) == 3
+
+
+def test_names_that_differ_keep_labels_that_differ() -> None:
+    for names in ([f"model.layers.{i}.{'x' * 60}.q_proj" for i in range(12)],
+                  [f"{'x' * 60}.{i}.{'y' * 60}" for i in range(12)]):
+        short = tables.labels(names, 34)
+        assert len(set(short)) == len(names) and max(map(len, short)) <= 34
+
+
+def test_the_legend_of_the_cycles_names_every_part_that_is_drawn(toy_report: dict[str, Any]) -> None:
+    axis = plots.energy_and_cycles(toy_report).axes[1]
+    drawn = {patch.get_facecolor() for patch in axis.patches if patch.get_extents().height > 0}
+    legend = axis.get_legend()
+    assert legend is not None and {patch.get_facecolor() for patch in legend.get_patches()} >= drawn
 
 
 def test_a_single_scheme_of_each_kind_can_be_reported(toy: Path, tmp_path: Path) -> None:
