@@ -21,8 +21,8 @@ from stamp_hw.haar import band_shapes
 from stamp_hw.layer import Layer
 
 SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
-#: Below this INT16 code of the median token's absmax a report warns (docs/contract.md §3.1).
-LOW_HEADROOM = 1000
+#: Below this part of the input's range (1000 of 32767) the median token's absmax is warned of (docs/contract.md §3.1).
+LOW_HEADROOM = 1000 / 32767
 _ALL = 65536  # more tokens than any job has: resolve() cuts n_hi down to them
 
 
@@ -100,7 +100,7 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
         order = permutation(layer, engine.resolve(layer, config).n_sink, seed)
         layer = replace(layer, x=layer.x[order])
     result = engine.run_linear(layer, own)
-    warnings = [*result.job.warnings, *_warnings(layer, result)]
+    warnings = [*result.job.warnings, *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
     accuracy = Accuracy(
         sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
@@ -109,13 +109,14 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
     return accuracy, _token_energy(layer, result)
 
 
-def _warnings(layer: Layer, result: engine.LinearResult) -> list[str]:
-    """What costs accuracy in the layer's own numbers."""
+def _warnings(layer: Layer, result: engine.LinearResult, top: int) -> list[str]:
+    """What costs accuracy in the layer's own numbers; `top` is the largest input code."""
     found = []
     # Zeros are exact whatever the scale: only a layer that holds something can lose it.
-    if result.headroom < LOW_HEADROOM and layer.x[result.job.n_sink :].any():
-        found.append(f"median token's absmax uses {result.headroom:.0f} of 32767: "
-                     f"below {LOW_HEADROOM} the 8-bit tokens lose accuracy")
+    low = LOW_HEADROOM * top
+    if result.headroom < low and layer.x[result.job.n_sink :].any():
+        found.append(f"median token's absmax uses {result.headroom:.0f} of {top}: "
+                     f"below {low:.0f} the 8-bit tokens lose accuracy")
     for what, count, total in (("inputs (x)", result.x_saturated, layer.x.size),
                                ("output coefficients (z)", result.z_saturated, result.z.size),
                                ("outputs (y)", result.y_saturated, result.y.size)):

@@ -1,12 +1,15 @@
-"""One fresh seed for the whole run, printed in its header; every worker process inherits it."""
+"""One fresh seed for the whole run, printed in its header and inherited by every worker; fixtures that files share."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from simulate_cases import document, write_trace
 
 
 def pytest_configure() -> None:
@@ -23,3 +26,13 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = os.environ["STAMP_SEED"]
     print(f"STAMP_SEED={seed} .venv/bin/python -m pytest '{request.node.nodeid}'")  # noqa: T201 shown on failure
     return np.random.default_rng(int(seed))
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_trace(tmp_path_factory.mktemp("toy") / "toy.safetensors")
+
+
+@pytest.fixture(scope="session")
+def toy_report(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return document(tmp_path_factory.mktemp("toy_report"), toy)

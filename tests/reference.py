@@ -77,8 +77,8 @@ class Group:
     codes: Row
 
 
-def quantize_group(c: Row, bits: int, symmetric: bool, rw: int) -> Group:
-    """§3.4 on the channels of one group; `rw` is 17 in 1-D and 18 in 2-D."""
+def quantize_group(c: Row, bits: int, symmetric: bool, rw: int, recip_frac: int = 8) -> Group:
+    """§3.4 on the channels of one group; `rw` is 17 in 1-D and 18 in 2-D, F is `recip_frac` more."""
     if symmetric:
         absmax = max(abs(value) for value in c)
         lo, hi, qmax = -absmax, absmax, 2**bits - 2
@@ -92,7 +92,7 @@ def quantize_group(c: Row, bits: int, symmetric: bool, rw: int) -> Group:
         assert span.bit_length() <= rw, "the range does not fit RW bits"
         lz = rw - span.bit_length()
         m = span << lz
-        f = rw + 8
+        f = rw + recip_frac
         recip = ((qmax << f) + (m >> 1)) // m
         q = [(((value - lo) << lz) * recip + 2 ** (f - 1)) >> f for value in c]
     return Group(lo, span, qmax, mid, q, [value - mid for value in q])
@@ -104,9 +104,10 @@ def groups_of(channels: int, group: int | None) -> list[tuple[int, int]]:
     return [(k, min(k + size, channels)) for k in range(0, channels, size)]
 
 
-def quantize(c: Tensor, bits: Row, symmetric: bool, group: int | None, rw: int) -> list[list[Group]]:
+def quantize(c: Tensor, bits: Row, symmetric: bool, group: int | None, rw: int,
+             recip_frac: int = 8) -> list[list[Group]]:
     """Groups of every token."""
-    return [[quantize_group(row[a:b], token_bits, symmetric, rw) for a, b in groups_of(len(row), group)]
+    return [[quantize_group(row[a:b], token_bits, symmetric, rw, recip_frac) for a, b in groups_of(len(row), group)]
             for row, token_bits in zip(c, bits, strict=True)]
 
 
@@ -190,9 +191,10 @@ def factor(s_x: float, s_w: float, s_y: float, bits: int, symmetric: bool) -> Fr
     return 16 * Fraction(s_x) * Fraction(s_w) / (qmax * Fraction(s_y))
 
 
-def output(v: int, bias: int) -> int:
-    """INT16 output of one inverse-lifted coefficient `v` (4 fractional bits) and a bias in units of s_y."""
-    return saturate((v + (bias << 4) + 8) >> 4, 16)
+def output(v: int, bias: int, frac: int = 4) -> int:
+    """INT16 output of one inverse-lifted coefficient `v` (`frac` fractional bits) and a bias in units of s_y."""
+    half = 2 ** (frac - 1) if frac else 0
+    return saturate((v + (bias << frac) + half) >> frac, 16)
 
 
 # --- float edges (§3.1) ----------------------------------------------------------------------------------------------

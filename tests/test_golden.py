@@ -171,6 +171,15 @@ def test_quantizer_of_17_bit_coefficients_is_the_same_at_both_widths(case: Any, 
     assert narrow.codes.tolist() == wide.codes.tolist()
 
 
+@cases(300, case=coefficients(2**17 - 1), mode=MODES, recip_frac=st.integers(0, 8))
+def test_quantizer_with_a_shorter_reciprocal_equals_the_reference(case: Any, mode: str, recip_frac: int) -> None:
+    c, bits, group = case
+    config = npu(mode, group).with_hw(recip_frac=recip_frac)
+    got = scale.quantize(c.astype(np.int32), np.array(bits), config)
+    expected = reference.quantize(c.tolist(), bits, mode == "symmetric", group, 18, recip_frac)
+    assert got.codes.tolist() == [[code for part in row for code in part.codes] for row in expected]
+
+
 def spans() -> list[int]:
     """Every small span, and the neighbours of every power of two up to the widest of 17 bits."""
     near = {2**i + d for i in range(12, 18) for d in (-3, -2, -1, 0, 1, 2, 3)}

@@ -160,8 +160,9 @@ def test_the_output_rounds_half_up_and_saturates_once(v: int, bias: int, y: int)
     assert saturated == ((v + 16 * bias + 8) // 16 not in range(-32768, 32768))
 
 
-@cases(300, case=token_tensors(bound=2**23), bias=st.integers(-(2**31), 2**31 - 1) | st.integers(-(2**18), 2**18))
-def test_output_of_any_value_and_bias_equals_the_reference(case: tuple[np.ndarray, Grid], bias: int) -> None:
+@cases(300, case=token_tensors(bound=2**23), bias=st.integers(-(2**31), 2**31 - 1) | st.integers(-(2**18), 2**18),
+       frac=st.just(4) | st.integers(0, 4))
+def test_output_of_any_value_and_bias_equals_the_reference(case: tuple[np.ndarray, Grid], bias: int, frac: int) -> None:
     v, _ = case
-    got, _ = rescale.finish(v.astype(np.int32), np.full(v.shape[1], bias), npu("minmax"))
-    assert got.tolist() == [[reference.output(value, bias) for value in row] for row in v.tolist()]
+    got, _ = rescale.finish(v.astype(np.int32), np.full(v.shape[1], bias), npu("minmax").with_hw(z_frac=frac))
+    assert got.tolist() == [[reference.output(value, bias, frac) for value in row] for row in v.tolist()]

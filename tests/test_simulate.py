@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import json
 import os
 import subprocess
 import sys
-import warnings
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulate_cases import NARROW, TOKENS, WIDE, ar1, document, run, write_one, write_trace
 
 from sim import plots, report, schemes, super_tile, tables
 from sim.energy import COMPONENTS
-from stamp_hw.cli import simulate
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import OutputError, StampError
@@ -29,52 +27,6 @@ from stamp_hw.trace import Trace, TraceWriter
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "models" / "traces" / "llama_small.safetensors"
 HOROWITZ = ROOT / "sim" / "energy_sets" / "horowitz45.yaml"
-TOKENS, WIDE, NARROW = 256, 96, 40
-
-
-def ar1(rng: np.random.Generator, tokens: int, channels: int) -> np.ndarray:
-    """Correlated tokens with channels of different size: what the transform is made for."""
-    x = rng.standard_normal((tokens, channels))
-    for token in range(1, tokens):
-        x[token] = 0.95 * x[token - 1] + np.sqrt(1 - 0.95**2) * x[token]
-    return (x * np.exp(0.8 * rng.standard_normal(channels))).astype(np.float32)
-
-
-def write_trace(path: Path, change: dict[str, Any] | None = None) -> Path:
-    """A trace of four layers; `change` maps a layer to a function of its input."""
-    rng = np.random.default_rng(5)
-    with TraceWriter(path, {"model": "toy", "calibration": "self"}) as writer:
-        for name, k, n in (("model.layers.0.q", WIDE, 64), ("model.layers.0.down", NARROW, WIDE),
-                           ("model.layers.1.q", WIDE, 64), ("model.layers.1.down", NARROW, WIDE)):
-            x = ar1(rng, TOKENS, k)
-            writer.add_input(name, (change or {}).get(name, lambda same: same)(x), "float32")
-            writer.add_layer(name=name, kind=name[-4:], input_key=name, dtype="float32",
-                             weight=rng.standard_normal((n, k)).astype(np.float32), bias=rng.standard_normal(n))
-    return path
-
-
-def run(*argv: object) -> int:
-    """The command, without the program around it."""
-    parser = argparse.ArgumentParser()
-    simulate.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["simulate", *map(str, argv)])
-    return int(args.run(args))
-
-
-def document(folder: Path, trace: Path, *argv: object) -> dict[str, Any]:
-    path = folder / "report.json"
-    assert run(trace, "--json", path, *argv) == 0
-    return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_trace(tmp_path_factory.mktemp("toy") / "toy.safetensors")
-
-
-@pytest.fixture(scope="module")
-def toy_report(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return document(tmp_path_factory.mktemp("toy_report"), toy)
 
 
 # Figures
@@ -262,16 +214,6 @@ def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp
         assert all(float(row[field]) == figures[field] for field in promised)
 
 
-def write_one(path: Path, x: np.ndarray, name: str = "one", origin: dict[str, Any] | None = None,
-              **entry: Any) -> Path:
-    """A trace of one layer of 8 output channels."""
-    weight = np.random.default_rng(3).standard_normal((8, x.shape[1]))
-    with TraceWriter(path, origin or {}) as writer:
-        writer.add_input("x", x.astype(np.float32), "float32")
-        writer.add_layer(name=name, kind="q", input_key="x", weight=weight, **entry)
-    return path
-
-
 def test_saturation_is_warned_of_with_its_share_and_a_layer_of_zeros_is_not_warned_of_headroom(tmp_path: Path) -> None:
     x = ar1(np.random.default_rng(2), 64, 16)
     small = write_one(tmp_path / "small.safetensors", x, origin={"calibration": "static: 2 sequences"},
@@ -338,45 +280,6 @@ def test_tables_show_every_layer_scheme_and_origin(toy_report: dict[str, Any]) -
     for wanted in (*schemes.SCHEMES, "0.down", "stamp − first_n", "stamp − shuffled", "bit-accurate model",
                    "RTL-checked", "horowitz45", "time to first token", "TOPS/W", *COMPONENTS):
         assert wanted in text, wanted
-
-
-def test_plots_are_written_for_few_and_many_layers_and_long_names(toy: Path, toy_report: dict[str, Any],
-                                                                  tmp_path: Path) -> None:
-    assert run(toy, "--plots", tmp_path / "new" / "plots", "--schemes", "a4,first_n,stamp") == 0
-    found = sorted(path.name for path in (tmp_path / "new" / "plots").iterdir())
-    assert found == ["energy_and_cycles.png", "sqnr_by_layer.png", "token_energy.png"]
-    assert all((tmp_path / "new" / "plots" / name).read_bytes().startswith(b"\x89PNG") for name in found)
-    figures = next(iter(toy_report["layers"].values()))
-    for count in (1, 48, 224):
-        layers = {f"model.layers.{i}.a_very_long_name_{'x' * 60}.q_proj": figures for i in range(count)}
-        many = {**toy_report, "layers": layers}
-        plots.write(many, {}, tmp_path / str(count))
-        assert (tmp_path / str(count) / "sqnr_by_layer.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize(("name", "x"), [
-    (r"$\frac{1$", ar1(np.random.default_rng(2), 16, 8)), ("层.注意力", ar1(np.random.default_rng(2), 16, 8)),
-    ("one_token", np.ones((1, 8))), ("zeros", np.zeros((16, 8)))], ids=["math", "cjk", "one_token", "zeros"])
-def test_strange_names_and_layers_are_plotted_without_a_word(name: str, x: np.ndarray, tmp_path: Path) -> None:
-    trace = write_one(tmp_path / "t.safetensors", x, name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert run(trace, "--plots", tmp_path / "plots") == 0
-    assert len(list((tmp_path / "plots").iterdir())) == 3
-
-
-def test_names_that_differ_keep_labels_that_differ() -> None:
-    for names in ([f"model.layers.{i}.{'x' * 60}.q_proj" for i in range(12)],
-                  [f"{'x' * 60}.{i}.{'y' * 60}" for i in range(12)]):
-        short = tables.labels(names, 34)
-        assert len(set(short)) == len(names) and max(map(len, short)) <= 34
-
-
-def test_the_legend_of_the_cycles_names_every_part_that_is_drawn(toy_report: dict[str, Any]) -> None:
-    axis = plots.energy_and_cycles(toy_report).axes[1]
-    drawn = {patch.get_facecolor() for patch in axis.patches if patch.get_extents().height > 0}
-    legend = axis.get_legend()
-    assert legend is not None and {patch.get_facecolor() for patch in legend.get_patches()} >= drawn
 
 
 def test_a_single_scheme_of_each_kind_can_be_reported(toy: Path, tmp_path: Path) -> None:
