@@ -8,15 +8,12 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from rtl_gen.emit import verilog
@@ -83,16 +80,6 @@ def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
     component = unit.component(unit.params(config.hw))
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
     return streams(component.signature)
-
-
-@contextmanager
-def quiet_abort() -> Iterator[None]:
-    """Keep Amaranth from warning, while the process ends, of all the parts that an interrupt left unused."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        raise
 
 
 def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:

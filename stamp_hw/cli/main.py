@@ -51,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _lost_output(error)
     except KeyboardInterrupt:
+        import warnings
+
+        # Parts of a circuit that was never finished are no news to whoever stopped the program.
+        warnings.simplefilter("ignore")
         print("stamp-hw: interrupted", file=sys.stderr)
         return 130
 
