@@ -4,6 +4,7 @@ The command line prints such an error as one line and exits with code 2; any oth
 and keeps its traceback. Whatever a stranger's file holds, the line stays short and printable.
 """
 
+import os
 import reprlib
 
 _LIMIT = 400  # characters of a part of a message; long enough for a path and a list of keys
@@ -47,7 +48,8 @@ class StampError(Exception):
         # A line end in a name is shown as what it is; elsewhere texts of several lines become one.
         parts = [f"{printable(clip(where, _LIMIT))}: {what}" if where else what]
         if got is not None:
-            parts.append(f"got {_line(got if isinstance(got, str) else brief(got))}")
+            named = isinstance(got, str | os.PathLike)
+            parts.append(f"got {_line(str(got) if named else brief(got))}")
         if expected:
             parts.append(f"expected {_line(expected)}")
         super().__init__("; ".join(parts))
