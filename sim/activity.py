@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sim import haar, mac, memory, rescale, scale
 from sim.energy import Event
-from sim.super_tile import SuperTile
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.params import INVERSE_WIDTH, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.super_tile import SuperTile
 
 
 def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tuple[Event, ...]]:
@@ -67,9 +65,9 @@ def _mac(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> 
     params = MacParams.of(hw)
     eight = four = 0
     for part in parts:
-        edges = np.arange(part.array_tiles(hw.rows)) * hw.rows
-        rows4 = np.clip(len(part.rows) - edges, 0, hw.rows) - np.clip(part.n8 - edges, 0, hw.rows)
-        count = mac.events(params, [task.k] * len(edges), rows4.tolist())
+        # Events are sums over rows: it does not matter which array tile has the 4-bit rows.
+        rows4 = [-(-part.n4 // 2)] + [0] * (part.array_tiles - 1)
+        count = mac.events(params, [task.k] * part.array_tiles, rows4)
         eight, four = eight + count.multiplies8 * columns, four + count.multiplies4 * columns
     return (
         Event(name="multiply_8bit_row", constant="mac.multiply", count=eight),

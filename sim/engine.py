@@ -35,12 +35,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim import haar, mac, memory, scale, super_tile
-from sim.super_tile import SuperTile
+from sim import haar, mac, memory, scale
 from sim.task import Task
+from stamp_hw import super_tile
 from stamp_hw.config import HwConfig
-from stamp_hw.haar_slots import HaarJob, chain_levels
+from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.super_tile import SuperTile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,23 +194,16 @@ def arrivals(task: Task, hw: HwConfig) -> np.ndarray:
 def tiles_ready(part: SuperTile, ready: np.ndarray, array_rows: int) -> np.ndarray:
     """Cycles after which the row slots of each array tile are full: int64[array tiles], in the order of the rows."""
     rows = np.append(ready, 0)[part.rows].max(axis=1)
-    tiles = np.zeros(part.array_tiles(array_rows) * array_rows, np.int64)
+    tiles = np.zeros(part.array_tiles * array_rows, np.int64)
     tiles[: len(rows)] = rows
     return tiles.reshape(-1, array_rows).max(axis=1)
 
 
 def inverse_cycles(task: Task, part: SuperTile, hw: HwConfig) -> int:
     """Cycles in which the inverse lifting takes in one super-tile of one column tile, its own flush included."""
-    params = HaarParams.inverse(hw)
-    job, beats = task.job, hw.cols // hw.drain_lanes
-    if job.grid is None:
-        return haar.period(params, HaarJob(tokens=part.tokens, levels=job.levels, beats=beats))
-    # Haar tiles of a super-tile in 2-D fill no rectangle: their part of the whole grid's timetable.
-    whole = task.haar_job(beats)
-    size = 1 << chain_levels(job.levels, job.grid)
-    start, end = part.first_tile * size, (part.first_tile + part.haar_tiles + 1) * size - 1
-    busy = haar.timetable(params, whole).busy[start:end]
-    return params.job_cycles + int(np.where(busy, haar.slot_cycles(params, whole), 1).sum())
+    grid = None if task.job.grid is None else (part.height, part.width)
+    return haar.period(HaarParams.inverse(hw), HaarJob(tokens=part.tokens, levels=task.job.levels,
+                                                       beats=hw.cols // hw.drain_lanes, grid=grid))
 
 
 def _pass(state: _State, rates: Rates, work: int, inverse: int, ready: np.ndarray | None = None) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import haar, scale
-from sim.super_tile import SuperTile
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
+from stamp_hw.super_tile import SuperTile
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
 MANT_BITS = 16
@@ -71,7 +71,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     forward, inverse, unit = HaarParams.forward(hw), HaarParams.inverse(hw), ScaleParams.of(hw)
     columns, words = -(-task.n // hw.cols), parameter_bytes(hw, task.symmetric)
     outputs = task.tokens * columns * hw.cols
-    tiles = sum(part.array_tiles(hw.rows) for part in parts) * columns
+    tiles = sum(part.array_tiles for part in parts) * columns
     registers = unit.job(tokens=task.tokens, k=task.k, group=task.group)
     ring = scale.events(unit, registers)
     into = haar.events(forward, [task.haar_job(registers.beats)])

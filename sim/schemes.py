@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim import super_tile
 from sim.task import Shape, Task
-from stamp_hw import engine
+from stamp_hw import engine, super_tile
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.errors import StampError
 from stamp_hw.haar import band_shapes

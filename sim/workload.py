@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim import activity, engine, memory, super_tile
+from sim import activity, engine, memory
 from sim.energy import EnergySet
 from sim.engine import EngineCycles
 from sim.memory import DramBytes
 from sim.task import Shape, Task
+from stamp_hw import super_tile
 from stamp_hw.config import NpuConfig
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sim import activity, energy, report, schemes, super_tile, workload
+from sim import activity, energy, report, schemes, workload
 from sim.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.task import Shape, Task
+from stamp_hw import super_tile
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.errors import ConfigError
 

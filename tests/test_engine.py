@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from sim import activity, engine, haar, mac, memory, scale, schemes, super_tile
+from sim import activity, engine, haar, mac, memory, scale, schemes
 from sim.task import Shape, Task
-from stamp_hw import haar as golden_haar
+from stamp_hw import super_tile
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.errors import ConfigError
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
@@ -86,71 +86,6 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     assert found == engine.EngineCycles(
         total=1124 + 27 + 18 + 6, busy=3 * (128 + 64 + 64), wait_activations=(226 + 64) + 60, wait_weights=3 * 2,
         wait_output=0, wait_dram=0, tail=51, fill=866, array_tiles=3 * 4, super_tiles=3, column_tiles=3)
-
-
-def brute_force_tiles(task: Task, hw: HwConfig, haar_tiles: int) -> list[tuple[int, int]]:
-    """(n8, n4) of every super-tile: a coefficient belongs to the Haar tile whose tokens it depends on."""
-    numbers = task.job
-    side = 1 << numbers.levels
-    if numbers.grid is None:
-        tile_of_token = [token // side for token in range(numbers.tokens)]
-    else:
-        across = math.ceil(numbers.grid[1] / side)
-        tile_of_token = [row // side * across + column // side
-                         for row in range(numbers.grid[0]) for column in range(numbers.grid[1])]
-    impulses = golden_haar.forward(np.eye(numbers.tokens, dtype=np.int32) << 12, numbers.levels, numbers.grid)
-    counts = [[0, 0] for _ in range(math.ceil((max(tile_of_token) + 1) / haar_tiles))]
-    counts[0][0] += numbers.n_sink
-    for coefficient, row in enumerate(impulses):
-        (tile,) = {tile_of_token[token] for token in np.flatnonzero(row)}
-        counts[tile // haar_tiles][0 if coefficient < numbers.n_hi else 1] += 1
-    return [(n8, n4) for n8, n4 in counts]
-
-
-def test_array_tiles_are_the_sum_over_super_tiles_counted_token_by_token(rng: np.random.Generator) -> None:
-    for _ in range(60):
-        hw = random_hw(rng)
-        drawn = random_task(rng, hw)
-        parts = super_tile.split(drawn.job, hw, super_tile.token_limit(drawn.job, hw))
-        counts = brute_force_tiles(drawn, hw, parts[0].haar_tiles)
-        assert [(part.n8, part.n4) for part in parts] == counts
-        assert parts[0].haar_tiles <= 2 * hw.rows and all(len(part.rows) <= hw.act_slots for part in parts)
-        columns = math.ceil(drawn.n / hw.cols)
-        wanted = sum(math.ceil((n8 + math.ceil(n4 / 2)) / hw.rows) for n8, n4 in counts) * columns
-        assert engine.simulate(drawn, hw).array_tiles == wanted
-
-
-def test_every_token_has_one_place_and_rows_keep_the_order_of_their_class(rng: np.random.Generator) -> None:
-    for _ in range(40):
-        hw = random_hw(rng)
-        drawn = random_task(rng, hw).job
-        parts = super_tile.split(drawn, hw, super_tile.token_limit(drawn, hw))
-        held = np.concatenate([part.rows.ravel() for part in parts])
-        assert sorted(held[held >= 0]) == list(range(drawn.tokens + drawn.n_sink))
-        for part in parts:
-            eight, four = part.rows[: part.n8], part.rows[part.n8 :].ravel()
-            assert (eight[:, 1] == -1).all() and (np.diff(eight[:, 0]) > 0).all()
-            assert (four[: part.n4] >= drawn.n_hi + drawn.n_sink).all() and (np.diff(four[: part.n4]) > 0).all()
-            assert (eight[:, 0] < drawn.n_hi + drawn.n_sink).all()
-
-
-def test_a_super_tile_shrinks_to_what_the_buffer_holds_and_a_haar_tile_that_does_not_fit_is_refused() -> None:
-    numbers = job(512, 5, 16)
-    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=512), 512)] == [16]
-    # A Haar tile of 32 tokens, one of them at 8 bits: 33 half rows; seven of them are 231 half rows, 116 rows.
-    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=116), 512)] == [7, 7, 2]
-    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=17), 512)] == [1] * 16
-    with pytest.raises(ConfigError, match="act_slots"):
-        super_tile.split(numbers, HwConfig(act_slots=16), 512)
-
-
-def test_every_scheme_has_the_super_tiles_of_the_transform() -> None:
-    limit = super_tile.token_limit(task(2048, 256, 256).job, HwConfig())
-    assert limit == 2 * 8 * 32
-    jobs = {scheme: task(2048, 256, 256, scheme=scheme).job for scheme in ("a8", "a4", "first_n", "stamp")}
-    sizes = {scheme: [part.tokens for part in super_tile.split(numbers, HwConfig(), limit)]
-             for scheme, numbers in jobs.items()}
-    assert set(map(tuple, sizes.values())) == {(512, 512, 512, 512)}
 
 
 def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.Generator) -> None:
@@ -240,7 +175,8 @@ def test_more_work_never_takes_fewer_cycles() -> None:
 def test_the_next_super_tile_fills_under_this_one() -> None:
     one, four = (engine.simulate(task(tokens, 1024, 1024), HwConfig()) for tokens in (512, 2048))
     assert (one.super_tiles, four.super_tiles) == (1, 4)
-    assert four.wait_activations == one.wait_activations and four.busy == 4 * one.busy
+    # Behind the first of four, the last low-pass tokens come between tokens of the second, not in a quiet flush.
+    assert one.wait_activations <= four.wait_activations < 2 * one.wait_activations and four.busy == 4 * one.busy
     # With one column tile there is next to nothing to hide under: the fill is what takes long.
     narrow = engine.simulate(task(2048, 1024, 8), HwConfig())
     assert narrow.total > narrow.fill and narrow.overlapped > 0.5 * narrow.fill

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from simulate_cases import NARROW, TOKENS, WIDE, ar1, document, run, write_one, write_trace
 
-from sim import plots, report, schemes, super_tile, tables
+from sim import plots, report, schemes, tables
 from sim.energy import COMPONENTS
+from stamp_hw import super_tile
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import OutputError, StampError
