@@ -101,17 +101,23 @@ def tile_size(job: ResolvedJob, hw: Array, limit: int) -> tuple[int, int]:
     ------
     ConfigError : a single Haar tile (with the sinks, in the first) does not fit the buffer
     """
-    height, width = (1, job.tokens) if job.grid is None else job.grid
-    size, side = 1 << chain_levels(job.levels, job.grid), 1 << job.levels
-    high = 1 if job.grid is None else side
+    return _tile_size(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.act_slots, limit)
+
+
+@lru_cache(maxsize=256)
+def _tile_size(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int, act_slots: int,
+               limit: int) -> tuple[int, int]:
+    height, width = (1, tokens) if grid is None else grid
+    size, side = 1 << chain_levels(levels, grid), 1 << levels
+    high = 1 if grid is None else side
     down, across = -(-height // high), -(-width // side)
-    tile = haar_tile_of(job.tokens, job.levels, job.grid)
+    tile = haar_tile_of(tokens, levels, grid)
     # Half rows: an 8-bit token fills two, a 4-bit token one, so that rows = ceil(half rows / 2).
-    bits = np.where(np.arange(job.tokens) < job.n_hi, 2, 1)
+    bits = np.where(np.arange(tokens) < n_hi, 2, 1)
     halves = np.bincount(tile, bits, down * across).astype(np.int64).reshape(down, across)
-    halves[0, 0] += 2 * job.n_sink
-    room = 2 * hw.act_slots
-    tiles = (room - job.n_sink) // size
+    halves[0, 0] += 2 * n_sink
+    room = 2 * act_slots
+    tiles = (room - n_sink) // size
     most = min(down, tiles // across, limit // (high * width) if limit < height * width else down)
     count = _largest(halves.sum(axis=1), most, room)
     if count:
@@ -122,8 +128,8 @@ def tile_size(job: ResolvedJob, hw: Array, limit: int) -> tuple[int, int]:
         count = _largest(halves, min(1, tiles), room)
     if not count:
         rows = -(-int(halves.max()) // 2)
-        raise ConfigError("a Haar tile does not fit the activation buffer", where="hw.act_slots", got=hw.act_slots,
-                          expected=f"at least {max(rows, -(-(size + job.n_sink) // 2))} row slots, or fewer levels")
+        raise ConfigError("a Haar tile does not fit the activation buffer", where="hw.act_slots", got=act_slots,
+                          expected=f"at least {max(rows, -(-(size + n_sink) // 2))} row slots, or fewer levels")
     return count * side, high
 
 
@@ -139,7 +145,7 @@ def _largest(halves: np.ndarray, most: int, room: int) -> int:
 
 
 def split(job: ResolvedJob, hw: Array, limit: int) -> tuple[SuperTile, ...]:
-    """The super-tiles of a job in raster order; sinks ride in the first. Repeated jobs are remembered.
+    """The super-tiles of a job in raster order; sinks ride in the first.
 
     Parameters
     ----------
@@ -151,20 +157,20 @@ def split(job: ResolvedJob, hw: Array, limit: int) -> tuple[SuperTile, ...]:
     ------
     ConfigError : see `tile_size`
     """
-    return _split(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.rows, hw.act_slots, limit)
+    size = _tile_size(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.act_slots, limit)
+    return divide(job, *size, hw.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Array:
-    rows: int
-    act_slots: int
+def divide(job: ResolvedJob, wide: int, high: int, array_rows: int) -> tuple[SuperTile, ...]:
+    """The super-tiles of `wide` x `high` tokens of a job (multiples of the Haar tile's side; the last ones of a row or
+    column hold what is left) for an array of `array_rows` rows. Repeated jobs are remembered.
+    """
+    return _divide(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, wide, high, array_rows)
 
 
 @lru_cache(maxsize=64)
-def _split(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int, array_rows: int, act_slots: int,
-           limit: int) -> tuple[SuperTile, ...]:
-    job = ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink)
-    wide, high = tile_size(job, _Array(array_rows, act_slots), limit)
+def _divide(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int, wide: int, high: int,
+            array_rows: int) -> tuple[SuperTile, ...]:
     height, width = (1, tokens) if grid is None else grid
     side = 1 << levels
     across = -(-width // side)
@@ -181,10 +187,11 @@ def _split(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int, 
     for index, (x, y) in enumerate(corners):
         inside = by_part[bounds[index] : bounds[index + 1]]
         order = np.concatenate([np.arange(n_sink if index == 0 else 0), inside + n_sink])
-        rows, ready = _rows(order, order < n_hi + n_sink, array_rows)
+        eight = order < n_hi + n_sink
+        rows, ready = _rows(order, eight, array_rows)
         for shared in (order, rows, ready):  # remembered, so nobody may write to them
             shared.flags.writeable = False
-        n8 = int(np.count_nonzero(order < n_hi + n_sink))
+        n8 = int(np.count_nonzero(eight))
         w, h = min(wide, width - x), min(high, height - y)
         parts.append(SuperTile(
             column=x, row=y, width=w, height=h, first_tile=y // side_y * across + x // side,

@@ -213,7 +213,8 @@ def test_small_haar_tiles_share_a_super_tile_of_sixteen_array_tiles() -> None:
 
 
 def test_a_long_job_is_divided_in_little_time_and_remembered_without_being_writable() -> None:
-    super_tile._split.cache_clear()
+    super_tile._divide.cache_clear()
+    super_tile._tile_size.cache_clear()
     hw = HwConfig(rows=32, act_slots=1056, max_tokens=16384)
     start = time.process_time()
     for tokens, grid in ((2048, None), (16384, (128, 128))):
