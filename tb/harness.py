@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,11 @@ class _Totals:
     crashed: bool = False  # a test ended in something other than a difference from the models
 
 
-_totals = _Totals()
+TOTALS = _Totals()  # of this process
 
 
 def _write_totals(path: str) -> None:
-    Path(path).write_text(json.dumps({name: getattr(_totals, name) for name in _Totals.__slots__}), "utf-8")
+    Path(path).write_text(json.dumps({name: getattr(TOTALS, name) for name in _Totals.__slots__}), "utf-8")
 
 
 def params_to_json(params: Any) -> dict[str, Any]:
@@ -120,6 +120,12 @@ class Bench:
         for name, port in self.ports.items():
             if port.kind == "input":
                 self._handles[name].value = 0
+
+    async def start(self) -> None:
+        """Before a test: start the clock and reset."""
+        if self.clocked:
+            Clock(self.dut.clk, 10, unit="ns").start()
+            await self.reset()
 
     def _find(self, name: str, kind: str) -> Any:
         if kind in ("in", "out"):
@@ -169,6 +175,7 @@ class Bench:
 
         Raises AssertionError for a wrong value, cycle or event count, a broken stream rule, an extra beat or a hang.
         """
+        self._refuse_unknown(inputs, outputs)
         sources, sinks = [], []
         for name, port in self.ports.items():
             if port.kind == "in":
@@ -183,12 +190,9 @@ class Bench:
                 wanted = port.layout.pack(expect.fields) if expect else []
                 sinks.append(streams.Sink(name=name, valid=valid, ready=ready, read=streams.reader(payload),
                                           wanted=wanted, pattern=expect.pattern if expect else ALWAYS))
-        unknown = (set(inputs) - {source.name for source in sources}) | (set(outputs) - {sink.name for sink in sinks})
-        if unknown:
-            raise ValueError(f"no such stream: {sorted(unknown)}")
-        where = f"job {job}" if job != "" else f"run {_totals.runs}"
+        where = f"job {job}" if job != "" else f"run {TOTALS.runs}"
         read = streams.reader(self._handles["events"]) if "events" in self.ports else None
-        _totals.runs += 1
+        TOTALS.runs += 1
         try:
             sampled = await streams.drive(self.dut.clk, sources, sinks, read, abort_at)
         except streams.StreamError as error:
@@ -201,42 +205,59 @@ class Bench:
                   timing={source.name: np.array(source.taken, np.int64) for source in sources}
                   | {sink.name: np.array(sink.taken, np.int64) for sink in sinks},
                   events=self._sum_events(sampled))
-        _totals.cycles += run.cycles
+        TOTALS.cycles += run.cycles
         if timing is not None:
             self._compare_timing(where, run, timing, abort_at)
         if events is not None and abort_at is None:
             self._compare_events(where, run.events, events)
         return run
 
+    def _refuse_unknown(self, inputs: Mapping[str, Feed], outputs: Mapping[str, Expect]) -> None:
+        unknown = (set(inputs) - {name for name, port in self.ports.items() if port.kind == "in"}
+                   | set(outputs) - {name for name, port in self.ports.items() if port.kind == "out"})
+        if unknown:
+            raise ValueError(f"no such stream: {sorted(unknown)}")
+
     def _compare(self, where: str, sink: streams.Sink, expect: Expect | None, then: str = "") -> None:
         """Count the words of the beats that came; raise on the first that differs."""
         if expect is None or not sink.beats:
             return
-        port, came = self.ports[sink.name].layout, len(sink.beats)
+        came, total = len(sink.beats), len(sink.wanted)
         got, wanted = sink.beats, sink.wanted[:came]
-        if expect.care is None:
-            words = came * sum(leaf.count for leaf in port.leaves if leaf.width > 1)
-        else:
-            mask = port.mask(expect.care, len(sink.wanted))[:came]
+        self._count(sink.name, expect, came, total)
+        if expect.care is not None:
+            mask = self.ports[sink.name].layout.mask(expect.care, total)[:came]
             got = [beat & bits for beat, bits in zip(got, mask, strict=True)]
             wanted = [beat & bits for beat, bits in zip(wanted, mask, strict=True)]
-            kept = port.unpack(mask)
-            words = sum(int(np.count_nonzero(kept[leaf.name])) for leaf in port.leaves if leaf.width > 1)
-        self.words += words
-        _totals.words += words
-        if got == wanted:
-            return
         differing = [beat for beat in range(came) if got[beat] != wanted[beat]]
-        left, right = port.unpack([got[beat] for beat in differing]), port.unpack([wanted[beat] for beat in differing])
-        _totals.mismatches += sum(int(np.count_nonzero(left[name] != right[name])) for name in port.names)
-        for name in port.names:
-            places = np.argwhere(left[name][0] != right[name][0])
-            if len(places):
-                lane = tuple(int(index) for index in places[0])
-                here = f", lane {', '.join(map(str, lane))}" if lane else ""
-                raise AssertionError(f"{where}, {sink.name}.{name}, beat {differing[0]}{here}: got "
-                                     f"{left[name][0][lane]}, expected {right[name][0][lane]} "
-                                     f"({len(differing)} of {came} beats differ){then}")
+        if differing:
+            raise self._difference(where, sink.name, differing, [got[beat] for beat in differing],
+                                   [wanted[beat] for beat in differing], came, then)
+
+    def _count(self, name: str, expect: Expect, came: int, total: int) -> None:
+        """Add the words of the first `came` of `total` beats: the elements that matter and have more than one bit."""
+        layout = self.ports[name].layout
+        wide = [leaf for leaf in layout.leaves if leaf.width > 1]
+        if expect.care is None:
+            words = came * sum(leaf.count for leaf in wide)
+        else:
+            ones = layout.ones(expect.care, total)[1]
+            words = sum(int(np.count_nonzero(ones[leaf.name][:came])) for leaf in wide)
+        self.words += words
+        TOTALS.words += words
+
+    def _difference(self, where: str, stream: str, beats: Sequence[int], got: Sequence[int], wanted: Sequence[int],
+                    came: int, then: str) -> AssertionError:
+        """Count the words that differ in `beats`, whose payloads are `got` and `wanted`; names the first."""
+        layout = self.ports[stream].layout
+        left, right = layout.unpack(got), layout.unpack(wanted)
+        TOTALS.mismatches += sum(int(np.count_nonzero(left[name] != right[name])) for name in layout.names)
+        name, place = next((name, np.argwhere(left[name][0] != right[name][0])[0]) for name in layout.names
+                           if np.any(left[name][0] != right[name][0]))
+        lane = tuple(int(index) for index in place)
+        here = f", lane {', '.join(map(str, lane))}" if lane else ""
+        return AssertionError(f"{where}, {stream}.{name}, beat {beats[0]}{here}: got {left[name][0][lane]}, expected "
+                              f"{right[name][0][lane]} ({len(beats)} of {came} beats differ){then}")
 
     def _compare_timing(self, where: str, run: Run, timing: Mapping[str, Any], abort_at: int | None) -> None:
         """Every beat's cycle against its prediction, stream by stream."""
@@ -244,12 +265,12 @@ class Bench:
             taken, wanted = run.timing[name], np.asarray(predicted)
             if abort_at is not None:
                 wanted = wanted[wanted < abort_at]
-            _totals.timed_beats += len(taken)
+            TOTALS.timed_beats += len(taken)
             if len(taken) != len(wanted):
-                _totals.cycle_differences += abs(len(taken) - len(wanted))
+                TOTALS.cycle_differences += abs(len(taken) - len(wanted))
                 raise AssertionError(f"{where}, {name}: {len(wanted)} beats predicted, {len(taken)} came")
             wrong = np.flatnonzero(taken != wanted)
-            _totals.cycle_differences += len(wrong)
+            TOTALS.cycle_differences += len(wrong)
             if len(wrong):
                 beat = int(wrong[0])
                 raise AssertionError(f"{where}, {name}, beat {beat}: taken in cycle {taken[beat]}, predicted "
@@ -261,7 +282,7 @@ class Bench:
         counts = self.ports["events"].layout.unpack(sampled)
         totals = {name: int(values.sum()) for name, values in counts.items()}
         for name, value in totals.items():
-            _totals.events[name] = _totals.events.get(name, 0) + value
+            TOTALS.events[name] = TOTALS.events.get(name, 0) + value
         return totals
 
     @staticmethod
@@ -271,40 +292,39 @@ class Bench:
         if set(wanted) != set(got):
             raise AssertionError(f"{where}, events: fields {sorted(got)} counted, {sorted(wanted)} predicted")
         differing = [f"{name} got {got[name]}, expected {wanted[name]}" for name in got if got[name] != wanted[name]]
-        _totals.event_differences += len(differing)
+        TOTALS.event_differences += len(differing)
         if differing:
             raise AssertionError(f"{where}, events: {'; '.join(differing)}")
 
 
-def bench_test(function: Callable[[Bench], Awaitable[None]] | None = None, *, quota: float = 0.0) -> Any:
+def bench_test(function: Callable[[Any], Awaitable[None]] | None = None, *, quota: float = 0.0,
+               kind: type[Bench] = Bench) -> Any:
     """Make a cocotb test of `async def function(bench)`: clock and reset before it, totals and failures written after.
 
-    `quota` is the share of the parameter set's output words that `bench.jobs()` waits for in this test.
+    `quota` is the share of the parameter set's output words that `bench.jobs()` waits for in this test; `kind` is
+    what `bench` is.
     """
     if function is None:
-        return functools.partial(bench_test, quota=quota)
+        return functools.partial(bench_test, quota=quota, kind=kind)
     body, name = function, function.__name__
 
+    @functools.wraps(body)
     async def run(dut: Any) -> None:
         context = json.loads(Path(os.environ[CONTEXT]).read_text("utf-8"))
         params = params_from_json(context["params"])
-        before = _totals.words
+        before = TOTALS.words
         try:
-            bench = Bench(dut, name, quota, context, params)
-            if bench.clocked:
-                Clock(dut.clk, 10, unit="ns").start()
-                await bench.reset()
+            bench = kind(dut, name, quota, context, params)
+            await bench.start()
             await body(bench)
         except Exception as error:
             difference = isinstance(error, AssertionError)
             message = str(error) if difference else f"{type(error).__name__}: {error}"
-            _totals.failures.append({"test": name, "message": message})
-            _totals.crashed |= not difference
+            TOTALS.failures.append({"test": name, "message": message})
+            TOTALS.crashed |= not difference
             raise
         finally:
-            _totals.tests[name] = _totals.words - before
+            TOTALS.tests[name] = TOTALS.words - before
             _write_totals(context["result"])
 
-    run.__name__ = run.__qualname__ = name
-    run.__module__, run.__doc__ = body.__module__, body.__doc__
     return cocotb.test(run)

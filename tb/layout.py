@@ -66,14 +66,9 @@ class Layout:
 
         Raises ValueError for a missing, unknown or misshaped field and for a value that does not fit its width.
         """
-        if set(fields) != set(self.names):
-            raise ValueError(f"fields {sorted(fields)} given, the payload has {sorted(self.names)}")
-        arrays = {leaf.name: self._checked(leaf, fields[leaf.name]) for leaf in self.leaves}
-        lengths = {len(array) for array in arrays.values()}
-        if len(lengths) != 1:
-            raise ValueError(f"fields of different numbers of beats: {sorted(lengths)}")
+        beats, arrays = self.checked(fields)
         size, packed = -(-self.width // 8), []
-        for first in range(0, lengths.pop(), _CHUNK):
+        for first in range(0, beats, _CHUNK):
             part = {name: array[first:first + _CHUNK] for name, array in arrays.items()}
             bits = np.zeros((len(next(iter(part.values()))), size * 8), np.uint8)
             for leaf in self.leaves:
@@ -102,12 +97,27 @@ class Layout:
 
     def mask(self, care: Mapping[str, Any], beats: int) -> list[int]:
         """One integer a beat, ones where it matters; `care` is field → bool (beats, *leaf.shape), absent means all."""
-        ones = Layout(self.width, tuple(Leaf(**(asdict(leaf) | {"signed": False})) for leaf in self.leaves))
+        unsigned, ones = self.ones(care, beats)
+        return unsigned.pack(ones)
+
+    def ones(self, care: Mapping[str, Any], beats: int) -> tuple[Layout, dict[str, np.ndarray]]:
+        """What `mask` packs: this layout with unsigned fields, and per field all ones where it matters, else 0."""
+        unsigned = Layout(self.width, tuple(Leaf(**(asdict(leaf) | {"signed": False})) for leaf in self.leaves))
         fields = {}
         for leaf in self.leaves:
             wanted = np.broadcast_to(np.asarray(care.get(leaf.name, True), bool), (beats, *leaf.shape))
             fields[leaf.name] = np.where(wanted, (1 << leaf.width) - 1, 0)
-        return ones.pack(fields)
+        return unsigned, fields
+
+    def checked(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
+        """Number of beats, and the fields as arrays of integers that fit; raises ValueError as `pack` does."""
+        if set(fields) != set(self.names):
+            raise ValueError(f"fields {sorted(fields)} given, the payload has {sorted(self.names)}")
+        arrays = {leaf.name: self._checked(leaf, fields[leaf.name]) for leaf in self.leaves}
+        lengths = {len(array) for array in arrays.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"fields of different numbers of beats: {sorted(lengths)}")
+        return lengths.pop(), arrays
 
     @staticmethod
     def _checked(leaf: Leaf, values: Any) -> np.ndarray:
@@ -119,7 +129,7 @@ class Layout:
         low, high = leaf.limits()
         if array.size and not (low <= array.min() and array.max() <= high):
             raise ValueError(f"field {leaf.name}: {array.min()}…{array.max()} does not fit {low}…{high}")
-        return array.astype(np.int64)
+        return array
 
 
 def _to_ints(rows: np.ndarray) -> list[int]:

@@ -26,6 +26,7 @@ from cocotb_tools import runner as cocotb_runner
 
 from rtl_gen import toolchain
 from stamp_hw.errors import ToolError
+from tb.batch import program as main_program
 from tb.harness import CONTEXT, params_to_json
 from tb.layout import Port, to_json
 
@@ -74,7 +75,8 @@ class Result:
 
 
 class _Verilator(cocotb_runner.Verilator):
-    """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's.
+    """cocotb's runner with the repaired tool, without `--public-flat-rw`, our environment on top of the user's, and
+    the main program of tb/batch in place of cocotb's.
 
     `runtime` is a folder of Verilator's own object files (`verilated*.o`), the same for every model: they take most of
     a small build's time, so the first build leaves them there and later ones copy them before `make` runs.
@@ -99,7 +101,9 @@ class _Verilator(cocotb_runner.Verilator):
         objects = [str(path) for path in self._runtime.glob("*.o")] if self._runtime and self._runtime.is_dir() else []
         # copied after Vtop.mk is written, so that make finds them newer than it
         copy = [["cp", *objects, str(self.build_dir)]] if objects else []
-        return [[word for word in verilate if word != "--public-flat-rw"], *copy, make]
+        words = [str(main_program.SOURCES[0]) if word.endswith("verilator.cpp") else word
+                 for word in verilate if word != "--public-flat-rw"]
+        return [[*words, "-LDFLAGS", "-rdynamic"], *copy, make]  # Python calls functions of the program
 
     def keep_runtime(self) -> None:
         """Leave the object files of Verilator's runtime for later builds."""
@@ -142,7 +146,9 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
     env["MAKEFLAGS"] += f" {MAKE_FLAGS}"
     tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
     tools = [FLAGS, MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
-    cache = root / "rtl" / _digest([*tools, dict(files), top, _control_file(top, _port_names(files[f"{top}.v"], top))])
+    own = [path.read_text("utf-8") for path in main_program.SOURCES] + [main_program.header(files[f"{top}.v"], top)]
+    control = _control_file(top, _port_names(files[f"{top}.v"], top))
+    cache = root / "rtl" / _digest([*tools, dict(files), top, control, own])
     if cache.is_dir():
         return cache, 0.0
     with _locked(root / "rtl" / f"{cache.name}.lock"):
@@ -175,6 +181,7 @@ def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verila
         sources.append(folder / name)
     control = folder / "ports.vlt"
     control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
+    (folder / main_program.HEADER).write_text(main_program.header(files[f"{top}.v"], top), "utf-8")
     try:
         verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=FLAGS, build_dir=folder, always=True,
                         timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
