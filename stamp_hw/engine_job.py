@@ -72,7 +72,7 @@ class EngineJob:
         chain = job.levels * (2 if two_d else 1)
         for name, value, low, high in (
             ("job.k", k, 1, params.max_k), ("job.n", n, 1, (2**COLUMNS_WIDTH - 1) * params.cols),
-            ("job.tokens", job.tokens, 1, params.max_tokens), ("job.n_sink", job.n_sink, 0, params.max_tokens),
+            ("job.tokens", job.tokens, 1, params.max_tokens), ("job.n_sink", job.n_sink, 0, params.max_tokens - 1),
             ("job.levels (in 2-D twice)", chain, 0, params.max_levels), ("axes of job.grid", 1 + two_d, 1, params.axes),
         ):
             if not low <= value <= high:
