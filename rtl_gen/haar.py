@@ -15,9 +15,10 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
+from amaranth.lib.wiring import Out
 
 from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
-from rtl_gen.haar_slots import locate, lowest_bit, up_to
+from rtl_gen.haar_slots import Slots, locate, lowest_bit, up_to
 from stamp_hw.params import HaarParams
 
 LL, HL, LH, HH = range(4)
@@ -32,13 +33,25 @@ def output_layout(params: HaarParams) -> data.StructLayout:
     """One beat of a coefficient token.
 
     `c`, `lanes` channels; `last` beat of the token; `level` of its band, 1 the finest, 0 for the low pass; `column` in
-    its band; in 2-D builds also `row` and `band` (LL, HL, LH, HH = 0…3; in 1-D jobs the d are HL).
+    its band; in 2-D builds also `row` and `band` (LL, HL, LH, HH = 0…3; in 1-D jobs the d are HL). Inside the engine
+    `place` in the super-tile, its `half`, whether the super-tile `closes` with it and the job `ends`, and `sink`.
     """
     layout: dict[str, Any] = {"c": words(params, params.out_width), "last": 1, "level": up_to(params.max_levels),
                               "column": up_to(params.max_tokens - 1)}
     if params.axes == 2:
         layout |= {"row": up_to(params.max_tokens - 1), "band": 2}
-    return data.StructLayout(layout)
+    return data.StructLayout(layout | place_tags(params))
+
+
+def place_tags(params: HaarParams) -> dict[str, Any]:
+    """Where a coefficient belongs inside the engine."""
+    return {"place": params.place_width, "half": 1, "closes": 1, "ends": 1, "sink": 1} if params.places else {}
+
+
+def intake_layout(params: HaarParams) -> data.StructLayout:
+    """The token that is being taken in the engine: whether it `opens` a super-tile, in which `half`, whether it is a
+    sink, and whether the beat that is wanted is its `last`."""
+    return data.StructLayout({"opens": 1, "half": 1, "sink": 1, "last": 1})
 
 
 def lift_s(a: Value, d: Value, paired: Value) -> Value:
@@ -55,6 +68,8 @@ def unit_plan(params: HaarParams) -> data.StructLayout:
                             "column": position}
     if params.axes == 2:
         more |= {"crossed": 1, "second": 1, "row": position, "band": 2}
+    if params.places:
+        more |= {"place": params.place_width, "half": 1, "closes": 1, "sink": 1, "opens": 1, "takes_half": 1}
     return plan_layout(params, more)
 
 
@@ -71,6 +86,7 @@ class Haar(LiftingUnit):
     i : In(stream of input_layout), the tokens that exist in order of position, `beats` beats each
     o : Out(stream of output_layout), coefficient tokens in the order of the timetable
     events : Out(event_layout)
+    intake : Out(intake_layout), inside the engine only
 
     Latency: `params.latency` from the issue of a beat to its output; a coefficient leaves in the slot of its butterfly.
     Throughput: a beat a cycle; see `Slots`. Back-pressure: while an output beat waits, every register holds; bubbles
@@ -78,11 +94,12 @@ class Haar(LiftingUnit):
     """
 
     def __init__(self, params: HaarParams) -> None:
-        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params))
+        intake = {"intake": Out(intake_layout(params))} if params.places else {}
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), intake)
 
-    def make_plan(self, m: Module, plan: data.View, walk: data.View) -> None:
+    def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T."""
-        params = self.params
+        params, walk = self.params, slots.walk
         slot = Signal(range(2**params.max_levels + 2))
         lowest = Signal.like(slot)
         pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
@@ -142,6 +159,17 @@ class Haar(LiftingUnit):
         if params.axes == 2:
             m.d.comb += [plan.row.eq(out.row >> shift),
                          plan.band.eq(Mux(low, LL, Mux(plan.crossed, Mux(second, HL, HH), Mux(walk.two_d, LH, HL))))]
+        if params.places:
+            # The low pass of its last Haar tile closes a super-tile: the tile at hand, or the next one, begins another.
+            closes = low & Mux(out.before, walk.half != walk.half_before, slots.splits)
+            m.d.comb += [
+                plan.opens.eq((walk.offset == 0) & (walk.base == 0)),
+                plan.takes_half.eq(walk.half),
+                plan.place.eq(out.place),
+                plan.half.eq(Mux(out.before, walk.half_before, walk.half)),
+                plan.closes.eq(closes & ~walk.sink),
+                plan.sink.eq(walk.sink),
+            ]
 
     def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
         """Operands, d, s, and in 2-D the cross butterfly; registers in the order of the ranks."""
@@ -204,3 +232,15 @@ class Haar(LiftingUnit):
         m.d.comb += self.o.payload.last.eq(delay("last", beat.last, params.latency))
         for tag in ("level", "column") + (("row", "band") if params.axes == 2 else ()):
             m.d.comb += self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+        if params.places:
+            ends = beat.slots.final & ~plan.sink
+            m.d.comb += [
+                self.intake.opens.eq(plan.opens),
+                self.intake.half.eq(plan.takes_half),
+                self.intake.sink.eq(plan.sink),
+                self.intake.last.eq(beat.last),
+                self.o.payload.ends.eq(delay("ends", ends, params.latency)),
+                self.o.payload.closes.eq(delay("closes", plan.closes | ends, params.latency)),
+            ]
+            m.d.comb += [self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+                         for tag in ("place", "half", "sink")]

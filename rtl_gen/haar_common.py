@@ -112,13 +112,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The beat in rank 0: its slot's plan, its `index` in its token, whether it is the `last`, whether it is issued."""
+    """The beat in rank 0: its slot's plan, its `index` in its token, whether it is the `last`, whether it is issued,
+    and the walk that issues it."""
 
     ranks: Ranks
     plan: data.View
     index: Value
     last: Value
     issue: Value
+    slots: Slots
 
     def strobe(self, name: str, rank: int) -> Value:
         """That flag of the plan, if there is a beat, in `rank`: an access of a line, or an output."""
@@ -139,11 +141,13 @@ class LiftingUnit(wiring.Component):
     params : HaarParams
     plan : plan_layout of the unit
     i, o : layouts of a beat
+    more : members that it has inside the engine only
     """
 
-    def __init__(self, params: HaarParams, plan: data.StructLayout, i: data.StructLayout, o: data.StructLayout) -> None:
+    def __init__(self, params: HaarParams, plan: data.StructLayout, i: data.StructLayout, o: data.StructLayout,
+                 more: dict[str, Any]) -> None:
         self.params, self._plan_layout = params, plan
-        super().__init__({
+        super().__init__(more | {
             "job": In(stream.Signature(job_layout(params))),
             "i": In(stream.Signature(i)),
             "o": Out(stream.Signature(o)),
@@ -169,14 +173,14 @@ class LiftingUnit(wiring.Component):
         ]
         with m.If(slots.plan):
             m.d.sync += plan.eq(next_plan)
-        self.make_plan(m, next_plan, slots.walk)
+        self.make_plan(m, next_plan, slots)
         self.count(m, plan, slots.issue)
         ranks = Ranks(m, advance)
-        self.data_path(m, ranks, Beat(ranks, plan, slots.index, slots.last, slots.issue))
+        self.data_path(m, ranks, Beat(ranks, plan, slots.index, slots.last, slots.issue, slots))
         return m
 
-    def make_plan(self, m: Module, plan: data.View, walk: data.View) -> None:
-        """Drive the plan of the slot at which the walk stands."""
+    def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
+        """Drive the plan of the slot at which `slots.walk` stands."""
         raise NotImplementedError
 
     def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
+from amaranth.lib.wiring import Out
 
 from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
-from rtl_gen.haar_slots import locate, lowest_bit
+from rtl_gen.haar_slots import Slots, locate, lowest_bit, up_to
 from stamp_hw.params import HaarParams
 
 
@@ -24,8 +25,10 @@ def input_layout(params: HaarParams) -> data.StructLayout:
 
 
 def output_layout(params: HaarParams) -> data.StructLayout:
-    """One beat: `x`, `lanes` channels of a token, and whether it is the token's last."""
-    return data.StructLayout({"x": words(params, params.width), "last": 1})
+    """One beat: `x`, `lanes` channels of a token, whether it is the token's last, and in the engine whether the token
+    is the job's last (`final`)."""
+    final = {"final": 1} if params.places else {}
+    return data.StructLayout({"x": words(params, params.width), "last": 1} | final)
 
 
 def lift_a(s: Value, d: Value, paired: Value) -> Value:
@@ -37,7 +40,14 @@ def unit_plan(params: HaarParams) -> data.StructLayout:
     """Beyond what both units have: `direct` the input is the low pass, an s itself; `from_wait` the token that leaves
     waited; in 2-D `swaps` the second width slot: d1 comes from the line and the coefficient goes there.
     """
-    return plan_layout(params, {"direct": 1, "from_wait": 1} | ({"swaps": 1} if params.axes == 2 else {}))
+    more = {"direct": 1, "from_wait": 1} | ({"swaps": 1} if params.axes == 2 else {})
+    return plan_layout(params, more | ({"place": params.place_width, "corner": 1} if params.places else {}))
+
+
+def fetch_layout(params: HaarParams) -> data.StructLayout:
+    """What the unit reads in the engine: the `place` of a coefficient in its super-tile, `index` of the beat; `en` is
+    the read's enable."""
+    return data.StructLayout({"place": params.place_width, "index": up_to(params.max_beats - 1), "en": 1})
 
 
 class HaarInverse(LiftingUnit):
@@ -53,19 +63,21 @@ class HaarInverse(LiftingUnit):
     i : In(stream of input_layout), coefficient tokens in the order of the timetable, `beats` beats each
     o : Out(stream of output_layout), the tokens that exist in order of position
     events : Out(event_layout)
+    fetch : Out(fetch_layout), inside the engine only: there `i` gives the data of that read, and its valid stays 1
 
     Latency: `params.latency` from the issue of a beat to its output. Throughput: a beat a cycle; see `Slots`.
     Back-pressure: while an output beat waits, every register holds; bubbles are not closed.
     """
 
     def __init__(self, params: HaarParams) -> None:
-        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params))
+        fetch = {"fetch": Out(fetch_layout(params))} if params.places else {}
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), fetch)
 
-    def make_plan(self, m: Module, plan: data.View, walk: data.View) -> None:
+    def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
         as if l were one more than the levels. The token at t − (T − 1) leaves.
         """
-        params = self.params
+        params, walk = self.params, slots.walk
         slot = Signal(range(2 * 2**params.max_levels))
         lowest = Signal.like(slot)
         pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
@@ -100,6 +112,7 @@ class HaarInverse(LiftingUnit):
             plan.even_write.eq(a.exists & many & ~first_level),
             plan.odd_write.eq(plan.paired & ~first_level),
         ]
+        place = Mux(low, a.place, b.place)
         if params.axes == 2:
             # The last position that HH of this quad, or of the next one, stands for.
             far = Signal(pair.shape())
@@ -113,6 +126,13 @@ class HaarInverse(LiftingUnit):
                              plan.cross_read.eq(Mux(second, b.exists, hh.exists)), plan.cross_write.eq(hh.exists)]
                 with m.If(second):
                     m.d.comb += plan.takes.eq(hh.exists)
+            place = Mux(crossed & second, hh.place, place)
+        if params.places:
+            # Morton order grows along both axes, so that the last token of all is the one in the far corner.
+            corner = out.column + 1 == walk.width
+            if params.axes == 2:
+                corner = corner & (out.row + 1 == walk.height)
+            m.d.comb += [plan.place.eq(place), plan.corner.eq(corner)]
         line_bases(m, lowest, plan.read_base, plan.write_base, plan, params)
 
     def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
@@ -126,7 +146,15 @@ class HaarInverse(LiftingUnit):
         split_rank = operand + 1
 
         # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
-        coef = delay("coef", self.i.payload.c, stages, word)
+        # In the engine it is read from the output buffer in step with the lines, and comes a rank after the beat.
+        coef = delay("coef", self.i.payload.c, 0 if params.places else stages, word)
+        if params.places:
+            m.d.comb += [
+                self.fetch.place.eq(plan.place),
+                self.fetch.index.eq(beat.index),
+                self.fetch.en.eq(ranks.advance),
+                self.o.payload.final.eq(delay("corner", plan.corner, params.latency)),
+            ]
         d = [coef[lane] for lane in lanes]
         if params.axes == 2:
             cross = ranks.line("cross", word, params.max_levels // 2 * params.max_beats, stages)

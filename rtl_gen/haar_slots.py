@@ -25,20 +25,35 @@ def job_layout(params: HaarParams) -> data.StructLayout:
     """Registers of a job.
 
     `levels` of lifting (2-D: each of both axes), `beats` a token, `width` tokens a row (a sequence is one row); in 2-D
-    builds `height` rows (1 for a sequence) and `two_d`.
+    builds `height` rows (1 for a sequence) and `two_d`. Inside the engine `base`, the place of the first token in its
+    super-tile; the forward unit also `sink`, `half` of the first super-tile and `tile_width`, `tile_height` of a full
+    one.
     """
-    layout: dict[str, Any] = {"levels": up_to(params.max_levels), "beats": up_to(params.max_beats),
-                              "width": up_to(params.max_tokens)}
+    size = up_to(params.max_tokens)
+    layout: dict[str, Any] = {"levels": up_to(params.max_levels), "beats": up_to(params.max_beats), "width": size}
     if params.axes == 2:
-        layout |= {"height": up_to(params.max_tokens), "two_d": 1}
+        layout |= {"height": size, "two_d": 1}
+    if params.places:
+        layout |= {"base": params.place_width}
+        if params.direction == "forward":
+            edge = tile_size(params)
+            layout |= {"sink": 1, "half": 1, "tile_width": edge} | ({"tile_height": edge} if params.axes == 2 else {})
     return data.StructLayout(layout)
+
+
+def tile_size(params: HaarParams) -> range:
+    """Values of a super-tile's width or height: whole Haar tiles, so up to one more than the tokens need."""
+    return up_to(params.max_tokens + 2**params.max_levels)
 
 
 def walk_layout(params: HaarParams) -> data.StructLayout:
     """Where the slot stands that is planned next.
 
     `offset` of the slot in its tile, `mask` = tokens a tile − 1, (`row`, `column`) of the tile and of the one before it
-    (`row_before`, `column_before`), the job's shape. A tile that does not exist stands outside of the grid.
+    (`row_before`, `column_before`), the job's shape. A tile that does not exist stands outside of the grid. Inside the
+    engine `base`, the place of the tile's first token in its super-tile, and of the one before (`base_before`); the
+    forward unit also the `half` of both super-tiles, where the next one begins (`end_column`, `end_row`), its size, and
+    `sink`.
     """
     offset, shape = up_to(2**params.max_levels - 1), up_to(params.max_tokens)
     place = range(params.max_tokens + 2 * 2**params.max_levels)
@@ -47,6 +62,13 @@ def walk_layout(params: HaarParams) -> data.StructLayout:
         layout["levels"] = up_to(params.max_levels)
     if params.axes == 2:
         layout |= {"row": place, "row_before": place, "height": shape, "two_d": 1}
+    if params.places:
+        layout |= {"base": params.place_width, "base_before": params.place_width}
+        if params.direction == "forward":
+            edge = range(2 * (params.max_tokens + 2**params.max_levels) + 1)
+            layout |= {"sink": 1, "half": 1, "half_before": 1, "end_column": edge, "tile_width": tile_size(params)}
+            if params.axes == 2:
+                layout |= {"end_row": edge, "tile_height": tile_size(params)}
     return data.StructLayout(layout)
 
 
@@ -75,11 +97,14 @@ def split(offset: Value, walk: data.View, axes: int) -> tuple[Value, Value]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position on the grid; meaningless coordinates where it does not exist."""
+    """A position on the grid; meaningless coordinates where it does not exist. `place` in its super-tile, `before`
+    whether it lies in the tile before the one at hand."""
 
     exists: Signal
     row: Signal
     column: Signal
+    before: Signal
+    place: Value
 
 
 def locate(m: Module, name: str, position: Value, walk: data.View, params: HaarParams) -> Place:
@@ -97,7 +122,8 @@ def locate(m: Module, name: str, position: Value, walk: data.View, params: HaarP
     else:
         m.d.comb += [row.eq(Mux(before, walk.row_before, walk.row) + inner_row),
                      exists.eq((column < walk.width) & (row < walk.height))]
-    return Place(exists, row, column)
+    place = Mux(before, walk.base_before, walk.base) + offset if params.places else Value.cast(0)
+    return Place(exists, row, column, before, place)
 
 
 class Slots(wiring.Component):
@@ -114,6 +140,9 @@ class Slots(wiring.Component):
     take : Out, an input beat is wanted
     issue : Out, a beat enters the pipeline
     index, last : Out, its index in its token, and whether it is the token's last
+    In the engine's forward unit only:
+    final : Out, the slot at hand is the job's last
+    splits : Out, the tile after the one to plan begins a super-tile
 
     A busy slot takes max(beats, `min_slot_cycles`) cycles, another one cycle, a job `job_cycles` before its first slot.
     The last slot is the one before the end of the tile that follows the last tile.
@@ -121,12 +150,14 @@ class Slots(wiring.Component):
 
     def __init__(self, params: HaarParams) -> None:
         self.params = params
-        super().__init__({
+        self._super_tile = bool(params.places) and params.direction == "forward"
+        members: dict[str, Any] = {
             "job": In(stream.Signature(job_layout(params))),
             "advance": In(1), "busy": In(1), "takes": In(1), "offered": In(1),
             "walk": Out(walk_layout(params)),
             "plan": Out(1), "take": Out(1), "issue": Out(1), "index": Out(up_to(params.max_beats - 1)), "last": Out(1),
-        })
+        }
+        super().__init__(members | ({"final": Out(1), "splits": Out(1)} if self._super_tile else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -154,6 +185,8 @@ class Slots(wiring.Component):
             slot_end.eq(running & self.advance & (self.issue | ~active) & (~self.busy | (cycle == last_cycle))),
             self.plan.eq((first & self.advance) | (slot_end & ~final)),
         ]
+        if self._super_tile:
+            m.d.comb += self.final.eq(final)
         with m.If(job.valid & job.ready):
             m.d.sync += [
                 first.eq(1),
@@ -207,6 +240,8 @@ class Slots(wiring.Component):
                     walk.row.eq(0),
                     walk.row_before.eq(0),
                 ]
+        if params.places:
+            self._super_tiles(m, row_ends, next_column, next_row if params.axes == 2 else None)
         with m.If(self.plan):
             ends = ((walk.offset + 2) & walk.mask) == 0
             m.d.sync += [
@@ -223,3 +258,35 @@ class Slots(wiring.Component):
                     m.d.sync += walk.row_before.eq(walk.row)
                     with m.If(row_ends):
                         m.d.sync += [walk.column.eq(0), walk.row.eq(next_row)]
+
+    def _super_tiles(self, m: Module, row_ends: Value, next_column: Value, next_row: Value | None) -> None:
+        """Places count through a super-tile; in the forward unit a tile beyond its edge begins the next one."""
+        params, walk, job = self.params, self.walk, self.job
+        if self._super_tile:
+            below = Mux(row_ends, next_row >= walk.end_row, 0) if next_row is not None else 0
+            m.d.comb += self.splits.eq(Mux(row_ends, below, next_column >= walk.end_column))
+        with m.If(job.valid & job.ready):
+            m.d.sync += [walk.base.eq(job.payload.base), walk.base_before.eq(job.payload.base)]
+            if self._super_tile:
+                m.d.sync += [
+                    walk.sink.eq(job.payload.sink),
+                    walk.half.eq(job.payload.half),
+                    walk.half_before.eq(job.payload.half),
+                    walk.end_column.eq(job.payload.tile_width),
+                    walk.tile_width.eq(job.payload.tile_width),
+                ]
+                if params.axes == 2:
+                    m.d.sync += [walk.end_row.eq(job.payload.tile_height), walk.tile_height.eq(job.payload.tile_height)]
+        with m.If(self.plan & (walk.offset == walk.mask)):
+            m.d.sync += [walk.base_before.eq(walk.base), walk.base.eq(walk.base + walk.mask + 1)]
+            if self._super_tile:
+                m.d.sync += walk.half_before.eq(walk.half)
+                with m.If(self.splits):
+                    m.d.sync += [
+                        walk.base.eq(0),
+                        walk.half.eq(~walk.half),
+                        walk.end_column.eq(Mux(row_ends, 0, next_column) + walk.tile_width),
+                    ]
+                    if next_row is not None:
+                        with m.If(row_ends):
+                            m.d.sync += walk.end_row.eq(next_row + walk.tile_height)

@@ -169,7 +169,7 @@ class Mac(wiring.Component):
         # The beat that leaves the hold registers of row 0.
         beat = Signal(self.o.payload.shape())
         groups = [top[first:first + params.lanes] for first in range(0, params.cols, params.lanes)]
-        tokens = [_chosen([Cat(hold[name] for hold in group) for group in groups], chunk) for name in ("acc0", "acc1")]
+        tokens = [chosen([Cat(hold[name] for hold in group) for group in groups], chunk) for name in ("acc0", "acc1")]
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
             beat.acc.eq(Mux(beat.empty, 0, Mux(slot, tokens[1], tokens[0]))),
@@ -230,7 +230,7 @@ class Mac(wiring.Component):
         return [pe.hold for pe in grid[0]]
 
 
-def _chosen(values: Sequence[Value], index: Value) -> Value:
+def chosen(values: Sequence[Value], index: Value) -> Value:
     """The value that `index` names: a tree of two-way multiplexers."""
     for bit in index:
         values = [Mux(bit, values[n + 1], values[n]) if n + 1 < len(values) else values[n]

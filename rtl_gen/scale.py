@@ -7,8 +7,8 @@
 The front writes every beat into a ring buffer while a tree finds min and max; at the end of a group its range goes to
 the divider; the back end reads the group again and quantizes it. Two counters alone can stop the front, beats in the
 ring buffer and groups that wait for their quotient, so nothing between it and the divider's output needs back-pressure.
-The ring buffer holds two groups of `max_beats`: when it is full, at least half of it belongs to complete groups, so it
-drains.
+The ring buffer holds at least two groups of `max_beats`: when it is full, `max_beats` of it or more belong to complete
+groups, so it drains.
 
 Why the widths suffice: (c − lo) << lz ≤ m < 2^width, so `width` unsigned bits hold the multiplicand (18 × 17 bits, one
 multiplier of an FPGA); the product is at most m·recip ≤ qmax·2^F + m/2, below 2^(F+8) with its rounding, and its bits

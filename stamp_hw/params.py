@@ -30,7 +30,9 @@ class HaarParams:
 
     `direction` is "forward" or "inverse". `width` is the input's; the forward unit's outputs are `axes` bits wider, the
     inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers
-    stand behind an address of a line memory: the memory's own, and its output register when there are two.
+    stand behind an address of a line memory: the memory's own, and its output register when there are two. A busy slot
+    takes at least `pace` cycles. Inside the engine `places` > 0 tells how many in-place positions a super-tile may
+    have.
     """
 
     lanes: int
@@ -41,10 +43,13 @@ class HaarParams:
     max_tokens: int
     direction: str = "forward"
     read_stages: int = 1
+    pace: int = 0
+    places: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
-                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536), ("read_stages", 1, 2)):
+                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
+                                ("pace", 0, 64), ("places", 0, 131072)):
             _check(self, name, low, high)
         if self.direction not in ("forward", "inverse"):
             raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
@@ -74,8 +79,13 @@ class HaarParams:
 
     @property
     def min_slot_cycles(self) -> int:
-        """Shortest busy slot: what a slot writes the next one reads, so s is written by then."""
-        return self.read_stages + 3
+        """Shortest busy slot: what a slot writes the next one reads, so s is written by then; and `pace`."""
+        return max(self.read_stages + 3, self.pace)
+
+    @property
+    def place_width(self) -> int:
+        """Bits of a place, one more than they need, so that a place beyond the last one shows."""
+        return (self.places - 1).bit_length() + 1
 
     @property
     def job_cycles(self) -> int:
@@ -140,8 +150,9 @@ class ScaleParams:
 
     @property
     def buffer_beats(self) -> int:
-        """Beats of the ring buffer: one group streams out while the next one comes in."""
-        return 2 * self.max_beats
+        """Beats of the ring buffer: one group streams out while the next one comes in; short groups come on while the
+        first of them is divided."""
+        return max(2 * self.max_beats, self.max_beats + self.latency)
 
     @property
     def groups_in_flight(self) -> int:
