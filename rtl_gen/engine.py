@@ -12,7 +12,7 @@ and what `sim/engine.py` adds up is what the hardware takes.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,13 +51,6 @@ class Engine(wiring.Component):
 
     def __init__(self, params: EngineParams) -> None:
         self.params = params
-        self._front, self._mac = Front(params), Mac(params.mac)
-        self._drain, self._back = Drain(params), Back(params)
-        self._units = {
-            "haar": self._front.haar_events, "scale": self._front.scale_events, "mac": self._mac.events,
-            "rescale": self._drain.events, "inverse": self._back.inverse_events, "finish": self._back.finish_events,
-        }
-        events = layouts.event_layout({name: view.shape() for name, view in self._units.items()})
         super().__init__({
             "job": In(stream.Signature(layouts.job_layout(params))),
             "i": In(stream.Signature(layouts.input_layout(params))),
@@ -65,14 +58,16 @@ class Engine(wiring.Component):
             "p": In(stream.Signature(layouts.parameter_layout(params))),
             "o": Out(stream.Signature(layouts.output_layout(params))),
             "status": Out(data.StructLayout({"idle": 1, "error": len(layouts.ERRORS)})), "clear": In(1),
-            "events": Out(events),
+            "events": Out(layouts.event_layout(params)),
         })
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        m.submodules.front, m.submodules.mac = front, mac = self._front, self._mac
-        m.submodules.drain, m.submodules.back = drain, back = self._drain, self._back
+        m.submodules.front = front = Front(params)
+        m.submodules.mac = mac = Mac(params.mac)
+        m.submodules.drain = drain = Drain(params)
+        m.submodules.back = back = Back(params)
         m.submodules.rows = rows = Rows(params)
         m.submodules.acts = acts = ActBuffer(params)
         m.submodules.weights = weights = WeightBuffer(params)
@@ -127,15 +122,16 @@ class Engine(wiring.Component):
             back.out_claim.eq(array.out_claim),
         ]
 
-        self._status(m, rows.overflow, front.internal | drain.internal | (mac.i.valid & ~mac.i.ready),
-                     Cat(stage.idle for stage in (front, *stages)).all())
-        for name, view in self._units.items():
-            m.d.comb += [self.events[f"{name}_{event}"].eq(view[event]) for event in view.shape().members]
-        return m
-
-    def _status(self, m: Module, overflow: Value, internal: Value, idle: Value) -> None:
-        """Sticky error bits, in the order of `ERRORS`."""
+        # Sticky errors, in the order of `ERRORS`.
+        internal = front.internal | drain.internal | (mac.i.valid & ~mac.i.ready)
         error = Signal(len(layouts.ERRORS))
-        seen = Cat(self._front.illegal, overflow, self._front.framing, internal)
+        seen = Cat(front.illegal, rows.overflow, front.framing, internal)
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
-        m.d.comb += [self.status.idle.eq(idle), self.status.error.eq(error)]
+        m.d.comb += [self.status.error.eq(error),
+                     self.status.idle.eq(Cat(stage.idle for stage in (front, *stages)).all())]
+
+        for unit, events in (("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),
+                             ("rescale", drain.events), ("inverse", back.inverse_events),
+                             ("finish", back.finish_events)):
+            m.d.comb += [self.events[f"{unit}_{name}"].eq(events[name]) for name in events.shape().members]
+        return m

@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen import haar_common, haar_finish
 from rtl_gen.engine_layouts import job_layout, output_layout, word_layout
 from rtl_gen.engine_loader import channel_layout
 from rtl_gen.haar_finish import Finish
@@ -60,18 +61,19 @@ class Back(wiring.Component):
 
     def __init__(self, params: EngineParams) -> None:
         self.params = params
-        self._inverse, self._finish = HaarInverse(params.inverse), Finish(params.finish)
         super().__init__({
             "start": In(1), "registers": In(job_layout(params)), "room": Out(1), "word": In(word_layout(params)),
             "parameter_en": In(1), "channel": In(channel_layout(params)), "bias": In(BIAS_WIDTH),
             "out_claim": In(2), "out_free": Out(2), "o": Out(stream.Signature(output_layout(params))), "idle": Out(1),
-            "inverse_events": Out(self._inverse.events.shape()), "finish_events": Out(self._finish.events.shape()),
+            "inverse_events": Out(haar_common.event_layout()),
+            "finish_events": Out(haar_finish.event_layout(params.finish)),
         })
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        m.submodules.inverse, m.submodules.finish = self._inverse, self._finish
+        m.submodules.inverse = self._inverse = HaarInverse(params.inverse)
+        m.submodules.finish = self._finish = Finish(params.finish)
         m.submodules.liftings = Queue(lifting_layout(params), LIFTINGS_UNDER_WAY)
         waiting, running = Signal(), Signal()
         self._running = running

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen import mac
+from rtl_gen import mac, rescale
 from rtl_gen.engine_layouts import factor_layout, parameter_layout, tile_layout, word_layout
 from rtl_gen.engine_loader import channel_layout
 from rtl_gen.engine_rows import scale_address, scale_layout
@@ -41,19 +41,18 @@ class Drain(wiring.Component):
 
     def __init__(self, params: EngineParams) -> None:
         self.params = params
-        self._rescale = Rescale(params.rescale)
         super().__init__({
             "tile": In(tile_layout(params)), "tile_en": In(1), "beat": In(mac.output_layout(params.mac)),
             "valid": In(1), "parameter_en": In(1), "channel": In(channel_layout(params)),
             "parameter": In(parameter_layout(params)), "half": Out(1), "scale_at": Out(scale_address(params)),
             "token": In(scale_layout(params)), "word": Out(word_layout(params)), "retire": Out(2), "internal": Out(1),
-            "events": Out(self._rescale.events.shape()),
+            "events": Out(rescale.event_layout(params.rescale)),
         })
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, beat = self.params, self.beat
-        m.submodules.rescale = self._rescale
+        m.submodules.rescale = self._rescale = Rescale(params.rescale)
         m.submodules.tiles = tiles = Queue(tile_layout(params), TILES_IN_ARRAY)
         tile = tiles.head
         ends, exists = Signal(), Signal()

@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen import haar_common, scale
 from rtl_gen.engine_layouts import code_layout, input_layout, job_layout, key_layout
 from rtl_gen.haar import Haar
 from rtl_gen.queue import Queue
@@ -89,18 +90,18 @@ class Front(wiring.Component):
 
     def __init__(self, params: EngineParams) -> None:
         self.params = params
-        self._haar, self._scale = Haar(params.haar), Scale(params.scale)
         super().__init__({
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
             "room": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2), "claim": Out(2),
             "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
-            "internal": Out(1), "idle": Out(1), "haar_events": Out(self._haar.events.shape()),
-            "scale_events": Out(self._scale.events.shape()),
+            "internal": Out(1), "idle": Out(1), "haar_events": Out(haar_common.event_layout()),
+            "scale_events": Out(scale.event_layout()),
         })
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        m.submodules.haar, m.submodules.scale = self._haar, self._scale
+        m.submodules.haar = self._haar = Haar(self.params.haar)
+        m.submodules.scale = self._scale = Scale(self.params.scale)
         tokens = self._jobs(m)
         self._launch(m, tokens)
         self._intake(m)
@@ -147,37 +148,37 @@ class Front(wiring.Component):
     def _launch(self, m: Module, tokens: Value) -> None:
         """The units' own jobs: one of the scale unit; of the lifting unit the sinks and then the transformed tokens."""
         params, state, job = self.params, self._state, self.registers
-        haar, scale = self._haar.job, self._scale.job
+        lifting, quantizer = self._haar.job, self._scale.job
         latest, first, scale_runs = Signal(init=1), Signal(reset_less=True), Signal()
         sinks = state == SINKS
         with m.If(self.claim.any()):
             m.d.sync += latest.eq(self._haar.intake.half)
         with m.If(self.start):
             m.d.sync += [first.eq(~latest), scale_runs.eq(0)]
-        with m.If(scale.valid & scale.ready):
+        with m.If(quantizer.valid & quantizer.ready):
             m.d.sync += scale_runs.eq(1)
         m.d.comb += [
-            scale.valid.eq((state >= SINKS) & ~scale_runs),
-            scale.payload.tokens.eq(tokens),
-            scale.payload.beats.eq(job.beats),
-            scale.payload.group_beats.eq(job.beats),
-            scale.payload.tail.eq(job.tail),
-            scale.payload.symmetric.eq(job.symmetric),
-            haar.valid.eq((state == SINKS) | (state == TOKENS)),
-            haar.payload.beats.eq(job.beats),
-            haar.payload.levels.eq(Mux(sinks, 0, job.levels)),
-            haar.payload.width.eq(Mux(sinks, job.n_sink, job.width)),
-            haar.payload.base.eq(Mux(sinks, 0, job.n_sink)),
-            haar.payload.sink.eq(sinks),
-            haar.payload.half.eq(first),
-            haar.payload.tile_width.eq(Mux(sinks, job.n_sink, job.tile_width)),
+            quantizer.valid.eq((state >= SINKS) & ~scale_runs),
+            quantizer.payload.tokens.eq(tokens),
+            quantizer.payload.beats.eq(job.beats),
+            quantizer.payload.group_beats.eq(job.beats),
+            quantizer.payload.tail.eq(job.tail),
+            quantizer.payload.symmetric.eq(job.symmetric),
+            lifting.valid.eq((state == SINKS) | (state == TOKENS)),
+            lifting.payload.beats.eq(job.beats),
+            lifting.payload.levels.eq(Mux(sinks, 0, job.levels)),
+            lifting.payload.width.eq(Mux(sinks, job.n_sink, job.width)),
+            lifting.payload.base.eq(Mux(sinks, 0, job.n_sink)),
+            lifting.payload.sink.eq(sinks),
+            lifting.payload.half.eq(first),
+            lifting.payload.tile_width.eq(Mux(sinks, job.n_sink, job.tile_width)),
         ]
         if params.axes == 2:
-            m.d.comb += [haar.payload.two_d.eq(job.two_d & ~sinks), haar.payload.height.eq(job.height),
-                         haar.payload.tile_height.eq(job.tile_height)]
-        with m.If(haar.valid & haar.ready):
+            m.d.comb += [lifting.payload.two_d.eq(job.two_d & ~sinks), lifting.payload.height.eq(job.height),
+                         lifting.payload.tile_height.eq(job.tile_height)]
+        with m.If(lifting.valid & lifting.ready):
             m.d.sync += state.eq(Mux(sinks, TOKENS, RUN))
-        with m.Elif((state == RUN) & haar.ready & scale_runs & scale.ready):
+        with m.Elif((state == RUN) & lifting.ready & scale_runs & quantizer.ready):
             m.d.sync += state.eq(IDLE)  # every coefficient has met the registers of its job
 
     def _intake(self, m: Module) -> None:
@@ -198,29 +199,29 @@ class Front(wiring.Component):
     def _codes(self, m: Module) -> None:
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
         params, job, taken = self.params, self.registers, Signal()
-        coef, scale, intake = self._haar.o, self._scale, self._haar.intake
+        coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
         tags = m.submodules.tags = Queue(code_tags(params), TOKENS_IN_SCALE)
         sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
         m.d.comb += [
-            taken.eq(coef.valid & scale.i.ready),
-            scale.i.valid.eq(coef.valid),
-            coef.ready.eq(scale.i.ready),
-            scale.i.payload.values.eq(coef.payload.c),
-            scale.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, job, params)),
+            taken.eq(coef.valid & quantizer.i.ready),
+            quantizer.i.valid.eq(coef.valid),
+            coef.ready.eq(quantizer.i.ready),
+            quantizer.i.payload.values.eq(coef.payload.c),
+            quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, job, params)),
             sinks.push.eq(self.i.valid & self.i.ready & intake.sink & intake.last),
             sinks.value.eq(self.i.payload.sink_shift),
             sinks.pop.eq(taken & coef.payload.last & coef.payload.sink),
             tags.push.eq(taken & coef.payload.last),
             tags.value.sink_shift.eq(Mux(coef.payload.sink, sinks.head, 0)),
-            scale.o.ready.eq(1),
-            tags.pop.eq(scale.o.valid & scale.o.payload.last),
-            self.valid.eq(scale.o.valid),
-            self.internal.eq(tags.broken | sinks.broken | (coef.valid & ~scale.i.ready)),
+            quantizer.o.ready.eq(1),
+            tags.pop.eq(quantizer.o.valid & quantizer.o.payload.last),
+            self.valid.eq(quantizer.o.valid),
+            self.internal.eq(tags.broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
             self.code.sink_shift.eq(tags.head.sink_shift),
         ]
         m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
         m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [self.code[name].eq(scale.o.payload[name]) for name in ("codes", "lo", "span", "hi", "last")]
+        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in ("codes", "lo", "span", "hi", "last")]
 
 
 IDLE, CHECK, SINKS, TOKENS, RUN = range(5)

@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from rtl_gen import haar_common, haar_finish, mac, rescale, scale
 from rtl_gen.haar_slots import tile_size, up_to
 from stamp_hw.engine_params import BIAS_WIDTH, MANT_WIDTH, PARAMETER_SETS, SHIFT_WIDTH, SINK_WIDTH, EngineParams
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
@@ -68,8 +69,11 @@ def output_layout(params: EngineParams) -> data.StructLayout:
                               "keep": data.ArrayLayout(1, params.rescale_lanes), "last": 1, "end": 1})
 
 
-def event_layout(units: dict[str, data.StructLayout]) -> data.StructLayout:
+def event_layout(params: EngineParams) -> data.StructLayout:
     """The events of all blocks, prefixed by the unit's name."""
+    units = {"haar": haar_common.event_layout(), "scale": scale.event_layout(), "mac": mac.events_layout(params.mac),
+             "rescale": rescale.event_layout(params.rescale), "inverse": haar_common.event_layout(),
+             "finish": haar_finish.event_layout(params.finish)}
     return data.StructLayout({f"{unit}_{name}": shape for unit, layout in units.items()
                               for name, shape in layout.members.items()})
 

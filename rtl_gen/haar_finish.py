@@ -37,6 +37,11 @@ def output_layout(params: FinishParams) -> data.StructLayout:
     return data.StructLayout({"y": data.ArrayLayout(signed(params.out_width), params.lanes), "last": 1})
 
 
+def event_layout(params: FinishParams) -> data.StructLayout:
+    """Increments of a cycle, counted when an output beat is taken: `outputs`, words; `saturated`, those clipped."""
+    return data.StructLayout({name: params.lanes.bit_length() for name in ("outputs", "saturated")})
+
+
 class Finish(wiring.Component):
     """`lanes` values a beat become outputs; equation in the module's docstring.
 
@@ -48,8 +53,7 @@ class Finish(wiring.Component):
     -------
     i : In(stream of input_layout)
     o : Out(stream of output_layout)
-    events : Out, increments of a cycle, counted when an output beat is taken: `outputs`, words; `saturated`, those that
-        were clipped
+    events : Out(event_layout)
 
     Latency: 2 cycles (`params.latency`). Throughput: one beat a cycle. Back-pressure: while an output beat waits, every
     register holds; bubbles are not closed.
@@ -57,11 +61,10 @@ class Finish(wiring.Component):
 
     def __init__(self, params: FinishParams) -> None:
         self.params = params
-        count = params.lanes.bit_length()
         super().__init__({
             "i": In(stream.Signature(input_layout(params))),
             "o": Out(stream.Signature(output_layout(params))),
-            "events": Out(data.StructLayout({"outputs": count, "saturated": count})),
+            "events": Out(event_layout(params)),
         })
 
     def elaborate(self, platform: object) -> Module:

@@ -66,6 +66,13 @@ def job_layout(params: ScaleParams) -> data.StructLayout:
                               "tail": range(params.lanes + 1), "symmetric": 1})
 
 
+def event_layout() -> data.StructLayout:
+    """Increments of a cycle: beats compared, written to and read from the ring buffer, quotients, quotient bits, beats
+    multiplied."""
+    return data.StructLayout({name: 1 for name in (
+        "compares", "buffer_writes", "buffer_reads", "divisions", "divide_steps", "multiplies")})
+
+
 class Scale(wiring.Component):
     """Codes of a stream of tokens, with the range of each group.
 
@@ -80,8 +87,7 @@ class Scale(wiring.Component):
     i : In stream, `input_layout`: tokens of the job, `beats` beats each; lanes beyond `tail` in a token's last beat are
         padding of any value; `hi` is constant over a group. Symmetric mode needs |c| < 2^(width−1)
     o : Out stream, `output_layout`: as many beats, in order; padding has code 0
-    events : Out, increments of this cycle: beats compared, written to and read from the ring buffer, quotients,
-        quotient bits, beats multiplied
+    events : Out(event_layout)
 
     Latency: `params.latency` cycles from a group's last input beat to its first output beat. Throughput: a beat a
     cycle, a group in max(its beats, `recip_width`) cycles while the ring buffer has room. Back-pressure: `o.ready` is
@@ -90,11 +96,9 @@ class Scale(wiring.Component):
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
-        events = data.StructLayout({name: 1 for name in (
-            "compares", "buffer_writes", "buffer_reads", "divisions", "divide_steps", "multiplies")})
         super().__init__({
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
-            "o": Out(stream.Signature(output_layout(params))), "events": Out(events),
+            "o": Out(stream.Signature(output_layout(params))), "events": Out(event_layout()),
         })
 
     @property
