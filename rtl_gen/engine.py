@@ -89,7 +89,7 @@ class Engine(wiring.Component):
         # Codes into the buffers.
         m.d.comb += [
             rows.code.eq(front.code), rows.valid.eq(front.valid), rows.claim.eq(front.claim),
-            rows.retire.eq(drain.retire), front.free.eq(rows.free),
+            rows.leave.eq(array.leave), rows.retire.eq(drain.retire), front.free.eq(rows.free),
             acts.write_at.eq(rows.address), acts.low.eq(rows.low), acts.high.eq(rows.high),
             acts.codes.as_value().eq(front.code.codes.as_value()), acts.hi.eq(front.code.hi),
             scales.en.eq(rows.scale_en), scales.write_at.eq(rows.scale_at), scales.word.eq(rows.scale),
@@ -107,7 +107,7 @@ class Engine(wiring.Component):
         # The array and what feeds it.
         step = mac.i.payload
         m.d.comb += [
-            array.halves.eq(rows.halves), array.retire.eq(drain.retire), array.loaded.eq(loader.loaded),
+            array.halves.eq(rows.halves), array.loaded.eq(loader.loaded),
             array.out_free.eq(back.out_free), acts.read_at.eq(array.act_at), acts.lane.eq(array.lane),
             weights.read_at.eq(array.weight_at), mac.i.valid.eq(array.step.valid), step.last.eq(array.step.last),
             step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & array.step.rows),

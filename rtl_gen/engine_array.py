@@ -33,7 +33,7 @@ class Array(wiring.Component):
     -------
     start, registers : In, a job's registers; `room` : Out, it can take them
     halves : In, `half_layout` of both halves of the activation buffer
-    retire : In(2), the last drain of this half is over
+    leave : Out(2), the last step of this half's super-tile is issued
     loaded : In, the pass's weights are there; `release` : Out, they are not needed any more
     out_free : In(2), free halves of the output buffer; `out_claim` : Out(2), taken now
     act_at, lane, weight_at : Out, addresses of the step that is issued
@@ -46,7 +46,7 @@ class Array(wiring.Component):
         self.params = params
         super().__init__({
             "start": In(1), "registers": In(job_layout(params)), "room": Out(1),
-            "halves": In(data.ArrayLayout(half_layout(params), 2)), "retire": In(2), "loaded": In(1),
+            "halves": In(data.ArrayLayout(half_layout(params), 2)), "leave": Out(2), "loaded": In(1),
             "release": Out(1), "out_free": In(2), "out_claim": Out(2),
             "act_at": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "lane": Out(up_to(params.lanes - 1)),
             "weight_at": Out(up_to(2 * params.max_k - 1)), "step": Out(step_layout(params)),
@@ -81,12 +81,10 @@ class Array(wiring.Component):
             last_column.eq(column + 1 == job.columns),
         ]
 
-        # Gates. A half that the array has left is stale until its last tile has drained.
-        spent = Signal(2)
         gap = Signal(range(params.mac.min_tile_cycles))
         may_start, may_end, issue, ends = (Signal(name=name) for name in ("may_start", "may_end", "issue", "ends_"))
         m.d.comb += [
-            may_start.eq(self.loaded & ~spent.bit_select(half, 1) & ((tile < status.full) | status.closed)),
+            may_start.eq(self.loaded & ((tile < status.full) | status.closed)),
             may_end.eq((gap == 0) & ((tile != 0) | self.out_free.bit_select(number[0], 1))),
             issue.eq(running & (~first | may_start) & (~last | may_end)),
             ends.eq(issue & last),
@@ -103,13 +101,13 @@ class Array(wiring.Component):
             pass_ends.eq(ends & last_tile),
             super_tile_ends.eq(pass_ends & last_column),
             self.release.eq(pass_ends),
+            self.leave.eq(Mux(super_tile_ends, Cat(~half, half), 0)),
             self.out_claim.eq(Mux(ends & (tile == 0), Cat(~number[0], number[0]), 0)),
         ]
         with m.If(ends):
             m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats)]
         with m.If(pass_ends):
             m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1), base.eq(self._start(half))]
-        m.d.sync += spent.eq((spent | Mux(super_tile_ends, Cat(~half, half), 0)) & ~self.retire)
         with m.If(super_tile_ends):
             m.d.sync += [column.eq(0), half.eq(~half), base.eq(self._start(~half)), running.eq(~status.ends)]
 

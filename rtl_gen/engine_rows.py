@@ -59,7 +59,8 @@ class Rows(wiring.Component):
     -------
     code, valid : In(code_layout), a beat of codes
     claim : In(2), a super-tile begins in this half
-    retire : In(2), nobody needs this half any more
+    leave : In(2), the array has issued the last step of this half's super-tile: its state begins anew
+    retire : In(2), and the last of its sums has drained: the half is free
     free : Out(2), no super-tile is in this half
     halves : Out, `half_layout` of both
     address : Out, word of the banks for this beat
@@ -72,7 +73,8 @@ class Rows(wiring.Component):
     def __init__(self, params: EngineParams) -> None:
         self.params = params
         super().__init__({
-            "code": In(code_layout(params)), "valid": In(1), "claim": In(2), "retire": In(2), "free": Out(2),
+            "code": In(code_layout(params)), "valid": In(1), "claim": In(2), "leave": In(2),
+            "retire": In(2), "free": Out(2),
             "halves": Out(data.ArrayLayout(half_layout(params), 2)),
             "address": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "low": Out(params.rows),
             "high": Out(params.rows), "scale_en": Out(2), "scale_at": Out(scale_address(params)),
@@ -136,8 +138,10 @@ class Rows(wiring.Component):
         with m.If(self.claim[number]):
             m.d.sync += half.free.eq(0)
         with m.Elif(self.retire[number]):
-            m.d.sync += [half.free.eq(1), half.closed.eq(0), half.open.eq(0), half.next.row.eq(0),
-                         half.next.tile.eq(0), half.next.base.eq(start)]
+            m.d.sync += half.free.eq(1)
+        with m.If(self.leave[number]):
+            m.d.sync += [half.closed.eq(0), half.open.eq(0), half.next.row.eq(0), half.next.tile.eq(0),
+                         half.next.base.eq(start)]
         return half
 
     def _place(self, m: Module, half: Half, last: Signal, fits: Signal, second: Signal) -> None:

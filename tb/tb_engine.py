@@ -68,8 +68,9 @@ def _draw(rng: np.random.Generator, params: EngineParams) -> Case | None:
     limit = params.max_tokens
     if two_d:
         height = int(rng.integers(1, max(2, int(limit**0.5) + 1)))
-        grid: tuple[int, int] | None = (height, int(rng.integers(1, limit // height + 1)))
-        tokens, sinks = grid[0] * grid[1], 0
+        width = int(rng.integers(1, limit // height + 1))
+        grid: tuple[int, int] | None = (height, width)
+        tokens, sinks = height * width, 0
     else:
         tokens, grid = pick(rng, 1, 2, int(rng.integers(1, limit + 1)), limit), None
         sinks = pick(rng, 0, 0, 1, int(rng.integers(0, 5)))
