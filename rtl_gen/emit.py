@@ -136,7 +136,7 @@ def _convert(component: wiring.Component, name: str, emission: _Emission) -> tup
         module = _module_name(head.strip())
         if module in emission.modules:
             raise ValueError(f"two modules would be called {module}")
-        if name != emission.top:
+        if module == name != emission.top:  # the parts of a shared module have instances here, which name their reset
             rest = _without_unread_reset(rest)
         if module == name:
             ports = tuple(port.strip() for port in rest.split(")", 1)[0].split(","))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
@@ -80,6 +80,52 @@ def test_a_shared_module_is_written_once_and_instantiated_each_time() -> None:
     assert len(re.findall(r"^  stamp_step step_\d \($", files["stamp_chain.v"], re.MULTILINE)) == 3
     assert "clk" in files["stamp_step.v"] and "clk" not in files["stamp_inverter.v"]
     assert all(text.count("\nmodule ") == 1 and f"module {name[:-2]}(" in text for name, text in files.items())
+
+
+class Plain(wiring.Component):
+    """A register without reset, in a module of its own that is not shared."""
+
+    def __init__(self) -> None:
+        super().__init__(PORTS)
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        kept = Signal(signed(8), reset_less=True)
+        m.d.sync += kept.eq(self.x)
+        m.d.comb += self.y.eq(kept)
+        return m
+
+
+class Around(wiring.Component):
+    """A register with reset behind `Plain`."""
+
+    def __init__(self) -> None:
+        super().__init__(PORTS)
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.plain = plain = Plain()
+        m.d.comb += plain.x.eq(self.x)
+        m.d.sync += self.y.eq(plain.y)
+        return m
+
+
+def test_a_part_of_a_shared_module_has_the_ports_that_its_instance_names() -> None:
+    class Top(wiring.Component):
+        def __init__(self) -> None:
+            super().__init__(PORTS)
+
+        def elaborate(self, _platform: object) -> Module:
+            m = Module()
+            m.submodules.around = around = Shared(Around, "stamp_around")
+            wiring.connect(m, wiring.flipped(self), around)
+            return m
+
+    files = verilog(Top(), "stamp_top")
+    assert set(files) == {"stamp_top.v", "stamp_around.v", "stamp_around_plain.v"}
+    instance = files["stamp_around.v"].split("  stamp_around_plain plain (\n")[1].split(");")[0]
+    head = files["stamp_around_plain.v"].split("module stamp_around_plain(")[1].split(")")[0]
+    assert set(re.findall(r"\.(\w+)\(", instance)) == set(head.split(", "))
 
 
 def test_without_sharing_each_instance_has_its_own_module() -> None:
