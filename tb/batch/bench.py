@@ -107,8 +107,10 @@ class BatchBench(Bench):
             if port.kind == "out":
                 wanted[name], words = words, np.empty_like(words)
             memories.append(Memory(name=name, words=words, pattern=given.pattern if given else ALWAYS))
+        # No pattern is silent for longer than it takes to repeat.
+        patience = streams.HANG_CYCLES + max(len(memory.pattern.bits) for memory in memories)
         job = Job(memories, self.ports["events"].layout if "events" in self.ports else None, max_cycles=max_cycles,
-                  hang_cycles=streams.HANG_CYCLES, drain_cycles=streams.DRAIN_CYCLES)
+                  hang_cycles=patience, drain_cycles=streams.DRAIN_CYCLES)
         await _played(job)
         return job, wanted
 
