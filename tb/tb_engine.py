@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from rtl_gen.engine import Engine
-from stamp_hw import engine
-from stamp_hw.config import HwConfig, JobConfig, NpuConfig
+from rtl_gen.engine_layouts import ERRORS
+from sim.engine_events import events
+from sim.engine_timing import timing
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine_params import EngineParams
-from stamp_hw.engine_streams import Beats, streams
 from stamp_hw.errors import ConfigError
-from stamp_hw.layer import Layer
+from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
-from tb.harness import Expect, Feed
-from tb.patterns import ALWAYS, throttles
+from tb.engine_cases import Case, draw, joined
+from tb.harness import TRACE, Expect, Feed
+from tb.patterns import ALWAYS, Pattern, listed, throttles
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
 PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
@@ -33,77 +36,165 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine
+INPUTS = ("job", "i", "w", "p")
+STALL_CYCLES = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One layer, its configuration, what the engine must say."""
-
-    layer: Layer
-    config: NpuConfig
-    beats: dict[str, Beats]
-
-    def __str__(self) -> str:
-        job, grid = self.config.job, self.layer.grid
-        shape = "x".join(map(str, grid)) if grid else str(len(self.layer.x))
-        return (f"{shape} tokens ({job.n_sink} sinks) * {self.layer.x.shape[1]} -> {self.layer.weight.shape[0]}, "
-                f"levels {job.levels}, n_hi {job.n_hi}, {job.scale_mode}")
-
-
-def pick(rng: np.random.Generator, *options: int) -> int:
-    """One of the options."""
-    return int(options[int(rng.integers(len(options)))])
+async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
+               timed: bool = True) -> None:
+    """Jobs one after the other: every output, the cycle of every beat, all events, no error."""
+    stalls = stalls or {}
+    names = "; ".join(case.name for case in cases)
+    where = f"{job}: {names}; {' '.join(f'{name} {pattern}' for name, pattern in stalls.items())}"
+    jobs = [case.job for case in cases]
+    wanted: dict[str, Any] = {}
+    if timed:
+        wanted["timing"] = timing(bench.params, jobs, {name: stalls.get(name, ALWAYS) for name in INPUTS},
+                                  stalls.get("o", ALWAYS)).streams
+    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in ("rescale", "finish")}
+    await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
+                    {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
+                    events=events(bench.params, jobs, saturated), **wanted)
+    check_status(bench, where)
 
 
-def draw(rng: np.random.Generator, params: EngineParams) -> Case:
-    """A random layer that the engine can take; draws again where its buffers are too small for it."""
-    while True:
-        case = _draw(rng, params)
-        if case is not None:
-            return case
+def check_status(bench: BatchBench, where: object, *errors: str) -> None:
+    """Idle, with these sticky errors and no other."""
+    status = int(bench.dut.status.value)
+    seen = [name for bit, name in enumerate(ERRORS) if status >> (1 + bit) & 1]
+    assert seen == list(errors), f"job {where}: errors {seen}, expected {list(errors)}"
+    assert status & 1, f"job {where}: not idle"
 
 
-def _draw(rng: np.random.Generator, params: EngineParams) -> Case | None:
-    two_d = params.axes == 2 and bool(rng.integers(2))
-    limit = params.max_tokens
-    if two_d:
-        height = int(rng.integers(1, max(2, int(limit**0.5) + 1)))
-        width = int(rng.integers(1, limit // height + 1))
-        grid: tuple[int, int] | None = (height, width)
-        tokens, sinks = height * width, 0
-    else:
-        tokens, grid = pick(rng, 1, 2, int(rng.integers(1, limit + 1)), limit), None
-        sinks = pick(rng, 0, 0, 1, int(rng.integers(0, 5)))
-    k = pick(rng, 1, params.lanes, int(rng.integers(1, params.max_k + 1)), params.max_k)
-    n = int(rng.integers(1, 3 * params.cols + 2))
-    levels = int(rng.integers(0, params.max_levels // (2 if two_d else 1) + 1))
-    n_hi = pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8))
-    job = JobConfig(levels=levels, n_hi=n_hi, n_sink=sinks, scale_mode=str(rng.choice(["minmax", "symmetric"])),
-                    weight_bits=pick(rng, 4, 8), calibration="self")
-    x = rng.standard_normal((tokens + sinks, k)).astype(np.float32) * np.exp(rng.standard_normal(k)).astype(np.float32)
-    x[:sinks] *= 100
-    layer = Layer(name="drawn", kind="drawn", x=x, grid=grid, n_sink=sinks,
-                  weight=rng.standard_normal((n, k)).astype(np.float32),
-                  bias=rng.standard_normal(n).astype(np.float32) if rng.integers(2) else None)
-    config = NpuConfig(hw=params.hw, job=job)
-    try:
-        return Case(layer, config, streams(layer, config, engine.run_linear(layer, config)))
-    except ConfigError:
-        return None
+async def clear_errors(bench: BatchBench) -> None:
+    """A cycle of `clear`; afterwards no error is left."""
+    bench.set(clear=1)
+    await bench.run({}, {}, abort_at=1)
+    bench.set(clear=0)
+    await bench.run({}, {}, abort_at=1)
+    check_status(bench, "clear")
 
 
-def joined(cases: list[Case], stream: str) -> Beats:
-    """The beats of several jobs one after the other."""
-    return {name: np.concatenate([case.beats[stream][name] for case in cases])
-            for name in cases[0].beats[stream]}
+def several(bench: BatchBench, most: int = 3) -> list[Case]:
+    """One to `most` random layers."""
+    return [draw(bench.rng, bench.params) for _ in range(int(bench.rng.integers(1, most + 1)))]
 
 
-@batch_test(quota=1.0)
-async def layers_equal_the_golden_model(bench: BatchBench) -> None:
+@batch_test(quota=0.4)
+async def jobs_in_a_row_equal_the_models(bench: BatchBench) -> None:
     for job in bench.jobs():
-        cases = [draw(bench.rng, bench.params) for _ in range(int(bench.rng.integers(1, 4)))]
-        stalls = {name: throttles(bench.rng)[0] if job % 2 else ALWAYS for name in ("job", "i", "w", "p", "o")}
-        await bench.run({name: Feed(joined(cases, name), stalls[name]) for name in ("job", "i", "w", "p")},
-                        {"o": Expect(joined(cases, "o"), stalls["o"])},
-                        job=f"{job}: {'; '.join(map(str, cases))}; {' '.join(map(str, stalls.values()))}")
-        assert int(bench.dut.status.value) == 1, f"job {job}: status {int(bench.dut.status.value):#x}"
+        await play(bench, several(bench), job)
+
+
+@batch_test(quota=0.6)
+async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
+    for job in bench.jobs():
+        await play(bench, several(bench), job, {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")})
+
+
+@batch_test
+async def a_layer_of_the_trace_equals_the_golden_model(bench: BatchBench) -> None:
+    """One layer, chosen at random among those that the build can take; all of them run in `make regress`."""
+    if not TRACE.exists():
+        return
+    with Trace(TRACE) as trace:
+        names = [name for name in trace.layer_names if fits(trace, name, bench.params)]
+        if names:
+            name = names[int(bench.rng.integers(len(names)))]
+            await play(bench, [Case.of(trace.layer(name), NpuConfig(hw=bench.params.hw))], name)
+
+
+def fits(trace: Trace, name: str, params: EngineParams, products: int = 25_000_000) -> bool:
+    """Whether a layer is small enough for this build, and for a test."""
+    layer = trace.layer(name)
+    try:
+        NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
+                                        k=layer.x.shape[1])
+    except ConfigError:
+        return False
+    return params.rows * params.cols >= 64 and layer.x.size * len(layer.weight) <= products
+
+
+@batch_test
+async def a_consumer_that_stalls_for_100000_cycles_loses_nothing(bench: BatchBench) -> None:
+    first = int(bench.rng.integers(50))
+    bits = np.repeat([1, 0, 1], [first, STALL_CYCLES, STALL_CYCLES])
+    await play(bench, several(bench), "long stall", {"o": listed(bits, f"{first}on{STALL_CYCLES}off")})
+
+
+@batch_test
+async def an_illegal_job_is_refused_and_the_next_one_is_right(bench: BatchBench) -> None:
+    for field, value in illegal(bench.params):
+        case = draw(bench.rng, bench.params)
+        if field == "tile_width" and value % 2 and not case.job.levels:
+            continue  # without levels every width is whole Haar tiles
+        bad = {name: np.array(values) for name, values in case.beats["job"].items()}
+        bad[field][0] = value
+        jobs = {name: np.concatenate([bad[name], values]) for name, values in case.beats["job"].items()}
+        where = f"{field} = {value}, then {case.name}"
+        await bench.run({"job": Feed(jobs)} | {name: Feed(case.beats[name]) for name in ("i", "w", "p")},
+                        {"o": Expect(case.beats["o"])}, job=where)
+        check_status(bench, where, "illegal_job")
+        await clear_errors(bench)
+    await play(bench, several(bench), "after illegal jobs")
+
+
+def illegal(params: EngineParams) -> list[tuple[str, int]]:
+    """Register, value: none of them is legal in any job, but odd widths of super-tiles without levels."""
+    job = Engine(params)
+    job._MustUse__used = True
+    widths = {name: field.width for name, field in job.job.payload.shape()}
+    wanted = [("width", 0), ("beats", 0), ("tail", 0), ("columns", 0), ("out_beats", 0), ("out_keep", 0),
+              ("tile_width", 0), ("tile_width", 2 * params.max_tokens // 2 * 2 + 1), ("width", params.max_tokens + 1),
+              ("n_sink", params.max_tokens), ("beats", params.max_beats + 1), ("tail", params.lanes + 1),
+              ("out_beats", params.chunks + 1), ("out_keep", params.rescale_lanes + 1),
+              ("levels", params.max_levels + 1), ("height", 0), ("tile_height", 0), ("height", params.max_tokens + 1)]
+    return [(name, value) for name, value in wanted if name in widths and value < 1 << widths[name]]
+
+
+@batch_test
+async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> None:
+    case = draw(bench.rng, bench.params)
+    beats = {name: np.array(values) for name, values in case.beats["i"].items()}
+    beats["last"][int(bench.rng.integers(len(beats["last"])))] ^= 1
+    await bench.run({name: Feed(beats if name == "i" else case.beats[name]) for name in INPUTS},
+                    {"o": Expect(case.beats["o"])}, job=f"wrong last, {case.name}")
+    check_status(bench, case.name, "framing")
+    await clear_errors(bench)
+
+
+@batch_test
+async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
+    params = bench.params
+    while True:  # a sequence of several super-tiles, all in one now
+        case = draw(bench.rng, params)
+        whole = -(-case.job.width >> case.job.levels) << case.job.levels
+        rows = case.job.n_sink + -(-case.job.width // 2)
+        if not case.job.two_d and case.job.tile_width < case.job.width and rows > params.act_tiles * params.rows:
+            break
+    jobs = case.beats["job"] | {"tile_width": np.array([whole])}
+    k, _ = case.job.channels(params)
+    passes = {"w": k * case.job.columns, "p": params.cols * case.job.columns}
+    beats = {name: {field: values[:count] for field, values in case.beats[name].items()}
+             for name, count in passes.items()}
+    tokens = case.job.width + case.job.n_sink
+    count = tokens * ((case.job.columns - 1) * params.chunks + case.job.out_beats)
+    wanted = {name: values[:count] for name, values in case.beats["o"].items()}
+    await bench.run({"job": Feed(jobs), "i": Feed(case.beats["i"]), "w": Feed(beats["w"]), "p": Feed(beats["p"])},
+                    {"o": Expect(wanted, care={name: np.zeros((), bool) for name in wanted})},
+                    job=f"overflow {case.name}")
+    check_status(bench, case.name, "overflow")
+    await clear_errors(bench)
+    await play(bench, several(bench), "after an overflow")
+
+
+@batch_test
+async def a_reset_in_the_middle_of_a_job_leaves_nothing_behind(bench: BatchBench) -> None:
+    for attempt in range(4):
+        cases = several(bench)
+        total = timing(bench.params, [case.job for case in cases]).cycles
+        stop = int(bench.rng.integers(1, total))
+        await bench.run({name: Feed(joined(cases, name)) for name in INPUTS}, {"o": Expect(joined(cases, "o"))},
+                        job=f"reset {attempt} in cycle {stop}", abort_at=stop)
+        await bench.reset()
+        await play(bench, several(bench), f"after reset {attempt} in cycle {stop}")
