@@ -1,30 +1,21 @@
-"""Cycle model of the linear engine: lifting, scale, activation buffer, array, rescale, inverse lifting
-(docs/contract.md §4).
+"""Cycles of one layer on the linear engine: `sim.engine_timing` for a single job without stalls, in closed forms.
 
-Event level: tokens, array tiles and column passes, not clock edges. It is put together from the cycle models of the
-blocks, which the RTL regression holds equal to the generated Verilog; the engine around them has no RTL yet, so that
-**only the blocks' cycles are RTL-checked and the engine's are modelled**. What it does:
+The engine (`rtl_gen/engine.py`) has gates and no back-pressure inside, so that one layer is a recursion over its column
+passes (one column tile, C outputs, of one super-tile). Everything is counted from the cycle in which the job's
+registers are taken, to the last output beat:
 
-- Tokens arrive in job order, a beat a cycle (slower where the DRAM is), sinks first; the lifting unit lets
-  coefficients go in its own order, the scale unit passes them on at its rate into the row slots of one half of the
-  activation buffer. The half must be free: the stream stalls from the first token of a super-tile on until the array
-  has left the super-tile before the last.
-  The scale unit's own back-pressure is left out of the arrivals: where the divider is slower than a token's beats and
-  the ring buffer is short, they come out early, never late (by 0 cycles on the shipped trace, 6 on 2-D grids of 32 x 32
-  and 64 x 64 tokens on the default hardware, below 10 %
-  of the fill in the worst of sixty drawn corners).
-- For each super-tile, each column tile (C outputs) is one *pass* over its array tiles. In the first pass an array
-  tile starts once its row slots are full, tiles in the order in which their last token arrives; the other passes run
-  back to back.
-- Weights of a pass (C parameter words, K beats of C weights, at the DRAM rate where that is slower) fill one half of
-  the weight buffer while the array reads the other.
-- Behind a pass: drain, rescale, then the inverse lifting of that super-tile and column tile, from one half of the
-  output buffer while the array fills the other. That also holds for levels = 0, where an engine without lifting could
-  send results sooner.
-- A layer as a whole takes at least as long as the DRAM takes for its bytes (all streams together).
+- Tokens come a beat a cycle, sinks first; the lifting unit lets coefficients go in its own order, a token in at least
+  `recip_width` cycles, and the scale unit passes them on. The token that opens a super-tile waits until the array has
+  left the super-tile before the last one and drained; everything behind it waits as long.
+- Weights and parameters of a pass are loaded while the array works on the pass before, each stream a beat a cycle.
+- An array tile takes K steps, or `min_tile_cycles` where its drain takes longer. In the first pass of a super-tile it
+  waits for its rows, in every pass for the weights, and for a half of the output buffer.
+- Behind a pass: drain and rescale, then the inverse lifting of that rectangle, from one half of the output buffer while
+  the array fills the other.
 
-Cycles are counted from the first token's first beat on offer to the last output beat; the next layer's fill, which
-the double job registers hide under this layer, is not overlapped, so that layers add up.
+What is not RTL is the DRAM: where its rate is below a stream's beat a cycle, tokens come and weights load slower by
+that factor, and the layer as a whole takes at least as long as all its bytes. Groups of channels that share a scale,
+which the RTL refuses, take a division and a run of the array each.
 """
 
 from __future__ import annotations
@@ -35,12 +26,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim import haar, mac, memory, scale
+from sim import haar, memory
+from sim.engine_array import LOAD_SETUP, LOADED, NEVER, START, free_cycles, word_cycles
+from sim.engine_front import arrivals, start_cycles
 from sim.task import Task
 from stamp_hw import super_tile
 from stamp_hw.config import HwConfig
+from stamp_hw.engine_params import EngineParams
 from stamp_hw.haar_slots import HaarJob
-from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 from stamp_hw.super_tile import SuperTile
 
 
@@ -50,9 +43,8 @@ class EngineCycles:
 
     `busy` the array streams operands or waits for its own drain; `wait_activations` for row slots to fill (the
     *exposed* part of the fill); `wait_weights`, `wait_output` for a half of those buffers; `wait_dram` the layer's
-    bytes take longer than all of the above; `tail` from the last operand to the last output beat. `fill` cycles in
-    which the front end takes in tokens, unstalled; `overlapped` the part of it under a busy array. `array_tiles`
-    array runs over all passes.
+    bytes take longer than all of the above; `tail` from the last operand to the last output beat. `fill` cycles until
+    the last token's codes are there when nothing stops them. `array_tiles` array runs over all passes.
     """
 
     total: int
@@ -72,48 +64,87 @@ class EngineCycles:
         """Cycles of the fill that hide under the array's work."""
         return max(0, self.fill - self.wait_activations)
 
+    @property
+    def exposed(self) -> int:
+        """Cycles of the fill that do not: the array stands still meanwhile."""
+        return self.fill - self.overlapped
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Cycle constants of one layer's passes.
+    """Cycle constants of a layer's passes.
 
-    `tile` an array tile; `load` the weights of a pass; `first` from the start of a pass to its first coefficient in the
-    output buffer; `last` from the end of a pass to its last one there.
+    `tile` from a tile's last step to the next one's; `span` from its first step to its last, both included; `load` the
+    beats of a pass's weights and parameters; `begin` first cycle in which loader and array work on the job.
     """
 
     tile: int
+    span: int
     load: int
-    first: int
-    last: int
+    begin: int
 
     @classmethod
-    def of(cls, task: Task, hw: HwConfig) -> Rates:
-        """From the blocks' own figures. An array tile runs once for each group of input channels."""
-        array, behind = MacParams.of(hw), RescaleParams.of(hw).latency
-        tile = sum(mac.tile_cycles(array, steps) for steps in task.groups)
-        # The first tile of a pass need not wait for a drain: mac.cycles, seen from the end of `tiles · tile` cycles.
-        last = mac.cycles(array, task.groups) - tile + behind
-        words = memory.dram_cycles(hw.cols * memory.parameter_bytes(hw, task.symmetric), hw)
-        weights = memory.dram_cycles(math.ceil(task.k * hw.cols * task.weight_bits / 8), hw)
-        return cls(tile=tile, load=max(hw.cols, words) + max(task.k, weights),
-                   first=tile - 1 + array.drain_latency + behind, last=last)
+    def of(cls, task: Task, hw: HwConfig, params: EngineParams) -> Rates:
+        """From the blocks' own figures."""
+        least = params.mac.min_tile_cycles
+        later = sum(max(steps, least) for steps in task.groups[1:])
+        beats = hw.cols * memory.parameter_bytes(hw, task.symmetric) + math.ceil(
+            task.k * hw.cols * task.weight_bits / 8)
+        return cls(tile=max(task.groups[0], least) + later, span=task.groups[0] + later,
+                   load=max(task.k, hw.cols, memory.dram_cycles(beats, hw)),
+                   begin=start_cycles(params, task.job.grid[0] if task.job.grid else 1) + 2 * START)
 
 
 @dataclass(slots=True)
 class _State:
-    """Ends of the latest events, newest last: column passes, weight load, inverse liftings."""
+    """Latest events: last step issued; ends of the last two passes; first cycle in which the loader can begin a pass
+    and the inverse unit a job; halves of the output buffer, free from. Newest last."""
 
-    passes: tuple[int, int] = (0, 0)
-    load: int = 0
-    inverses: tuple[int, int] = (0, 0)
+    last: int
+    releases: tuple[int, int]
+    load: int
+    lifting: int
+    free: tuple[int, int]
     wait_activations: int = 0
     wait_weights: int = 0
     wait_output: int = 0
 
     def relative(self) -> tuple[int, ...]:
-        """The events seen from the last pass's end: when this repeats, so does everything after it."""
-        end = self.passes[1]
-        return (self.passes[0] - end, self.load - end, self.inverses[0] - end, self.inverses[1] - end)
+        """The events seen from the last step: when this repeats, so does everything after it."""
+        return (self.releases[0] - self.last, self.load - self.last, self.lifting - self.last,
+                self.free[0] - self.last, self.free[1] - self.last)
+
+    def shift(self, cycles: int, weights: int, output: int) -> None:
+        """Everything `cycles` later, waits increased."""
+        self.last += cycles
+        self.load += cycles
+        self.lifting += cycles
+        self.releases = (self.releases[0] + cycles, self.releases[1] + cycles)
+        self.free = (self.free[0] + cycles, self.free[1] + cycles)
+        self.wait_weights += weights
+        self.wait_output += output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Behind:
+    """Cycles behind a pass: from its last step until it counts as complete (`word`); from the acceptance of its first
+    lifting job until the inverse unit can take another one (`lifting`), until its half of the output buffer is free
+    (`free`)."""
+
+    word: int
+    lifting: int
+    free: int
+
+    @classmethod
+    def of(cls, task: Task, part: SuperTile, params: EngineParams, beats: int) -> _Behind:
+        """A pass of `beats` beats a token: the sinks' lifting job, if there are any, and that of the rectangle."""
+        grid = (part.height, part.width) if task.job.grid else None
+        jobs = [HaarJob(tokens=part.tokens, levels=task.job.levels, beats=beats, grid=grid)]
+        if task.job.n_sink and not part.first_tile:
+            jobs.insert(0, HaarJob(tokens=task.job.n_sink, levels=0, beats=beats))
+        unit = params.inverse
+        return cls(word=word_cycles(params), lifting=sum(haar.period(unit, job) for job in jobs),
+                   free=haar.cycles(unit, jobs))
 
 
 def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles:
@@ -132,112 +163,69 @@ def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles
 
 @lru_cache(maxsize=1024)
 def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
+    params = EngineParams.of(hw)
     parts = super_tile.split(task.job, hw, limit)
     columns = -(-task.n // hw.cols)
-    rates = Rates.of(task, hw)
-    ready = arrivals(task, hw)
-    tiles = [tiles_ready(part, ready, hw.rows) for part in parts]
-    lead = -(-task.k // hw.lanes)  # a token's first code is written this long before its last
-    entry = np.array([int(ready[part.rows[part.rows >= 0]].min()) for part in parts])
-    delay = np.zeros(len(parts), np.int64)
-    state = _State()
-    busy = 0
+    last_beats = -(-(task.n - (columns - 1) * hw.cols) // hw.drain_lanes)
+    rates = Rates.of(task, hw, params)
+    come = arrivals(task, hw, parts)
+    freed = free_cycles(params)
+    # The first tile is issued without another one's drain in front of it.
+    state = _State(last=rates.span - rates.tile - 1, releases=(NEVER, NEVER), load=rates.begin, lifting=0,
+                   free=(NEVER, NEVER))
+    delay = np.zeros(len(parts) + 1, np.int64)
     for index, part in enumerate(parts):
+        delay[index + 1] = delay[index]
         if 0 < index < len(parts) - 1:
             # The next super-tile's first tokens come before this one's last (low-pass) ones, so that their wait for the
             # half that the super-tile before this one still holds delays these too.
-            delay[index + 1] = max(delay[index], state.passes[1] - entry[index + 1] + lead)
-        held = tiles[index] + delay[np.searchsorted(entry, tiles[index], side="right") - 1]
-        inverse = inverse_cycles(task, part, hw)
-        work = len(held) * rates.tile
-        _pass(state, rates, work, inverse, np.sort(held))
-        _more_passes(state, rates, work, inverse, columns - 1)
-        busy += work * columns
-    total = state.inverses[1] + HaarParams.inverse(hw).latency + FinishParams.of(hw).latency
-    moved = memory.dram_bytes(task, hw, len(parts)).total
-    slow = max(0, memory.dram_cycles(moved, hw) - total)
+            delay[index + 1] = max(delay[index], state.last + freed - int(come.opens[index + 1]))
+        arrived = (come.ready + delay[come.behind])[part.order]
+        full, short = (_Behind.of(task, part, params, beats) for beats in (params.chunks, last_beats))
+        _pass(state, rates, part.array_tiles, full if columns > 1 else short, arrived[part.ready])
+        _more_passes(state, rates, part.array_tiles, full, columns - 2)
+        if columns > 1:
+            _pass(state, rates, part.array_tiles, short)
+        state.load = max(state.load, int(arrived[-1])) + 1  # now it is known whether another super-tile follows
+    array_tiles = sum(part.array_tiles for part in parts) * columns
+    total = state.free[1] + params.finish.latency
+    slow = max(0, memory.dram_cycles(memory.dram_bytes(task, hw, len(parts)).total, hw) - total)
     return EngineCycles(
-        total=total + slow, busy=busy, wait_activations=state.wait_activations, wait_weights=state.wait_weights,
-        wait_output=state.wait_output, wait_dram=slow, tail=total - state.passes[1], fill=int(ready.max()),
-        array_tiles=sum(map(len, tiles)) * columns, super_tiles=len(parts), column_tiles=columns,
+        total=total + slow, busy=array_tiles * rates.tile - (rates.tile - rates.span),
+        wait_activations=state.wait_activations, wait_weights=state.wait_weights, wait_output=state.wait_output,
+        wait_dram=slow, tail=total - state.last - 1, fill=int(come.ready.max()), array_tiles=array_tiles,
+        super_tiles=len(parts), column_tiles=columns,
     )
 
 
-def arrivals(task: Task, hw: HwConfig) -> np.ndarray:
-    """Cycles after which each token's codes are all in the buffer when nothing stalls: int64[n_sink + tokens], sinks
-    first.
-
-    Raises ConfigError for a group that the scale unit cannot take.
-    """
-    params = ScaleParams.of(hw)
-    registers = params.job(tokens=task.tokens, k=task.k, group=task.group)
-    beats = registers.beats
-    sinks = np.arange(1, task.job.n_sink + 1) * beats
-    lifted = len(sinks) * beats + 1 + haar.arrival(HaarParams.forward(hw), task.haar_job(beats))
-    taken = np.concatenate([sinks, lifted])
-    slow = hw.lanes * hw.in_width / 8 * hw.freq_hz / hw.dram_bytes_per_s
-    if slow > 1:
-        taken = np.ceil(taken * slow).astype(np.int64)
-    # The scale unit: a group's codes follow its last beat by `latency`, and the group before it by the slower of its
-    # beats and the divider (sim.scale.group_times without a full ring buffer, a token at a time).
-    groups = scale.group_beats(registers)
-    rate = sum(max(size, params.recip_width) for size in groups)
-    last = groups[-1]
-    after = params.latency + max(last, groups[0] - beats + rate - max(last, params.recip_width) + last)
-    order = np.argsort(taken, kind="stable")
-    steps = np.arange(len(taken)) * rate
-    ready = np.empty_like(taken)
-    ready[order] = np.maximum.accumulate(taken[order] + after - 1 - steps) + steps
-    return ready
-
-
-def tiles_ready(part: SuperTile, ready: np.ndarray, array_rows: int) -> np.ndarray:
-    """Cycles after which the row slots of each array tile are full: int64[array tiles], in the order of the rows."""
-    rows = np.append(ready, 0)[part.rows].max(axis=1)
-    tiles = np.zeros(part.array_tiles * array_rows, np.int64)
-    tiles[: len(rows)] = rows
-    return tiles.reshape(-1, array_rows).max(axis=1)
-
-
-def inverse_cycles(task: Task, part: SuperTile, hw: HwConfig) -> int:
-    """Cycles in which the inverse lifting takes in one super-tile of one column tile, its own flush included."""
-    grid = None if task.job.grid is None else (part.height, part.width)
-    return haar.period(HaarParams.inverse(hw), HaarJob(tokens=part.tokens, levels=task.job.levels,
-                                                       beats=hw.cols // hw.drain_lanes, grid=grid))
-
-
-def _pass(state: _State, rates: Rates, work: int, inverse: int, ready: np.ndarray | None = None) -> None:
-    """One column pass; `ready` (ascending) where its array tiles wait for their row slots."""
-    before = state.passes[1]
-    loaded = max(state.load, state.passes[0]) + rates.load
-    drained = state.inverses[0] - rates.first
-    start = max(before, loaded, drained)
-    end, filled = start + work, before + work
+def _pass(state: _State, rates: Rates, tiles: int, behind: _Behind, ready: np.ndarray | None = None) -> None:
+    """One column pass; `ready` where its array tiles wait for their rows."""
+    before, work = state.last, tiles * rates.tile
+    loaded = max(state.load, state.releases[0] + 1) + LOAD_SETUP + rates.load - 1 + LOADED
+    filled = before + work
     if ready is not None:
-        # Tile j starts no earlier than `tile` after tile j − 1; what is left after the latest wait runs back to back.
-        latest = int((ready - np.arange(len(ready)) * rates.tile).max()) + work
-        end, filled = max(end, latest), max(filled, latest)
+        # Tile j follows tile j − 1 by at least `tile`; what is left after the latest wait runs back to back.
+        filled = max(filled, int((ready - np.arange(tiles) * rates.tile).max()) + rates.span - 1 + work - rates.tile)
+    weights, output = loaded + rates.span - 1 + work - rates.tile, state.free[0] + work - rates.tile
+    state.last = max(filled, weights, output)
     state.wait_activations += filled - before - work
-    if loaded >= drained:
-        state.wait_weights += end - filled
+    if weights >= output:
+        state.wait_weights += state.last - filled
     else:
-        state.wait_output += end - filled
-    state.load = loaded
-    state.passes = (before, end)
-    state.inverses = (state.inverses[1], max(end + rates.last, state.inverses[1]) + inverse)
+        state.wait_output += state.last - filled
+    accepted = max(state.last + behind.word, state.lifting)
+    state.load, state.lifting = loaded, accepted + behind.lifting
+    state.releases = (state.releases[1], state.last)
+    state.free = (state.free[1], accepted + behind.free)
 
 
-def _more_passes(state: _State, rates: Rates, work: int, inverse: int, count: int) -> None:
+def _more_passes(state: _State, rates: Rates, tiles: int, behind: _Behind, count: int) -> None:
     """`count` passes whose activations are there; once one leaves the relative state it found, the rest repeat it."""
-    while count:
-        seen, end, weights, output = state.relative(), state.passes[1], state.wait_weights, state.wait_output
-        _pass(state, rates, work, inverse)
+    while count > 0:
+        seen, last, weights, output = state.relative(), state.last, state.wait_weights, state.wait_output
+        _pass(state, rates, tiles, behind)
         count -= 1
         if state.relative() == seen:
-            step = (state.passes[1] - end) * count
-            state.passes = (state.passes[0] + step, state.passes[1] + step)
-            state.load += step
-            state.inverses = (state.inverses[0] + step, state.inverses[1] + step)
-            state.wait_weights += (state.wait_weights - weights) * count
-            state.wait_output += (state.wait_output - output) * count
+            state.shift((state.last - last) * count, (state.wait_weights - weights) * count,
+                        (state.wait_output - output) * count)
             count = 0

@@ -9,7 +9,7 @@ output buffer. Nothing waits behind the issue of a step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +38,24 @@ def word_cycles(params: EngineParams) -> int:
 def free_cycles(params: EngineParams) -> int:
     """Cycles from the issue of a super-tile's last step until its half of the activation buffer counts as free."""
     return drain_cycles(params) + 1
+
+
+def issue(last: int, ready: Sequence[int], k: int, least: int, out_free: int = NEVER) -> int:
+    """The tiles of a pass, `k` steps each, one after the other: cycle of the last one's last step.
+
+    Parameters
+    ----------
+    last : cycle of the last step before them
+    ready : first cycle in which each tile can begin
+    least : cycles from one tile's last step to the next one's, at least
+    out_free : first cycle in which the first tile can end
+    """
+    for tile, cycle in enumerate(ready):
+        first = max(cycle, last + 1)
+        last = max(first + k - 1, last + least)
+        if tile == 0:
+            last = max(last, out_free)
+    return last
 
 
 @dataclass(slots=True)
@@ -122,7 +140,8 @@ class Passes:
         """
         for column in range(columns):
             loaded = self.loader.load(k, self._releases[0])
-            self._issue(k, np.maximum(ready, max(loaded, self._begin)), out_free())
+            complete = np.maximum(ready, max(loaded, self._begin)).tolist()
+            self._last = issue(self._last, complete, k, self._least, out_free())
             self._releases = [self._releases[1], self._last]
             if column + 1 == columns:
                 self.loader.decide(closed, ends)
@@ -130,11 +149,3 @@ class Passes:
         if ends:
             self.registers.end = self._last + 1
         return self._last + self._freed
-
-    def _issue(self, k: int, ready: np.ndarray, out_free: int) -> None:
-        """The tiles of a pass, one after the other."""
-        for tile, cycle in enumerate(ready.tolist()):
-            first = max(cycle, self._last + 1)
-            self._last = max(first + k - 1, self._last + self._least)
-            if tile == 0:
-                self._last = max(self._last, out_free)
