@@ -8,7 +8,7 @@ waits behind the issue, and a step reaches the array exactly `feed_cycles` later
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,17 @@ from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
 def step_layout(params: EngineParams) -> data.StructLayout:
     """A step on its way to the array: `last` of its tile, `rows` of it that hold a token."""
     return data.StructLayout({"valid": 1, "last": 1, "rows": params.rows})
+
+
+def rows_are_complete(tile: Value, status: data.View) -> Value:
+    """Whether no row of an array tile still waits for a token."""
+    return (tile < status.full) | status.closed
+
+
+def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
+    """Whether the array takes a tile's last step: the tile before is far enough on its way, and the first tile of a
+    pass finds a half of the output buffer."""
+    return (gap == 0) & ((tile != 0) | out_free)
 
 
 class Array(wiring.Component):
@@ -77,16 +88,16 @@ class Array(wiring.Component):
             status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
             first.eq((beat == 0) & (lane == 0)),
             last.eq((beat + 1 == job.beats) & (lane + 1 == job.tail)),
-            last_tile.eq(status.closed & (tile == status.last)),
+            # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
+            last_tile.eq(status.closed & (tile >= status.last)),
             last_column.eq(column + 1 == job.columns),
         ]
 
         gap = Signal(range(params.mac.min_tile_cycles))
-        may_start, may_end, issue, ends = (Signal(name=name) for name in ("may_start", "may_end", "issue", "ends_"))
+        issue, ends = Signal(), Signal()
         m.d.comb += [
-            may_start.eq(self.loaded & ((tile < status.full) | status.closed)),
-            may_end.eq((gap == 0) & ((tile != 0) | self.out_free.bit_select(number[0], 1))),
-            issue.eq(running & (~first | may_start) & (~last | may_end)),
+            issue.eq(running & (~first | (self.loaded & rows_are_complete(tile, status)))
+                     & (~last | may_end(gap, tile, self.out_free.bit_select(number[0], 1)))),
             ends.eq(issue & last),
         ]
         with m.If(ends):

@@ -32,6 +32,11 @@ def lifting_layout(params: EngineParams) -> data.StructLayout:
                               "sinks": 1, "ends": 1})
 
 
+def kept(lane: int, last: Value, lifting: data.View) -> Value:
+    """Whether a lane holds an output channel: all but the last ones of the last column tile do."""
+    return ~(lifting.last_column & last) | (lane < lifting.keep)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The super-tile along one axis: its first token, its tokens, whether it is the axis's last."""
@@ -196,8 +201,7 @@ class Back(wiring.Component):
                          write.addr.eq(Cat(self.channel.chunk, self.channel.set)), write.data.eq(self.bias),
                          read.addr.eq(Cat(following, lifting.set)), read.en.eq(1),
                          finish.i.payload.bias[lane].eq(read.data)]
-        keep = Cat((~(lifting.last_column & tokens.payload.last)) | (lane < lifting.keep)
-                   for lane in range(params.rescale_lanes))
+        keep = Cat(kept(lane, tokens.payload.last, lifting) for lane in range(params.rescale_lanes))
         marks: Value = Cat(keep, lifting.ends & tokens.payload.last & tokens.payload.final)
         under_way = Signal(params.finish.latency)
         for number in range(params.finish.latency):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,17 @@ from rtl_gen.rescale import Rescale
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
 
 TILES_IN_ARRAY = 4  # tiles between the issue of a last step and the end of their drain
+
+
+def exists(beat: data.View, tile: data.View) -> Value:
+    """Whether a drained sum is of a token: not below a ragged tile's rows, not an 8-bit row's second slot, not the
+    missing partner of an odd 4-bit token."""
+    return (beat.row < tile.rows) & ~beat.empty & ~(beat.slot & tile.odd & (beat.row == tile.odd_row))
+
+
+def factor_table(symmetric: Value, hi: Value) -> Value:
+    """1 where a token takes the second table: a 4-bit one in symmetric mode."""
+    return symmetric & ~hi
 
 
 class Drain(wiring.Component):
@@ -55,7 +66,7 @@ class Drain(wiring.Component):
         m.submodules.rescale = self._rescale = Rescale(params.rescale)
         m.submodules.tiles = tiles = Queue(tile_layout(params), TILES_IN_ARRAY)
         tile = tiles.head
-        ends, exists = Signal(), Signal()
+        ends, is_token = Signal(), Signal()
         chunk = Signal(up_to(params.chunks - 1))
         m.d.comb += [
             tiles.push.eq(self.tile_en),
@@ -67,15 +78,14 @@ class Drain(wiring.Component):
             self.scale_at.second.eq(beat.slot),
             self.scale_at.row.eq(beat.row),
             self.scale_at.tile.eq(tile.tile),
-            exists.eq(self.valid & (beat.row < tile.rows) & ~beat.empty
-                      & ~(beat.slot & tile.odd & (beat.row == tile.odd_row))),
+            is_token.eq(self.valid & exists(beat, tile)),
             self.retire.eq(Mux(ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
             self.events.eq(self._rescale.events),
         ]
         with m.If(self.valid):
             m.d.sync += chunk.eq(Mux(chunk == params.chunks - 1, 0, chunk + 1))
         factors = self._factors(m, chunk, tile.set)
-        self._multiply(m, exists, ends, chunk, factors)
+        self._multiply(m, is_token, ends, chunk, factors)
         return m
 
     def _factors(self, m: Module, chunk: Signal, number: Signal) -> list[data.View]:
@@ -93,7 +103,7 @@ class Drain(wiring.Component):
             words.append(read.data)
         return words
 
-    def _multiply(self, m: Module, exists: Signal, ends: Signal, chunk: Signal, factors: list[data.View]) -> None:
+    def _multiply(self, m: Module, is_token: Signal, ends: Signal, chunk: Signal, factors: list[data.View]) -> None:
         """The rescale unit, and what its words belong to in a line of registers beside it."""
         params, tile, token = self.params, m.submodules.tiles.head, self.token
         into = self._rescale.i
@@ -102,12 +112,12 @@ class Drain(wiring.Component):
         symmetric, half = Signal(reset_less=True), Signal(reset_less=True)
         chunk_late = Signal.like(chunk, name="chunk_late", reset_less=True)
         table = Signal()
-        m.d.sync += [valid.eq(exists), ends_late.eq(ends & tile.pass_ends), late.eq(self.beat), chunk_late.eq(chunk),
+        m.d.sync += [valid.eq(is_token), ends_late.eq(ends & tile.pass_ends), late.eq(self.beat), chunk_late.eq(chunk),
                      symmetric.eq(tile.symmetric), half.eq(tile.set[0])]
         m.d.comb += [
             into.valid.eq(valid),
             into.payload.acc.eq(late.acc),
-            table.eq(symmetric & ~token.hi),
+            table.eq(factor_table(symmetric, token.hi)),
             into.payload.symmetric.eq(symmetric),
             into.payload.last.eq(0),
             self._rescale.o.ready.eq(1),

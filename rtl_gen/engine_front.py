@@ -64,6 +64,11 @@ def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
     return Cat(*tests).all() & Mux(one_d, flat, grid)
 
 
+def may_enter(intake: data.View, free: Value) -> Value:
+    """Whether the token that is wanted may come: one that opens a super-tile needs a free half."""
+    return ~intake.opens | free.bit_select(intake.half, 1)
+
+
 class Front(wiring.Component):
     """Jobs and tokens in, codes out.
 
@@ -186,7 +191,7 @@ class Front(wiring.Component):
         haar, intake, i = self._haar, self._haar.intake, self.i
         gate, taken = Signal(), Signal()
         m.d.comb += [
-            gate.eq(~intake.opens | self.free.bit_select(intake.half, 1)),
+            gate.eq(may_enter(intake, self.free)),
             haar.i.valid.eq(i.valid & gate),
             i.ready.eq(haar.i.ready & gate),
             haar.i.payload.x.eq(i.payload.x),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,11 @@ def channel_layout(params: EngineParams) -> data.StructLayout:
     """Where an output channel's parameters are: `lane` of the memories, address (`chunk`, `set`)."""
     return data.StructLayout({"chunk": up_to(params.chunks - 1), "set": range(PARAMETER_SETS),
                               "lane": up_to(params.rescale_lanes - 1)})
+
+
+def is_last(status: data.View) -> Value:
+    """Whether a complete super-tile is its job's last."""
+    return status.ends
 
 
 class Loader(wiring.Component):
@@ -74,7 +79,7 @@ class Loader(wiring.Component):
             with m.If(column + 1 == job.columns):
                 m.d.sync += [column.eq(0), decide.eq(1)]
         with m.If(decide & status.closed):
-            m.d.sync += [decide.eq(0), half.eq(~half), running.eq(~status.ends)]
+            m.d.sync += [decide.eq(0), half.eq(~half), running.eq(~is_last(status))]
 
         self._weights(m, job, loading, number)
         self._parameters(m, loading, number)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,6 +46,11 @@ class Half:
     closed: Signal
     ends: Signal
     free: Signal
+
+
+def stays_open(hi: Value, second: Value, is_open: Value) -> Value:
+    """Whether a half open row is left behind: by a first 4-bit token, or by an older one that an 8-bit one passed."""
+    return Mux(hi, is_open, ~second)
 
 
 class Rows(wiring.Component):
@@ -150,7 +155,7 @@ class Rows(wiring.Component):
         with m.If(last):
             m.d.sync += [half.closed.eq(code.closes), half.ends.eq(code.ends)]
             with m.If(fits):
-                m.d.sync += half.open.eq(~code.hi & ~second | (code.hi & half.open))
+                m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
             with m.If(fits & ~second):
                 m.d.sync += slot.row.eq(slot.row + 1)
                 with m.If(slot.row == params.rows - 1):

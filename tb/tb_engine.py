@@ -166,11 +166,12 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
 @batch_test
 async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
     params = bench.params
-    while True:  # a sequence of several super-tiles, all in one now
+    while True:  # a sequence of several super-tiles whose rows are too many for one, all in one now
         case = draw(bench.rng, params)
         whole = -(-case.job.width >> case.job.levels) << case.job.levels
-        rows = case.job.n_sink + -(-case.job.width // 2)
-        if not case.job.two_d and case.job.tile_width < case.job.width and rows > params.act_tiles * params.rows:
+        n_hi = case.job.resolved.n_hi
+        rows = case.job.n_sink + n_hi + -(-(case.job.width - n_hi) // 2)
+        if not case.job.two_d and rows > params.act_tiles * params.rows:
             break
     jobs = case.beats["job"] | {"tile_width": np.array([whole])}
     k, _ = case.job.channels(params)
