@@ -19,11 +19,11 @@ from stamp_hw.super_tile import SuperTile
 
 def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tuple[Event, ...]]:
     """Component → events of one layer, cut into `parts`."""
-    columns = -(-task.n // hw.cols)
+    columns, _ = task.columns(hw)
     moved = memory.dram_bytes(task, hw, len(parts))
     chip = memory.on_chip(task, hw, parts)
     return {
-        "lifting": _lifting(task, columns, hw),
+        "lifting": _lifting(task, hw),
         "scale": _scale(task, hw),
         "mac": _mac(task, columns, hw, parts),
         "rescale": _rescale(task, columns, hw),
@@ -34,14 +34,14 @@ def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tu
     }
 
 
-def _lifting(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
+def _lifting(task: Task, hw: HwConfig) -> tuple[Event, ...]:
     """d = b − a and s = a + (d >> 1): two additions a butterfly and channel."""
     forward, inverse = HaarParams.forward(hw), HaarParams.inverse(hw)
     found = []
-    for name, params, beats, times in (("forward_add", forward, -(-task.k // hw.lanes), 1),
-                                       ("inverse_add", inverse, inverse.max_beats, columns)):
+    for name, params, beats in (("forward_add", forward, -(-task.k // hw.lanes)),
+                                ("inverse_add", inverse, task.out_beats(hw))):
         count = haar.events(params, [task.haar_job(beats)])
-        additions = 2 * (count.butterflies + count.cross_butterflies) * times * params.lanes
+        additions = 2 * (count.butterflies + count.cross_butterflies) * params.lanes
         found.append(Event(name=name, constant="lifting.add", count=additions, at=params.out_width))
     return tuple(found)
 
@@ -92,5 +92,6 @@ def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
         Event(name="add_mid", constant="rescale.add", count=count.outputs, at=params.sum_width),
         Event(name="add_total", constant="rescale.add", count=3 * count.outputs, at=params.total_width),
         Event(name="round", constant="rescale.add", count=count.outputs, at=params.product_width),
-        Event(name="bias", constant="rescale.add", count=outputs, at=INVERSE_WIDTH),
+        Event(name="bias", constant="rescale.add", at=INVERSE_WIDTH,
+              count=task.tokens * task.out_beats(hw) * hw.drain_lanes),
     )

@@ -165,8 +165,7 @@ def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles
 def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
     params = EngineParams.of(hw)
     parts = super_tile.split(task.job, hw, limit)
-    columns = -(-task.n // hw.cols)
-    last_beats = -(-(task.n - (columns - 1) * hw.cols) // hw.drain_lanes)
+    columns, last_beats = task.columns(hw)
     rates = Rates.of(task, hw, params)
     come = arrivals(task, hw, parts)
     freed = free_cycles(params)

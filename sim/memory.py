@@ -69,20 +69,19 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     written and read once.
     """
     forward, inverse, unit = HaarParams.forward(hw), HaarParams.inverse(hw), ScaleParams.of(hw)
-    columns, words = -(-task.n // hw.cols), parameter_bytes(hw, task.symmetric)
+    columns, words = task.columns(hw)[0], parameter_bytes(hw, task.symmetric)
     outputs = task.tokens * columns * hw.cols
     tiles = sum(part.array_tiles for part in parts) * columns
     registers = unit.job(tokens=task.tokens, k=task.k, group=task.group)
     ring = scale.events(unit, registers)
     into = haar.events(forward, [task.haar_job(registers.beats)])
     # Haar tiles do not overlap: super-tile by super-tile is the same as the whole grid at once.
-    back = haar.events(inverse, [task.haar_job(inverse.max_beats)])
+    back = haar.events(inverse, [task.haar_job(task.out_beats(hw))])
     lines = max(hw.max_levels, 1)
-    line_words = into.line_reads + into.line_writes, (back.line_reads + back.line_writes) * columns
+    line_words = into.line_reads + into.line_writes, back.line_reads + back.line_writes
     code_bits = 8 * sum(part.n8 for part in parts) + 4 * sum(part.n4 for part in parts)
     row_slots = sum(len(part.rows) for part in parts)
     scale_bits = 2 * hw.coef_width * len(task.groups)
-    most_tokens = min(2 * hw.act_slots, hw.max_tokens)
     return {
         "lifting_lines": Access(size=_bytes(lines * forward.max_beats * hw.lanes * forward.out_width),
                                 moved=_bytes(line_words[0] * hw.lanes * forward.out_width)),
@@ -98,7 +97,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
                                moved=_bytes(task.tokens * scale_bits * (1 + columns))),
         "parameter_buffer": Access(size=hw.cols * parameter_bytes(hw, symmetric=True),
                                    moved=(len(parts) * columns * hw.cols + outputs) * words),
-        "output_buffer": Access(size=_bytes(most_tokens * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
+        "output_buffer": Access(size=_bytes(2 * hw.act_slots * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
     }
 
 

@@ -104,6 +104,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "cycles_by_part": {part: sum(getattr(cost.cycles, part) for cost in costs) for part in PARTS},
         "fill_cycles": sum(cost.cycles.fill for cost in costs),
         "overlapped_fill_cycles": sum(cost.cycles.overlapped for cost in costs),
+        "exposed_fill_cycles": sum(cost.cycles.exposed for cost in costs),
         "array_tiles": sum(cost.cycles.array_tiles for cost in costs),
         "super_tiles": sum(cost.cycles.super_tiles for cost in costs),
         "time_s": _round(seconds),

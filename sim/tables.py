@@ -117,6 +117,7 @@ def _cycles(report: Mapping[str, Any]) -> str:
     rows = [(PART_NAMES[part], *(f"{t['cycles_by_part'][part]:,}" for t in totals.values())) for part in PARTS]
     rows.append(("total", *(f"{t['cycles']:,}" for t in totals.values())))
     rows.append(("fill hidden under the array", *(f"{t['overlapped_fill_cycles']:,}" for t in totals.values())))
+    rows.append(("fill not hidden", *(f"{t['exposed_fill_cycles']:,}" for t in totals.values())))
     return "Cycles by what the array does\n" + align(("part", *totals), rows)
 
 
@@ -127,7 +128,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         f"SQNR: bit-accurate model; scales {' and '.join(static)} (trace: {report['calibration']}); "
         f"permutation seed {report['permutation_seed']}.",
         "∞ dB: no noise at all; −∞ dB: noise where the reference is zero; means: layers with a finite figure.",
-        "Cycles: cycle model; the blocks' cycles are RTL-checked, the engine's are modelled.",
+        "Cycles: cycle model of the engine, RTL-checked beat by beat; group scales and the DRAM's rate are modelled.",
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
         *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
 
@@ -60,6 +60,16 @@ class Task:
         """Channels of each group of input channels: the last may be smaller."""
         size = self.k if self.group is None else min(self.group, self.k)
         return tuple(min(size, self.k - start) for start in range(0, self.k, size))
+
+    def columns(self, hw: HwConfig) -> tuple[int, int]:
+        """(column tiles, beats in which a token of the last one leaves: only those that hold an output)."""
+        count = -(-self.n // hw.cols)
+        return count, -(-(self.n - (count - 1) * hw.cols) // hw.drain_lanes)
+
+    def out_beats(self, hw: HwConfig) -> int:
+        """Beats in which a token leaves, over all column tiles."""
+        count, last = self.columns(hw)
+        return (count - 1) * (hw.cols // hw.drain_lanes) + last
 
     def haar_job(self, beats: int) -> HaarJob:
         """Registers of a lifting unit that takes a token in `beats` beats."""

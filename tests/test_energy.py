@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sim import activity, energy, report, schemes, workload
+from sim import activity, energy, engine_events, report, schemes, workload
 from sim.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.task import Shape, Task
 from stamp_hw import super_tile
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
+from stamp_hw.engine_job import EngineJob
+from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
 
 SETS = sorted((Path(__file__).resolve().parent.parent / "sim" / "energy_sets").glob("*.yaml"))
@@ -104,6 +107,36 @@ def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
         found = energy.load(path.stem)
         assert found.name == path.stem and set(found.constants) == set(CONSTANTS)
         assert all(constant.text["source"] in found.sources for constant in found.constants.values())
+
+
+def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        hw = HwConfig(rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200)
+        grid = (int(rng.integers(1, 15)), int(rng.integers(1, 15))) if rng.random() < 0.5 else None
+        tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 200))
+        job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 4)),
+                          n_hi=int(rng.integers(0, tokens + 1)), n_sink=0 if grid else int(rng.integers(0, 4)))
+        task = Task(job=job, k=int(rng.integers(1, 60)), n=int(rng.integers(1, 40)))
+        limit = super_tile.token_limit(job, hw)
+        found = {(component, event.name): event.count
+                 for component, events in activity.events(task, hw, super_tile.split(job, hw, limit)).items()
+                 for event in events}
+        params = EngineParams.of(hw)
+        port = engine_events.events(params, [EngineJob.of(job, k=task.k, n=task.n, params=params)],
+                                    {"rescale": 0, "finish": 0})
+        lanes, out = hw.lanes, hw.drain_lanes
+        assert found["lifting", "forward_add"] == 2 * lanes * (
+            port["haar_butterflies"] + port["haar_cross_butterflies"])
+        assert found["lifting", "inverse_add"] == 2 * out * (
+            port["inverse_butterflies"] + port["inverse_cross_butterflies"])
+        assert found["scale", "compare"] == 2 * lanes * port["scale_compares"]
+        assert found["scale", "divide_step"] == port["scale_divide_steps"]
+        assert found["scale", "multiply"] == lanes * port["scale_multiplies"]
+        assert found["mac", "multiply_8bit_row"] == port["mac_multiplies8"]
+        assert found["mac", "multiply_4bit_row"] == port["mac_multiplies4"]
+        assert 3 * found["rescale", "multiply_mant"] == port["rescale_multiplies"]
+        assert found["rescale", "round"] == port["rescale_outputs"]
+        assert found["rescale", "bias"] == port["finish_outputs"]
 
 
 def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
