@@ -107,6 +107,7 @@ class Front(wiring.Component):
         m = Module()
         m.submodules.haar = self._haar = Haar(self.params.haar)
         m.submodules.scale = self._scale = Scale(self.params.scale)
+        m.submodules.tags = self._tags = Queue(code_tags(self.params), TOKENS_IN_SCALE)
         tokens = self._jobs(m)
         self._launch(m, tokens)
         self._intake(m)
@@ -183,8 +184,10 @@ class Front(wiring.Component):
                          lifting.payload.tile_height.eq(job.tile_height)]
         with m.If(lifting.valid & lifting.ready):
             m.d.sync += state.eq(Mux(sinks, TOKENS, RUN))
-        with m.Elif((state == RUN) & lifting.ready & scale_runs & quantizer.ready):
-            m.d.sync += state.eq(IDLE)  # every coefficient has met the registers of its job
+        # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
+        # scale unit: the short ones of the next job would catch up with it.
+        with m.Elif((state == RUN) & lifting.ready & scale_runs & quantizer.ready & ~self._tags.valid):
+            m.d.sync += state.eq(IDLE)
 
     def _intake(self, m: Module) -> None:
         """The gate in front of the lifting unit, and what its first beats decide."""
@@ -205,7 +208,7 @@ class Front(wiring.Component):
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
         params, job, taken = self.params, self.registers, Signal()
         coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
-        tags = m.submodules.tags = Queue(code_tags(params), TOKENS_IN_SCALE)
+        tags = self._tags
         sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
         m.d.comb += [
             taken.eq(coef.valid & quantizer.i.ready),

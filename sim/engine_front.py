@@ -177,20 +177,19 @@ class Front:
         sinks, others = openings(job, parts)
         cycle = self._start + 1
         if job.n_sink:
-            cycle, _ = self._run(job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink])
+            cycle = self._run(job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink])
         tokens = slots(job.width * job.height, job.levels, job.grid)
-        cycle, last = self._run(job, tokens, others, cycle, ready[job.n_sink :])
+        cycle = self._run(job, tokens, others, cycle, ready[job.n_sink :])
         self._count += len(parts)
-        # Idle again once both units are done with the job: seen a cycle later, and a state later.
-        self._idle = max(cycle, last + 1) + 1
+        # Idle again once the lifting is over and all codes are there: seen in that cycle, a state later.
+        self._idle = max(cycle, int(ready.max())) + 1
 
     def _run(self, job: EngineJob, run: tuple[np.ndarray, ...], opens: dict[int, int], cycle: int,
-             ready: np.ndarray) -> tuple[int, int]:
-        """A job of the lifting unit, registers taken in `cycle`: (cycle after its last slot, of its last beat out)."""
+             ready: np.ndarray) -> int:
+        """A job of the lifting unit, registers taken in `cycle`: the cycle after its last slot."""
         unit, beats = self._unit, job.beats
         whole, latency = max(beats, unit.min_slot_cycles), unit.latency
         cycle += unit.job_cycles
-        leaves = 0
         for slot, (takes, busy, coef) in enumerate(zip(*(column.tolist() for column in run), strict=True)):
             if not busy:
                 cycle += 1
@@ -201,7 +200,6 @@ class Front:
                     cycle = max(cycle, self._free(self._count + opens[slot]))
                 last = self.tokens.take(cycle, beats)
             if coef >= 0:
-                leaves = last + latency
-                ready[coef] = self._scales.token(leaves, beats) + 1
+                ready[coef] = self._scales.token(last + latency, beats) + 1
             cycle = last + 1 + whole - beats
-        return cycle, leaves
+        return cycle

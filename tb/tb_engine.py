@@ -26,7 +26,7 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
                     rescale_lanes=1, mul_stages=1, recip_frac=6, z_frac=2),
     "1x3": HwConfig(rows=1, cols=3, lanes=2, axes=2, max_levels=3, max_k=24, max_tokens=64, act_slots=40,
                     rescale_lanes=3, in_width=9, acc_width=24, z_frac=0),
-    "3x6": HwConfig(rows=3, cols=6, lanes=1, axes=2, max_levels=4, max_k=31, max_tokens=70, act_slots=50,
+    "3x6": HwConfig(rows=3, cols=6, lanes=1, axes=2, max_levels=4, max_k=60, max_tokens=70, act_slots=50,
                     rescale_lanes=2, mul_stages=3),
     "4x4": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=6, max_k=64, max_tokens=160, act_slots=40,
                     rescale_lanes=2),
