@@ -43,8 +43,9 @@ class EngineCycles:
 
     `busy` the array streams operands or waits for its own drain; `wait_activations` for row slots to fill (the
     *exposed* part of the fill); `wait_weights`, `wait_output` for a half of those buffers; `wait_dram` the layer's
-    bytes take longer than all of the above; `tail` from the last operand to the last output beat. `fill` cycles until
-    the last token's codes are there when nothing stops them. `array_tiles` array runs over all passes.
+    bytes take longer than all of the above; `tail` from the last operand to the last output beat. `first_fill`
+    the waits of the first super-tile's first pass, a part of them all. `fill` cycles until the last token's codes are
+    there when nothing stops them. `array_tiles` array runs over all passes, `steps` of each.
     """
 
     total: int
@@ -54,10 +55,17 @@ class EngineCycles:
     wait_output: int
     wait_dram: int
     tail: int
+    first_fill: int
     fill: int
     array_tiles: int
+    steps: int
     super_tiles: int
     column_tiles: int
+
+    @property
+    def utilization(self) -> float:
+        """Steps over cycles of the array in its steady state, without the first fill and the last drain."""
+        return self.array_tiles * self.steps / (self.total - self.wait_dram - self.tail - self.first_fill)
 
     @property
     def overlapped(self) -> int:
@@ -173,6 +181,7 @@ def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
     state = _State(last=rates.span - rates.tile - 1, releases=(NEVER, NEVER), load=rates.begin, lifting=0,
                    free=(NEVER, NEVER))
     delay = np.zeros(len(parts) + 1, np.int64)
+    first_fill = 0
     for index, part in enumerate(parts):
         delay[index + 1] = delay[index]
         if 0 < index < len(parts) - 1:
@@ -182,6 +191,8 @@ def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
         arrived = (come.ready + delay[come.behind])[part.order]
         full, short = (_Behind.of(task, part, params, beats) for beats in (params.chunks, last_beats))
         _pass(state, rates, part.array_tiles, full if columns > 1 else short, arrived[part.ready])
+        if index == 0:
+            first_fill = state.last + 1 + rates.tile - rates.span - part.array_tiles * rates.tile
         _more_passes(state, rates, part.array_tiles, full, columns - 2)
         if columns > 1:
             _pass(state, rates, part.array_tiles, short)
@@ -192,8 +203,8 @@ def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
     return EngineCycles(
         total=total + slow, busy=array_tiles * rates.tile - (rates.tile - rates.span),
         wait_activations=state.wait_activations, wait_weights=state.wait_weights, wait_output=state.wait_output,
-        wait_dram=slow, tail=total - state.last - 1, fill=int(come.ready.max()), array_tiles=array_tiles,
-        super_tiles=len(parts), column_tiles=columns,
+        wait_dram=slow, tail=total - state.last - 1, first_fill=first_fill, fill=int(come.ready.max()),
+        array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
     )
 
 

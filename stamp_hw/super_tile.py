@@ -93,7 +93,8 @@ def haar_tile_of(tokens: int, levels: int, grid: Grid | None) -> np.ndarray:
 def tile_size(job: ResolvedJob, hw: Array, limit: int) -> tuple[int, int]:
     """(width, height) in tokens of a full super-tile, multiples of the Haar tile's side (height 1 in 1-D).
 
-    Whole tile rows where one fits, as many as fit; else the largest part of a tile row. It fits if for every
+    Whole tile rows where one fits, as many as fit; else the largest part of a tile row; evenly divided. It fits if for
+    every
     super-tile n8 + ceil(n4 / 2) ≤ `act_slots` rows, positions (Haar tiles times T, and the sinks in the first) are at
     most 2 · `act_slots`, and tokens (sinks excluded) at most `limit`, which a single Haar tile may exceed.
 
@@ -135,12 +136,19 @@ def _tile_size(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: i
 
 def _largest(halves: np.ndarray, most: int, room: int) -> int:
     """The largest number, at most `most`, of elements along the last axis such that every run of so many sums to at
-    most `room`; 0 if there is none."""
+    most `room`, made smaller where that leaves no short last run and no more runs; 0 if there is none."""
+    length = halves.shape[-1]
+
+    def fits(count: int) -> bool:
+        return int(np.add.reduceat(halves, np.arange(0, length, count), axis=-1).max()) <= room
+
     # What fits from the first element on bounds the answer, so that the search starts close to it.
-    fits = int(np.searchsorted(np.cumsum(halves.reshape(-1, halves.shape[-1])[0]), room, side="right"))
-    for count in range(min(most, fits), 0, -1):
-        if int(np.add.reduceat(halves, np.arange(0, halves.shape[-1], count), axis=-1).max()) <= room:
-            return count
+    bound = int(np.searchsorted(np.cumsum(halves.reshape(-1, length)[0]), room, side="right"))
+    for count in range(min(most, bound), 0, -1):
+        if fits(count):
+            # A short last super-tile would wait for the inverse lifting of the long ones before it.
+            even = -(-length // -(-length // count))
+            return even if fits(even) else count
     return 0
 
 

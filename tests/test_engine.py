@@ -78,6 +78,7 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     # finish 2: out in 376.
     assert found == engine.EngineCycles(
         total=377, busy=128, wait_activations=197, wait_weights=0, wait_output=0, wait_dram=0, tail=52, fill=197,
+        first_fill=197, steps=64,
         array_tiles=2, super_tiles=1, column_tiles=2)
     assert (found.overlapped, found.exposed) == (0, 197)
 
@@ -98,7 +99,8 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     # Behind it 31 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == engine.EngineCycles(
         total=1237 + 31 + 15 + 6 + 1, busy=3 * (128 + 64 + 64), wait_activations=228 + 64 + 172, wait_weights=3 * 2,
-        wait_output=0, wait_dram=0, tail=52, fill=868, array_tiles=3 * 4, super_tiles=3, column_tiles=3)
+        wait_output=0, wait_dram=0, tail=52, fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3,
+        column_tiles=3)
 
 
 def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Generator) -> None:

@@ -89,11 +89,17 @@ def fits(numbers: ResolvedJob, hw: HwConfig, limit: int, down: int, across: int)
 
 
 def largest(numbers: ResolvedJob, hw: HwConfig, limit: int) -> tuple[int, int]:
-    """(tile rows, tiles of a row): every whole number of tile rows, then every part of one, the largest that fits."""
+    """(tile rows, tiles of a row): every whole number of tile rows, then every part of one, the largest that fits; then
+    the smallest that makes no more super-tiles, if that fits."""
     rows, columns, _ = tiles_of(numbers)
     candidates = [(down, columns) for down in range(rows, 0, -1)]
     candidates += [(1, across) for across in range(columns - 1, 0, -1)]
-    return next(shape for shape in candidates if fits(numbers, hw, limit, *shape))
+    most = next(shape for shape in candidates if fits(numbers, hw, limit, *shape))
+    axis = 0 if most[1] == columns else 1
+    whole = (rows, columns)[axis]
+    even = min(size for size in range(1, most[axis] + 1) if math.ceil(whole / size) == math.ceil(whole / most[axis]))
+    smaller = (even, columns) if axis == 0 else (1, even)
+    return smaller if fits(numbers, hw, limit, *smaller) else most
 
 
 def test_super_tiles_are_the_largest_rectangles_that_fit_and_hold_what_a_count_of_tokens_says(
@@ -192,8 +198,9 @@ def test_a_small_case_is_the_one_written_down_by_hand() -> None:
 def test_a_super_tile_shrinks_to_what_the_buffer_holds_and_a_haar_tile_that_does_not_fit_is_refused() -> None:
     numbers = job(512, 5, 16)
     assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=512), 512)] == [16]
-    # A Haar tile of 32 tokens, one of them at 8 bits: 33 half rows; seven of them are 231 half rows, 116 rows.
-    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=116), 512)] == [7, 7, 2]
+    # A Haar tile of 32 tokens, one of them at 8 bits: 33 half rows; seven of them are 231 half rows, 116 rows. Three
+    # super-tiles it takes, evenly divided.
+    assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=116), 512)] == [6, 6, 4]
     assert [part.haar_tiles for part in super_tile.split(numbers, HwConfig(act_slots=17), 512)] == [1] * 16
     with pytest.raises(ConfigError, match="act_slots.*got 16; expected at least 17 row slots"):
         super_tile.split(numbers, HwConfig(act_slots=16), 512)
