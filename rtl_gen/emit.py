@@ -8,10 +8,12 @@ simulator for one, it is simply that component.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
+from typing import Any
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal
 from amaranth._toolchain.yosys import find_yosys
@@ -23,12 +25,10 @@ from rtl_gen.widths import explicit
 _ESCAPED = re.compile(r"\\(\S+) ")  # Yosys ends an escaped identifier with one space of its own
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_ZEROED_MEMORY = re.compile(r"^  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
-                            re.MULTILINE)
 _COPIES = re.compile(r"(\w+(?:\[\d+\])?)((?:, \1(?![\w\[])){2,})")
 
 # Registers become `if (enable) q <= d`, equal expressions are written once and names without a reader go. Initial
-# values go as well (zeroed memories above): control has a reset, data has none, and silicon has no other start.
+# values go as well (zeroed memories below): control has a reset, data has none, and silicon has no other start.
 _PASSES = """
 proc -norom -noopt
 opt_clean
@@ -52,6 +52,7 @@ class _Emission:
     identity: dict[str, object] = field(default_factory=dict)
     ports: dict[str, tuple[str, ...]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 _emission: ContextVar[_Emission | None] = ContextVar("emission", default=None)
@@ -85,7 +86,7 @@ class Shared(wiring.Component):
         if emission.identity.setdefault(self._module, identity) != identity:
             raise ValueError(f"two different components would be emitted as module {self._module}")
         if self._module not in emission.ports:
-            emission.ports[self._module] = _convert(self._inner, self._module, emission)
+            emission.ports[self._module] = _convert(self._inner, self._module, emission, _parameters(self._inner))
         connections = {}
         for path, member, mine in self.signature.flatten(self):
             name = "__".join(map(str, path))
@@ -104,29 +105,35 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
     ----------
     component : an Amaranth component that was never elaborated
     name : module name of the top; submodules are called `name_<submodule>`
-    parameters : what the header's parameter line shows; None takes the component's `params` if it is a dataclass
+    parameters : what the header's parameter line shows; None takes the component's `params` if it is a dataclass. A
+        shared module and its parts show their own component's, so that their text is the same in every top
     field_wires : keep the wires that only name the fields of a struct (for waveforms; lint calls them unused)
 
     The text holds no path, date or random name. It has no timescale: simulators are given `--timescale 1ns/1ps`.
     Raises ValueError when two modules would get the same name.
     """
     if parameters is None:
-        own = getattr(component, "params", None)
-        parameters = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+        parameters = _parameters(component)
     emission = _Emission(top=name, field_wires=field_wires)
     token = _emission.set(emission)
     try:
-        _convert(component, name, emission)
+        _convert(component, name, emission, parameters)
     finally:
         _emission.reset(token)
-    header = _header(parameters)
     ordered = [name, *(module for module in emission.modules if module != name)]
-    return {f"{module}.v": header + _tidy(emission.modules[module]) for module in ordered}
+    return {f"{module}.v": _header(emission.parameters[module]) + _tidy(emission.modules[module]) for module in ordered}
 
 
-def _convert(component: wiring.Component, name: str, emission: _Emission) -> tuple[str, ...]:
+def _parameters(component: wiring.Component) -> dict[str, object]:
+    own = getattr(component, "params", None)
+    return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+
+
+def _convert(component: wiring.Component, name: str, emission: _Emission, parameters: Mapping[str, object]
+             ) -> tuple[str, ...]:
     """Emit `component` and what lies below it into `emission`; returns the port names of its module."""
-    text = explicit(_ZEROED_MEMORY.sub("", rtlil.convert(component, name=name, emit_src=False)))
+    with _no_zeroed_memories():
+        text = explicit(rtlil.convert(component, name=name, emit_src=False))
     passes = _PASSES.format(clean="" if emission.field_wires else "-purge")
     yosys = find_yosys(lambda found: found >= (0, 40))
     text = yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}", ignore_warnings=True)
@@ -141,7 +148,25 @@ def _convert(component: wiring.Component, name: str, emission: _Emission) -> tup
         if module == name:
             ports = tuple(port.strip() for port in rest.split(")", 1)[0].split(","))
         emission.modules[module] = f"module {module}(" + _rename_instances(rest)
+        emission.parameters[module] = parameters
     return ports
+
+
+@contextmanager
+def _no_zeroed_memories() -> Iterator[None]:
+    """Amaranth writes the initial value of a memory bit by bit, which takes minutes for the engine's buffers. Zeros are
+    left out (see _PASSES)."""
+    original = rtlil.ModuleEmitter.emit_memory
+
+    def emit_memory(emitter: Any, cell_index: int, cell: Any) -> None:
+        if any(cell.init):
+            original(emitter, cell_index, cell)
+
+    rtlil.ModuleEmitter.emit_memory = emit_memory
+    try:
+        yield
+    finally:
+        rtlil.ModuleEmitter.emit_memory = original
 
 
 def _module_name(name: str) -> str:
