@@ -5,7 +5,7 @@ RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo test lint bench faults trace train clean
+.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage mutate trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -37,11 +37,23 @@ lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: venv  ## speed of the golden model against NumPy's float32 product (writes build/bench.json)
+throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
+	$(BIN)/python -m sim.throughput
+
+regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json)
+	$(BIN)/python -m tb.regress
+
+bench: venv  ## speed of the golden model and of the RTL's fast bench (writes build/bench.json)
 	$(BIN)/python -m tests.bench
 
 faults: venv-trace  ## seed every named fault into the RTL; fails unless the regression catches each at its block
 	$(BIN)/python -m tb.faults
+
+coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json)
+	nice $(BIN)/python -m tb.coverage
+
+mutate: venv  ## seed random mutants into the generated Verilog; fails unless 95 % of them are seen (build/mutate.json)
+	nice $(BIN)/python -m tb.mutate
 
 trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
 	$(BIN)/python -m models.make_traces

@@ -51,6 +51,15 @@ def random_bits(rng: np.random.Generator, length: int = 997, density: float = 0.
     return listed(bits, f"random{density:g}")
 
 
+def sides(rng: np.random.Generator) -> dict[str, tuple[Pattern, Pattern]]:
+    """Who stalls → (valid, ready): nobody, the source, the sink, both; the patterns that stall are drawn."""
+    def one() -> Pattern:
+        if rng.integers(2):
+            return periodic(int(rng.integers(1, 4)), int(rng.integers(1, 4)), bool(rng.integers(2)))
+        return random_bits(rng, density=float(rng.choice([0.3, 0.6, 0.9])))
+    return {"none": (ALWAYS, ALWAYS), "source": (one(), ALWAYS), "sink": (ALWAYS, one()), "both": (one(), one())}
+
+
 def throttles(rng: np.random.Generator) -> tuple[Pattern, Pattern]:
     """A pair (valid, ready), each side drawn on its own from no stalls, periodic ones and seeded lists."""
     def one() -> Pattern:

@@ -91,7 +91,8 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     waves : leave a VCD file (`Result.wave`)
     fault : a mistake to seed; the caller then expects `passed` to be False
     tests : names of the bench's tests, None for all
-    words : output words of the `bench.jobs()` loops, None for this set's share of WORDS_PER_BLOCK
+    words : output words of the `bench.jobs()` loops, None for this set's share of the bench's own `WORDS`, or of
+        WORDS_PER_BLOCK
     check : raise AssertionError when a test failed, when nothing was compared, or when all tests together compared
         fewer words than asked for
     bench : the testbench, None for `tb.tb_<block>`
@@ -110,7 +111,7 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
         params = bench.PARAMETER_SETS[set_name]
     again = reproduce(block, set_name, seed, tests=tests, words=words)
     if words is None:
-        words = -(-WORDS_PER_BLOCK // len(bench.PARAMETER_SETS))
+        words = -(-getattr(bench, "WORDS", WORDS_PER_BLOCK) // len(bench.PARAMETER_SETS))
     top = f"stamp_{block}"
     files, ports = elaborate(bench, params, top, fault, field_wires=waves)
     result = simulate(files, top, bench.__name__, ports, params, block=block, set_name=set_name, seed=seed, words=words,

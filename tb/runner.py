@@ -41,8 +41,9 @@ _LOG = logging.getLogger(__name__)
 class Result:
     """What one simulator process found.
 
-    Words are output values compared; a timed beat had its cycle predicted. `failures` holds a line a failed test;
-    `crashed` says that one of them was an error of the testbench or the simulator, not a difference it found.
+    Words are output values compared in `runs` of the block; a timed beat had its cycle predicted. `failures` holds a
+    line a failed test; `crashed` says that one of them was an error of the testbench or the simulator, not a
+    difference it found.
     """
 
     block: str
@@ -62,6 +63,7 @@ class Result:
     wave: Path | None
     seconds: float
     build_seconds: float = field(default=0.0)
+    runs: int = field(default=0)
 
     @property
     def passed(self) -> bool:
@@ -137,15 +139,18 @@ def _port_names(text: str, top: str) -> list[str]:
     return [port.strip() for port in head.split(",")]
 
 
-def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = BUILD_ROOT) -> tuple[Path, float]:
+def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = BUILD_ROOT, flags: Sequence[str] = ()
+          ) -> tuple[Path, float]:
     """Folder with the simulator of the Verilog `files` (program `top`), and the seconds spent (0.0 if it was there).
+
+    `flags` are options of Verilator on top of FLAGS.
 
     Raises ToolError when a tool is missing or the build fails; its log stays beside the cache.
     """
     env = toolchain.verilator_env()
     env["MAKEFLAGS"] += f" {MAKE_FLAGS}"
     tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
-    tools = [FLAGS, MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
+    tools = [(*FLAGS, *flags), MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
     own = [path.read_text("utf-8") for path in main_program.SOURCES] + [main_program.header(files[f"{top}.v"], top)]
     control = _control_file(top, _port_names(files[f"{top}.v"], top))
     cache = root / "rtl" / _digest([*tools, dict(files), top, control, own])
@@ -157,7 +162,8 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
         start = time.monotonic()
         made = Path(tempfile.mkdtemp(dir=root / "rtl", prefix=f"{cache.name}."))
         try:
-            _build(files, top, waves, made, _Verilator(tool.path, env, root / "rtl" / f"runtime-{_digest(tools)}"))
+            runtime = root / "rtl" / f"runtime-{_digest(tools)}"
+            _build(files, top, waves, flags, made, _Verilator(tool.path, env, runtime))
             made.rename(cache)
         except BaseException:
             log = made / "build.log"
@@ -174,7 +180,8 @@ def _digest(key: object) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
 
 
-def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verilator: _Verilator) -> None:
+def _build(files: Mapping[str, str], top: str, waves: bool, flags: Sequence[str], folder: Path, verilator: _Verilator
+           ) -> None:
     sources = []
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
@@ -183,8 +190,8 @@ def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verila
     control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
     (folder / main_program.HEADER).write_text(main_program.header(files[f"{top}.v"], top), "utf-8")
     try:
-        verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=FLAGS, build_dir=folder, always=True,
-                        timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
+        verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=(*FLAGS, *flags), build_dir=folder,
+                        always=True, timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
     except (RuntimeError, SystemExit) as error:
         log = (folder / "build.log").read_text("utf-8", "replace").strip().splitlines()
         raise ToolError(f"build of {top} failed: {' | '.join(log[-6:])}", where="verilator", got=error) from error
@@ -196,7 +203,7 @@ def _build(files: Mapping[str, str], top: str, waves: bool, folder: Path, verila
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
              set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
-             root: Path = BUILD_ROOT) -> Result:
+             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = ()) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
     Parameters
@@ -208,8 +215,9 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     words : output words this run is to compare in its `bench.jobs()` loops
     tests : names of the tests to run, None for all
     waves : trace every signal; `Result.wave` is the VCD file
+    flags, plusargs : more options of Verilator, and of the program it makes
     """
-    program, build_seconds = build(files, top, waves, root)
+    program, build_seconds = build(files, top, waves, root, flags)
     (root / "sim").mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
     totals, context = folder / "totals.json", folder / "context.json"
@@ -221,7 +229,7 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     ended = ""
     try:
         verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
-                       test_dir=folder, waves=waves, testcase=tests, log_file=log,
+                       test_dir=folder, waves=waves, testcase=tests, log_file=log, plusargs=plusargs,
                        results_xml=str(folder / "results.xml"))
     except (RuntimeError, SystemExit) as error:
         ended = str(error) or "the simulator failed"
@@ -239,7 +247,7 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), crashed=crashed, log=log,
                   wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds,
                   **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
-                                                           "cycle_differences", "event_differences")},
+                                                           "cycle_differences", "event_differences", "runs")},
                   events=found.get("events", {}), tests=found.get("tests", {}))
 
 

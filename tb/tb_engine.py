@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,8 +37,10 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine
+WORDS = 100_000  # output words of random layers that a whole regression compares, in all sets together
 INPUTS = ("job", "i", "w", "p")
 STALL_CYCLES = 100_000
+DEEP = bool(os.environ.get("STAMP_DEEP"))  # every layer of the trace, whatever its size (`make regress`)
 
 
 async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
@@ -94,25 +97,25 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def a_layer_of_the_trace_equals_the_golden_model(bench: BatchBench) -> None:
-    """One layer, chosen at random among those that the build can take; all of them run in `make regress`."""
+    """One layer, at random among those that the build can take and a test has time for; all of them in `make regress`.
+    """
     if not TRACE.exists():
         return
     with Trace(TRACE) as trace:
         names = [name for name in trace.layer_names if fits(trace, name, bench.params)]
-        if names:
-            name = names[int(bench.rng.integers(len(names)))]
-            await play(bench, [Case.of(trace.layer(name), NpuConfig(hw=bench.params.hw))], name)
+        for name in names if DEEP else bench.rng.permutation(names)[:1]:
+            await play(bench, [Case.of(trace.layer(str(name)), NpuConfig(hw=bench.params.hw))], str(name))
 
 
 def fits(trace: Trace, name: str, params: EngineParams, products: int = 25_000_000) -> bool:
-    """Whether a layer is small enough for this build, and for a test."""
+    """Whether a layer is small enough for this build, and unless all are to run for a test: `products` of the array."""
     layer = trace.layer(name)
     try:
         NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
                                         k=layer.x.shape[1])
     except ConfigError:
         return False
-    return params.rows * params.cols >= 64 and layer.x.size * len(layer.weight) <= products
+    return params.rows * params.cols >= 64 and (DEEP or layer.x.size * len(layer.weight) <= products)
 
 
 @batch_test
