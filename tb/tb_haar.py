@@ -18,8 +18,9 @@ from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import FinishParams, HaarParams
 from stamp_hw.rescale import finish
 from stamp_hw.trace import Trace
-from tb.harness import TRACE, Bench, Expect, Feed, bench_test
-from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
+from tb.batch.bench import BatchBench, batch_test
+from tb.harness import TRACE, Expect, Feed
+from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 _WIDE = HaarParams(lanes=16, width=16, axes=2, max_levels=8, max_beats=8, max_tokens=1024)
 _LINE = HaarParams(lanes=13, width=12, axes=1, max_levels=8, max_beats=7, max_tokens=1000)
@@ -46,7 +47,7 @@ def build(params: HaarParams | FinishParams) -> wiring.Component:
     return (Haar if params.direction == "forward" else HaarInverse)(params)
 
 
-def lifts(bench: Bench) -> bool:
+def lifts(bench: BatchBench) -> bool:
     """Whether this build is a lifting unit."""
     return isinstance(bench.params, HaarParams)
 
@@ -95,7 +96,7 @@ def registers(params: HaarParams, jobs: Sequence[HaarJob]) -> dict[str, list[int
     return fields
 
 
-async def check(bench: Bench, cases: Sequence[tuple[HaarJob, np.ndarray]], valid: Pattern = ALWAYS,
+async def check(bench: BatchBench, cases: Sequence[tuple[HaarJob, np.ndarray]], valid: Pattern = ALWAYS,
                 ready: Pattern = ALWAYS, *, name: object = "", abort_at: int | None = None) -> None:
     """From reset, run the jobs one behind the other and compare everything."""
     params = bench.params
@@ -118,7 +119,7 @@ def limits(params: HaarParams) -> tuple[int, int]:
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def draw_shape(bench: Bench, max_tokens: int) -> tuple[int, tuple[int, int] | None, int]:
+def draw_shape(bench: BatchBench, max_tokens: int) -> tuple[int, tuple[int, int] | None, int]:
     """(tokens, grid, levels) of any legal job."""
     params, rng = bench.params, bench.rng
     limit = min(params.max_tokens, max_tokens)
@@ -130,26 +131,30 @@ def draw_shape(bench: Bench, max_tokens: int) -> tuple[int, tuple[int, int] | No
     return height * width, (height, width), int(rng.integers(params.max_levels // 2 + 1))
 
 
-def draw(bench: Bench, *, max_words: int) -> tuple[HaarJob, np.ndarray]:
+def draw(bench: BatchBench, *, max_words: int) -> tuple[HaarJob, np.ndarray]:
     """A job of any shape with values of any magnitude."""
     params, rng = bench.params, bench.rng
     beats = int(rng.integers(1, params.max_beats + 1))
     tokens, grid, levels = draw_shape(bench, max(1, max_words // (beats * params.lanes)))
-    low, high = limits(params)
-    values = rng.integers(low, high + 1, (tokens, beats * params.lanes)) >> rng.integers(0, params.width, (tokens, 1))
-    return HaarJob(tokens=tokens, levels=levels, beats=beats, grid=grid), values
+    job, (low, high) = HaarJob(tokens=tokens, levels=levels, beats=beats, grid=grid), limits(params)
+    shape, kind = (tokens, beats * params.lanes), int(rng.integers(8))
+    if kind == 0:
+        return job, np.repeat(growing(params, job)[:, None], shape[1], axis=1)
+    if kind == 1:
+        return job, rng.choice([low, high, -1, 0], shape)
+    return job, rng.integers(low, high + 1, shape) >> rng.integers(0, params.width, (tokens, 1))
 
 
-@bench_test(quota=0.55)
-async def random_jobs_under_stalls_equal_the_golden_model(bench: Bench) -> None:
+@batch_test(quota=0.55)
+async def random_jobs_under_stalls_equal_the_golden_model(bench: BatchBench) -> None:
     if lifts(bench):
         for job in bench.jobs():
             valid, ready = (ALWAYS, ALWAYS) if job % 2 else throttles(bench.rng)
             await check(bench, [draw(bench, max_words=12000)], valid, ready, name=job)
 
 
-@bench_test(quota=0.45)
-async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
+@batch_test(quota=0.45)
+async def jobs_of_different_shapes_follow_each_other(bench: BatchBench) -> None:
     if lifts(bench):
         for job in bench.jobs():
             valid, ready = (ALWAYS, ALWAYS) if job % 2 else throttles(bench.rng)
@@ -157,8 +162,8 @@ async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
             await check(bench, cases, valid, ready, name=job)
 
 
-@bench_test
-async def a_million_words_equal_the_golden_model(bench: Bench) -> None:
+@batch_test
+async def a_million_words_equal_the_golden_model(bench: BatchBench) -> None:
     """On the wide builds, scaled with the words that the run was asked for."""
     if lifts(bench) and bench.params.lanes == 16:
         wanted = _MILLION * bench.context["words"] * len(PARAMETER_SETS) // 1_000_000
@@ -168,8 +173,8 @@ async def a_million_words_equal_the_golden_model(bench: Bench) -> None:
             job += 1
 
 
-@bench_test
-async def every_small_shape_is_exact(bench: Bench) -> None:
+@batch_test
+async def every_small_shape_is_exact(bench: BatchBench) -> None:
     """All the levels on lengths and grids around the edges of tiles, and the corners of the number range."""
     if not lifts(bench):
         return
@@ -185,8 +190,8 @@ async def every_small_shape_is_exact(bench: Bench) -> None:
             beats = 1 + (tokens + levels) % params.max_beats
             values = rng.choice(corners, (tokens, beats * params.lanes))
             cases.append((HaarJob(tokens=tokens, levels=levels, beats=beats, grid=grid), values))
-    await check(bench, cases)
-    await check(bench, cases[::-1], periodic(1, 1), periodic(2, 1))
+    for number, (valid, ready) in enumerate(sides(rng).values()):
+        await check(bench, cases[::-1] if number % 2 else cases, valid, ready)
 
 
 def growing(params: HaarParams, job: HaarJob) -> np.ndarray:
@@ -200,8 +205,8 @@ def growing(params: HaarParams, job: HaarJob) -> np.ndarray:
     return np.where(np.isin(tags(params, job)["band"], (LL, HH)), high, low)
 
 
-@bench_test
-async def the_largest_jobs_are_exact(bench: Bench) -> None:
+@batch_test
+async def the_largest_jobs_are_exact(bench: BatchBench) -> None:
     """The last token, the deepest level and the extremes of the number range that the build is made for."""
     if not lifts(bench):
         return
@@ -216,11 +221,14 @@ async def the_largest_jobs_are_exact(bench: Bench) -> None:
             job = HaarJob(tokens=most, levels=params.max_levels // (1 if grid is None else 2), beats=beats, grid=grid)
             if job.tokens * beats * params.lanes <= 40_000:
                 cases.append((job, np.repeat(growing(params, job)[:, None], beats * params.lanes, axis=1)))
-    await check(bench, cases)
+    job, values = cases[-1]
+    cases.append((job, bench.rng.permuted(values, axis=0)))
+    for valid, ready in sides(bench.rng).values():
+        await check(bench, cases, valid, ready)
 
 
-@bench_test
-async def registers_that_come_late_change_no_value(bench: Bench) -> None:
+@batch_test
+async def registers_that_come_late_change_no_value(bench: BatchBench) -> None:
     """The cycle model has every job's registers on offer; here they come late, so only values are compared."""
     if lifts(bench):
         for valid in (periodic(1, 40), periodic(1, 3, True), listed([0] * 300 + [1], "late")):
@@ -233,8 +241,8 @@ async def registers_that_come_late_change_no_value(bench: Bench) -> None:
                             {"o": Expect(wanted)}, job=f"registers {valid}", events=haar_sim.events(bench.params, jobs))
 
 
-@bench_test
-async def an_output_that_never_seems_ready_loses_nothing(bench: Bench) -> None:
+@batch_test
+async def an_output_that_never_seems_ready_loses_nothing(bench: BatchBench) -> None:
     if lifts(bench):
         cases = [draw(bench, max_words=400) for _ in range(3)]
         for valid, ready in ((ALWAYS, periodic(1, 9)), (periodic(1, 9), ALWAYS), (periodic(1, 2, True), periodic(1, 3)),
@@ -242,8 +250,8 @@ async def an_output_that_never_seems_ready_loses_nothing(bench: Bench) -> None:
             await check(bench, cases, valid, ready)
 
 
-@bench_test
-async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
+@batch_test
+async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None:
     if lifts(bench):
         for attempt in range(8):
             valid, ready = throttles(bench.rng)
@@ -254,9 +262,10 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
             await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
 
 
-@bench_test
-async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench: Bench) -> None:
-    """Of one layer of each kind, as many tokens and channels as the build holds; forward, and back."""
+@batch_test
+async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench: BatchBench) -> None:
+    """Of one layer of each kind, as many tokens and channels as the build holds; forward, and back; whoever stalls. In
+    2-D builds the same tokens are a grid as well."""
     if not lifts(bench) or bench.params.width < 16 or not TRACE.is_file():
         return
     params, kinds = bench.params, set()
@@ -270,12 +279,16 @@ async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench
             x, _, _ = engine.quantize_input(layer.x, s_x, sinks, NpuConfig().hw.in_width)
             x = x[sinks:, :min(4, params.max_beats) * params.lanes][:min(256, params.max_tokens)]
             x = x[:, :x.shape[1] // params.lanes * params.lanes].astype(np.int64)
-            job = HaarJob(tokens=len(x), levels=min(5, params.max_levels), beats=x.shape[1] // params.lanes)
-            values = x if params.direction == "forward" else haar.forward(x, job.levels).astype(np.int64)
-            await check(bench, [(job, values)], name=layer.name)
+            for grid in (None, (8, len(x) // 8))[:params.axes]:
+                tokens, levels = len(x) if grid is None else grid[0] * grid[1], params.max_levels // (1 + bool(grid))
+                job = HaarJob(tokens=tokens, levels=min(5, levels), beats=x.shape[1] // params.lanes, grid=grid)
+                lifted = haar.forward(x[:tokens], job.levels, grid).astype(np.int64)
+                for valid, ready in sides(bench.rng).values():
+                    await check(bench, [(job, x[:tokens] if params.direction == "forward" else lifted)], valid, ready,
+                                name=layer.name)
 
 
-async def check_finish(bench: Bench, v: np.ndarray, bias: np.ndarray, valid: Pattern, ready: Pattern,
+async def check_finish(bench: BatchBench, v: np.ndarray, bias: np.ndarray, valid: Pattern, ready: Pattern,
                        name: object, *, abort_at: int | None = None) -> None:
     """One run of the unit that adds the bias: v, bias [beats, lanes]."""
     params = bench.params
@@ -290,8 +303,8 @@ async def check_finish(bench: Bench, v: np.ndarray, bias: np.ndarray, valid: Pat
                     events={"outputs": y.size, "saturated": saturated})
 
 
-@bench_test(quota=1.0)
-async def bias_rounding_and_saturation_equal_the_golden_model(bench: Bench) -> None:
+@batch_test(quota=1.0)
+async def bias_rounding_and_saturation_equal_the_golden_model(bench: BatchBench) -> None:
     if lifts(bench):
         return
     params, rng = bench.params, bench.rng
@@ -301,7 +314,8 @@ async def bias_rounding_and_saturation_equal_the_golden_model(bench: Bench) -> N
     biases = np.array([0, 1, -1, -(1 << (params.bias_width - 1)), (1 << (params.bias_width - 1)) - 1, 32767, -32768])
     pairs = np.stack(np.meshgrid(corners, biases), axis=-1).reshape(-1, 1, 2)
     v, bias = np.moveaxis(np.repeat(pairs, params.lanes, axis=1), 2, 0)
-    await check_finish(bench, v, bias, ALWAYS, ALWAYS, "corners")
+    for valid, ready in sides(rng).values():
+        await check_finish(bench, v, bias, valid, ready, "corners")
     for job in bench.jobs():
         shape, shift = (2000, params.lanes), rng.integers(0, 28, (2, 2000, params.lanes))
         v = rng.integers(-(1 << (params.width - 1)), 1 << (params.width - 1), shape) >> shift[0]
@@ -310,8 +324,8 @@ async def bias_rounding_and_saturation_equal_the_golden_model(bench: Bench) -> N
         await check_finish(bench, v, bias, valid, ready, job)
 
 
-@bench_test
-async def a_reset_while_finishing_leaves_nothing_behind(bench: Bench) -> None:
+@batch_test
+async def a_reset_while_finishing_leaves_nothing_behind(bench: BatchBench) -> None:
     if not lifts(bench):
         for attempt in range(8):
             v = bench.rng.integers(-999, 999, (40, bench.params.lanes))

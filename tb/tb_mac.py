@@ -14,8 +14,9 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine import run_linear
 from stamp_hw.params import MacParams
 from stamp_hw.trace import Trace
-from tb.harness import TRACE, Bench, Expect, Feed, Run, bench_test
-from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
+from tb.batch.bench import BatchBench, batch_test
+from tb.harness import TRACE, Expect, Feed, Run
+from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 #: Cycles spent on single products: all of them where that takes no longer (`odd`, `wide`), else a random part.
 ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
@@ -81,8 +82,8 @@ def expected(params: MacParams, tiles: Sequence[Tile]) -> dict[str, np.ndarray]:
             "last": beat == params.drain_beats - 1}
 
 
-async def check(bench: Bench, tiles: Sequence[Tile], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS, *, job: object,
-                abort_at: int | None = None) -> Run:
+async def check(bench: BatchBench, tiles: Sequence[Tile], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS, *,
+                job: object, abort_at: int | None = None) -> Run:
     """Run tiles back to back; values against the golden model, every beat's cycle and the events against `sim.mac`."""
     params, steps = bench.params, [tile.steps for tile in tiles]
     timing = mac_sim.timing(params, steps, valid, ready)
@@ -116,23 +117,23 @@ def random_tiles(params: MacParams, rng: np.random.Generator) -> list[Tile]:
     return [random_tile(params, rng, random_steps(params, rng)) for _ in range(int(rng.integers(1, 12)))]
 
 
-@bench_test(quota=0.7)
-async def random_tiles_under_stalls(bench: Bench) -> None:
+@batch_test(quota=0.7)
+async def random_tiles_under_stalls(bench: BatchBench) -> None:
     for job in bench.jobs():
         valid, ready = throttles(bench.rng)
         await check(bench, random_tiles(bench.params, bench.rng), valid, ready, job=job)
 
 
-@bench_test(quota=0.2)
-async def tiles_follow_each_other_as_fast_as_the_closed_form_says(bench: Bench) -> None:
+@batch_test(quota=0.2)
+async def tiles_follow_each_other_as_fast_as_the_closed_form_says(bench: BatchBench) -> None:
     for job in bench.jobs():
         tiles = random_tiles(bench.params, bench.rng)
         run = await check(bench, tiles, job=job)
         assert run.cycles == mac_sim.cycles(bench.params, [tile.steps for tile in tiles])
 
 
-@bench_test
-async def products_of_both_modes_are_exact(bench: Bench) -> None:
+@batch_test
+async def products_of_both_modes_are_exact(bench: BatchBench) -> None:
     """All 256 · 256 operands of an 8-bit product and all 16 · 16 · 256 of a pair, each the only step of a tile."""
     for part, tiles in enumerate(product_tiles(bench.params, bench.rng)):
         await check(bench, tiles, job=f"products, part {part}")
@@ -155,8 +156,8 @@ def product_tiles(params: MacParams, rng: np.random.Generator) -> Iterator[list[
                for number in part for mine in (rows[number // len(columns)],)]
 
 
-@bench_test
-async def the_largest_and_smallest_sums_fit_the_accumulators(bench: Bench) -> None:
+@batch_test
+async def the_largest_and_smallest_sums_fit_the_accumulators(bench: BatchBench) -> None:
     """K = max_k with every operand at an end of its range: the accumulators are exactly wide enough for it."""
     params = bench.params
     tiles = []
@@ -167,11 +168,12 @@ async def the_largest_and_smallest_sums_fit_the_accumulators(bench: Bench) -> No
                     codes = np.tile(np.array([[a0], [a1]], np.int8), (params.rows, params.max_k))
                     tiles.append(Tile(codes=codes, mode4=np.full(params.rows, mode4),
                                       weights=np.full((params.cols, params.max_k), weight, np.int8)))
-    await check(bench, tiles, job="ends of the ranges")
+    for valid, ready in sides(bench.rng).values():
+        await check(bench, tiles, valid, ready, job="ends of the ranges")
 
 
-@bench_test
-async def nothing_is_lost_or_late_at_the_ends_of_back_pressure(bench: Bench) -> None:
+@batch_test
+async def nothing_is_lost_or_late_at_the_ends_of_back_pressure(bench: BatchBench) -> None:
     """The output blocked for long, opened for one beat now and then, or blocked at every phase of a tile's end."""
     params, rng = bench.params, bench.rng
     around = params.min_tile_cycles
@@ -185,8 +187,8 @@ async def nothing_is_lost_or_late_at_the_ends_of_back_pressure(bench: Bench) -> 
             await check(bench, [random_tile(params, rng, k) for k in steps], valid, ready, job="back-pressure")
 
 
-@bench_test
-async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
+@batch_test
+async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None:
     for job in range(12):
         tiles = random_tiles(bench.params, bench.rng)
         valid, ready = throttles(bench.rng)
@@ -197,13 +199,14 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
         await check(bench, random_tiles(bench.params, bench.rng), job=f"after cut {job}")
 
 
-@bench_test
-async def tensors_of_the_shipped_trace_match(bench: Bench) -> None:
-    """8- and 4-bit tokens of real layers, as quantized by the golden model, against their real INT4 weights."""
+@batch_test
+async def tensors_of_the_shipped_trace_match(bench: BatchBench) -> None:
+    """8- and 4-bit tokens of real layers, as quantized by the golden model, against their real INT4 weights, whoever
+    stalls."""
     if TRACE.is_file():
         for tiles in trace_tiles(bench.params, bench.rng):
-            valid, ready = throttles(bench.rng)
-            await check(bench, tiles, valid, ready, job="trace")
+            for valid, ready in sides(bench.rng).values():
+                await check(bench, tiles, valid, ready, job="trace")
 
 
 def trace_tiles(params: MacParams, rng: np.random.Generator) -> Iterator[list[Tile]]:

@@ -20,8 +20,9 @@ from stamp_hw.engine import run_linear
 from stamp_hw.params import RescaleParams
 from stamp_hw.scale import Quantized, code_range
 from stamp_hw.trace import Trace
-from tb.harness import TRACE, Bench, Expect, Feed, bench_test
-from tb.patterns import ALWAYS, Pattern, listed, periodic, throttles
+from tb.batch.bench import BatchBench, batch_test
+from tb.harness import TRACE, Expect, Feed
+from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 PARAMETER_SETS = {
     "four": RescaleParams(lanes=4, acc_width=32, width=17, max_k=16384, mul_stages=1),
@@ -135,7 +136,8 @@ def draw_range(params: RescaleParams, rng: np.random.Generator, tokens: int, sym
     return lo, hi - lo
 
 
-async def check(bench: Bench, jobs: list[Job], name: str, valid: Pattern = ALWAYS, ready: Pattern = ALWAYS) -> None:
+async def check(bench: BatchBench, jobs: list[Job], name: str, valid: Pattern = ALWAYS, ready: Pattern = ALWAYS
+                ) -> None:
     """Send the jobs one behind the other without a gap and compare values, cycles and events."""
     params = bench.params
     beats = [job.beats(params.lanes) for job in jobs]
@@ -173,8 +175,8 @@ def corners(params: RescaleParams, symmetric: bool) -> Job:
                shift=np.tile(shift, (tables, 1)), quantized=quantized)
 
 
-@bench_test
-async def corners_of_every_operand(bench: Bench) -> None:
+@batch_test
+async def corners_of_every_operand(bench: BatchBench) -> None:
     params, top = bench.params, (1 << (bench.params.width - 1)) - 1
     for symmetric in (False, True):
         job = corners(params, symmetric)
@@ -183,39 +185,43 @@ async def corners_of_every_operand(bench: Bench) -> None:
             assert totals.max() == 255 * (top + 1) * 128 * params.max_k
             assert totals.min() == -255 * top * 128 * params.max_k
             assert job.acc.max() == 128 * 128 * params.max_k
-        await check(bench, [job], f"symmetric {symmetric}")
+        for valid, ready in sides(bench.rng).values():
+            await check(bench, [job], f"symmetric {symmetric}", valid, ready)
 
 
-@bench_test
-async def half_steps_round_up_and_their_neighbours_do_not(bench: Bench) -> None:
-    """T' = ±1, ±2, ±3 with mant = 2^15 and shift 16: products that lie on, below and above a half."""
+@batch_test
+async def half_steps_round_up_and_their_neighbours_do_not(bench: BatchBench) -> None:
+    """T' = ±1, ±2, ±3 (17 times that in 4-bit tokens) halved: products that lie on, below and above a half."""
     lanes, values = bench.params.lanes, np.array([-3, -2, -1, 0, 1, 2, 3])
-    columns = len(values) * lanes
-    quantized = Quantized(np.zeros((2, 1), np.int8), np.zeros((2, 1), np.int64), np.ones((2, 1), np.int64),
-                          np.full(2, 8, np.int8), 1, False, np.array([0, 1], np.int8))
-    wsum = np.repeat(values, lanes)
-    job = Job(acc=np.tile(wsum * (1 - 128), (2, 1)), wsum=wsum, mant=np.full((1, columns), 1 << 15),
-              shift=np.full((1, columns), 16), quantized=quantized)
-    assert job.expected()[0, ::lanes].tolist() == [-1, -1, 0, 0, 1, 1, 2]
-    await check(bench, [job], "halves")
+    columns, wsum = len(values) * lanes, np.repeat(values, lanes)
+    for symmetric in (False, True):
+        lo, span = np.full((4, 1), -int(symmetric)), np.full((4, 1), 1 + symmetric)
+        quantized = Quantized(np.zeros((4, 1), np.int8), lo, span, np.array([8, 8, 4, 4], np.int8), 1, symmetric,
+                              np.array([0, 1, 0, 1], np.int8))
+        codes = np.ones((4, 1), np.int64) if symmetric else 1 - quantized.mid[:, None]
+        job = Job(acc=codes * wsum, wsum=wsum, mant=np.full((1 + symmetric, columns), 1 << 15),
+                  shift=np.full((1 + symmetric, columns), 16 + symmetric), quantized=quantized)
+        assert job.expected()[0, ::lanes].tolist() == [-1, -1, 0, 0, 1, 1, 2]
+        for valid, ready in sides(bench.rng).values():
+            await check(bench, [job], "halves", valid, ready)
 
 
-@bench_test(quota=0.8)
-async def random_jobs_back_to_back_under_stalls(bench: Bench) -> None:
+@batch_test(quota=0.8)
+async def random_jobs_back_to_back_under_stalls(bench: BatchBench) -> None:
     for index in bench.jobs():
         jobs = [draw(bench.params, bench.rng, int(bench.rng.integers(1, 400)), int(bench.rng.integers(1, 12)),
                      bool(bench.rng.integers(2))) for _ in range(int(bench.rng.integers(1, 4)))]
         await check(bench, jobs, str(index), *throttles(bench.rng))
 
 
-@bench_test(quota=0.2)
-async def a_full_stream_takes_a_beat_every_cycle(bench: Bench) -> None:
+@batch_test(quota=0.2)
+async def a_full_stream_takes_a_beat_every_cycle(bench: BatchBench) -> None:
     for index in bench.jobs():
         await check(bench, [draw(bench.params, bench.rng, 997, 7, bool(index % 2))], str(index))
 
 
-@bench_test
-async def every_pair_of_stall_patterns(bench: Bench) -> None:
+@batch_test
+async def every_pair_of_stall_patterns(bench: BatchBench) -> None:
     rng = bench.rng
     patterns = [ALWAYS, periodic(1, 1), periodic(1, 7, first_off=True), periodic(5, 2),
                 listed([*(rng.random(61) < 0.5), 1], "bits")]
@@ -224,11 +230,11 @@ async def every_pair_of_stall_patterns(bench: Bench) -> None:
         await check(bench, jobs, "pair", valid, ready)
 
 
-@bench_test
-async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
+@batch_test
+async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None:
     params = bench.params
     for abort_at in (1, params.latency - 1, params.latency, params.latency + 1, 40):
-        job = draw(params, bench.rng, 30, 2, False)
+        job = draw(params, bench.rng, 30, 2, bool(abort_at % 2))
         feed, z = job.beats(params.lanes), job.expected().reshape(-1, params.lanes)
         ready = periodic(1, 3)
         timing = rescale_sim.timing(params, len(z), ALWAYS, ready)
@@ -239,8 +245,8 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
         await check(bench, [draw(params, bench.rng, 5, 2, True)], f"after a reset at {abort_at}")
 
 
-@bench_test
-async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: Bench) -> None:
+@batch_test
+async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: BatchBench) -> None:
     """Accumulators, factors and shifts of real layers; a checkout without the trace has none."""
     if not TRACE.is_file():
         return
@@ -260,4 +266,5 @@ async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: Be
                 job = Job(acc=result.acc[rows, cut].astype(np.int64), wsum=wsum, mant=mant[:, cut],
                           shift=shift[:, cut], quantized=chosen)
                 assert np.array_equal(job.expected(), result.z[rows, cut])
-                await check(bench, [job], f"{layer.name} {mode}", *throttles(bench.rng))
+                for valid, ready in sides(bench.rng).values():
+                    await check(bench, [job], f"{layer.name} {mode}", valid, ready)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from rtl_gen.scale import Scale
 from sim import scale as scale_sim
 from stamp_hw import engine, haar, scale
 from stamp_hw.config import NpuConfig
-from stamp_hw.params import ScaleJob, ScaleParams
+from stamp_hw.params import SCALE_TOKEN_WIDTH, ScaleJob, ScaleParams
 from stamp_hw.trace import Trace
-from tb.harness import TRACE, Bench, Expect, Feed, bench_test
-from tb.patterns import ALWAYS, Pattern, listed, periodic, random_bits, throttles
+from tb.batch.bench import BatchBench, batch_test
+from tb.harness import TRACE, Expect, Feed
+from tb.patterns import ALWAYS, Pattern, listed, periodic, random_bits, sides, throttles
 
 PARAMETER_SETS = {
     "lanes16": ScaleParams(lanes=16, width=18, recip_frac=8, max_beats=16, mul_stages=2),
@@ -58,7 +60,7 @@ def golden_config(params: ScaleParams, case: Case | None = None) -> NpuConfig:
     return config.with_job(group=case.group, scale_mode="symmetric" if case.symmetric else "minmax")
 
 
-def feed_and_expect(bench: Bench, case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def feed_and_expect(bench: BatchBench, case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Beats of one job: what goes in, with noise in the padding, and what the golden model says comes out."""
     params, job = bench.params, case.job
     tokens, channels = case.c.shape
@@ -77,7 +79,7 @@ def feed_and_expect(bench: Bench, case: Case) -> tuple[dict[str, np.ndarray], di
              "last": np.tile(np.arange(job.beats) == job.beats - 1, tokens)})
 
 
-async def check(bench: Bench, cases: Sequence[Case], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS,
+async def check(bench: BatchBench, cases: Sequence[Case], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS,
                 job_valid: Pattern = ALWAYS, *, name: object = "", abort_at: int | None = None) -> None:
     """Run the jobs one behind the other and compare everything."""
     both = [feed_and_expect(bench, case) for case in cases]
@@ -93,11 +95,11 @@ async def check(bench: Bench, cases: Sequence[Case], valid: Pattern = ALWAYS, re
         events=scale_sim.events(bench.params, *jobs))
 
 
-def draw(bench: Bench, *, max_words: int = 4000) -> Case:
+def draw(bench: BatchBench, *, max_words: int = 4000) -> Case:
     """A job of any shape, with token magnitudes of every power of two, off-centre as low-pass tokens are."""
     params, rng = bench.params, bench.rng
     limit = params.max_beats * params.lanes
-    channels = int(rng.integers(1, limit + 1))
+    channels = int(rng.choice([1, limit, *rng.integers(1, limit + 1, 6)]))
     beats = int(rng.integers(1, params.max_beats + 1))
     group = (None, params.lanes, beats * params.lanes)[int(rng.integers(3))]
     tokens = int(rng.integers(1, max(2, min(64, max_words // channels))))
@@ -109,15 +111,15 @@ def draw(bench: Bench, *, max_words: int = 4000) -> Case:
     return Case.of(params, c, rng.choice([4, 8], tokens), group=group, symmetric=symmetric)
 
 
-@bench_test(quota=0.65)
-async def random_tokens_are_quantized_as_the_golden_model_does(bench: Bench) -> None:
+@batch_test(quota=0.65)
+async def random_tokens_are_quantized_as_the_golden_model_does(bench: BatchBench) -> None:
     for job in bench.jobs():
         valid, ready = (ALWAYS, ALWAYS) if job % 2 else throttles(bench.rng)
         await check(bench, [draw(bench, max_words=8000)], valid, ready, name=job)
 
 
-@bench_test(quota=0.25)
-async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
+@batch_test(quota=0.25)
+async def jobs_of_different_shapes_follow_each_other(bench: BatchBench) -> None:
     for job in bench.jobs():
         valid, ready = throttles(bench.rng)
         cases = [draw(bench, max_words=1000) for _ in range(int(bench.rng.integers(2, 7)))]
@@ -125,8 +127,8 @@ async def jobs_of_different_shapes_follow_each_other(bench: Bench) -> None:
         await check(bench, cases, valid, ready, job_valid, name=job)
 
 
-@bench_test
-async def every_extreme_of_the_range_is_exact(bench: Bench) -> None:
+@batch_test
+async def every_extreme_of_the_range_is_exact(bench: BatchBench) -> None:
     """Spans 0, 1, 2, powers of two and their neighbours, and the widest, at both ends of the number line."""
     params = bench.params
     top = (1 << (params.width - 1)) - 1
@@ -148,13 +150,16 @@ async def every_extreme_of_the_range_is_exact(bench: Bench) -> None:
             places = bench.rng.permutation(channels)
             c[token, places[0]] = row[0]
             c[token, places[-1]] = row[1] if channels > 1 else row[0]
-        for high in (0, 1):
-            bits = np.where((np.arange(len(c)) + high) % 2, 8, 4)
-            await check(bench, [Case.of(params, c, bits, symmetric=symmetric)], name=f"hi from {high}")
+        for number, (valid, ready) in enumerate(sides(bench.rng).values()):
+            for high in (0, 1):
+                bits = np.where((np.arange(len(c)) + high) % 2, 8, 4)
+                cases = [Case.of(params, c[number::4] if number else c, bits[number::4] if number else bits,
+                                 symmetric=symmetric)]
+                await check(bench, cases, valid, ready, name=f"hi from {high}")
 
 
-@bench_test
-async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: Bench) -> None:
+@batch_test
+async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: BatchBench) -> None:
     """A sink that sleeps longer than both buffers last, for the longest and the shortest groups."""
     params = bench.params
     longest = params.max_beats * params.lanes
@@ -167,17 +172,18 @@ async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: B
             await check(bench, [case, case], valid, ready)
 
 
-@bench_test
-async def a_job_of_many_tokens_is_counted_to_its_end(bench: Bench) -> None:
-    """More tokens than the default hardware takes, a beat each: the token counter needs all but its last bits."""
-    if bench.params.lanes == 16:
-        c = bench.rng.integers(-100, 100, (4200, 1))
-        long = Case.of(bench.params, c, bench.rng.choice([4, 8], len(c)))
-        await check(bench, [long, draw(bench, max_words=500)], name="long")
+@batch_test
+async def a_job_of_many_tokens_is_counted_to_its_end(bench: BatchBench) -> None:
+    """More tokens than the default hardware takes, a beat each, and once as many as the registers hold."""
+    for symmetric, (valid, ready) in product((False, True), sides(bench.rng).values()):
+        everything = bench.params.lanes == 16 and not symmetric and valid is ready is ALWAYS
+        c = bench.rng.integers(-100, 100, (2**SCALE_TOKEN_WIDTH - 1 if everything else 4200, 1))
+        long = Case.of(bench.params, c, bench.rng.choice([4, 8], len(c)), symmetric=symmetric)
+        await check(bench, [long, draw(bench, max_words=500)], valid, ready, name="long")
 
 
-@bench_test
-async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
+@batch_test
+async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None:
     for attempt in range(12):
         valid, ready = throttles(bench.rng)
         case = draw(bench, max_words=1500)
@@ -188,8 +194,8 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:
         await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
 
 
-@bench_test
-async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(bench: Bench) -> None:
+@batch_test
+async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(bench: BatchBench) -> None:
     """Lifted activations of every layer; a build too narrow for them, or a checkout without the trace, has none."""
     if bench.params.width < 17 or not TRACE.is_file():
         return
@@ -203,5 +209,6 @@ async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(ben
             bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
             rows = np.linspace(0, len(c) - 1, min(TRACE_TOKENS, len(c))).astype(int)
             c = c[rows, :bench.params.max_beats * bench.params.lanes]
-            for symmetric in (False, True):
-                await check(bench, [Case.of(bench.params, c, bits[rows], symmetric=symmetric)], name=layer.name)
+            for symmetric, (valid, ready) in product((False, True), sides(bench.rng).values()):
+                case = Case.of(bench.params, c, bits[rows], symmetric=symmetric)
+                await check(bench, [case], valid, ready, name=layer.name)

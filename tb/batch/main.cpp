@@ -13,6 +13,9 @@
 #include "player.h"
 #include "stamp_ports.h"
 #include "verilated_vpi.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -128,6 +131,9 @@ int main(int argc, char** argv) {
     VerilatedVpi::callCbs(cbEndOfSimulation);
 #if VM_TRACE
     wave.reset();  // closes the file; before the model that it belongs to
+#endif
+#if VM_COVERAGE
+    VerilatedCov::write();  // where +verilator+coverage+file+ says
 #endif
     top.reset();
     return context->errorCount() > 0;

@@ -1,0 +1,38 @@
+"""One build of a block with Verilator's coverage on, and its whole testbench on it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tb.coverage.points import parse
+from tb.coverage.report import Sample
+from tb.regression import bench_module, elaborate, reproduce
+from tb.runner import BUILD_ROOT, simulate
+
+# Toggle points of vectors up to the widest payload; Verilator's own limit is 256 bits.
+FLAGS = ("--coverage-line", "--coverage-toggle", "--coverage-max-width", "16384")
+
+
+def measure(block: str, set_name: str, seed: int, words: int, root: Path = BUILD_ROOT) -> Sample:
+    """Run every test of one parameter set, `words` output words in its random ones.
+
+    Raises AssertionError when a test fails: coverage of a failing run means nothing.
+    """
+    bench = bench_module(block)
+    params, top = bench.PARAMETER_SETS[set_name], f"stamp_{block}"
+    files, ports = elaborate(bench, params, top)
+    (root / "coverage").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root / "coverage", prefix=f"{block}-{set_name}.") as folder:
+        data = Path(folder) / "coverage.dat"
+        result = simulate(files, top, bench.__name__, ports, params, block=block, set_name=set_name, seed=seed,
+                          words=words, root=root, flags=FLAGS, plusargs=(f"+verilator+coverage+file+{data}",))
+        if not result.passed:
+            raise AssertionError(f"block {block}, set {set_name}: {' || '.join(result.failures)}; seed {seed}; again: "
+                                 f"{reproduce(block, set_name, seed, words=words)}; log: {result.log}")
+        points = tuple(parse(data.read_bytes(), files))
+    inner = [point for point in points if point.kind == "toggle" and not point.port]
+    return Sample(block=block, set_name=set_name, points=tuple(point for point in points
+                                                               if point.kind != "toggle" or point.port),
+                  inner_toggles=len(inner), inner_hit=sum(point.hit for point in inner), words=result.tests,
+                  cycles=result.cycles, seconds=result.seconds + result.build_seconds)

@@ -1,0 +1,101 @@
+"""Coverage points out of Verilator's `coverage.dat`, which holds a text line for each.
+
+A line is `C '<keys>' <count>`, keys as pairs `\\x01 key \\x02 value`: `page` is `v_<kind>/<module>`, `f` `l` `n`
+file, line and column, `o` what was reached. Counts of a module's instances are already added up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from stamp_hw.errors import ToolError
+
+KINDS = ("line", "branch", "toggle")
+_PORTS = re.compile(r"^module \w+\((.*?)\);", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"\w+")
+_ASSIGN = re.compile(r"^  assign (_\d+_) = (.*);$", re.MULTILINE)
+_GENERATED = re.compile(r"\b_\d+_\b")
+_DEPTH, _LENGTH = 4, 400  # how far, and up to how many characters, generated names are replaced by what they stand for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One thing that can happen in a module, and how often it did.
+
+    `kind` is one of KINDS; `what` names the way out (`if`, `else`, `cond_then`, `cond_else`) or the bit and direction
+    (`o__payload[3]:0->1`); `source` is the text of the line, in which what a generated name (`_012_`) stands for takes
+    its place; `port` says that a toggle point is a bit of a port.
+    """
+
+    module: str
+    kind: str
+    line: int
+    column: int
+    what: str
+    source: str
+    port: bool
+    count: int
+
+    @property
+    def hit(self) -> bool:
+        return self.count > 0
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line}: {self.what}: {self.source}"
+
+
+def parse(data: bytes, files: Mapping[str, str]) -> Iterator[Point]:
+    """Points of a `coverage.dat`; `files` is file name → Verilog, one file a module.
+
+    Raises ToolError for a line that cannot be read.
+    """
+    lines = {name.removesuffix(".v"): expanded_lines(text) for name, text in files.items()}
+    ports = {name.removesuffix(".v"): ports_of(text) for name, text in files.items()}
+    for raw in data.splitlines():
+        if not raw.startswith(b"C "):
+            continue
+        keys, count = _keys(raw)
+        kind = keys["page"].partition("/")[0].removeprefix("v_")
+        module, line, what = PurePath(keys["f"]).stem, int(keys["l"]), keys["o"].replace("__05F", "_")
+        name = _NAME.match(what)
+        yield Point(module=module, kind=kind, line=line, column=int(keys["n"]), what=what,
+                    source=lines[module][line - 1], count=count,
+                    port=kind == "toggle" and bool(name) and name[0] in ports[module])  # type: ignore[index]
+
+
+def expanded_lines(verilog: str) -> list[str]:
+    """The lines of a module without indent, generated names replaced by what they stand for."""
+    meanings = dict(_ASSIGN.findall(verilog))
+    return [_expanded(line.strip(), meanings) for line in verilog.splitlines()]
+
+
+def _expanded(source: str, meanings: Mapping[str, str]) -> str:
+    """The line with every generated name on its right-hand side replaced by its expression, a few times over."""
+    head, equals, tail = source.partition(" = ")
+    for _ in range(_DEPTH if equals else 0):
+        longer = _GENERATED.sub(lambda match: f"({meanings[match[0]]})" if match[0] in meanings else match[0], tail)
+        if longer == tail or len(longer) > _LENGTH:
+            break
+        tail = longer
+    return head + equals + tail
+
+
+def _keys(raw: bytes) -> tuple[dict[str, str], int]:
+    try:
+        text = raw.decode()
+        body, count = text.removeprefix("C '").rsplit("' ", 1)
+        keys = dict(pair.split("\x02", 1) for pair in body.split("\x01")[1:])
+        if not {"page", "f", "l", "n", "o"} <= set(keys):
+            raise ValueError(f"keys {sorted(keys)}")
+        return keys, int(count)
+    except ValueError as error:
+        raise ToolError("a coverage point that cannot be read", where="verilator", got=str(error)) from error
+
+
+def ports_of(verilog: str) -> frozenset[str]:
+    """Port names of the module in one file."""
+    head = _PORTS.search(verilog)
+    return frozenset(name.strip() for name in head[1].split(",")) if head else frozenset()
