@@ -163,7 +163,7 @@ class Haar(LiftingUnit):
             # The low pass of its last Haar tile closes a super-tile: the tile at hand, or the next one, begins another.
             closes = low & Mux(out.before, walk.half != walk.half_before, slots.splits)
             m.d.comb += [
-                plan.opens.eq((walk.offset == 0) & (walk.base == 0)),
+                plan.opens.eq((walk.offset == 0) & walk.begins),
                 plan.takes_half.eq(walk.half),
                 plan.place.eq(out.place),
                 plan.half.eq(Mux(out.before, walk.half_before, walk.half)),

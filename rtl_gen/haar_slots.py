@@ -52,8 +52,8 @@ def walk_layout(params: HaarParams) -> data.StructLayout:
     `offset` of the slot in its tile, `mask` = tokens a tile − 1, (`row`, `column`) of the tile and of the one before it
     (`row_before`, `column_before`), the job's shape. A tile that does not exist stands outside of the grid. Inside the
     engine `base`, the place of the tile's first token in its super-tile, and of the one before (`base_before`); the
-    forward unit also the `half` of both super-tiles, where the next one begins (`end_column`, `end_row`), its size, and
-    `sink`.
+    forward unit also whether a super-tile `begins` with the tile, the `half` of both super-tiles, where the next one
+    begins (`end_column`, `end_row`), its size, and `sink`.
     """
     offset, shape = up_to(2**params.max_levels - 1), up_to(params.max_tokens)
     place = range(params.max_tokens + 2 * 2**params.max_levels)
@@ -66,7 +66,8 @@ def walk_layout(params: HaarParams) -> data.StructLayout:
         layout |= {"base": params.place_width, "base_before": params.place_width}
         if params.direction == "forward":
             edge = range(2 * (params.max_tokens + 2**params.max_levels) + 1)
-            layout |= {"sink": 1, "half": 1, "half_before": 1, "end_column": edge, "tile_width": tile_size(params)}
+            layout |= {"sink": 1, "begins": 1, "half": 1, "half_before": 1, "end_column": edge,
+                       "tile_width": tile_size(params)}
             if params.axes == 2:
                 layout |= {"end_row": edge, "tile_height": tile_size(params)}
     return data.StructLayout(layout)
@@ -270,6 +271,7 @@ class Slots(wiring.Component):
             if self._super_tile:
                 m.d.sync += [
                     walk.sink.eq(job.payload.sink),
+                    walk.begins.eq(job.payload.base == 0),
                     walk.half.eq(job.payload.half),
                     walk.half_before.eq(job.payload.half),
                     walk.end_column.eq(job.payload.tile_width),
@@ -280,7 +282,7 @@ class Slots(wiring.Component):
         with m.If(self.plan & (walk.offset == walk.mask)):
             m.d.sync += [walk.base_before.eq(walk.base), walk.base.eq(walk.base + walk.mask + 1)]
             if self._super_tile:
-                m.d.sync += walk.half_before.eq(walk.half)
+                m.d.sync += [walk.half_before.eq(walk.half), walk.begins.eq(self.splits)]
                 with m.If(self.splits):
                     m.d.sync += [
                         walk.base.eq(0),

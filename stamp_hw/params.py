@@ -84,8 +84,9 @@ class HaarParams:
 
     @property
     def place_width(self) -> int:
-        """Bits of a place, one more than they need, so that a place beyond the last one shows."""
-        return (self.places - 1).bit_length() + 1
+        """Bits of a place: one more than places or a Haar tile need, so that a place beyond the last one shows before
+        they wrap."""
+        return max((self.places - 1).bit_length(), self.max_levels) + 1
 
     @property
     def job_cycles(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,27 +170,37 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
 @batch_test
 async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
     params = bench.params
-    while True:  # a sequence of several super-tiles whose rows are too many for one, all in one now
+    for two_d in range(params.axes):
+        case = whole(bench, bool(two_d))
+        if case is None:
+            continue
+        job, (k, _) = case.job, case.job.channels(params)
+        count = (job.width * job.height + job.n_sink) * ((job.columns - 1) * params.chunks + job.out_beats)
+        beats = {"w": k * job.columns, "p": params.cols * job.columns, "o": count}
+        cut = {name: {field: values[: beats.get(name)] for field, values in stream.items()}
+               for name, stream in case.beats.items()}
+        await bench.run({name: Feed(cut[name]) for name in INPUTS},
+                        {"o": Expect(cut["o"], care={name: np.zeros((), bool) for name in cut["o"]})},
+                        job=f"overflow {case.name}")
+        check_status(bench, case.name, "overflow")
+        await clear_errors(bench)
+        await play(bench, several(bench), "after an overflow")
+
+
+def whole(bench: BatchBench, two_d: bool, attempts: int = 300) -> Case | None:
+    """A random layer whose registers say one super-tile though its rows or positions are too many, if one is found."""
+    params = bench.params
+    for _ in range(attempts):
         case = draw(bench.rng, params)
-        whole = -(-case.job.width >> case.job.levels) << case.job.levels
-        n_hi = case.job.resolved.n_hi
-        rows = case.job.n_sink + n_hi + -(-(case.job.width - n_hi) // 2)
-        if not case.job.two_d and rows > params.act_tiles * params.rows:
-            break
-    jobs = case.beats["job"] | {"tile_width": np.array([whole])}
-    k, _ = case.job.channels(params)
-    passes = {"w": k * case.job.columns, "p": params.cols * case.job.columns}
-    beats = {name: {field: values[:count] for field, values in case.beats[name].items()}
-             for name, count in passes.items()}
-    tokens = case.job.width + case.job.n_sink
-    count = tokens * ((case.job.columns - 1) * params.chunks + case.job.out_beats)
-    wanted = {name: values[:count] for name, values in case.beats["o"].items()}
-    await bench.run({"job": Feed(jobs), "i": Feed(case.beats["i"]), "w": Feed(beats["w"]), "p": Feed(beats["p"])},
-                    {"o": Expect(wanted, care={name: np.zeros((), bool) for name in wanted})},
-                    job=f"overflow {case.name}")
-    check_status(bench, case.name, "overflow")
-    await clear_errors(bench)
-    await play(bench, several(bench), "after an overflow")
+        job, side = case.job, 1 << case.job.levels
+        wide, high = (-(-size // side) * side for size in (job.width, job.height))
+        tokens, n_hi = job.width * job.height, job.resolved.n_hi
+        rows = job.n_sink + n_hi + -(-(tokens - n_hi) // 2)
+        positions = job.n_sink + wide * (high if two_d else 1)
+        if job.two_d == two_d and (rows > params.act_tiles * params.rows or positions > params.out_slots):
+            more = {"tile_width": np.array([wide])} | ({"tile_height": np.array([high])} if two_d else {})
+            return replace(case, beats=case.beats | {"job": case.beats["job"] | more})
+    return None
 
 
 @batch_test
