@@ -1,0 +1,105 @@
+"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from stamp_hw.errors import ConfigError, StampError
+from stamp_hw.files import atomic_file
+from tb.formal import Property, solver
+from tb.formal.proof import ROOT, Verdict, settle
+from tb.formal.table import PROPERTIES
+
+PROCESSES = 2
+REPORT = ROOT.parent / "formal.json"
+_LOG = logging.getLogger("tb.formal")
+
+
+def chosen(names: Sequence[str]) -> list[Property]:
+    """The properties of these names, all if there are none; ConfigError for an unknown one."""
+    known = {prop.name: prop for prop in PROPERTIES}
+    for name in names:
+        if name not in known:
+            raise ConfigError("unknown property", where="formal", got=name, expected=" or ".join(known))
+    return [known[name] for name in names or known]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """One line a property, columns aligned."""
+    rows = [("property", "block", "holds", "cover", "bug", "seeded bug", "seconds")]
+    for verdict in verdicts:
+        how = f"proved, k = {verdict.depth}" if verdict.proved else f"for {verdict.depth} cycles"
+        rows.append((verdict.name, verdict.block, "NO" if verdict.depth < 0 else how, _cycle(verdict.cover),
+                     _cycle(verdict.bug), verdict.bug_name, f"{verdict.seconds:.1f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in rows)
+
+
+def _cycle(step: int) -> str:
+    return "NO" if step < 0 else f"{step}"
+
+
+def settled(name: str) -> Verdict:
+    """The verdict on the property of that name: a checker is made where it is proved, for it cannot be sent."""
+    return settle(chosen([name])[0])
+
+
+def prove(properties: Sequence[Property]) -> list[Verdict]:
+    """Verdicts in the order of `properties`; what takes longest begins first. Raises ToolError."""
+    solver.require()
+    found: dict[str, Verdict] = {}
+    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1)) as pool:
+        order = sorted(properties, key=lambda prop: -prop.seconds)
+        running = [pool.submit(settled, prop.name) for prop in order]
+        try:
+            for done, future in enumerate(as_completed(running), 1):
+                verdict = future.result()
+                found[verdict.name] = verdict
+                how = f"WRONG: {verdict.wrong}" if verdict.wrong else "as it should"
+                _LOG.info("%d of %d, %.0f s: %s, %s", done, len(running), verdict.seconds, verdict.name, how)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+    return [found[prop.name] for prop in properties]
+
+
+def _stop(*_: object) -> None:
+    """SIGTERM ends a process as an interrupt does: through the handlers that end its tools."""
+    raise KeyboardInterrupt
+
+
+def main(names: Sequence[str]) -> int:
+    """0 when every property holds, every cover is reached and every bug is caught; 1 if not, 2 for an error."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    _LOG.setLevel(logging.INFO)
+    try:
+        verdicts = prove(chosen(names))
+        with atomic_file(REPORT) as stream:
+            json.dump([verdict.to_dict() for verdict in verdicts], stream, indent=1)
+            stream.write("\n")
+    except StampError as error:
+        _LOG.error("%s", error)
+        return 2
+    except KeyboardInterrupt:
+        _LOG.error("interrupted")
+        return 130
+    _LOG.info("%s", table(verdicts))
+    wrong = [verdict.name for verdict in verdicts if verdict.wrong]
+    _LOG.info("%d of %d properties as they should be%s", len(verdicts) - len(wrong), len(verdicts),
+              f"; wrong: {', '.join(wrong)}" if wrong else "")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(main(sys.argv[1:]))

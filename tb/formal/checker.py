@@ -1,0 +1,115 @@
+"""A unit with the ports it has and the things that must hold of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Fragment, Module, ResetSignal, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class _Elaborated(Elaboratable):
+    """A fragment as a submodule."""
+
+    def __init__(self, fragment: Fragment) -> None:
+        self._fragment = fragment
+
+    def elaborate(self, _platform: object) -> Fragment:
+        return self._fragment
+
+
+def named_signals(fragment: Fragment, prefix: str = "") -> dict[str, list[Signal]]:
+    """`submodule.signal` → every driven signal of that name; shared modules (`rtl_gen.emit.Shared`) stay closed."""
+    found: dict[str, dict[int, Signal]] = {}
+    for statements in fragment.statements.values():
+        for statement in statements:
+            for signal in statement._lhs_signals():
+                found.setdefault(prefix + signal.name, {})[id(signal)] = signal
+    signals = {name: list(same.values()) for name, same in found.items()}
+    for inner, name, _ in fragment.subfragments:
+        signals |= named_signals(inner, f"{prefix}{name}.")
+    return signals
+
+
+class Checker(wiring.Component):
+    """Frame of a checker: the unit with its ports led through, and what `check` adds.
+
+    Nothing is asserted, assumed or covered in a cycle of reset. `ghost` names further inputs, of any value in each
+    cycle unless `check` assumes something of them.
+
+    Parameters
+    ----------
+    unit : the component to check, never elaborated before
+    ghost : name → shape
+    """
+
+    def __init__(self, unit: wiring.Component, ghost: dict[str, Any] | None = None) -> None:
+        self.unit = unit
+        ports = {name: In(shape) for name, shape in (ghost or {}).items()}
+        super().__init__(dict(unit.signature.members) | ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        fragment = Fragment.get(self.unit, platform)
+        self._signals = named_signals(fragment)
+        m.submodules.unit = _Elaborated(fragment)
+        self.connect(m)
+        self._running = Signal()
+        m.d.comb += self._running.eq(~ResetSignal())
+        self.check(m)
+        return m
+
+    def connect(self, m: Module) -> None:
+        """Lead the unit's ports through."""
+        for name, member in self.unit.signature.members.items():
+            inner, outer = getattr(self.unit, name), getattr(self, name)
+            if member.is_signature:
+                wiring.connect(m, wiring.flipped(outer), inner)
+            elif member.flow is Out:
+                m.d.comb += Value.cast(outer).eq(Value.cast(inner))
+            else:
+                m.d.comb += Value.cast(inner).eq(Value.cast(outer))
+
+    def check(self, m: Module) -> None:
+        """Add what must hold."""
+        raise NotImplementedError
+
+    def internal(self, name: str) -> Signal:
+        """The unit's signal of that name, `submodule.signal` below it; KeyError unless there is exactly one."""
+        found = self._signals.get(name, [])
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} signals are called {name}; there are {', '.join(sorted(self._signals))}")
+        return found[0]
+
+    def must(self, m: Module, holds: Value) -> None:
+        """It holds in every cycle without reset."""
+        with m.If(self._running):
+            m.d.comb += Assert(holds)
+
+    def given(self, m: Module, holds: Value) -> None:
+        """The surroundings see to it in every cycle without reset."""
+        with m.If(self._running):
+            m.d.comb += Assume(holds)
+
+    def reached(self, m: Module, event: Value) -> None:
+        """It happens in some cycle of some run."""
+        with m.If(self._running):
+            m.d.comb += Cover(event)
+
+    def constant(self, m: Module, name: str) -> None:
+        """The ghost input keeps its value while there is no reset: any value, but one."""
+        value = Value.cast(getattr(self, name))
+        before, known = Signal(len(value), name=f"{name}_before"), Signal(name=f"{name}_known")
+        m.d.sync += [before.eq(value), known.eq(1)]
+        self.given(m, ~known | (value == before))
+
+    def stalls(self, m: Module, port: Any, name: str) -> Value:
+        """Whether a beat that waited in the cycle before is still offered and unchanged."""
+        waited, word = Signal(name=f"{name}_waited"), Value.cast(port.payload)
+        before = Signal(len(word), name=f"{name}_word")
+        m.d.sync += [waited.eq(port.valid & ~port.ready), before.eq(word)]
+        held = Signal(name=f"{name}_held")
+        m.d.comb += held.eq(~waited | (port.valid & (word == before)))
+        self.reached(m, waited & port.valid & port.ready)
+        return held

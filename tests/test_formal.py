@@ -1,0 +1,70 @@
+"""The proofs: quick ones run here, all of them in `make formal`; a proof that fails says so."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Const
+
+from stamp_hw.errors import ToolError
+from tb.faults import Fault
+from tb.formal import BOUND, Property, __main__, solver
+from tb.formal.proof import settle
+from tb.formal.table import PROPERTIES
+
+QUICK = ("haar_finish_holds", "pe_sums_tight")
+KNOWN = {prop.name: prop for prop in PROPERTIES}
+
+
+def test_every_property_has_a_name_of_its_own_and_says_what_holds() -> None:
+    assert len(KNOWN) == len(PROPERTIES) and set(QUICK) < set(KNOWN)
+    assert all(prop.says and prop.bug.why and prop.seconds > 0 for prop in PROPERTIES)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", QUICK)
+def test_a_property_is_proved_its_cover_reached_and_its_bug_caught(name: str, tmp_path: Path) -> None:
+    verdict = settle(KNOWN[name], tmp_path)
+    assert not verdict.wrong and verdict.proved and verdict.depth >= 1
+    assert 1 <= verdict.cover <= KNOWN[name].cover and 1 <= verdict.bug <= KNOWN[name].bug_depth
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("change", "message"), [
+    ({"cover": 2}, "a cover is not reached within 2 cycles"),
+    ({"bug_depth": 1}, "bug ignore_ready is not seen within 1 cycles"),
+])
+def test_a_cover_or_a_bug_that_is_not_seen_is_no_success(change: dict[str, int], message: str, tmp_path: Path) -> None:
+    assert settle(replace(KNOWN["haar_finish_holds"], **change), tmp_path).wrong == message
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("mode", "message"), [("prove", "no proof by induction"), (BOUND, "fails in cycle 4")])
+def test_a_property_that_does_not_hold_is_no_success(mode: str, message: str, tmp_path: Path) -> None:
+    prop: Property = KNOWN["haar_finish_holds"]
+    with prop.bug.apply():
+        verdict = settle(replace(prop, mode=mode, depth=4), tmp_path)
+    assert not verdict.proved and verdict.wrong.startswith(message)
+
+
+def test_a_bug_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+    bug = Fault(name="none", block="haar", why="", patch=("rtl_gen.pe.clears", lambda finished: Const(0)))
+    with pytest.raises(ValueError, match="bug none leaves the Verilog as it was"):
+        settle(replace(KNOWN["haar_finish_holds"], bug=bug), tmp_path)
+
+
+def test_an_unknown_property_and_a_missing_tool_end_in_one_line_and_code_2(caplog: pytest.LogCaptureFixture,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ToolError("not found", where="z3-solver", expected="`pip install -e '.[formal]'`")
+
+    with caplog.at_level(logging.INFO, logger="tb.formal"):
+        assert __main__.main(["nothing_of_this_name"]) == 2
+        monkeypatch.setattr(solver, "require", missing)
+        assert __main__.main(["haar_finish_holds"]) == 2
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2 and "nothing_of_this_name" in lines[0] and "z3-solver: not found" in lines[1]
+    assert all("\n" not in line for line in lines)
