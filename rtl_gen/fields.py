@@ -8,19 +8,26 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 
+TDATA = "_tdata"  # suffix of an AXI4-Stream's data
+
 
 def streams(signature: wiring.Signature) -> dict[str, dict[str, Any]]:
     """Stream name → direction (`in` or `out`), payload width and fields, from the lowest bit up.
 
     A field has its `name` (of nested structs joined with dots), `offset` (its lowest bit), `width` (of one element),
     `signed`, and for an array also `shape` and `strides` (bits from one element to the next), one number a dimension.
+    `port` names the Verilog port that carries it: `NAME__payload`, or `NAME_tdata` of an AXI4-Stream.
     """
     found = {}
     for name, member in signature.members.items():
         if member.is_signature:
-            shape = member.signature.members["payload"].shape
-            found[name] = {"direction": "in" if member.flow is wiring.In else "out", "width": Shape.cast(shape).width,
-                           "fields": _fields(shape, "", 0, (), ())}
+            port, shape = f"{name}__payload", member.signature.members["payload"].shape
+        elif name.endswith(TDATA):
+            port, shape, name = name, member.shape, name.removesuffix(TDATA)
+        else:
+            continue
+        found[name] = {"port": port, "direction": "in" if member.flow is wiring.In else "out",
+                       "width": Shape.cast(shape).width, "fields": _fields(shape, "", 0, (), ())}
     return found
 
 
@@ -43,8 +50,8 @@ def _fields(shape: Any, name: str, offset: int, dims: tuple[int, ...], strides: 
 def comment(ports: Mapping[str, Mapping[str, Any]]) -> str:
     """Comment lines of what `streams` found: a line a stream and a line a field, an array as `name[4] x 8 bits`."""
     lines = ["// Streams, and the fields of their payloads from the lowest bit up:"]
-    for name, port in ports.items():
-        lines.append(f"//   {name}__payload ({port['direction']}), {port['width']} bits")
+    for port in ports.values():
+        lines.append(f"//   {port['port']} ({port['direction']}), {port['width']} bits")
         for field in port["fields"]:
             array = "".join(f"[{length}]" for length in field.get("shape", ()))
             kind = "signed" if field["signed"] else "unsigned"

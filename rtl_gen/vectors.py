@@ -18,8 +18,11 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from rtl_gen.generate import Unit
-from stamp_hw import haar, haar_slots, mac, rescale, scale
-from stamp_hw.config import NpuConfig
+from stamp_hw import engine, engine_streams, haar, haar_slots, mac, rescale, scale
+from stamp_hw.config import JobConfig, NpuConfig
+from stamp_hw.engine_params import EngineParams
+from stamp_hw.errors import ConfigError
+from stamp_hw.layer import Layer
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 Beats = dict[str, Any]  # field → integers (beats, …)
@@ -165,9 +168,41 @@ def rescale_vectors(params: RescaleParams, config: NpuConfig, rng: np.random.Gen
     return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
 
 
+def engine_vectors(params: EngineParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
+    """Whole layers: a sequence with sinks, a symmetric one without, and in 2-D builds a grid; ragged K and N."""
+    jobs = [_layer_streams(config, rng, min(21, params.max_tokens), None, "minmax"),
+            _layer_streams(config, rng, min(5, params.max_tokens), None, "symmetric")]
+    if params.axes == 2 and params.max_tokens >= 35:
+        jobs.append(_layer_streams(config, rng, 35, (7, 5), "minmax"))
+    joined = {name: _joined([job[name] for job in jobs]) for name in jobs[0]}
+    return Vectors(inputs={name: joined[name] for name in ("job", "i", "w", "p")}, outputs={"o": joined["o"]})
+
+
+def _layer_streams(config: NpuConfig, rng: np.random.Generator, tokens: int, grid: tuple[int, int] | None, mode: str
+                   ) -> dict[str, Beats]:
+    """Streams of a random layer whose numbers are integers and powers of two, so that every machine finds the same."""
+    hw = config.hw
+    k, n = min(2 * hw.lanes + 1, hw.max_k), hw.cols + 1
+    for levels in (2, 1, 0):  # as many as the activation buffer and the hardware hold
+        sinks = min(levels, tokens - 1) if mode == "minmax" and grid is None else 0
+        x = rng.integers(-(1 << 14), 1 << 14, (tokens + sinks, k)).astype(np.float32)
+        x[:sinks] *= 16
+        s_y = 2.0 ** k.bit_length()  # results of half of full scale, and some beyond it
+        bias = (rng.integers(-(1 << 15), 1 << 15, n) * s_y).astype(np.float32)
+        layer = Layer("vectors", x, rng.integers(-7, 8, (n, k)).astype(np.float32), bias, grid=grid, n_sink=sinks,
+                      s_x=1.0, s_y=s_y)
+        job = NpuConfig(hw=hw, job=JobConfig(levels=levels, n_hi=-(-tokens // 3), scale_mode=mode))
+        try:
+            return engine_streams.streams(layer, job, engine.run_linear(layer, job))
+        except ConfigError:
+            if not levels:
+                raise
+    raise AssertionError("unreachable")
+
+
 MAKERS: dict[type, Callable[[Any, NpuConfig, np.random.Generator], Vectors]] = {
     HaarParams: haar_vectors, FinishParams: finish_vectors, ScaleParams: scale_vectors, MacParams: mac_vectors,
-    RescaleParams: rescale_vectors,
+    RescaleParams: rescale_vectors, EngineParams: engine_vectors,
 }
 
 
@@ -185,8 +220,8 @@ def files(unit: Unit, config: NpuConfig) -> dict[str, str]:
             lines = encode(component.signature.members[name], fields, rng)
             written[f"{unit.module}.{name}.hex"] = "".join(f"{line}\n" for line in lines)
             streams.append((side, name, _payload_width(component.signature.members[name]), len(lines)))
-    open_ports = [name for name, member in component.signature.members.items() if not member.is_signature]
-    return {f"tb_{unit.module}.v": testbench(unit.module, open_ports, streams)} | written
+    plain = {name: member.flow for name, member in component.signature.members.items() if not member.is_signature}
+    return {f"tb_{unit.module}.v": testbench(unit.module, plain, streams)} | written
 
 
 def shared_files() -> dict[str, str]:
@@ -220,8 +255,9 @@ def _payload_width(member: wiring.Member) -> int:
     return Shape.cast(member.signature.members["payload"].shape).width
 
 
-def testbench(module: str, open_ports: Sequence[str], streams: Sequence[tuple[str, str, int, int]]) -> str:
-    """Text of a module's testbench: `streams` are (side, name, payload bits, beats), `open_ports` its other outputs."""
+def testbench(module: str, plain: Mapping[str, wiring.Flow], streams: Sequence[tuple[str, str, int, int]]) -> str:
+    """Text of a module's testbench: `streams` are (side, name, payload bits, beats), `plain` its other ports, of which
+    inputs are tied to 0 and outputs stay open."""
     declared, ports = [], []
     for side, name, width, beats in streams:
         sink = side == "output"
@@ -233,7 +269,7 @@ def testbench(module: str, open_ports: Sequence[str], streams: Sequence[tuple[st
                         f"    .clk(clk), .rst(rst), .valid({name}_valid), .ready({name}_ready),\n"
                         f"    .payload({name}_payload), .done({name}_done){failed});\n")
         ports += [f".{name}__{part}({name}_{part})" for part in ("valid", "ready", "payload")]
-    ports += [f".{name}()" for name in open_ports]
+    ports += [f".{name}({'0' if flow is wiring.In else ''})" for name, flow in plain.items()]
     beats = sum(count for *_, count in streams)
     text = Template((TEMPLATES / "testbench.v").read_text(encoding="utf-8")).substitute(
         module=module, limit=100 * beats + 20_000, beats=beats, streams="\n".join(declared),

@@ -26,17 +26,37 @@ class Waiver:
 
 _FIELDS = ("a struct made field by field: Yosys connects the readers of some fields to what drives them and leaves the "
            "fields of the struct behind")
+_PARTS = "stages hand whole structs on; a stage that reads some of the fields leaves the others behind"
+
+
+def _structs(reason: str, *names: str) -> tuple[Waiver, ...]:
+    """Waivers of structs by these names, in any module, some of whose bits are not read."""
+    return tuple(Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression=rf"'{name}'\[", reason=reason)
+                 for name in names)
+
 
 WAIVERS: tuple[Waiver, ...] = (
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression=r"not used: '_\d+_'",
            reason="an intermediate result that the source truncates or shifts out of, or the output of a last PE that "
                   "has no neighbour; Amaranth has no narrower expression for it, and synthesis drops the bits"),
-    Waiver(rule="UNUSEDSIGNAL", module="stamp_haar_forward", expression=r"'next_plan'\[", reason=_FIELDS),
-    Waiver(rule="UNUSEDSIGNAL", module="stamp_mac", expression=r"'operand_i'\[", reason=_FIELDS),
-    Waiver(rule="UNUSEDSIGNAL", module="stamp_scale_divider", expression=r"'loaded'\[", reason=_FIELDS),
-    Waiver(rule="UNUSEDSIGNAL", module="stamp_scale_divider", expression=r"'normal'\[", reason=_FIELDS),
+    *_structs(_FIELDS, "next_plan", "operand_i", "loaded", "normal", "issued", "walk", r"signal_\d+",
+              r"signature__data_\d+", "set", "status"),
+    *_structs(_PARTS, "job", "job__payload", r"job__payload_\d+", "fetch", r"i__payload_\d+", "word", "beat_late",
+              "o__payload", "parameter_", "code"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_pe", expression=r"'sum1'\[0\]",
            reason="the lowest bit of this sum only makes the carry that gives back the low product's borrow"),
+    Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression="'take'",
+           reason="the inverse unit of the engine fetches its own coefficients; nobody hands it one to take"),
+    Waiver(rule="UNUSEDSIGNAL", module=r"stamp_engine\w+", expression="'rst'",
+           reason="a memory has no reset; Amaranth declares the port with the clock's"),
+    Waiver(rule="UNUSEDSIGNAL", module="stamp_engine_axi", expression=r"'s_axis_par_tdata'\[",
+           reason="padding between the fields, and bits of a field beyond what its value can have in this build"),
+    Waiver(rule="WIDTHTRUNC", module=r"stamp_engine_\w+", expression="SHIFTR generates 2 bits",
+           reason="one bit of two, chosen by a signal: Amaranth shifts the pair and takes the lowest bit"),
+    Waiver(rule="CMPCONST", module="stamp_engine_front", expression="constant due to limited range",
+           reason="a check of a register whose width leaves nothing to check in this build"),
+    Waiver(rule="UNOPTFLAT", module="stamp_engine_back", expression=r"i__payload_\d+",
+           reason="fields of one struct that depend on each other; Amaranth refuses a loop of single bits"),
 )
 
 

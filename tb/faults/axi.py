@@ -1,0 +1,68 @@
+"""Mistakes seeded into the engine's AXI ports and registers."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Value, signed
+from amaranth.lib import data
+
+from rtl_gen.axi_stream import parameter_data
+from tb.faults import Fault, replace
+
+LAYERS = "layers_of_random_shapes_are_right_under_pauses_on_every_channel"
+STROBES = "a_byte_without_its_strobe_is_not_written"
+ADDRESSES = "an_address_that_is_unknown_or_unaligned_is_refused_and_changes_nothing"
+ORDER = "answers_come_in_order_and_none_is_lost"
+NEXT = "the_next_job_is_written_while_one_runs_and_another_waits"
+VALID = "valid_rises_without_waiting_for_ready"
+RESET = "a_reset_in_the_middle_forgets_the_job_and_the_registers"
+
+
+def _swapped() -> data.StructLayout:
+    members = list(parameter_data().members.items())
+    members[1], members[2] = members[2], members[1]
+    return data.StructLayout(dict(members))
+
+
+def _narrow() -> data.StructLayout:
+    members = parameter_data().members
+    return data.StructLayout({"wsum": signed(8), "gap": 24} | {name: members[name] for name in list(members)[1:]})
+
+
+def _half_strobed(strb: Value) -> Value:
+    return Cat(strb[lane // 2 * 2].replicate(8) for lane in range(len(strb)))
+
+
+def _fault(name: str, test: str, why: str, seam: str, function: object) -> Fault:
+    return Fault(name=name, block="axi", why=why, patch=(f"rtl_gen.{seam}", function), set_name="line", tests=(test,))
+
+
+def _reset(name: str, why: str, register: str) -> Fault:
+    return Fault(name=name, block="axi", why=why, set_name="line", tests=(RESET,),
+                 edit=replace(f"if (rst) {register} <=", f"if (1'h0) {register} <="))
+
+
+FAULTS: tuple[Fault, ...] = (
+    _fault("overwrite_a_waiting_beat", LAYERS, "a register slice loads while its beat waits", "axi_stream.may_load",
+           lambda valid, ready: Const(1)),
+    _fault("overwrite_an_answer", ORDER, "the next answer is given while one waits", "axi_lite.may_answer",
+           lambda valid, ready: Const(1)),
+    _fault("wait_for_ready", VALID, "an answer is given once READY is high", "axi_lite.may_answer",
+           lambda valid, ready: ready | Const(0)),
+    _fault("ignore_strobes", STROBES, "every byte of a word is written", "axi_lite.strobed",
+           lambda strb: Const(-1, 8 * len(strb))),
+    _fault("strobes_of_half_words", STROBES, "a byte follows the strobe of its half word's first", "axi_lite.strobed",
+           _half_strobed),
+    _fault("answer_okay_always", ADDRESSES, "an unknown address is answered OKAY", "axi_lite.SLVERR", 0b00),
+    _fault("overwrite_a_waiting_job", NEXT, "START while another job waits replaces its registers", "axi.accepted",
+           lambda start, waiting: start | Const(0)),
+    _fault("count_offered_ends", LAYERS, "a job is done in every cycle in which its last result waits",
+           "axi.taken_now", lambda beat: beat.valid | Const(0)),
+    _fault("keep_all_lanes", LAYERS, "lanes beyond N are kept", "axi.lane_bytes", lambda keep: Const(3, 2)),
+    _fault("keep_one_byte", LAYERS, "TKEEP of a lane marks one of its two bytes", "axi.lane_bytes",
+           lambda keep: Cat(keep, Const(0))),
+    _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "axi.parameter_data",
+           _swapped),
+    _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "axi.parameter_data", _narrow),
+    _reset("keep_the_count_in_reset", "the count of finished jobs survives a reset", "count"),
+    _reset("keep_answers_in_reset", "an answer that waits survives a reset", "b__valid"),
+)
