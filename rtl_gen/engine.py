@@ -123,7 +123,7 @@ class Engine(wiring.Component):
         ]
 
         # Sticky errors, in the order of `ERRORS`.
-        internal = front.internal | drain.internal | (mac.i.valid & ~mac.i.ready)
+        internal = front.internal | drain.internal | back.internal | (mac.i.valid & ~mac.i.ready)
         error = Signal(len(layouts.ERRORS))
         seen = Cat(front.illegal, rows.overflow, front.framing, internal)
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)

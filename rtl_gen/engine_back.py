@@ -60,7 +60,8 @@ class Back(wiring.Component):
     parameter_en, channel, bias : In, write of an output channel's bias
     out_claim : In(2), the array is about to fill this half; `out_free` : Out(2)
     o : Out(stream of output_layout)
-    idle : Out, no job
+    idle : Out, no job, and the next one would find every register at rest
+    internal : Out, an error in this cycle
     inverse_events, finish_events : Out, of the two units
     """
 
@@ -70,7 +71,7 @@ class Back(wiring.Component):
             "start": In(1), "registers": In(job_layout(params)), "room": Out(1), "word": In(word_layout(params)),
             "parameter_en": In(1), "channel": In(channel_layout(params)), "bias": In(BIAS_WIDTH),
             "out_claim": In(2), "out_free": Out(2), "o": Out(stream.Signature(output_layout(params))), "idle": Out(1),
-            "inverse_events": Out(haar_common.event_layout()),
+            "internal": Out(1), "inverse_events": Out(haar_common.event_layout()),
             "finish_events": Out(haar_finish.event_layout(params.finish)),
         })
 
@@ -212,7 +213,10 @@ class Back(wiring.Component):
         with m.If(finish.i.ready):
             m.d.sync += under_way.eq(Cat(tokens.valid, under_way))
         m.d.comb += [
-            self.idle.eq(self.room & ~self._running & ~m.submodules.liftings.valid & ~under_way.any()),
+            # The inverse unit walks through the slots behind its last token before it takes another job.
+            self.idle.eq(self.room & ~self._running & ~m.submodules.liftings.valid & ~under_way.any()
+                         & self._inverse.job.ready),
+            self.internal.eq(m.submodules.liftings.broken),
             o.valid.eq(finish.o.valid),
             finish.o.ready.eq(o.ready),
             o.payload.y.eq(finish.o.payload.y),

@@ -33,14 +33,11 @@ def within(value: Value, low: int, high: int) -> Value:
 
 
 def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
-    """Whether the engine can run a job to its end; the order of the tests is that of `job_layout`.
+    """Whether the engine can run a job to its end; `tokens` = width · height.
 
-    `tokens` = width · height. Registers that fit each other badly in any other way give wrong values or an overflow,
+    Registers that fit each other badly in any other way give wrong values or an overflow,
     never a stage that waits for ever.
     """
-    one_d, side = Value.cast(1), Value.cast(1)
-    if params.axes == 2:
-        one_d = ~job.two_d
     side = (Value.cast(1) << job.levels)[: params.max_levels + 1]
     tests = [
         within(job.width, 1, params.max_tokens),
@@ -61,7 +58,7 @@ def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
     grid = ((job.levels <= params.max_levels // 2) & within(job.height, 1, params.max_tokens) & (job.n_sink == 0)
             & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
             & ((job.tile_width >= job.width) | (job.tile_height == side)))
-    return Cat(*tests).all() & Mux(one_d, flat, grid)
+    return Cat(*tests).all() & Mux(job.two_d, grid, flat)
 
 
 def may_enter(intake: data.View, free: Value) -> Value:
@@ -176,6 +173,7 @@ class Front(wiring.Component):
             lifting.payload.width.eq(Mux(sinks, job.n_sink, job.width)),
             lifting.payload.base.eq(Mux(sinks, 0, job.n_sink)),
             lifting.payload.sink.eq(sinks),
+            lifting.payload.begins.eq(sinks | ~job.n_sink.any()),
             lifting.payload.half.eq(first),
             lifting.payload.tile_width.eq(Mux(sinks, job.n_sink, job.tile_width)),
         ]
@@ -190,7 +188,7 @@ class Front(wiring.Component):
             m.d.sync += state.eq(IDLE)
 
     def _intake(self, m: Module) -> None:
-        """The gate in front of the lifting unit, and what its first beats decide."""
+        """The gate in front of the lifting unit, and what a token's last beat decides."""
         haar, intake, i = self._haar, self._haar.intake, self.i
         gate, taken = Signal(), Signal()
         m.d.comb += [

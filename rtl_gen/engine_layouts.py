@@ -42,7 +42,7 @@ def job_layout(params: EngineParams) -> data.StructLayout:
 
 
 def input_layout(params: EngineParams) -> data.StructLayout:
-    """One beat of a token: `lanes` values; `sink_shift`, e of a sink; `last` on the token's last beat."""
+    """One beat of a token: `lanes` values; `sink_shift`, e of a sink, on its last beat; `last` on that beat."""
     return data.StructLayout({"x": data.ArrayLayout(signed(params.in_width), params.lanes), "sink_shift": SINK_WIDTH,
                               "last": 1})
 

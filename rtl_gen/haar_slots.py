@@ -26,8 +26,8 @@ def job_layout(params: HaarParams) -> data.StructLayout:
 
     `levels` of lifting (2-D: each of both axes), `beats` a token, `width` tokens a row (a sequence is one row); in 2-D
     builds `height` rows (1 for a sequence) and `two_d`. Inside the engine `base`, the place of the first token in its
-    super-tile; the forward unit also `sink`, `half` of the first super-tile and `tile_width`, `tile_height` of a full
-    one.
+    super-tile; the forward unit also `sink`, whether a super-tile `begins` with the first token, the `half` of it, and
+    `tile_width`, `tile_height` of a full one.
     """
     size = up_to(params.max_tokens)
     layout: dict[str, Any] = {"levels": up_to(params.max_levels), "beats": up_to(params.max_beats), "width": size}
@@ -37,7 +37,9 @@ def job_layout(params: HaarParams) -> data.StructLayout:
         layout |= {"base": params.place_width}
         if params.direction == "forward":
             edge = tile_size(params)
-            layout |= {"sink": 1, "half": 1, "tile_width": edge} | ({"tile_height": edge} if params.axes == 2 else {})
+            layout |= {"sink": 1, "begins": 1, "half": 1, "tile_width": edge}
+            if params.axes == 2:
+                layout |= {"tile_height": edge}
     return data.StructLayout(layout)
 
 
@@ -271,7 +273,7 @@ class Slots(wiring.Component):
             if self._super_tile:
                 m.d.sync += [
                     walk.sink.eq(job.payload.sink),
-                    walk.begins.eq(job.payload.base == 0),
+                    walk.begins.eq(job.payload.begins),
                     walk.half.eq(job.payload.half),
                     walk.half_before.eq(job.payload.half),
                     walk.end_column.eq(job.payload.tile_width),

@@ -30,9 +30,18 @@ class Case:
         """Raises ConfigError for a job beyond the engine."""
         result = engine.run_linear(layer, config)
         job = make_job(layer, config, result)
+        beats = streams(layer, config, result)
+        beats["i"]["sink_shift"] = noisy(beats["i"], job)
         # A coefficient that is exactly at the limit would count as saturated here and not in the RTL: one in 2^24.
-        return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, streams(layer, config, result),
+        return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
                    {"rescale": result.z_saturated, "finish": result.y_saturated})
+
+
+def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
+    """`sink_shift` with anything where the engine must not look: all beats but the last one of a sink."""
+    beat = np.arange(len(tokens["last"]))
+    matters = (beat < job.n_sink * job.beats) & (tokens["last"] == 1)
+    return np.where(matters, tokens["sink_shift"], (5 * beat + 3) % 16)
 
 
 def describe(job: EngineJob, params: EngineParams) -> str:
@@ -73,7 +82,7 @@ def _layer(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobCo
         tokens, grid = height * width, (height, width)
     else:
         tokens = pick(rng, 1, 2, int(rng.integers(1, limit + 1)), limit)
-        sinks = pick(rng, 0, 0, 1, int(rng.integers(0, 5)))
+        sinks = pick(rng, 0, 0, 1, int(rng.integers(0, 5)), int(rng.integers(0, min(params.act_slots, limit))))
     k = pick(rng, 1, params.lanes, int(rng.integers(1, params.max_k + 1)), params.max_k)
     job = JobConfig(
         levels=int(rng.integers(0, params.max_levels // (2 if two_d else 1) + 1)),

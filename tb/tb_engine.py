@@ -13,9 +13,11 @@ from rtl_gen.engine import Engine
 from rtl_gen.engine_layouts import ERRORS
 from sim.engine_events import events
 from sim.engine_timing import timing
-from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
+from stamp_hw.haar_slots import positions as positions_of
+from stamp_hw.layer import Layer
 from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
@@ -59,11 +61,12 @@ async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: di
     await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
                     {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
                     events=events(bench.params, jobs, saturated), **wanted)
-    check_status(bench, where)
+    await check_status(bench, where)
 
 
-def check_status(bench: BatchBench, where: object, *errors: str) -> None:
-    """Idle, with these sticky errors and no other."""
+async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
+    """Idle once the inverse unit has walked to the end of its last job, with these sticky errors and no other."""
+    await bench.run({}, {}, abort_at=(1 << bench.params.max_levels) + 50)
     status = int(bench.dut.status.value)
     seen = [name for bit, name in enumerate(ERRORS) if status >> (1 + bit) & 1]
     assert seen == list(errors), f"job {where}: errors {seen}, expected {list(errors)}"
@@ -76,7 +79,7 @@ async def clear_errors(bench: BatchBench) -> None:
     await bench.run({}, {}, abort_at=1)
     bench.set(clear=0)
     await bench.run({}, {}, abort_at=1)
-    check_status(bench, "clear")
+    await check_status(bench, "clear")
 
 
 def several(bench: BatchBench, most: int = 3) -> list[Case]:
@@ -128,32 +131,55 @@ async def a_consumer_that_stalls_for_100000_cycles_loses_nothing(bench: BatchBen
 
 @batch_test
 async def an_illegal_job_is_refused_and_the_next_one_is_right(bench: BatchBench) -> None:
-    for field, value in illegal(bench.params):
-        case = draw(bench.rng, bench.params)
-        if field == "tile_width" and value % 2 and not case.job.levels:
-            continue  # without levels every width is whole Haar tiles
-        bad = {name: np.array(values) for name, values in case.beats["job"].items()}
-        bad[field][0] = value
-        jobs = {name: np.concatenate([bad[name], values]) for name, values in case.beats["job"].items()}
-        where = f"{field} = {value}, then {case.name}"
-        await bench.run({"job": Feed(jobs)} | {name: Feed(case.beats[name]) for name in ("i", "w", "p")},
-                        {"o": Expect(case.beats["o"])}, job=where)
-        check_status(bench, where, "illegal_job")
+    for change in illegal(bench.params):
+        cases = [draw(bench.rng, bench.params) for _ in range(2)]
+        before, after = (case.beats["job"] for case in cases)
+        bad = after | {name: np.array([value]) for name, value in change.items()}
+        jobs = {name: np.concatenate([before[name], bad[name], after[name]]) for name in before}
+        where = f"{cases[0].name}, then {change}, then {cases[1].name}"
+        await bench.run({"job": Feed(jobs)} | {name: Feed(joined(cases, name)) for name in ("i", "w", "p")},
+                        {"o": Expect(joined(cases, "o"))}, job=where)
+        await check_status(bench, where, "illegal_job")
         await clear_errors(bench)
     await play(bench, several(bench), "after illegal jobs")
 
 
-def illegal(params: EngineParams) -> list[tuple[str, int]]:
-    """Register, value: none of them is legal in any job, but odd widths of super-tiles without levels."""
-    job = Engine(params)
-    job._MustUse__used = True
-    widths = {name: field.width for name, field in job.job.payload.shape()}
-    wanted = [("width", 0), ("beats", 0), ("tail", 0), ("columns", 0), ("out_beats", 0), ("out_keep", 0),
-              ("tile_width", 0), ("tile_width", 2 * params.max_tokens // 2 * 2 + 1), ("width", params.max_tokens + 1),
-              ("n_sink", params.max_tokens), ("beats", params.max_beats + 1), ("tail", params.lanes + 1),
-              ("out_beats", params.chunks + 1), ("out_keep", params.rescale_lanes + 1),
-              ("levels", params.max_levels + 1), ("height", 0), ("tile_height", 0), ("height", params.max_tokens + 1)]
-    return [(name, value) for name, value in wanted if name in widths and value < 1 << widths[name]]
+def illegal(params: EngineParams) -> list[dict[str, int]]:
+    """Registers that make any job illegal, at least one for each test of `rtl_gen.engine_front.legal`."""
+    engine = Engine(params)
+    engine._MustUse__used = True
+    widths = {name: field.width for name, field in engine.job.payload.shape()}
+    most, tail = params.max_tokens, params.max_k - (params.max_beats - 1) * params.lanes
+    flat = {"width": 1, "tile_width": 1, "n_sink": 0, "levels": 0}
+    grid = flat | {"two_d": 1, "height": 1, "tile_height": 1}
+    wanted = [
+        {"width": 0}, {"width": most + 1}, {"n_sink": most}, {"beats": 0}, {"beats": params.max_beats + 1}, {"tail": 0},
+        {"tail": params.lanes + 1}, {"columns": 0}, {"out_beats": 0}, {"out_beats": params.chunks + 1}, {"out_keep": 0},
+        {"out_keep": params.rescale_lanes + 1}, {"tile_width": 0}, {"levels": params.max_levels + 1},
+        flat | {"levels": 1, "tile_width": 3},
+    ]
+    if tail < params.lanes:
+        wanted.append({"beats": params.max_beats, "tail": tail + 1})
+    if params.axes == 2:
+        wanted += [
+            {"height": 0}, {"tile_height": 0}, grid | {"two_d": 0, "height": 2}, grid | {"two_d": 0, "tile_height": 2},
+            grid | {"n_sink": 1}, grid | {"levels": params.max_levels // 2 + 1, "tile_width": 1 << params.max_levels},
+            grid | {"height": most + 1}, grid | {"width": most, "tile_width": most, "height": 2},
+            grid | {"levels": 1, "tile_width": 2, "tile_height": 3},
+            grid | {"width": 3, "height": 3, "tile_width": 2, "tile_height": 2},
+        ]
+    return [change for change in wanted if all(value < 1 << widths[name] for name, value in change.items())]
+
+
+@batch_test
+async def hundreds_of_column_tiles_are_counted(bench: BatchBench) -> None:
+    """More than eight bits of column tiles, of a token with few channels."""
+    rng, params = bench.rng, bench.params
+    layer = Layer(name="wide", kind="drawn", x=rng.standard_normal((2, 2)).astype(np.float32),
+                  weight=rng.standard_normal((260 * params.cols + 1, 2)).astype(np.float32), grid=None, bias=None,
+                  n_sink=0)
+    job = JobConfig(levels=min(1, params.max_levels), n_hi=1, calibration="self")
+    await play(bench, [Case.of(layer, NpuConfig(hw=params.hw, job=job))], "wide")
 
 
 @batch_test
@@ -163,8 +189,9 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
     beats["last"][int(bench.rng.integers(len(beats["last"])))] ^= 1
     await bench.run({name: Feed(beats if name == "i" else case.beats[name]) for name in INPUTS},
                     {"o": Expect(case.beats["o"])}, job=f"wrong last, {case.name}")
-    check_status(bench, case.name, "framing")
-    await clear_errors(bench)
+    await check_status(bench, case.name, "framing")
+    await bench.reset()
+    await check_status(bench, "reset")
 
 
 @batch_test
@@ -182,7 +209,7 @@ async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(
         await bench.run({name: Feed(cut[name]) for name in INPUTS},
                         {"o": Expect(cut["o"], care={name: np.zeros((), bool) for name in cut["o"]})},
                         job=f"overflow {case.name}")
-        check_status(bench, case.name, "overflow")
+        await check_status(bench, case.name, "overflow")
         await clear_errors(bench)
         await play(bench, several(bench), "after an overflow")
 
@@ -196,7 +223,7 @@ def whole(bench: BatchBench, two_d: bool, attempts: int = 300) -> Case | None:
         wide, high = (-(-size // side) * side for size in (job.width, job.height))
         tokens, n_hi = job.width * job.height, job.resolved.n_hi
         rows = job.n_sink + n_hi + -(-(tokens - n_hi) // 2)
-        positions = job.n_sink + wide * (high if two_d else 1)
+        positions = job.n_sink + 1 + int(np.flatnonzero(positions_of(tokens, job.levels, job.grid) >= 0)[-1])
         if job.two_d == two_d and (rows > params.act_tiles * params.rows or positions > params.out_slots):
             more = {"tile_width": np.array([wide])} | ({"tile_height": np.array([high])} if two_d else {})
             return replace(case, beats=case.beats | {"job": case.beats["job"] | more})
@@ -211,5 +238,6 @@ async def a_reset_in_the_middle_of_a_job_leaves_nothing_behind(bench: BatchBench
         stop = int(bench.rng.integers(1, total))
         await bench.run({name: Feed(joined(cases, name)) for name in INPUTS}, {"o": Expect(joined(cases, "o"))},
                         job=f"reset {attempt} in cycle {stop}", abort_at=stop)
+        assert not int(bench.dut.status.value) & 1, f"idle in cycle {stop} of {total}"
         await bench.reset()
         await play(bench, several(bench), f"after reset {attempt} in cycle {stop}")
