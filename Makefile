@@ -5,7 +5,7 @@ RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage mutate formal trace train clean
+.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -51,12 +51,6 @@ faults: venv-trace  ## seed every named fault into the RTL; fails unless the reg
 
 coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json)
 	nice $(BIN)/python -m tb.coverage
-
-mutate: venv  ## seed random mutants into the generated Verilog; fails unless 95 % of them are seen (build/mutate.json)
-	nice $(BIN)/python -m tb.mutate
-
-formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json)
-	nice $(BIN)/python -m tb.formal
 
 trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
 	$(BIN)/python -m models.make_traces
