@@ -52,6 +52,9 @@ faults: venv-trace  ## seed every named fault into the RTL; fails unless the reg
 coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json)
 	nice $(BIN)/python -m tb.coverage
 
+formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json)
+	nice $(BIN)/python -m tb.formal
+
 trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
 	$(BIN)/python -m models.make_traces
 
