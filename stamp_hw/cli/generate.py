@@ -12,14 +12,15 @@ from stamp_hw.config import NpuConfig
 def add_parser(subparsers: Any) -> None:
     """Register the subcommand."""
     parser = subparsers.add_parser(
-        "generate", help="write the Verilog of every block",
-        description="Write the Verilog of every block of a configuration: one file a module, a file list and a "
-                    "manifest. The folder appears complete or not at all.")
+        "generate", help="write the Verilog of every block and of the engine",
+        description="Write the Verilog of every block of a configuration and of the engine that joins them: one file a "
+                    "module, a file list, register map, C header, FuseSoC core and a manifest. The folder appears "
+                    "complete or not at all.")
     parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
     parser.add_argument("--vectors", action="store_true",
-                        help="add stimulus, expected outputs and a plain Verilog testbench for each block")
+                        help="add stimulus, expected outputs and a plain Verilog testbench of each block and engine")
     parser.set_defaults(run=run)
 
 
