@@ -45,7 +45,7 @@ class Totals:
     seconds: float = 0.0
 
     def add(self, result: Result) -> None:
-        self.cases += result.runs // 2  # after each case the bench lets the engine come to rest, in a run of its own
+        self.cases += result.runs
         for name in ("words", "cycles", "timed_beats", "mismatches", "cycle_differences", "event_differences"):
             setattr(self, name, getattr(self, name) + getattr(result, name))
         self.seconds += result.seconds
@@ -60,7 +60,7 @@ def random_cases(totals: Totals, cases: int, seed: int) -> None:
             result = run_block("engine", name, seed + turn, words=WORDS, tests=RANDOM_TESTS)
             totals.add(result)
             _LOG.info("%-6s seed %d: %d cases, %d words, %d cycles, %.0f s; %d of %d cases", name, seed + turn,
-                      result.runs // 2, result.words, result.cycles, result.seconds, totals.cases, cases)
+                      result.runs, result.words, result.cycles, result.seconds, totals.cases, cases)
         turn += 1
 
 

@@ -66,7 +66,7 @@ async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: di
 
 async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
     """Idle once the inverse unit has walked to the end of its last job, with these sticky errors and no other."""
-    await bench.run({}, {}, abort_at=(1 << bench.params.max_levels) + 50)
+    await bench.rest((1 << bench.params.max_levels) + 50)
     status = int(bench.dut.status.value)
     seen = [name for bit, name in enumerate(ERRORS) if status >> (1 + bit) & 1]
     assert seen == list(errors), f"job {where}: errors {seen}, expected {list(errors)}"
@@ -76,9 +76,9 @@ async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
 async def clear_errors(bench: BatchBench) -> None:
     """A cycle of `clear`; afterwards no error is left."""
     bench.set(clear=1)
-    await bench.run({}, {}, abort_at=1)
+    await bench.rest(1)
     bench.set(clear=0)
-    await bench.run({}, {}, abort_at=1)
+    await bench.rest(1)
     await check_status(bench, "clear")
 
 

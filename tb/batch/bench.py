@@ -50,7 +50,7 @@ class BatchBench(Bench):
     """A `Bench` whose runs take no Python time a cycle; see the base class for attributes and methods.
 
     There is no clock between runs: time stands still unless a job or a reset is under way, so a test awaits only
-    `run` and `reset`. `set` holds from the next of them on.
+    `run`, `rest` and `reset`. `set` holds from the next of them on.
     """
 
     async def start(self) -> None:
@@ -66,6 +66,13 @@ class BatchBench(Bench):
         await _played(Job([], None, max_cycles=cycles))
         if rst is not None:
             rst.value = 0
+
+    async def rest(self, cycles: int) -> None:
+        """Let the clock run with nothing offered; a beat that comes is an error. Not a run, so not counted as one."""
+        played, _ = await self._play({}, {}, cycles, drain_cycles=cycles)
+        TOTALS.cycles += played.cycles
+        if played.broken:
+            raise streams.StreamError(f"at rest, {self._broken(played)}")
 
     async def run(self, inputs: Mapping[str, Feed], outputs: Mapping[str, Expect], *, job: object = "",
                   timing: Mapping[str, Any] | None = None, events: Any = None, abort_at: int | None = None) -> Run:
@@ -94,8 +101,8 @@ class BatchBench(Bench):
             self._compare_events(where, run.events, events)
         return run
 
-    async def _play(self, inputs: Mapping[str, Feed], outputs: Mapping[str, Expect], max_cycles: int
-                    ) -> tuple[Job, dict[str, np.ndarray]]:
+    async def _play(self, inputs: Mapping[str, Feed], outputs: Mapping[str, Expect], max_cycles: int,
+                    drain_cycles: int = streams.DRAIN_CYCLES) -> tuple[Job, dict[str, np.ndarray]]:
         """Play a job to its end; returns it and, per output stream, the memory that is wanted."""
         memories, wanted = [], {}
         for name, port in self.ports.items():
@@ -111,7 +118,7 @@ class BatchBench(Bench):
         patience = (streams.HANG_CYCLES + max(len(memory.pattern.bits) for memory in memories)
                     + getattr(self.params, "quiet_cycles", 0))
         job = Job(memories, self.ports["events"].layout if "events" in self.ports else None, max_cycles=max_cycles,
-                  hang_cycles=patience, drain_cycles=streams.DRAIN_CYCLES)
+                  hang_cycles=patience, drain_cycles=drain_cycles)
         await _played(job)
         return job, wanted
 
