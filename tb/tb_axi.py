@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -173,19 +174,38 @@ async def a_write_takes_its_address_and_data_in_either_order(bench: AxiBench) ->
 
 @axi_test
 async def answers_come_in_order_and_none_is_lost(bench: AxiBench) -> None:
-    """Many accesses on their way at once, each second one refused, while every channel stalls."""
+    """Many accesses on their way at once, some refused: while no answer is taken, then while every channel stalls."""
+    answers = (bench.lite.write_if.b_channel, bench.lite.read_if.r_channel)
+    for channel in answers:
+        channel.pause = True
+    waiting = accesses(bench, 8)
+    await bench.cycles(60)
+    for channel in answers:
+        channel.pause = False
+    await answered(bench, waiting)
     bench.pause(bench.rng)
-    writes, reads, wanted = [], [], []
-    for turn in range(40):
+    await answered(bench, accesses(bench, 40))
+
+
+def accesses(bench: AxiBench, turns: int) -> list[tuple[Any, Any, tuple[int, int, int]]]:
+    """A write and a read in each turn, all under way: both, and (response to the write, value read, response)."""
+    found = []
+    for turn in range(turns):
         value = int(bench.rng.integers(1 << 16))
         good = bool(bench.rng.integers(2))
         address = bench.table["JOB_COLUMNS"].offset + (0 if good else 1 << 11)
-        writes.append(cocotb.start_soon(bench.lite.write(address, value.to_bytes(WORD_BYTES, "little"))))
+        write = cocotb.start_soon(bench.lite.write(address, value.to_bytes(WORD_BYTES, "little")))
         register = list(bench.table.values())[turn % len(bench.table)]
         fixed = register.fields[0].access == "const"
-        reads.append(cocotb.start_soon(bench.lite.read(register.offset if fixed else 1 << 11, WORD_BYTES)))
-        wanted.append((OKAY if good else SLVERR, register.reset if fixed else 0, OKAY if fixed else SLVERR))
-    for write, read, (response, value, answer) in zip(writes, reads, wanted, strict=True):
+        read = cocotb.start_soon(bench.lite.read(register.offset if fixed else 1 << 11, WORD_BYTES))
+        found.append((write, read, (OKAY if good else SLVERR, register.reset if fixed else 0,
+                                    OKAY if fixed else SLVERR)))
+    return found
+
+
+async def answered(bench: AxiBench, under_way: Sequence[tuple[Any, Any, tuple[int, int, int]]]) -> None:
+    """Wait for the answers and compare them."""
+    for write, read, (response, value, answer) in under_way:
         assert int((await bench.within(write)).resp) == response, "response to a write"
         found = await bench.within(read)
         assert (int.from_bytes(found.data, "little"), int(found.resp)) == (value, answer), "answer to a read"
