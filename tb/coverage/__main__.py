@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 from stamp_hw.errors import StampError
 from tb import plan
 from tb.coverage.measure import measure
-from tb.coverage.report import Report, Sample, judge, table
+from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
 from tb.regression import bench_module, blocks, fresh_seed
+from tb.results import write_json
 from tb.runner import BUILD_ROOT
 
 WORDS = 60_000  # output words of each build's random tests; the directed ones come on top
@@ -46,15 +45,6 @@ def samples(wanted: Sequence[str], seed: int, words: int) -> list[Sample]:
     return [found[job] for job in jobs]
 
 
-def write(path: Path, seed: int, words: int, report: Report) -> None:
-    """The report as JSON, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps({"seed": seed, "words": words, "blocks": report.blocks, "errors": report.errors},
-                                indent=2) + "\n", "utf-8")
-    fresh.replace(path)
-
-
 def run(argv: Sequence[str]) -> int:
     """Measure, print the table; 0 if everything is covered, 1 if not."""
     args = arguments(argv)
@@ -66,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
     _LOG.info("seed %d; again: %s", seed, again)
     report = judge(samples(wanted, seed, args.words), WAIVERS, plan.entries())
     target = BUILD_ROOT / "coverage.json"
-    write(target, seed, args.words, report)
+    write_json(target, {"seed": seed, "words": args.words, "blocks": report.blocks, "errors": report.errors})
     for line in (*table(report), *report.errors, f"all figures: {target}"):
         _LOG.info("%s", line)
     if report.errors:

