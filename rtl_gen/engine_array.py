@@ -12,6 +12,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import half_layout, job_layout, tile_layout
 from rtl_gen.haar_slots import up_to
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
@@ -133,10 +134,8 @@ class Array(wiring.Component):
 
     def _advance(self, m: Module, issue: Signal, ends: Signal, beat: Signal, lane: Signal) -> None:
         """The step behind the one that is issued."""
-        with m.If(issue):
-            m.d.sync += lane.eq(lane + 1)
-            with m.If(lane == self.params.lanes - 1):
-                m.d.sync += [lane.eq(0), beat.eq(beat + 1)]
+        with m.If(go_round(m, lane, self.params.lanes, issue)):
+            m.d.sync += beat.eq(beat + 1)
         with m.If(ends):
             m.d.sync += [lane.eq(0), beat.eq(0)]
         m.d.comb += self.lane.eq(lane)

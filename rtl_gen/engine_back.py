@@ -22,7 +22,7 @@ from rtl_gen.haar_slots import tile_size, up_to
 from rtl_gen.queue import Queue
 from stamp_hw.engine_params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
 
-LIFTINGS_UNDER_WAY = 4  # inverse jobs between their acceptance and their last token's
+LIFTINGS_UNDER_WAY = 2  # inverse jobs between their acceptance and their last token's: a job outlasts the latency
 
 
 def lifting_layout(params: EngineParams) -> data.StructLayout:

@@ -9,6 +9,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen import mac, rescale
+from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import factor_layout, parameter_layout, tile_layout, word_layout
 from rtl_gen.engine_loader import channel_layout
 from rtl_gen.engine_rows import scale_address, scale_layout
@@ -17,7 +18,10 @@ from rtl_gen.queue import Queue
 from rtl_gen.rescale import Rescale
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
 
-TILES_IN_ARRAY = 4  # tiles between the issue of a last step and the end of their drain
+
+def tiles_in_array(params: EngineParams) -> int:
+    """Array tiles between the issue of their last step and the end of their drain, at most."""
+    return -(-params.drain_cycles // params.mac.min_tile_cycles)
 
 
 def exists(beat: data.View, tile: data.View) -> Value:
@@ -64,7 +68,7 @@ class Drain(wiring.Component):
         m = Module()
         params, beat = self.params, self.beat
         m.submodules.rescale = self._rescale = Rescale(params.rescale)
-        m.submodules.tiles = tiles = Queue(tile_layout(params), TILES_IN_ARRAY)
+        m.submodules.tiles = tiles = Queue(tile_layout(params), tiles_in_array(params))
         tile = tiles.head
         ends, is_token = Signal(), Signal()
         chunk = Signal(up_to(params.chunks - 1))
@@ -82,8 +86,7 @@ class Drain(wiring.Component):
             self.retire.eq(Mux(ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
             self.events.eq(self._rescale.events),
         ]
-        with m.If(self.valid):
-            m.d.sync += chunk.eq(Mux(chunk == params.chunks - 1, 0, chunk + 1))
+        go_round(m, chunk, params.chunks, self.valid)
         factors = self._factors(m, chunk, tile.set)
         self._multiply(m, is_token, ends, chunk, factors)
         return m

@@ -21,10 +21,15 @@ from rtl_gen.scale import Scale
 from stamp_hw.engine_params import SINK_WIDTH, EngineParams
 from stamp_hw.params import SCALE_TOKEN_WIDTH
 
-#: Tokens between the lifting's output and the end of the scale unit: groups in range, leading zeros, division and
-#: output, and one that comes in.
-TOKENS_IN_SCALE = 8
-SINKS_IN_LIFTING = 4
+SINKS_IN_LIFTING = 1  # sinks between the lifting's input and its output: a slot outlasts the unit's latency
+
+
+def tokens_in_scale(params: EngineParams) -> int:
+    """Tokens between the lifting's last output and the scale unit's, at most: a token's stay there is always the
+    latency and its beats, as they come at least a slot apart; it is worst where the beats just fill the shortest slot.
+    """
+    slot = params.haar.min_slot_cycles
+    return -(-(params.scale.latency + min(params.max_beats, slot) - 1) // slot)
 
 
 def within(value: Value, low: int, high: int) -> Value:
@@ -104,7 +109,7 @@ class Front(wiring.Component):
         m = Module()
         m.submodules.haar = self._haar = Haar(self.params.haar)
         m.submodules.scale = self._scale = Scale(self.params.scale)
-        m.submodules.tags = self._tags = Queue(code_tags(self.params), TOKENS_IN_SCALE)
+        m.submodules.tags = self._tags = Queue(code_tags(self.params), tokens_in_scale(self.params))
         tokens = self._jobs(m)
         self._launch(m, tokens)
         self._intake(m)
@@ -211,7 +216,6 @@ class Front(wiring.Component):
         m.d.comb += [
             taken.eq(coef.valid & quantizer.i.ready),
             quantizer.i.valid.eq(coef.valid),
-            coef.ready.eq(quantizer.i.ready),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, job, params)),
             sinks.push.eq(self.i.valid & self.i.ready & intake.sink & intake.last),

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import half_layout, job_layout, parameter_layout, weight_layout
 from rtl_gen.haar_slots import up_to
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
@@ -101,10 +102,10 @@ class Loader(wiring.Component):
         ]
         with m.If(~loading):
             m.d.sync += [complete.eq(0), address.eq(Mux(number[0], params.max_k, 0))]
+        with m.If(go_round(m, lane, params.lanes, self.weight_en)):
+            m.d.sync += beat.eq(beat + 1)
         with m.If(self.weight_en):
-            m.d.sync += [address.eq(address + 1), lane.eq(lane + 1), complete.eq(last)]
-            with m.If(lane == params.lanes - 1):
-                m.d.sync += [lane.eq(0), beat.eq(beat + 1)]
+            m.d.sync += [address.eq(address + 1), complete.eq(last)]
             with m.If(last):
                 m.d.sync += [lane.eq(0), beat.eq(0)]
 
@@ -122,9 +123,6 @@ class Loader(wiring.Component):
         ]
         with m.If(~loading):
             m.d.sync += complete.eq(0)
-        with m.If(self.parameter_en):
-            m.d.sync += lane.eq(lane + 1)
-            with m.If(lane == params.rescale_lanes - 1):
-                m.d.sync += [lane.eq(0), chunk.eq(chunk + 1)]
-                with m.If(chunk == params.chunks - 1):
-                    m.d.sync += [chunk.eq(0), complete.eq(1)]
+        chunk_ends = go_round(m, lane, params.rescale_lanes, self.parameter_en)
+        with m.If(go_round(m, chunk, params.chunks, chunk_ends)):
+            m.d.sync += complete.eq(1)

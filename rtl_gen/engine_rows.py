@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import code_layout, half_layout
 from rtl_gen.haar_slots import up_to
 from stamp_hw.engine_params import EngineParams
@@ -135,7 +136,7 @@ class Rows(wiring.Component):
             out.closed.eq(half.closed),
             out.ends.eq(half.ends),
             out.last.eq(half.next.tile - whole),
-            out.rows.eq(Mux(whole, params.rows, half.next.row)),
+            out.rows.eq(Mux(whole, params.rows, half.next.row) if params.rows > 1 else 1),
             out.odd.eq(half.open),
             out.odd_tile.eq(half.open_slot.tile),
             out.odd_row.eq(half.open_slot.row),
@@ -156,10 +157,7 @@ class Rows(wiring.Component):
             m.d.sync += [half.closed.eq(code.closes), half.ends.eq(code.ends)]
             with m.If(fits):
                 m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
-            with m.If(fits & ~second):
-                m.d.sync += slot.row.eq(slot.row + 1)
-                with m.If(slot.row == params.rows - 1):
-                    m.d.sync += [slot.row.eq(0), slot.tile.eq(slot.tile + 1),
-                                 slot.base.eq(slot.base + params.max_beats)]
             with m.If(fits & ~second & ~code.hi):
                 m.d.sync += half.open_slot.eq(slot)
+        with m.If(go_round(m, slot.row, params.rows, last & fits & ~second)):
+            m.d.sync += [slot.tile.eq(slot.tile + 1), slot.base.eq(slot.base + params.max_beats)]

@@ -90,7 +90,7 @@ class Haar(LiftingUnit):
 
     Latency: `params.latency` from the issue of a beat to its output; a coefficient leaves in the slot of its butterfly.
     Throughput: a beat a cycle; see `Slots`. Back-pressure: while an output beat waits, every register holds; bubbles
-    are not closed.
+    are not closed. Inside the engine there is none, and `o` is always ready.
     """
 
     def __init__(self, params: HaarParams) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, ValueLike, signed
+from amaranth.hdl import C, Module, Signal, Value, ValueLike, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -150,7 +150,7 @@ class LiftingUnit(wiring.Component):
         super().__init__(more | {
             "job": In(stream.Signature(job_layout(params))),
             "i": In(stream.Signature(i)),
-            "o": Out(stream.Signature(o)),
+            "o": Out(stream.Signature(o, always_ready=not params.elastic)),
             "events": Out(event_layout()),
         })
 
@@ -159,9 +159,11 @@ class LiftingUnit(wiring.Component):
         m.submodules.slots = slots = Slots(self.params)
         plan = Signal(self._plan_layout, reset_less=True)
         next_plan = Signal(self._plan_layout)
-        advance = Signal()
+        advance: Value = C(1)
+        if self.params.elastic:
+            advance = Signal(name="advance")
+            m.d.comb += advance.eq(may_advance(self.o.valid, self.o.ready))
         m.d.comb += [
-            advance.eq(may_advance(self.o.valid, self.o.ready)),
             slots.job.payload.eq(self.job.payload),
             slots.job.valid.eq(self.job.valid),
             self.job.ready.eq(slots.job.ready),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,9 +80,9 @@ def state(name: str) -> Signal:
     return Signal(name=name)
 
 
-def slot_cycles(beats: Value, least: int) -> Value:
-    """Cycles of a busy slot: what it writes is there when the next slot reads."""
-    return Mux(beats < least, least, beats)
+def slot_cycles(beats: Value, least: int, most: int) -> Value:
+    """Cycles of a busy slot of `beats` ≤ `most`: what it writes is there when the next slot reads."""
+    return Mux(beats < least, least, beats) if most > least else C(least)
 
 
 def lowest_bit(value: Value) -> Value:
@@ -106,26 +106,31 @@ class Place:
     exists: Signal
     row: Signal
     column: Signal
-    before: Signal
+    before: Value
     place: Value
 
 
 def locate(m: Module, name: str, position: Value, walk: data.View, params: HaarParams) -> Place:
     """Grid coordinates of a position relative to the tile at hand: −T…−1 lie in the tile before it, 0…T − 1 in it."""
-    before = Signal(name=f"{name}_before")
+    back = position.shape().signed  # else never in the tile before
+    before = Signal(name=f"{name}_before") if back else C(0)
     offset, exists = Signal.like(walk.offset, name=f"{name}_offset"), Signal(name=f"{name}_exists")
     row, column = (Signal.like(walk.column, name=f"{name}_{axis}") for axis in ("row", "column"))
-    if position.shape().signed:
+    if back:
         m.d.comb += before.eq(position < 0)
+
+    def of_its_tile(there: Value, here: Value) -> Value:
+        return Mux(before, there, here) if back else here
+
     m.d.comb += [offset.eq(position[: len(offset)] & walk.mask)]
     inner_row, inner_column = split(offset, walk, params.axes)
-    m.d.comb += column.eq(Mux(before, walk.column_before, walk.column) + inner_column)
+    m.d.comb += column.eq(of_its_tile(walk.column_before, walk.column) + inner_column)
     if params.axes == 1:
         m.d.comb += exists.eq(column < walk.width)
     else:
-        m.d.comb += [row.eq(Mux(before, walk.row_before, walk.row) + inner_row),
+        m.d.comb += [row.eq(of_its_tile(walk.row_before, walk.row) + inner_row),
                      exists.eq((column < walk.width) & (row < walk.height))]
-    place = Mux(before, walk.base_before, walk.base) + offset if params.places else Value.cast(0)
+    place = of_its_tile(walk.base_before, walk.base) + offset if params.places else Value.cast(0)
     return Place(exists, row, column, before, place)
 
 
@@ -194,7 +199,7 @@ class Slots(wiring.Component):
             m.d.sync += [
                 first.eq(1),
                 beats.eq(job.payload.beats),
-                last_cycle.eq(slot_cycles(job.payload.beats, params.min_slot_cycles) - 1),
+                last_cycle.eq(slot_cycles(job.payload.beats, params.min_slot_cycles, params.max_beats) - 1),
             ]
         with m.If(self.plan):
             m.d.sync += [first.eq(0), running.eq(1)]

@@ -24,20 +24,15 @@ START = 1  # cycles from a stage's start to the exchange of its registers, and f
 NEVER = -(1 << 60)
 
 
-def drain_cycles(params: EngineParams) -> int:
-    """Cycles from the issue of a tile's last step to the last beat of its drain."""
-    return params.feed_cycles + params.mac.drain_latency + params.mac.drain_beats - 1
-
-
 def word_cycles(params: EngineParams) -> int:
     """Cycles from the issue of a pass's last step until its last word counts as written: the drain, a register in front
     of the rescale unit, that unit, and the flag."""
-    return drain_cycles(params) + 1 + params.rescale.latency + 1
+    return params.drain_cycles + 1 + params.rescale.latency + 1
 
 
 def free_cycles(params: EngineParams) -> int:
     """Cycles from the issue of a super-tile's last step until its half of the activation buffer counts as free."""
-    return drain_cycles(params) + 1
+    return params.drain_cycles + 1
 
 
 def issue(last: int, ready: Sequence[int], k: int, least: int, out_free: int = NEVER) -> int:

@@ -100,3 +100,8 @@ class EngineParams:
     def feed_cycles(self) -> int:
         """Cycles from the issue of a step to the array: the buffers' read, the choice of a byte."""
         return 2
+
+    @property
+    def drain_cycles(self) -> int:
+        """Cycles from the issue of an array tile's last step to the last beat of its drain."""
+        return self.feed_cycles + self.mac.drain_latency + self.mac.drain_beats - 1

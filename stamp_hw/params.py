@@ -68,6 +68,11 @@ class HaarParams:
                    max_beats=hw.cols // hw.drain_lanes, max_tokens=hw.max_tokens, direction="inverse")
 
     @property
+    def elastic(self) -> bool:
+        """Whether the output can be stopped. Inside the engine the forward unit is paced so that nothing stops it."""
+        return not (self.places and self.direction == "forward")
+
+    @property
     def out_width(self) -> int:
         """Bits of an output value (docs/contract.md §3.2)."""
         return self.width + (self.axes if self.direction == "forward" else 0)

@@ -48,6 +48,10 @@ def _one_more_at_8_bits(m: object, coef: data.View, job: data.View, params: obje
     return Mux(coef.level == 0, 1, job.hi_order > job.levels)
 
 
+def _one(_params: object) -> int:
+    return 1
+
+
 def _fault(name: str, why: str, where: str, value: object, set_name: str = "2x2") -> Fault:
     return Fault(name=name, block="engine", why=why, patch=(f"rtl_gen.engine_{where}", value), set_name=set_name,
                  tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models"))
@@ -56,7 +60,7 @@ def _fault(name: str, why: str, where: str, value: object, set_name: str = "2x2"
 FAULTS = (
     _fault("enter_a_busy_half", "a super-tile begins while its half is in use", "front.may_enter", _always),
     _fault("precision_by_band", "only whole bands take 8 bits", "front.takes_8_bits", _one_more_at_8_bits),
-    _fault("short_tag_queue", "places get lost beside the scale unit", "front.TOKENS_IN_SCALE", 1),
+    _fault("short_tag_queue", "places get lost beside the scale unit", "front.tokens_in_scale", _one),
     _fault("start_early", "an array tile starts before its rows are complete", "array.rows_are_complete", _always),
     _fault("forget_the_output_half", "a pass overwrites results that were not sent", "array.may_end",
            _forget_the_output_half),
@@ -67,7 +71,7 @@ FAULTS = (
     _fault("count_all_rows", "rows below a ragged tile are sent", "drain.exists", _count_all_rows),
     _fault("one_table", "4-bit tokens take the 8-bit factors in symmetric mode", "drain.factor_table", _one_table),
     _fault("swap_tables", "the tables of symmetric mode are swapped", "drain.factor_table", _swap_tables),
-    _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.TILES_IN_ARRAY", 1),
+    _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.tiles_in_array", _one),
     _fault("keep_all_lanes", "lanes beyond N are marked as results", "back.kept", _always, "6x5"),
     _fault("one_lifting", "the parameters of a pass are forgotten before it was sent", "back.LIFTINGS_UNDER_WAY", 1),
     _fault("never_the_last", "the loader expects another super-tile after a job", "loader.is_last",

@@ -35,7 +35,7 @@ def _never_passes(a: Value, d: Value, _paired: Value) -> Value:
     return a + (d >> 1)
 
 
-def _no_longer_than_the_beats(beats: Value, _least: int) -> Value:
+def _no_longer_than_the_beats(beats: Value, _least: int, _most: int) -> Value:
     return beats
 
 
