@@ -22,7 +22,13 @@ from rtl_gen.haar_slots import tile_size, up_to
 from rtl_gen.queue import Queue
 from stamp_hw.engine_params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
 
-LIFTINGS_UNDER_WAY = 2  # inverse jobs between their acceptance and their last token's: a job outlasts the latency
+
+def liftings_under_way(params: EngineParams) -> int:
+    """Inverse jobs between their acceptance and their last beat, at most. A job outlasts the unit's latency, so that the
+    next one can join it and no third; not even a second where the last slot is quiet for that long behind its beats.
+    """
+    unit = params.inverse
+    return 1 + (unit.latency - 1 > unit.min_slot_cycles - unit.max_beats)
 
 
 def lifting_layout(params: EngineParams) -> data.StructLayout:
@@ -80,7 +86,7 @@ class Back(wiring.Component):
         params = self.params
         m.submodules.inverse = self._inverse = HaarInverse(params.inverse)
         m.submodules.finish = self._finish = Finish(params.finish)
-        m.submodules.liftings = Queue(lifting_layout(params), LIFTINGS_UNDER_WAY)
+        m.submodules.liftings = Queue(lifting_layout(params), liftings_under_way(params))
         waiting, running = Signal(), Signal()
         self._running = running
         following = Signal(job_layout(params), reset_less=True)

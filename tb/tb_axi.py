@@ -92,6 +92,14 @@ async def run(bench: AxiBench, layers: Sequence[Drawn], where: str) -> None:
 
 @axi_test
 async def every_register_has_its_reset_value_and_keeps_what_it_can_hold(bench: AxiBench) -> None:
+    for rng in (None, bench.rng):
+        bench.pause(rng)
+        await registers_hold(bench)
+        await bench.reset()
+
+
+async def registers_hold(bench: AxiBench) -> None:
+    """Every register from its reset value on."""
     for name, register in bench.table.items():
         await bench.expect(name, register.reset, "after reset")
     jobs = [name for name in bench.table if name.startswith("JOB_")]
@@ -120,7 +128,9 @@ async def every_register_has_its_reset_value_and_keeps_what_it_can_hold(bench: A
 async def a_byte_without_its_strobe_is_not_written(bench: AxiBench) -> None:
     width = bench.table["JOB_COLUMNS"]
     kept = 0
-    for _ in range(60):
+    for turn in range(60):
+        if turn % 30 == 0:
+            bench.pause(bench.rng if turn else None)
         strobes = int(bench.rng.integers(16))
         value = int(bench.rng.integers(1 << 16))
         await raw_write(bench, width.offset, value, strobes)
@@ -149,7 +159,9 @@ async def an_address_that_is_unknown_or_unaligned_is_refused_and_changes_nothing
     addresses = [offset + odd for offset in sorted(known) for odd in (1, 2, 3)]
     addresses += [4 * int(word) for word in bench.rng.permutation(1024) if 4 * word not in known][:60]
     before = {name: await bench.read(name) for name in bench.table}
-    for address in addresses:
+    for turn, address in enumerate(bench.rng.permutation(addresses).tolist()):
+        if turn % 50 == 0:
+            bench.pause(bench.rng if turn % 100 else None)
         assert await bench.write_bytes(address, b"\xff") == SLVERR, hex(address)
         assert await bench.read_word(address) == (0, SLVERR), hex(address)
     for name, value in before.items():
@@ -174,7 +186,7 @@ async def a_write_takes_its_address_and_data_in_either_order(bench: AxiBench) ->
 
 @axi_test
 async def answers_come_in_order_and_none_is_lost(bench: AxiBench) -> None:
-    """Many accesses on their way at once, some refused: while no answer is taken, then while every channel stalls."""
+    """Many accesses on their way at once, some refused: while no answer is taken, without stalls, under any stalls."""
     answers = (bench.lite.write_if.b_channel, bench.lite.read_if.r_channel)
     for channel in answers:
         channel.pause = True
@@ -183,8 +195,9 @@ async def answers_come_in_order_and_none_is_lost(bench: AxiBench) -> None:
     for channel in answers:
         channel.pause = False
     await answered(bench, waiting)
-    bench.pause(bench.rng)
-    await answered(bench, accesses(bench, 40))
+    for rng in (None, bench.rng):
+        bench.pause(rng)
+        await answered(bench, accesses(bench, 40))
 
 
 def accesses(bench: AxiBench, turns: int) -> list[tuple[Any, Any, tuple[int, int, int]]]:
@@ -244,6 +257,7 @@ async def layers_of_random_shapes_are_right_under_pauses_on_every_channel(bench:
 async def the_next_job_is_written_while_one_runs_and_another_waits(bench: AxiBench) -> None:
     """One job runs, one waits, the third's registers are written; START is refused until the second was taken."""
     for job in bench.jobs():
+        bench.pause(bench.rng if job % 2 else None)
         first, second, third = (draw(bench.params, bench.rng) for _ in range(3))
         await bench.launch(first.beats["job"])
         await bench.until("STATUS", "busy", 0)
@@ -282,6 +296,27 @@ async def an_illegal_job_is_dropped_with_its_error_and_the_next_one_is_right(ben
         await bench.expect("ERROR", ILLEGAL, "after others were cleared")
         assert await bench.write("ERROR", ILLEGAL) == OKAY
         await bench.expect("ERROR", 0, "after it was cleared")
+
+
+@axi_test
+async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_right(bench: AxiBench) -> None:
+    """As many tokens as the build takes, in one super-tile: even two a row they need more rows than there are."""
+    params = bench.params
+    layer = draw(params, bench.rng, tokens=params.max_tokens)
+    job = {name: int(np.asarray(value).item()) for name, value in layer.beats["job"].items()}
+    side, columns = 1 << job["levels"], job["columns"]
+    passed = {"w": ((job["beats"] - 1) * params.lanes + job["tail"]) * columns, "p": params.cols * columns}
+    before = await bench.read("DONE")
+    bench.feed({name: {field: values[: passed.get(name)] for field, values in stream.items()}
+                for name, stream in layer.beats.items()})
+    await bench.launch({**job, "tile_width": -(-job["width"] // side) * side})
+    for _ in range((job["width"] + job["n_sink"]) * columns):
+        await bench.within(bench.out.recv())
+    await bench.until("STATUS", "idle", 1)
+    await bench.expect("ERROR", OVERFLOW, layer.name)
+    await bench.expect("DONE", before + 1, "the job ended in time")
+    assert await bench.write("ERROR", OVERFLOW) == OKAY
+    await run(bench, [draw(params, bench.rng)], "after an overflow")
 
 
 @axi_test

@@ -18,7 +18,7 @@ from tb.regression import bench_module, blocks, fresh_seed
 from tb.results import write_json
 from tb.runner import BUILD_ROOT
 
-WORDS = 60_000  # output words of each build's random tests; the directed ones come on top
+WORDS = 60_000  # output words of each build's random tests, at most; the directed ones come on top
 _LOG = logging.getLogger("tb.coverage")
 
 
@@ -27,7 +27,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tb.coverage", description=__doc__)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random tests; a fresh one if absent")
-    parser.add_argument("--words", type=int, metavar="N", default=WORDS, help="output words of a build's random tests")
+    parser.add_argument("--words", type=int, metavar="N", default=WORDS,
+                        help="output words of a build's random tests, at most those of its regression")
     return parser.parse_args(argv)
 
 

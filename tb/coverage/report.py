@@ -13,18 +13,20 @@ from tb.plan import Entry
 WAIVED_AT_MOST = 0.02  # of a block's line and branch points
 PORT_TOGGLES_AT_LEAST = 0.90  # of the bits of a block's ports, both directions
 COLUMNS = ("block", "line points", "hit", "branch points", "hit", "waived", "percent", "port toggles", "hit", "percent",
-           "inner toggles", "hit")
+           "inner toggles", "hit", "points of parts", "hit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one build gave: its line, branch and port toggle points, totals of the toggles inside, words a test."""
+    """What one build gave: its line, branch and port toggle points, totals of the toggles inside, words a test;
+    `parts`: block that is a part of it (`tb.coverage.parts`) → line and branch points there, and those reached."""
 
     block: str
     set_name: str
     points: tuple[Point, ...]
     inner_toggles: int
     inner_hit: int
+    parts: Mapping[str, tuple[int, int]]
     words: Mapping[str, int]
     cycles: int
     seconds: float
@@ -82,6 +84,9 @@ def _figures(samples: Sequence[Sample], waived: int) -> dict[str, Any]:
             "port_toggles_percent": _percent(hit["toggle"], len(points["toggle"])),
             "inner_toggles": sum(sample.inner_toggles for sample in samples),
             "inner_toggles_hit": sum(sample.inner_hit for sample in samples),
+            "parts": {part: {"points": sum(sample.parts.get(part, (0, 0))[0] for sample in samples),
+                             "hit": sum(sample.parts.get(part, (0, 0))[1] for sample in samples)}
+                      for part in sorted({part for sample in samples for part in sample.parts})},
             "cycles": sum(sample.cycles for sample in samples),
             "words": sum(sum(sample.words.values()) for sample in samples),
             "sets": [sample.set_name for sample in samples],
@@ -111,7 +116,8 @@ def table(report: Report) -> list[str]:
         rows.append((name, str(of["line"]), str(of["line_hit"]), str(of["branch"]), str(of["branch_hit"]),
                      str(of["waived"]), f"{of['line_branch_percent']:.2f}", str(of["port_toggles"]),
                      str(of["port_toggles_hit"]), f"{of['port_toggles_percent']:.2f}", str(of["inner_toggles"]),
-                     str(of["inner_toggles_hit"])))
+                     str(of["inner_toggles_hit"]), str(sum(part["points"] for part in of["parts"].values())),
+                     str(sum(part["hit"] for part in of["parts"].values()))))
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     return ["  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
                       for column, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]

@@ -73,7 +73,7 @@ FAULTS = (
     _fault("swap_tables", "the tables of symmetric mode are swapped", "drain.factor_table", _swap_tables),
     _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.tiles_in_array", _one),
     _fault("keep_all_lanes", "lanes beyond N are marked as results", "back.kept", _always, "6x5"),
-    _fault("one_lifting", "the parameters of a pass are forgotten before it was sent", "back.LIFTINGS_UNDER_WAY", 1),
+    _fault("one_lifting", "the parameters of a pass are forgotten before it was sent", "back.liftings_under_way", _one),
     _fault("never_the_last", "the loader expects another super-tile after a job", "loader.is_last",
            lambda status: status.ends & 0),
     Fault(name="accept_illegal_jobs", block="engine", why="impossible registers are taken", set_name="2x2",
