@@ -24,8 +24,8 @@ from stamp_hw.engine_params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
 
 
 def liftings_under_way(params: EngineParams) -> int:
-    """Inverse jobs between their acceptance and their last beat, at most. A job outlasts the unit's latency, so that the
-    next one can join it and no third; not even a second where the last slot is quiet for that long behind its beats.
+    """Inverse jobs between their acceptance and their last beat, at most. A job outlasts the unit's latency: the next
+    one can join it and no third, and not even that where the last slot is quiet for as long behind its beats.
     """
     unit = params.inverse
     return 1 + (unit.latency - 1 > unit.min_slot_cycles - unit.max_beats)

@@ -11,10 +11,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from stamp_hw.errors import StampError
 from tb import plan
+from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
-from tb.regression import bench_module, blocks, fresh_seed
+from tb.regression import blocks, fresh_seed
 from tb.results import write_json
 from tb.runner import BUILD_ROOT
 
@@ -33,8 +34,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def samples(wanted: Sequence[str], seed: int, words: int) -> list[Sample]:
-    """Measure every parameter set of the wanted blocks, as many at a time as there are cores, saying what came."""
-    jobs = [(block, name) for block in wanted for name in bench_module(block).PARAMETER_SETS]
+    """Measure the builds of the wanted blocks, as many at a time as there are cores, saying what came."""
+    jobs = [(block, name) for block in wanted for name in measured(block)]
     found: dict[tuple[str, str], Sample] = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         running = {pool.submit(measure, block, name, seed, words): (block, name) for block, name in jobs}
@@ -51,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
     args = arguments(argv)
     wanted = tuple(dict.fromkeys(args.blocks)) or blocks()
     for block in wanted:
-        bench_module(block)
+        measured(block)
     seed = fresh_seed() if args.seed is None else args.seed
     again = f"python -m tb.coverage {' '.join(args.blocks)} --seed {seed} --words {args.words}".replace("  ", " ")
     _LOG.info("seed %d; again: %s", seed, again)

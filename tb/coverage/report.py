@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tb.coverage.builds import LEFT_OUT
 from tb.coverage.points import Point
 from tb.coverage.waivers import Waiver
 from tb.plan import Entry
@@ -62,7 +63,8 @@ def judge(samples: Sequence[Sample], waivers: Sequence[Waiver], plan: Sequence[E
             errors += [f"{name} {set_name}, waived but reached: {point}" for set_name, point in reached
                        if waiver.covers(name, set_name, point)][:1]
         figures = _figures(mine, len(missed) - len(open_points))
-        blocks[name] = figures | {"waivers": [_shown(waiver) for waiver in own], "plan": _realised(name, mine, plan)}
+        blocks[name] = figures | {"left_out": dict(LEFT_OUT.get(name, {})),
+                                  "waivers": [_shown(waiver) for waiver in own], "plan": _realised(name, mine, plan)}
         if figures["waived"] > WAIVED_AT_MOST * (figures["line"] + figures["branch"]):
             errors.append(f"{name}: {figures['waived']} points waived, more than {WAIVED_AT_MOST:.0%}")
         if figures["port_toggles_hit"] < PORT_TOGGLES_AT_LEAST * figures["port_toggles"]:
