@@ -6,7 +6,6 @@ taken as fast enough, because the question is what the engine itself loses.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from sim import engine
 from sim.engine import EngineCycles
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 
 FAST = 1e15  # bytes per second
 _LOG = logging.getLogger(__name__)
@@ -78,9 +77,9 @@ def main() -> None:
         eight, four = (rows[f"{size} x {size}, {bits} bits"] for bits in (8, 4))
         ratio = (eight.total - eight.first_fill - eight.tail) / (four.total - four.first_fill - four.tail)
         _LOG.info("%d x %d: INT4 over INT8 in steady state %.3f", size, size, ratio)
-    with atomic_file(Path("build/throughput.json")) as file:
-        file.write(json.dumps({name: {"total": cycles.total, "utilization": cycles.utilization, "share": share(cycles)}
-                               for name, cycles in rows.items()}, indent=2) + "\n")
+    write_json(Path("build/throughput.json"), {
+        name: {"total": cycles.total, "utilization": cycles.utilization, "share": share(cycles)}
+        for name, cycles in rows.items()})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from stamp_hw.errors import OutputError
 
@@ -46,6 +47,13 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write `content` as JSON, complete or not at all. Raises OutputError as `atomic_file` does."""
+    with atomic_file(path) as stream:
+        json.dump(content, stream, indent=2)
+        stream.write("\n")
 
 
 def final_target(path: Path) -> Path:

@@ -8,7 +8,6 @@ every stream; seeds are fresh, and a failure prints the one command that repeats
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stamp_hw.errors import StampError
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
 from tb import tb_engine
 from tb.harness import TRACE
@@ -99,8 +98,7 @@ def main() -> int:
               totals.cycle_differences, totals.event_differences)
     _LOG.info("%d products behind the trace's outputs; %d cycles in %.0f s", totals.products, totals.cycles,
               totals.seconds)
-    with atomic_file(Path("build/regress.json")) as file:
-        file.write(json.dumps({"seed": seed} | asdict(totals), indent=2) + "\n")
+    write_json(Path("build/regress.json"), {"seed": seed} | asdict(totals))
     return 0
 
 

@@ -7,7 +7,6 @@ tests/bench_rtl.py.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 
 from stamp_hw import engine, mac, scale
 from stamp_hw.config import NpuConfig
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 from stamp_hw.layer import Layer
 from tests import bench_rtl
 
@@ -62,9 +61,7 @@ def measure() -> dict[str, float]:
 
 def main() -> int:
     figures = {name: round(value, 4) for name, value in (measure() | bench_rtl.measure()).items()}
-    with atomic_file(Path("build") / "bench.json") as stream:
-        json.dump(figures, stream, indent=1, sort_keys=True)
-        stream.write("\n")
+    write_json(Path("build") / "bench.json", figures)
     most = {"golden_vs_sgemm": 1.5, "golden_engine_vs_sgemm": 6.0}
     least = {"rtl_batched_vs_naive": 10.0, "rtl_batched_vs_raw": 1 / 3}
     goals = {name: f"at most {limit:g}" for name, limit in most.items()} | {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from stamp_hw.cli.synth import add_hardware, check_target, hardware
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,7 +51,5 @@ def run(args: argparse.Namespace) -> int:
     print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
           f"median {median:.1f} MHz")
     if args.json is not None:
-        with atomic_file(args.json) as stream:
-            json.dump(summary(config, use, placements), stream, indent=2)
-            stream.write("\n")
+        write_json(args.json, summary(config, use, placements))
     return 0

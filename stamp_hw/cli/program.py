@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from sim.study import chosen
     from stamp_hw.cli.simulate import check_apart, check_writable
     from stamp_hw.config import NpuConfig
-    from stamp_hw.files import atomic_file
+    from stamp_hw.files import atomic_file, write_json
     from stamp_hw.trace import Trace
 
     config = NpuConfig.load(args.config) if args.config else NpuConfig()
@@ -75,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if not layers:
         raise StampError("no layer fits the hardware", where=str(args.trace), got=refused[0]["reason"],
                          expected="at least one that does")
-    with atomic_file(args.out) as stream:
-        json.dump(document, stream, indent=2)
-        stream.write("\n")
+    write_json(args.out, document)
     if args.header is not None:
         text = program.c_layers(layers, config)
         with atomic_file(args.header) as stream:

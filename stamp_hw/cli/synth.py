@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 
 
 def add_parser(subparsers: Any) -> None:
@@ -88,8 +87,6 @@ def run(args: argparse.Namespace) -> int:
         if (share := result.share()) is not None:
             print(f"lifting and scale ({', '.join(TRANSFORM)}): {share:.1%} of the LUTs")
     if args.json is not None:
-        with atomic_file(args.json) as stream:
-            json.dump({"schema_version": 2, "target": target.name, "hw": config.to_dict()["hw"], "tops": results},
-                      stream, indent=2)
-            stream.write("\n")
+        write_json(args.json, {"schema_version": 2, "target": target.name, "hw": config.to_dict()["hw"],
+                               "tops": results})
     return 0

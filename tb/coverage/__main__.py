@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from stamp_hw.errors import StampError
+from stamp_hw.files import write_json
 from tb import plan
 from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
 from tb.regression import blocks, fresh_seed
-from tb.results import write_json
 from tb.runner import BUILD_ROOT
 
 WORDS = 60_000  # output words of each build's random tests, at most; the directed ones come on top
