@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from models import corpus
-from models.checkpoint import require_torch, run_command
+from models.checkpoint import run_command
+from models.hub import require_torch
 from models.text import NgramPerplexity, ngram_perplexity, token_stream, windows
 from stamp_hw.errors import TraceError
 

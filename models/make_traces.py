@@ -32,9 +32,10 @@ def make(out: Path, folder: Path = FOLDER) -> None:
     text = (folder / CALIBRATION).read_bytes().decode("utf-8")
     documents = [document for document in text.split("\f") if document.strip()]
     calibration = np.concatenate([windows(token_stream(tokenizer, document), LENGTH)[:1] for document in documents])
-    dump(load(str(folder), "bfloat16").model, held_out_windows(folder)[WINDOW], calibration, out,
+    checkpoint = load(str(folder), "bfloat16")
+    dump(checkpoint.model, held_out_windows(folder)[WINDOW], calibration, out,
          {"model": "models/llama_small", "text": f"{HELD_OUT}, window {WINDOW} of {LENGTH} tokens",
-          "calibration_text": f"{CALIBRATION} (training text)"}, layers=LAYERS)
+          "calibration_text": f"{CALIBRATION} (training text)"}, layers=LAYERS, fingerprint=checkpoint.fingerprint)
 
 
 def main(argv: list[str] | None = None) -> int:

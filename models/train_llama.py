@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from models import corpus
-from models.checkpoint import require_torch, run_command
+from models.checkpoint import run_command
 from models.evaluate_llama import CALIBRATION, HELD_OUT, LENGTH, load_model, perplexity, random_twin
+from models.hub import require_torch
 from models.text import END_OF_TEXT, ngram_perplexity, token_stream, windows
 from stamp_hw.files import atomic_file
 

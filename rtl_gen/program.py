@@ -37,14 +37,15 @@ class LayerProgram:
 
 
 def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, grid: tuple[int, int] | None,
-                  n_sink: int) -> LayerProgram:
-    """Registers and beats of a layer of `tokens` tokens (sinks included) of `k` input and `n` output channels.
+                  n_sink: int, transform: bool = True) -> LayerProgram:
+    """Registers and beats of a layer of `tokens` tokens (sinks included) of `k` input and `n` output channels;
+    without `transform` its levels are 0.
 
     Raises ConfigError for a job beyond the hardware.
     """
     params = EngineParams.of(config.hw)
     sinks = n_sink if config.job.n_sink == "auto" else config.job.n_sink
-    resolved = config.resolve(tokens - sinks, grid, n_sink=n_sink, k=k)
+    resolved = config.resolve(tokens - sinks, grid, n_sink=n_sink, k=k, transform=transform)
     job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group,
                        weight_group=config.job.weight_group)
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)

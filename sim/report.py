@@ -32,11 +32,12 @@ CSV_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One layer under one scheme."""
+    """One layer under one scheme; `transform` as the trace says it of the layer."""
 
     cost: Cost
     accuracy: Accuracy
     kind: str
+    transform: bool = True
 
 
 #: Layer → scheme → outcome.
@@ -70,7 +71,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
     cost, accuracy = outcome.cost, outcome.accuracy
     task, job = cost.task, cost.task.job
     return {
-        "kind": outcome.kind, "tokens": task.tokens, "k": task.k, "n": task.n,
+        "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]),
         "s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),

@@ -35,7 +35,7 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
         progress: Progress = lambda _line: None) -> tuple[dict[str, dict[str, Outcome]], dict[str, TokenEnergy]]:
     """(layer → scheme → outcome, layer → energy of its tokens under `stamp`), a layer at a time.
 
-    The second is empty unless `stamp` is among the schemes wanted.
+    The second is empty unless `stamp` is among the schemes wanted, and leaves out layers that are not transformed.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
                 accuracy, energy = schemes.run(layer, scheme, config, seed)
                 cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
-                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind)
-                if scheme == "stamp":
+                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform)
+                if scheme == "stamp" and layer.transform:
                     energies[name] = energy
         except StampError as error:
             where = _place(str(trace.path), name, error.where)

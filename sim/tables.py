@@ -88,7 +88,7 @@ def _layers(report: Mapping[str, Any]) -> str:
         said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
         notes += [f"* {label}: {text}" for text in said]
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
-        rows.append((label + ("*" if said else ""), *sizes,
+        rows.append((label + ("" if first["transform"] else "†") + ("*" if said else ""), *sizes,
                      *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
     # A gain's mean is over the layers that have one: the schemes' own means may be over different layers.
     gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
@@ -97,6 +97,10 @@ def _layers(report: Mapping[str, Any]) -> str:
     lines = [title, align(header, rows), *notes[:_NOTES]]
     if len(notes) > _NOTES:
         lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
+    plain = sum(not figures[schemes[0]]["transform"] for figures in report["layers"].values())
+    if plain:
+        lines.append(f"† {plural(plain, 'layer')} without transform under every scheme: the trace says that the input "
+                     "is no token sequence worth one")
     return "\n".join(lines)
 
 

@@ -11,7 +11,8 @@ from stamp_hw.layer import Layer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A linear layer without its data: `tokens` (sinks excluded), `n_sink`, `grid`, `k` inputs and `n` outputs."""
+    """A linear layer without its data: `tokens` (sinks excluded), `n_sink`, `grid`, `k` inputs and `n` outputs;
+    `transform` is False where the trace says that its tokens are not to be transformed."""
 
     name: str
     tokens: int
@@ -19,13 +20,14 @@ class Shape:
     n: int
     grid: tuple[int, int] | None = None
     n_sink: int = 0
+    transform: bool = True
 
     @classmethod
     def of(cls, layer: Layer, config: NpuConfig) -> Shape:
         """Shape of a captured layer, sinks as the job says or as the layer does."""
         sinks = layer.n_sink if config.job.n_sink == "auto" else config.job.n_sink
         return cls(name=layer.name, tokens=layer.x.shape[0] - sinks, k=layer.x.shape[1], n=layer.weight.shape[0],
-                   grid=layer.grid, n_sink=sinks)
+                   grid=layer.grid, n_sink=sinks, transform=layer.transform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class Task:
     @classmethod
     def of(cls, shape: Shape, config: NpuConfig) -> Task:
         """The configuration's job for this shape. Raises ConfigError for a job beyond the hardware."""
-        job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k)
+        job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k, transform=shape.transform)
         return cls(job=job, k=shape.k, n=shape.n, group=config.job.group, weight_bits=config.job.weight_bits,
                    symmetric=config.job.symmetric)
 

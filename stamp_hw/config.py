@@ -242,7 +242,7 @@ class NpuConfig:
         return replace(self, hw=replace(self.hw, **changes))
 
     def resolve(self, tokens: int, grid: tuple[int, int] | None = None, *, n_sink: int = 0,
-                k: int | None = None) -> ResolvedJob:
+                k: int | None = None, transform: bool = True) -> ResolvedJob:
         """Fill in `auto` and hold the job against the hardware.
 
         Parameters
@@ -251,6 +251,7 @@ class NpuConfig:
         grid : (H, W) or None for a sequence
         n_sink : sinks of the layer, used when the job says "auto"
         k : input channels, checked against `hw.max_k` when given
+        transform : False for a layer that is not to be transformed: its levels are 0
 
         Raises
         ------
@@ -272,7 +273,9 @@ class NpuConfig:
         limit = hw.max_levels // 2 if two_d else hw.max_levels
         wanted = auto_levels(tokens, n_hi, two_d)
         warnings = []
-        if job.levels == "auto":
+        if not transform:
+            levels = 0
+        elif job.levels == "auto":
             levels = min(wanted, limit)
         else:
             levels = job.levels

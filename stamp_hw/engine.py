@@ -105,7 +105,7 @@ def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
     if sinks >= total:
         raise LayerError("more sinks than tokens", where=f"layer {layer.name}", got=sinks,
                          expected=f"at most {total - 1}")
-    return config.resolve(total - sinks, layer.grid, n_sink=sinks, k=layer.x.shape[1])
+    return config.resolve(total - sinks, layer.grid, n_sink=sinks, k=layer.x.shape[1], transform=layer.transform)
 
 
 def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.ndarray) -> tuple[float, float, str]:

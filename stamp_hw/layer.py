@@ -28,6 +28,8 @@ class Layer:
     kind : role of the layer, e.g. ``q_proj``; free text, used for grouping in reports
     s_x, s_y : static scales of input and output (real value of one INT16 step), or None to calibrate on this
         tensor itself (`calibration: self`)
+    transform : False where the tokens are no sequence worth transforming (text of a cross-attention, a pooled vector):
+        the layer then runs without lifting, whatever the job's levels
 
     Raises
     ------
@@ -44,6 +46,7 @@ class Layer:
     kind: str = "linear"
     s_x: float | None = None
     s_y: float | None = None
+    transform: bool = True
 
     def __post_init__(self) -> None:
         for field, rank in (("x", 2), ("weight", 2), ("bias", 1)):

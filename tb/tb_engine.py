@@ -116,7 +116,7 @@ def fits(trace: Trace, name: str, params: EngineParams, products: int = 25_000_0
     layer = trace.layer(name)
     try:
         NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
-                                        k=layer.x.shape[1])
+                                        k=layer.x.shape[1], transform=layer.transform)
     except ConfigError:
         return False
     return params.rows * params.cols >= 64 and (DEEP or layer.x.size * len(layer.weight) <= products)

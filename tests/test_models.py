@@ -155,7 +155,7 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, tiny: Path, capsys
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     dump_tiny(tiny, tmp_path / "t", "--sequences", "2")
     shown = capsys.readouterr().err
-    assert "calibrating 2/2" in shown and "capturing 15/15" in shown and shown.endswith("\x1b[K")
+    assert "calibrating 2/2, layer 15/15" in shown and "capturing 15/15" in shown and shown.endswith("\x1b[K")
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -197,7 +197,8 @@ def spoil(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(("kind", "message"), [
     ("pickled", "pickled checkpoint refused; got pytorch_model.bin"), ("cut", "cannot load model"),
     ("incomplete", "missing keys; got model.layers.1.mlp.up_proj.weight"), ("another shape", "cannot load|mismatched"),
-    ("another model", "not a LlamaForCausalLM; got model type gpt2"), ("rubbish for a configuration", "cannot load"),
+    ("another model", "not a causal language model of a known family; got model type gpt2"),
+    ("rubbish for a configuration", "cannot load"),
     ("no config.json", "cannot load"), ("no tokenizer.json", "cannot load"), ("no model.safetensors", "no checkpoint")])
 def test_a_bad_checkpoint_is_refused_in_one_line(tmp_path: Path, tiny: Path, kind: str, message: str) -> None:
     folder = copy(tiny, tmp_path / "model")

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
             try:
                 made = program.layer_program(name, config, tokens=tokens, k=k, n=n, grid=entry.grid,
-                                             n_sink=entry.n_sink)
+                                             n_sink=entry.n_sink, transform=entry.transform)
                 data: dict[str, bytes] = {}
                 if args.data is not None:
                     made, data = program.with_data(made, trace.layer(name), config, number)

@@ -44,8 +44,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run_dump(options: argparse.Namespace) -> int:
     """Load the model, run the text, write the trace."""
-    from models.checkpoint import load, require_torch, sequences
+    from models.checkpoint import load, sequences
     from models.dump import dump
+    from models.hub import require_torch
 
     require_torch()
     progress = _progress()
