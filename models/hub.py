@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet(*, diffusers: bool = False) -> Iterator[None]:
-    """The loaders' progress bars and warnings off, and back as they were: errors are ours to print."""
+    """The libraries' progress bars and warnings off, and back as they were: errors are ours to print."""
     from transformers.utils import logging as transformers_logging
 
     loggers: list[Any] = [transformers_logging]
@@ -149,7 +150,9 @@ def quiet(*, diffusers: bool = False) -> Iterator[None]:
         module.disable_progress_bar()
         module.set_verbosity(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for module, bars, level in before:
             module.set_verbosity(level)
