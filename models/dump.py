@@ -12,6 +12,7 @@ import numpy as np
 
 from models.assemble import assemble
 from models.capture import Recorder, hooked
+from models.hub import running
 from models.kinds import Survey, survey
 from models.parts import Parts
 from models.tensors import dtype_of
@@ -81,5 +82,5 @@ def _run(model: Any, tokens: np.ndarray, parts: Parts, name: str, found: Survey,
     with parts.writer(name) as part, torch.no_grad():
         record = Recorder(part, tokens=len(tokens), n_sink=n_sink, store=name == _CAPTURE, total=len(found.layers),
                           progress=lambda line: progress(f"{said} {line}"))
-        with hooked(found.layers, record):
+        with running(said), hooked(found.layers, record):
             model(input_ids=torch.from_numpy(tokens)[None].to(model.device), use_cache=False)

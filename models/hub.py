@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -129,6 +130,16 @@ def translated(name: str, expected: str) -> Iterator[None]:
         raise TraceError("cannot load model", where=name, got=first_line(error), expected=expected) from error
 
 
+@contextlib.contextmanager
+def running(name: str) -> Iterator[None]:
+    """What torch or a pipeline raises while a model runs (no memory, sizes it refuses) becomes one TraceError."""
+    try:
+        with quiet():
+            yield
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise TraceError("the model does not run", where=name, got=first_line(error)) from error
+
+
 def first_line(error: Exception) -> str:
     """Class and first line of what a library raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -136,15 +147,12 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def quiet(*, diffusers: bool = False) -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The libraries' progress bars and warnings off, and back as they were: errors are ours to print."""
     from transformers.utils import logging as transformers_logging
 
-    loggers: list[Any] = [transformers_logging]
-    if diffusers:
-        from diffusers.utils import logging as diffusers_logging
-
-        loggers.append(diffusers_logging)
+    # Who has not imported diffusers does not run it, and it takes seconds to import.
+    loggers: list[Any] = [transformers_logging, *filter(None, [sys.modules.get("diffusers.utils.logging")])]
     before = [(module, module.is_progress_bar_enabled(), module.get_verbosity()) for module in loggers]
     for module in loggers:
         module.disable_progress_bar()

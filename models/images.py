@@ -16,7 +16,7 @@ from typing import Any
 from models.assemble import assemble
 from models.capture import Recorder, hooked
 from models.dump import describe
-from models.hub import first_line, quiet
+from models.hub import running
 from models.kinds import Survey, survey
 from models.parts import Parts
 from models.pipeline import ImagePipeline
@@ -140,7 +140,7 @@ def _run(pipeline: ImagePipeline, request: Request, prompt: str, parts: Parts, t
         return result
 
     try:
-        with quiet(diffusers=True), _wrapped(pipeline.transformer, forward):
+        with running(pipeline.name), _wrapped(pipeline.transformer, forward):
             pipeline.pipe(
                 prompt=prompt, num_inference_steps=request.inference_steps, height=request.size[0],
                 width=request.size[1], guidance_scale=request.guidance, output_type="latent", return_dict=False,
@@ -149,8 +149,6 @@ def _run(pipeline: ImagePipeline, request: Request, prompt: str, parts: Parts, t
                 clean_caption=False, use_resolution_binning=False)
     except _Enough:
         return
-    except ValueError as error:  # what its own check of the inputs raises
-        raise TraceError("the pipeline refuses the run", where=pipeline.name, got=first_line(error)) from error
     raise TraceError("the scheduler takes fewer steps", where="--steps", got=max(todo), expected=f"at most {seen}")
 
 

@@ -73,7 +73,7 @@ def load_pipeline(name: str, dtype: str | None = None, device: str = "cpu") -> I
     import torch
     import transformers
 
-    with quiet(diffusers=True):
+    with quiet():
         folder = locate(name)
         if not (folder / INDEX).is_file():
             raise TraceError("not a text-to-image pipeline", where=name, got=f"no {INDEX}",

@@ -23,7 +23,7 @@ def pixart(folder: Path, seed: int, **changes: Any) -> Path:
         "use_additional_conditions": False, **changes})
     pipe = PixArtSigmaPipeline(
         tokenizer=T5Tokenizer(vocab=pieces, extra_ids=0),
-        text_encoder=T5EncoderModel(T5Config(vocab_size=len(pieces), d_model=20, d_kv=5, d_ff=24, num_layers=1,
+        text_encoder=T5EncoderModel(T5Config(vocab_size=40, d_model=20, d_kv=5, d_ff=24, num_layers=1,
                                              num_heads=4)),
         vae=AutoencoderKL(block_out_channels=(4, 4, 4), down_block_types=("DownEncoderBlock2D",) * 3,
                           up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, norm_num_groups=1),
