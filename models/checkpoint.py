@@ -51,6 +51,9 @@ def load(name: str, dtype: str | None = None, device: str = "cpu") -> Checkpoint
 
     with quiet():
         folder = locate(name)
+        if (folder / "model_index.json").is_file():
+            raise TraceError("not a language model", where=name, got="a pipeline",
+                             expected="a causal language model; an image model takes --prompts")
         chosen = variant(folder, name)
         with translated(name, _LAYOUT):
             config = AutoConfig.from_pretrained(folder, local_files_only=True)

@@ -8,8 +8,8 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stamp_hw.errors import ToolError, TraceError
@@ -70,7 +70,16 @@ def locate(name: str) -> Path:
         raise TraceError("pickled checkpoint refused", where=name, got="a hub repository without safetensors",
                          expected="*.safetensors")
     with translated(name, "a model in Hugging Face layout"):
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
+        return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=superfluous(files)))
+
+
+def superfluous(files: Iterable[str]) -> list[str]:
+    """Of a repository's files those that `variant` would not choose: the same weights in another precision."""
+    variants: dict[PurePosixPath, dict[str, str | None]] = {}
+    for file in map(PurePosixPath, files):
+        if match := _WEIGHTS.fullmatch(file.name):
+            variants.setdefault(file.parent, {})[str(file)] = match["variant"]
+    return [file for found in variants.values() for file, which in found.items() if which != _choice(found.values())]
 
 
 def variant(folder: Path, name: str) -> str | None:
@@ -83,7 +92,12 @@ def variant(folder: Path, name: str) -> str | None:
         pickled = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLED)
         raise TraceError("pickled checkpoint refused" if pickled else "no checkpoint", where=name,
                          got=pickled[0] if pickled else None, expected="a folder with *.safetensors")
-    return None if None in found or not found else min(filter(None, found))
+    return _choice(found)
+
+
+def _choice(variants: Iterable[str | None]) -> str | None:
+    named = set(variants)
+    return None if None in named or not named else min(filter(None, named))
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:

@@ -29,15 +29,16 @@ class _Family:
     """`name` in `models.kinds`; classes that its parts may have."""
 
     name: str
-    transformer: str
-    text_encoder: str
-    vae: str
+    transformer: tuple[str, ...]
+    text_encoder: tuple[str, ...]
+    vae: tuple[str, ...]
 
 
-_PIXART = _Family("pixart", "PixArtTransformer2DModel", "T5EncoderModel", "AutoencoderKL")
+# The older checkpoints call the transformer by the class that it was split from; diffusers loads it as the newer one.
+_PIXART = _Family("pixart", ("PixArtTransformer2DModel", "Transformer2DModel"), ("T5EncoderModel",), ("AutoencoderKL",))
 #: Class of the pipeline → family.
 _PIPELINES = {"PixArtSigmaPipeline": _PIXART, "PixArtAlphaPipeline": _PIXART,
-              "SanaPipeline": _Family("sana", "SanaTransformer2DModel", "Gemma2Model", "AutoencoderDC")}
+              "SanaPipeline": _Family("sana", ("SanaTransformer2DModel",), ("Gemma2Model",), ("AutoencoderDC",))}
 _LAYOUT = f"{', '.join(_PIPELINES)} in Hugging Face layout"
 
 
@@ -88,10 +89,10 @@ def load_pipeline(name: str, dtype: str | None = None, device: str = "cpu") -> I
         for part, library, wanted in (("transformer", diffusers, family.transformer), ("vae", diffusers, family.vae),
                                       ("text_encoder", transformers, family.text_encoder)):
             given = index.get(part)
-            if not isinstance(given, list) or given[-1:] != [wanted]:
+            if not isinstance(given, list) or len(given) != 2 or given[1] not in wanted:
                 raise TraceError("not a pipeline of a known family", where=f"{name}, {part}", got=given,
-                                 expected=wanted)
-            parts[part] = _load_part(getattr(library, wanted), folder / part, name, chosen)
+                                 expected=" or ".join(wanted))
+            parts[part] = _load_part(getattr(library, given[1]), folder / part, name, chosen)
         _check_tokenizer(folder / "tokenizer", name)
         with translated(name, _LAYOUT):
             pipe = getattr(diffusers, index["_class_name"]).from_pretrained(folder, local_files_only=True, **parts)
@@ -133,9 +134,12 @@ def _dtype_on_disk(folder: Path, name: str) -> str:
 
 
 def _check_tokenizer(folder: Path, name: str) -> None:
-    """A tokenizer that lies there as a SentencePiece model alone needs two packages to be read."""
-    if (folder / "tokenizer.json").is_file() or not any(folder.glob("*.model")):
+    """A tokenizer's vocabulary is there (transformers makes an empty one without it), and can be read: one that is a
+    SentencePiece model alone needs two packages."""
+    if (folder / "tokenizer.json").is_file():
         return
+    if not any(folder.glob("*.model")):
+        raise TraceError("no tokenizer", where=f"{name}, tokenizer", expected="tokenizer.json or a SentencePiece model")
     try:
         import google.protobuf
         import sentencepiece  # noqa: F401

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,26 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_report(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document(tmp_path_factory.mktemp("toy_report"), toy)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Workers of a parallel run would otherwise fight for the cores inside every product of torch."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a tiny random PixArt and a SANA pipeline."""
+    pytest.importorskip("diffusers")
+    import image_models
+
+    root = tmp_path_factory.mktemp("pipelines")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the libraries' own
+        return {family: getattr(image_models, family)(root / family, int(os.environ["STAMP_SEED"]))
+                for family in image_models.FAMILIES}

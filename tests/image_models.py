@@ -1,10 +1,22 @@
-"""Tiny random text-to-image pipelines in the hub's own layout, for the tests of their dumps."""
+"""Tiny random text-to-image pipelines in the hub's own layout, and their dumps, for the tests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from test_models import command
+
+from models import capture
+from stamp_hw.cli.main import main
+
+FAMILIES = ("pixart", "sana")
+PROMPTS = ("a red boat on the lake", "the old town at night")
+STEPS, RUN = (1, 3), 4  # captured, of so many
+SIZE = {"pixart": (32, 48), "sana": (128, 160)}
+GRID = {"pixart": (4, 6), "sana": (4, 5)}
 WORDS = ("a", "red", "boat", "on", "the", "lake", "old", "town", "at", "night")
 LAYERS = 2
 
@@ -59,5 +71,43 @@ def sana(folder: Path, seed: int, **changes: Any) -> Path:
 
 def _save(pipe: Any, folder: Path) -> Path:
     pipe.save_pretrained(folder)
-    (folder / "prompts.txt").write_text("a red boat on the lake\n\nthe old town at night\n", encoding="utf-8")
+    (folder / "prompts.txt").write_text("\n\n".join(PROMPTS), encoding="utf-8")
     return folder
+
+
+def words(folder: Path, out: Path, *more: str) -> list[str]:
+    """Options of a small dump of `folder`, with those of `more` instead of its own."""
+    size = SIZE[folder.name]
+    given = {"--steps": ",".join(map(str, STEPS)), "--inference-steps": str(RUN), "--size": f"{size[0]}x{size[1]}",
+             "--model": str(folder), "--prompts": str(folder / "prompts.txt"), "--out": str(out)}
+    return [word for name, value in given.items() if name not in more for word in (name, value)] + list(more)
+
+
+def dump(folder: Path, out: Path, *more: str) -> Path:
+    """A small dump."""
+    assert command("dump", *words(folder, out, *more)) == 0
+    return out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line of a dump that is refused with exit code 2."""
+    assert main(["trace", "dump", *argv]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line.startswith("stamp-hw: ") and len(line) < 1500
+    return line
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, after: int, error: Callable[[], BaseException] = KeyboardInterrupt
+              ) -> list[str]:
+    """Let `after` layers be recorded, then raise; the list takes the runs whose layers were recorded."""
+    seen: list[str] = []
+    real = capture.Recorder.__call__
+
+    def record(self: Any, *args: Any) -> None:
+        if len(seen) == after:
+            raise error()
+        seen.append(self.where)
+        real(self, *args)
+
+    monkeypatch.setattr(capture.Recorder, "__call__", record)
+    return seen

@@ -1,0 +1,101 @@
+"""Dumps of tiny Qwens equal what independent hooks see, and a dump of a language model that is interrupted goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from image_models import interrupt
+from test_models import TEXT, command
+
+from models.hub import fingerprint
+from stamp_hw.trace import Trace
+
+pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
+
+QWENS = ("Qwen2", "Qwen3")
+LAYERS = 15  # 2 blocks of 7, and the output layer
+
+
+@pytest.fixture(scope="module")
+def qwens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random Qwens of odd sizes with a tokenizer and a text; Qwen2's q, k, v have biases, Qwen3 normalises q and k."""
+    torch = pytest.importorskip("torch")
+    import transformers
+
+    from models.train_llama import train_tokenizer
+
+    folders = {}
+    for name in QWENS:
+        folders[name] = folder = tmp_path_factory.mktemp(name)
+        torch.manual_seed(int(os.environ["STAMP_SEED"]))
+        config = getattr(transformers, f"{name}Config")(
+            vocab_size=280, hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6,
+            num_key_value_heads=3, head_dim=6, max_position_embeddings=40, tie_word_embeddings=True, bos_token_id=0,
+            eos_token_id=0, initializer_range=0.3)
+        model = getattr(transformers, f"{name}ForCausalLM")(config)
+        for parameter, value in model.named_parameters():
+            if parameter.endswith("bias"):
+                torch.nn.init.normal_(value)
+        model.save_pretrained(folder)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=train_tokenizer(TEXT, 280)).save_pretrained(folder)
+        (folder / "text.txt").write_text(TEXT, encoding="utf-8")
+    return folders
+
+
+def dump(folder: Path, out: Path, *more: str) -> Path:
+    assert command("dump", "--model", str(folder), "--text", str(folder / "text.txt"), "--out", str(out), "--length",
+                   "33", *more) == 0
+    return out
+
+
+@pytest.mark.parametrize("name", QWENS)
+def test_captures_of_a_qwen_equal_what_an_independent_hook_sees(tmp_path: Path, qwens: dict[str, Path],
+                                                                name: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(qwens[name]).eval()
+    seen: dict[str, Any] = {}
+    for layer, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, args, y, layer=layer: seen.update(
+                {layer: (args[0][0].numpy().copy(), y[0].numpy().copy())}))
+    with torch.no_grad():
+        model(input_ids=torch.tensor([AutoTokenizer.from_pretrained(qwens[name])(TEXT).input_ids[:33]]))
+    with Trace.open(dump(qwens[name], tmp_path / "t")) as trace:
+        assert set(trace.layer_names) == set(seen) and len(trace) == LAYERS
+        assert {trace.entry(layer).kind for layer in trace.layer_names} == {
+            *(f"{which}_proj" for which in ("q", "k", "v", "o", "gate", "up", "down")), "lm_head"}
+        for layer in trace:
+            x, y = seen[layer.name]
+            assert (layer.x == x).all() and layer.transform and layer.grid is None
+            assert (layer.bias is not None) == (name == "Qwen2" and layer.kind in ("q_proj", "k_proj", "v_proj"))
+            product = layer.x @ layer.weight.T + (0 if layer.bias is None else layer.bias)
+            assert np.abs(product - y).max() <= 1e-5 * np.abs(y).max()
+        assert trace.metadata["dtype"] == "float32"  # as it lies on the disk
+
+
+def test_an_interrupted_dump_of_a_language_model_goes_on(tmp_path: Path, qwens: dict[str, Path],
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, more = qwens["Qwen3"], ("--sequences", "3", "--sinks", "1")
+    expected = dump(folder, tmp_path / "whole", *more).read_bytes()
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2 * LAYERS + 4)  # in the third sequence
+        with pytest.raises(KeyboardInterrupt):
+            dump(folder, tmp_path / "t", *more)
+    assert len(list((tmp_path / "t.partial").glob("*.part"))) == 2
+    seen = interrupt(monkeypatch, 10**6)
+    assert dump(folder, tmp_path / "t", *more).read_bytes() == expected and len(seen) == 2 * LAYERS
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "t"}
+
+
+def test_a_fingerprint_tells_files_apart(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    one = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == one
+    (tmp_path / "a").write_text("12")
+    assert fingerprint(tmp_path) != one
