@@ -13,7 +13,7 @@ from models.parts import Parts, Seen, Summary
 from models.tensors import coded, dtype_of, raw
 from stamp_hw.errors import TraceError
 from stamp_hw.safetensors_file import DTYPES, TensorEntry
-from stamp_hw.trace import static_scale, write_trace
+from stamp_hw.trace import static_scale, write_whole
 from stamp_hw.trace_entry import LayerEntry
 
 _SIZES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -77,7 +77,7 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
                 weight=f"weight.{layer.name}", bias=None if layer.bias is None else f"bias.{layer.name}",
                 grid=summary.grid if seen.transform else None, n_sink=n_sink if seen.transform else 0, s_x=s_x, s_y=s_y,
                 transform=seen.transform))
-    write_trace(out, metadata, entries, tensors, _data(parts, sources))
+    write_whole(out, metadata, entries, tensors, _data(parts, sources))
 
 
 def _data(parts: Parts, sources: Mapping[str, Any]) -> Iterator[bytearray | memoryview]:

@@ -138,7 +138,7 @@ class Trace:
         return metadata, layers
 
 
-def write_trace(path: str | os.PathLike[str], metadata: Mapping[str, Any], layers: Iterable[LayerEntry],
+def write_whole(path: str | os.PathLike[str], metadata: Mapping[str, Any], layers: Iterable[LayerEntry],
                 tensors: Mapping[str, TensorEntry], data: Iterable[bytes | bytearray | memoryview]) -> None:
     """Write a whole trace whose tensors' sizes are known beforehand; `data` as for `safetensors_writer.write_file`.
 
@@ -189,7 +189,7 @@ class TraceWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                write_trace(self.path, self._metadata, self._layers.values(), self._file.tensors, self._file.written())
+                write_whole(self.path, self._metadata, self._layers.values(), self._file.tensors, self._file.written())
         finally:
             self._file.close()
 

@@ -70,6 +70,13 @@ def test_fewer_levels_than_the_map_needs_are_warned_about() -> None:
     assert not NpuConfig().with_job(levels=8).resolve(2048).warnings
 
 
+def test_a_layer_without_transform_has_no_levels_whatever_the_job_says() -> None:
+    for levels in ("auto", 4):
+        job = NpuConfig().with_job(levels=levels).resolve(2048, transform=False)
+        assert (job.levels, job.n_hi, job.warnings) == (0, 64, ())
+    assert NpuConfig().with_hw(max_levels=2).with_job(levels=0).resolve(16, (4, 4), transform=False).levels == 0
+
+
 def test_auto_levels_respect_the_hardware() -> None:
     assert NpuConfig().with_hw(max_levels=3).resolve(2048).levels == 3
     assert NpuConfig().with_hw(max_levels=5).resolve(4096, (64, 64)).levels == 2

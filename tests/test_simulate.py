@@ -19,7 +19,8 @@ from simulate_cases import NARROW, TOKENS, WIDE, ar1, document, run, write_one, 
 
 from sim import plots, report, schemes, tables
 from sim.energy import COMPONENTS
-from stamp_hw import super_tile
+from sim.task import Shape, Task
+from stamp_hw import engine, super_tile
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import OutputError, StampError
@@ -298,6 +299,25 @@ def test_a_report_of_two_dimensional_layers_uses_the_grid(tmp_path: Path) -> Non
     assert found["layers"]["block"]["stamp"]["grid"] == [15, 11]
     # ceil(165 / 32) = 6 tokens at 8 bits; ceil(log2(165 / 6)) = 5 levels along a sequence, 3 along each axis
     assert (found["layers"]["block"]["stamp"]["n_hi"], found["layers"]["block"]["stamp"]["levels"]) == (6, 3)
+
+
+def test_a_layer_without_transform_costs_and_quantizes_as_first_n_does(tmp_path: Path) -> None:
+    """The mark of the trace reaches the golden model, the cost, the report, the table and the engine's registers."""
+    x = ar1(np.random.default_rng(9), 128, 24)
+    write_one(tmp_path / "plain", x, transform=False)
+    write_one(tmp_path / "moved", x)
+    plain, moved = (document(tmp_path, tmp_path / name)["layers"]["one"] for name in ("plain", "moved"))
+    assert plain["stamp"] == plain["first_n"] and not plain["stamp"]["transform"]
+    assert plain["stamp"]["energy_by_component"]["lifting"]["energy_pj"] == 0
+    assert {**plain["first_n"], "transform": True} == moved["first_n"] != moved["stamp"]
+    with Trace.open(tmp_path / "plain") as trace:
+        layer, entry = trace.layer("one"), trace.entry("one")
+    config = NpuConfig()
+    assert engine.run_linear(layer, config).job.levels == 0 == Task.of(Shape.of(layer, config), config).job.levels
+    from rtl_gen.program import layer_program
+
+    made = layer_program("one", config, tokens=128, k=24, n=8, grid=None, n_sink=0, transform=entry.transform)
+    assert made.shape["levels"] == 0
 
 
 def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from trace_attacks import ATTACKS, assemble, data_start, parts, read_header, wri
 
 from stamp_hw.cli.trace import add_parser
 from stamp_hw.errors import OutputError, StampError, TraceError
-from stamp_hw.safetensors_file import DTYPES, MAX_HEADER, decode, encode
-from stamp_hw.trace import FULL_SCALE, MAX_LAYER_NAME, Trace, TraceWriter, static_scale
+from stamp_hw.safetensors_file import DTYPES, MAX_HEADER, TensorEntry, decode, encode
+from stamp_hw.trace import FULL_SCALE, MAX_LAYER_NAME, Trace, TraceWriter, static_scale, write_whole
+from stamp_hw.trace_entry import LayerEntry
 
 SHIPPED = Path(__file__).parents[1] / "models" / "traces" / "llama_small.safetensors"
 
@@ -87,6 +89,34 @@ def test_a_trace_passes_its_metadata_on(tmp_path: Path, rng: np.random.Generator
     with Trace.open(tmp_path / "t") as old, Trace.open(tmp_path / "u") as new:
         assert new.metadata == old.metadata and new.layer_names == old.layer_names
         assert all((b.x == 2 * a.x).all() and (b.weight == a.weight).all() for a, b in zip(old, new, strict=True))
+
+
+def test_a_layer_that_is_not_to_be_transformed_is_marked_and_no_other(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t", {}) as writer:
+        writer.add_input("x", np.ones((4, 3)), "float32")
+        for name, transform in (("a", True), ("b", False)):
+            writer.add_layer(name=name, kind="q", input_key="x", weight=np.ones((2, 3)), transform=transform)
+    stored = json.loads(read_header(tmp_path / "t")["__metadata__"]["stamp"])["layers"]
+    assert [layer.get("transform", "absent") for layer in stored] == ["absent", False]
+    with Trace.open(tmp_path / "t") as trace:
+        assert [layer.transform for layer in trace] == [trace.entry(name).transform for name in "ab"] == [True, False]
+
+
+def test_layers_may_share_a_weight_and_are_written_with_known_sizes(tmp_path: Path) -> None:
+    """`write_whole` takes what `TraceWriter` cannot: tensors that are elsewhere, each named by several layers."""
+    x, w = np.arange(6, dtype="<f4").reshape(2, 3), np.arange(9, dtype="<f4").reshape(3, 3)
+    tensors = {"input.x": TensorEntry(code="F32", shape=(2, 3), begin=0, end=24),
+               "weight.w": TensorEntry(code="F32", shape=(3, 3), begin=24, end=60)}
+    entries = [LayerEntry(name=name, kind="q", input="input.x", weight="weight.w", bias=None, grid=None, n_sink=0,
+                          s_x=None, s_y=None) for name in ("a@1", "a@2")]
+    write_whole(tmp_path / "t", {"calibration": "self"}, entries, tensors, [x.tobytes(), w.tobytes()])
+    with Trace.open(tmp_path / "t") as trace:
+        assert trace.layer_names == ("a@1", "a@2")
+        assert all((layer.x == x).all() and (layer.weight == w).all() for layer in trace)
+    for bad, message in (([], "trace has no layers"), ([replace(entries[0], grid=(3, 1))], "grid does not fit")):
+        with pytest.raises(TraceError, match=message):
+            write_whole(tmp_path / "u", {"calibration": "self"}, bad, tensors, [])
+    assert not (tmp_path / "u").exists()
 
 
 def test_static_scale_is_absmax_over_full_scale() -> None:

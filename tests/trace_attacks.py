@@ -146,6 +146,8 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "a layer that is a string": (stamped(lambda s: s.update(layers=["a"])), "malformed layer"),
     "a layer without a weight": (stamped(lambda s: s["layers"][0].pop("weight")), "malformed layer"),
     "a layer with a stranger's key": (put(0, "pickle", "x"), "malformed layer"),
+    "a mark that is a number": (put(0, "transform", 0), "transform is malformed"),
+    "a mark that is null": (put(0, "transform", None), "transform is malformed"),
     "a layer twice": (stamped(lambda s: s["layers"].append(s["layers"][0])), "layer a.q: layer is listed twice"),
     "a name with an escape sequence": (put(0, "name", "\x1b[2J"), "name is malformed"),
     "a name with a lone surrogate": (put(0, "name", "\ud800"), "name is malformed"),
