@@ -70,7 +70,8 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
         summary = summaries[part]
         for layer in layers:
             seen = _seen(summary, layer.name)
-            assert seen.input is not None
+            if seen.input is None:
+                raise TraceError("part is damaged", where=f"{part}, layer {layer.name}", expected="an input")
             s_x, s_y = scales[layer.name]
             entries.append(LayerEntry(
                 name=f"{layer.name}{suffix}", kind=layer.kind, input=kept[summary.digests[seen.input]],

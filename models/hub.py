@@ -116,10 +116,13 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 def fingerprint(folder: Path) -> str:
     """Tells this state of a folder from others: SHA-256 over names, sizes and times of its files.
 
-    Tens of gigabytes of weights are not read for it; who copies a model elsewhere gets another fingerprint.
+    Tens of gigabytes of weights are not read for it; who copies a model elsewhere gets another fingerprint. Dumps in
+    progress are no part of a model, wherever they are.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if any(part.endswith(".partial") for part in path.relative_to(folder).parts):
+            continue
         facts = path.stat()
         digest.update(f"{path.relative_to(folder)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
     return digest.hexdigest()

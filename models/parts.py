@@ -112,13 +112,10 @@ class Parts:
         where = f"{self._path(name)}, metadata"
         with SafetensorsFile(self._path(name)) as file:
             try:
-                value = strict_json(file.metadata[_KEY], where)
-                grid = value["grid"]
-                summary = Summary(
-                    sequences=value["sequences"], grid=None if grid is None else (grid[0], grid[1]),
-                    layers={layer: Seen(**seen) for layer, seen in value["layers"].items()}, digests=value["digests"])
-            except (KeyError, TypeError, AttributeError) as error:
-                raise TraceError("part is damaged", where=where, expected="a part that a dump wrote") from error
+                summary = _summary(strict_json(file.metadata[_KEY], where), file)
+            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+                raise TraceError("part is damaged", where=where, expected="a part that a dump wrote, or the folder "
+                                 "removed") from error
             yield file, summary
 
     def remove(self) -> None:
@@ -155,6 +152,19 @@ class Parts:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _summary(value: Any, file: SafetensorsFile) -> Summary:
+    """What the header of a part says; raises one of several errors where it is damaged."""
+    grid = value["grid"]
+    summary = Summary(sequences=int(value["sequences"]), grid=None if grid is None else (int(grid[0]), int(grid[1])),
+                      layers={layer: Seen(**seen) for layer, seen in value["layers"].items()},
+                      digests={name: str(digest) for name, digest in value["digests"].items()})
+    if set(summary.digests) != set(file.tensors) or not all(
+            type(seen.x) is float and type(seen.y) is float and type(seen.transform) is bool
+            and (seen.input is None or seen.input in summary.digests) for seen in summary.layers.values()):
+        raise ValueError("tensors or ranges are missing")
+    return summary
 
 
 class PartWriter:

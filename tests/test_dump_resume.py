@@ -129,6 +129,21 @@ def test_a_damaged_part_is_refused(partial: Path, pixart: Path, harm: Callable[[
     assert "prompt1.step1.part" in line and message in line and not partial.exists()
 
 
+def test_a_flipped_bit_of_a_parts_header_is_refused_or_harmless(partial: Path, rng: np.random.Generator) -> None:
+    part = partial.with_name("t.partial") / "prompt1.step1.part"
+    raw = part.read_bytes()
+    refused = 0
+    with Parts(partial, json.loads((part.parent / "settings.json").read_text())) as parts:
+        for at in rng.integers(8, 8 + int.from_bytes(raw[:8], "little"), size=300):
+            part.write_bytes(raw[:at] + bytes([raw[at] ^ (1 << int(rng.integers(8)))]) + raw[at + 1:])
+            try:
+                with parts.reader("prompt1.step1") as (file, summary):
+                    assert all(seen.input in file.tensors for seen in summary.layers.values())
+            except TraceError:
+                refused += 1
+    assert refused > 150
+
+
 def test_a_folder_that_is_no_dumps_is_left_alone(tmp_path: Path, pixart: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.partial").mkdir()

@@ -97,5 +97,8 @@ def test_a_fingerprint_tells_files_apart(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     one = fingerprint(tmp_path)
     assert fingerprint(tmp_path) == one
+    (tmp_path / "t.partial").mkdir()
+    (tmp_path / "t.partial" / "settings.json").touch()
+    assert fingerprint(tmp_path) == one
     (tmp_path / "a").write_text("12")
     assert fingerprint(tmp_path) != one

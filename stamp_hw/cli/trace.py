@@ -63,7 +63,9 @@ def _shown(value: object) -> str:
     """A value of the metadata on one line: the outermost list or object without its brackets."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in sorted(value.items()))
-    return " | ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return (" | " if any(isinstance(item, str) for item in value) else ", ").join(map(str, value))
+    return str(value)
 
 
 def _row(trace: Trace, entry: LayerEntry) -> tuple[str, ...]:
