@@ -253,6 +253,8 @@ async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: Ba
     params = bench.params
     with Trace.open(TRACE) as trace:
         for layer in trace:
+            if len(layer.weight) < params.lanes or (layer.grid is not None and params.width == 17):
+                continue  # not a whole beat of outputs; a grid, which only a width for 2-D lifting takes
             for mode in ("minmax", "symmetric"):
                 config = NpuConfig().with_hw(axes=params.width - 16).with_job(scale_mode=mode)
                 result = run_linear(layer, config)

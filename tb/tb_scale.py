@@ -196,12 +196,15 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None
 
 @batch_test
 async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(bench: BatchBench) -> None:
-    """Lifted activations of every layer; a build too narrow for them, or a checkout without the trace, has none."""
+    """Lifted activations of every layer; a build too narrow for them (a grid's), or a checkout without the trace, has
+    none."""
     if bench.params.width < 17 or not TRACE.is_file():
         return
     config = golden_config(bench.params)
     with Trace.open(TRACE) as trace:
         for layer in trace:
+            if layer.grid is not None and config.hw.axes == 1:
+                continue
             job = engine.resolve(layer, config)
             s_x = layer.s_x or float(np.abs(layer.x[job.n_sink:]).max()) / 32767
             x, _, _ = engine.quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
