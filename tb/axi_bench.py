@@ -110,12 +110,15 @@ class AxiBench(Bench):
 
     async def expect(self, name: str, wanted: int, when: str = "") -> None:
         """Read a register and compare it."""
-        got = await self.read(name)
+        self.check(f"{name}{f' {when}' if when else ''}", await self.read(name), wanted)
+
+    def check(self, what: str, got: int, wanted: int) -> None:
+        """Compare a word."""
         self.words += 1
         TOTALS.words += 1
         if got != wanted:
             TOTALS.mismatches += 1
-            raise AssertionError(f"{name}{f' {when}' if when else ''}: got {got:#x}, expected {wanted:#x}")
+            raise AssertionError(f"{what}: got {got:#x}, expected {wanted:#x}")
 
     def field(self, register: str, name: str) -> int:
         """Mask of a field."""

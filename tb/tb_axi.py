@@ -219,9 +219,10 @@ def accesses(bench: AxiBench, turns: int) -> list[tuple[Any, Any, tuple[int, int
 async def answered(bench: AxiBench, under_way: Sequence[tuple[Any, Any, tuple[int, int, int]]]) -> None:
     """Wait for the answers and compare them."""
     for write, read, (response, value, answer) in under_way:
-        assert int((await bench.within(write)).resp) == response, "response to a write"
+        bench.check("response to a write", int((await bench.within(write)).resp), response)
         found = await bench.within(read)
-        assert (int.from_bytes(found.data, "little"), int(found.resp)) == (value, answer), "answer to a read"
+        bench.check("response to a read", int(found.resp), answer)
+        bench.check("answer to a read", int.from_bytes(found.data, "little"), value)
 
 
 @axi_test
