@@ -87,7 +87,7 @@ class Back(wiring.Component):
         m.submodules.inverse = self._inverse = HaarInverse(params.inverse)
         m.submodules.finish = self._finish = Finish(params.finish)
         m.submodules.liftings = Queue(lifting_layout(params), liftings_under_way(params))
-        waiting, running = Signal(), Signal()
+        waiting, running = (Signal(name=name) for name in ("waiting", "running"))
         self._running = running
         following = Signal(job_layout(params), reset_less=True)
         self._job = job = Signal(job_layout(params), name="job", reset_less=True)
