@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Fragment, Module, ResetSignal, Signal, Value
@@ -24,7 +25,7 @@ def named_signals(fragment: Fragment, prefix: str = "") -> dict[str, list[Signal
     found: dict[str, dict[int, Signal]] = {}
     for statements in fragment.statements.values():
         for statement in statements:
-            for signal in statement._lhs_signals():
+            for signal in filter(lambda found: isinstance(found, Signal), statement._lhs_signals()):
                 found.setdefault(prefix + signal.name, {})[id(signal)] = signal
     signals = {name: list(same.values()) for name, same in found.items()}
     for inner, name, _ in fragment.subfragments:
@@ -79,7 +80,8 @@ class Checker(wiring.Component):
         """The unit's signal of that name, `submodule.signal` below it; KeyError unless there is exactly one."""
         found = self._signals.get(name, [])
         if len(found) != 1:
-            raise KeyError(f"{len(found)} signals are called {name}; there are {', '.join(sorted(self._signals))}")
+            others = get_close_matches(name, self._signals, n=5)
+            raise KeyError(f"{len(found)} signals are called {name}; others: {', '.join(others)}")
         return found[0]
 
     def must(self, m: Module, holds: Value) -> None:

@@ -81,6 +81,9 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
         if broken.holds:
             raise AssertionError(f"bug {prop.bug.name} is not seen within {prop.bug_depth} cycles")
         caught = broken.step
+        clean = prop.small is None or solver.base(short, caught, limit).holds
+        if not clean:
+            raise AssertionError(f"fails on the small hardware without bug {prop.bug.name} as well")
     except (AssertionError, solver.NoAnswerError) as error:
         wrong = str(error)
     return Verdict(name=prop.name, block=prop.block, says=prop.says, params=str(prop.params), small=str(small),
