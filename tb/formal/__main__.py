@@ -1,4 +1,7 @@
-"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold."""
+"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold.
+
+`python -m tb.formal --list` proves nothing: it says what each of them is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from stamp_hw.errors import ConfigError, StampError
 from stamp_hw.files import atomic_file
-from tb.formal import Property, solver
+from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
 
@@ -33,11 +36,21 @@ def chosen(names: Sequence[str]) -> list[Property]:
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """One line a property, columns aligned."""
-    rows = [("property", "block", "holds", "cover", "bug", "seeded bug", "seconds")]
+    rows: list[tuple[str, ...]] = [("property", "block", "holds", "cover", "bug", "seeded bug", "seconds")]
     for verdict in verdicts:
         how = f"proved, k = {verdict.depth}" if verdict.proved else f"for {verdict.depth} cycles"
         rows.append((verdict.name, verdict.block, "NO" if verdict.depth < 0 else how, _cycle(verdict.cover),
                      _cycle(verdict.bug), verdict.bug_name, f"{verdict.seconds:.1f}"))
+    return _aligned(rows)
+
+
+def listing(properties: Sequence[Property]) -> str:
+    """One line a property: how it is shown, and what it says."""
+    return _aligned([(prop.name, "by induction" if prop.mode == PROVE else f"for {prop.depth} cycles", prop.says)
+                     for prop in properties])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in rows)
@@ -56,7 +69,7 @@ def prove(properties: Sequence[Property]) -> list[Verdict]:
     """Verdicts in the order of `properties`; what takes longest begins first. Raises ToolError."""
     solver.require()
     found: dict[str, Verdict] = {}
-    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), initializer=_begin) as pool:
         order = sorted(properties, key=lambda prop: -prop.seconds)
         running = [pool.submit(settled, prop.name) for prop in order]
         try:
@@ -73,15 +86,24 @@ def prove(properties: Sequence[Property]) -> list[Verdict]:
     return [found[prop.name] for prop in properties]
 
 
+def _begin() -> None:
+    """A worker leaves an interrupt to the main process, which then ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+
+
 def _stop(*_: object) -> None:
-    """SIGTERM ends a process as an interrupt does: through the handlers that end its tools."""
-    raise KeyboardInterrupt
+    """SIGTERM ends a process through the handlers that end its tools."""
+    sys.exit(130)
 
 
 def main(names: Sequence[str]) -> int:
     """0 when every property holds, every cover is reached and every bug is caught; 1 if not, 2 for an error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
+    if list(names) == ["--list"]:
+        _LOG.info("%s", listing(PROPERTIES))
+        return 0
     try:
         verdicts = prove(chosen(names))
         with atomic_file(REPORT) as stream:

@@ -8,17 +8,20 @@ from typing import Any
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 
+from rtl_gen.engine import Engine
 from rtl_gen.haar import Haar
 from rtl_gen.haar_finish import Finish
 from rtl_gen.haar_inverse import HaarInverse
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale import Scale
 from stamp_hw.config import HwConfig
+from stamp_hw.engine_params import EngineParams
 from stamp_hw.params import FinishParams, HaarParams, RescaleParams, ScaleParams
 from tb.faults import Fault
 from tb.faults.haar import _always_moves
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.formal.solver import TOP
 
 
 class Holds(Checker):
@@ -40,6 +43,9 @@ def _holds(block: str, build: Callable[[Any], wiring.Component], params: Any, sm
 HW = HwConfig()
 TINY = HwConfig(rows=1, cols=1, lanes=1, axes=1, max_levels=1, max_k=2, max_tokens=4, act_slots=4, rescale_lanes=1,
                 in_width=8, acc_width=17, recip_frac=0, mul_stages=1)
+#: The engine's stages in front of its last one: the output holds whatever they do.
+BEFORE_THE_OUTPUT = tuple(f"{TOP}_unit_{stage}" for stage in (
+    "front", "rows", "acts", "loader", "weights", "array", "mac", "scales", "drain"))
 PROPERTIES = (
     _holds("haar", Haar, HaarParams.forward(HW), HaarParams.forward(TINY), "rtl_gen.haar_common.may_advance", cover=15,
            seconds=10),
@@ -50,4 +56,6 @@ PROPERTIES = (
     _holds("scale", Scale, ScaleParams.of(HW), ScaleParams.of(TINY), "rtl_gen.scale.can_move", cover=40, seconds=10),
     _holds("rescale", Rescale, RescaleParams.of(HW), RescaleParams.of(TINY), "rtl_gen.rescale.may_advance", cover=20,
            seconds=10),
+    _holds("engine", Engine, EngineParams.of(HW), EngineParams.of(TINY), "rtl_gen.haar_finish.may_advance", cover=20,
+           seconds=30, free=BEFORE_THE_OUTPUT),
 )

@@ -1,0 +1,117 @@
+"""The AXI ports around the engine, whatever the engine does: beats on offer stay, no answer and no job is lost."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Module, ResetSignal, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from rtl_gen.axi import EngineAxi
+from rtl_gen.axi_lite import field_layout
+from rtl_gen.registers import registers
+from stamp_hw.engine_params import EngineParams
+from tb.faults import Fault
+from tb.formal import Property
+from tb.formal.checker import Checker
+from tb.formal.streams import HW
+
+ENGINE = "stamp_engine"
+
+
+class Port(NamedTuple):
+    """A stream made of single signals."""
+
+    payload: Value
+    valid: Value
+    ready: Value
+
+
+class Clocked(wiring.Component):
+    """`EngineAxi` on the checker's clock and reset in place of its own two ports."""
+
+    def __init__(self, params: EngineParams) -> None:
+        self._axi = EngineAxi(params)
+        members = dict(self._axi.signature.members)
+        del members["aclk"], members["aresetn"]
+        super().__init__(members)
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.axi = DomainRenamer("axi")(self._axi)
+        m.d.comb += [self._axi.aclk.eq(ClockSignal()), self._axi.aresetn.eq(~ResetSignal())]
+        for name, member in self.signature.members.items():
+            inner, outer = Value.cast(getattr(self._axi, name)), Value.cast(getattr(self, name))
+            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        return m
+
+
+class _Edge(Checker):
+    """The AXI ports with any engine behind them."""
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__(Clocked(params))
+
+    def axis(self, name: str, *fields: str) -> Port:
+        """The AXI stream or channel of that prefix."""
+        def part(field: str) -> Value:
+            return Value.cast(getattr(self.unit, f"{name}{field}"))
+        return Port(Cat(part(field) for field in fields), part("valid"), part("ready"))
+
+
+class Results(_Edge):
+    """A waiting result stays as it is, with everything that goes along."""
+
+    def check(self, m: Module) -> None:
+        self.must(m, self.stalls(m, self.axis("m_axis_out_t", "data", "keep", "last", "user"), "out"))
+
+
+class Answers(_Edge):
+    """A waiting answer stays as it is, and each address that was taken, with its word, gets one."""
+
+    def check(self, m: Module) -> None:
+        b, r = self.axis("s_axil_b", "resp"), self.axis("s_axil_r", "data", "resp")
+        self.must(m, self.stalls(m, b, "b") & self.stalls(m, r, "r"))
+        for taken, held, answer in (("aw", "write_address", b), ("w", "write_word", b), ("ar", "read_address", r)):
+            port = self.axis(f"s_axil_{taken}")
+            owed = Signal(2, name=f"{taken}_owed")
+            m.d.sync += owed.eq(owed + (port.valid & port.ready) - (answer.valid & answer.ready))
+            self.must(m, owed == self.internal(f"axi.registers.{held}_valid") + answer.valid)
+            self.must(m, ~(answer.valid & answer.ready) | (owed != 0))
+        self.reached(m, b.valid & (b.payload == 0) & r.valid & self.internal("axi.registers.read_address_valid"))
+
+
+class Jobs(_Edge):
+    """A job that START handed over waits unchanged until the engine takes it."""
+
+    def check(self, m: Module) -> None:
+        table = registers(self.params)
+        pending, sent = self.internal("axi.job__valid"), Value.cast(self.internal("axi.job__payload"))
+        taken = data.View(field_layout(table, "w1c"), self.internal("axi.set")).irq_status_taken
+        start = data.View(field_layout(table, "pulse"), self.internal("axi.registers.pulse")).start_start
+        waited, before = Signal(), Signal.like(sent)
+        m.d.sync += [waited.eq(pending & ~taken), before.eq(sent)]
+        self.must(m, (~taken | pending) & (~waited | (pending & (sent == before))))
+        self.reached(m, waited & start & sent.any())
+
+
+DEFAULT = EngineParams.of(HW)
+PROPERTIES = (
+    Property(
+        name="axi_results_hold", block="axi", build=Results, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
+        says="a result on the AXI4-Stream stays, with TKEEP, TLAST and TUSER, until it is taken",
+        bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
+                  patch=("rtl_gen.axi_stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+    Property(
+        name="axi_answers", block="axi", build=Answers, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
+        says="every AXI4-Lite read and write gets one answer, which stays until it is taken",
+        bug=Fault(name="overwrite_an_answer", block="axi", why="the next answer is given while one waits",
+                  patch=("rtl_gen.axi_lite.may_answer", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+    Property(
+        name="axi_jobs", block="axi", build=Jobs, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
+        says="a job that START handed over waits, unchanged, until the engine takes it",
+        bug=Fault(name="overwrite_a_waiting_job", block="axi", why="START replaces the registers of a job that waits",
+                  patch=("rtl_gen.axi.accepted", lambda start, waiting: start | Const(0))), bug_depth=10, seconds=10),
+)

@@ -1,0 +1,68 @@
+"""The halves of the engine's buffers: none is filled again before what is in it has been used."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib import data
+
+from rtl_gen.engine_loader import channel_layout
+from tb.faults import Fault, replace
+from tb.faults.engine import _always, _forget_the_output_half
+from tb.formal import Property
+from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
+
+
+class Claims(OfEngine):
+    """The token that opens a super-tile comes in while its half of the activation buffer is free."""
+
+    def check(self, m: Module) -> None:
+        claim, free = self.internal("front.claim"), self.internal("rows.free")
+        self.must(m, ~(claim & ~free).any() & ~claim.all())
+        self.reached(m, claim[0] & ~free[1])
+
+
+class Weights(OfEngine):
+    """Full halves are counted right, and the one that is loaded is never the one that the array reads."""
+
+    def check(self, m: Module) -> None:
+        full, loading, done, writes = (self.internal(f"loader.{name}") for name in (
+            "full", "loading", "done", "weight_en"))
+        loads = data.View(channel_layout(self.params), self.internal("loader.channel")).set
+        reads, release, first, issue = (self.internal(f"array.{name}") for name in (
+            "number", "release", "first_", "issued"))
+        self.must(m, (full <= 2) & (loads == (reads + full)[:len(loads)]))
+        self.must(m, ~loading | (full < 2))
+        self.must(m, first | (full != 0))
+        self.must(m, (~release | (full != 0)) & (~done | (full < 2)))
+        self.must(m, ~(writes & issue[0]) | (loads[0] != reads[0]))
+        self.reached(m, writes & issue[0] & (full == 1) & release)
+
+
+class Results(OfEngine):
+    """A pass begins in a free half of the output buffer."""
+
+    def check(self, m: Module) -> None:
+        claim, free = self.internal("array.out_claim"), self.internal("back.out_free")
+        self.must(m, ~(claim & ~free).any() & ~claim.all())
+        self.reached(m, claim[1] & ~free[0])
+
+
+PROPERTIES = (
+    Property(
+        name="engine_act_halves", block="engine_front", build=Claims, params=DEFAULT, small=SMALL,
+        free=all_but("front"), depth=1, cover=15,
+        says="no super-tile begins in a half of the activation buffer that is in use",
+        bug=Fault(name="enter_a_busy_half", block="engine", why="a super-tile begins while its half is in use",
+                  patch=("rtl_gen.engine_front.may_enter", _always)), bug_depth=15, seconds=60),
+    Property(
+        name="engine_weight_halves", block="engine_loader", build=Weights, params=DEFAULT, small=SMALL,
+        free=all_but("loader", "array"), depth=1, cover=20,
+        says="the weight buffer's halves never over- or underflow, and none is written while the array reads it",
+        bug=Fault(name="load_a_full_half", block="engine", why="a third pass is loaded while two wait",
+                  edit=replace("full != 2'h2", "full != 2'h3")), bug_depth=20, seconds=30),
+    Property(
+        name="engine_out_halves", block="engine_array", build=Results, params=DEFAULT, small=SMALL,
+        free=all_but("array"), depth=1, cover=20, says="no pass begins in a half of the output buffer that is in use",
+        bug=Fault(name="forget_the_output_half", block="engine", why="a pass overwrites results that were not sent",
+                  patch=("rtl_gen.engine_array.may_end", _forget_the_output_half)), bug_depth=20, seconds=30),
+)
