@@ -9,12 +9,16 @@ from tb.formal import (
     engine_back,
     engine_front,
     engine_halves,
+    lifting,
     mac,
     pe,
+    quantizer,
     queues,
+    range_tree,
+    scale,
     streams,
 )
 
-SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_array, engine_back,
-            mac, pe)
+SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_array, engine_back, lifting, range_tree,
+            quantizer, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)
