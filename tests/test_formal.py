@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Const, Module
+from amaranth.hdl import Const, Module, Signal
 
 from rtl_gen.haar_finish import Finish
 from stamp_hw.errors import ToolError
@@ -15,9 +15,10 @@ from tb.faults import Fault
 from tb.formal import BOUND, PROVE, __main__, solver
 from tb.formal.checker import Checker
 from tb.formal.proof import settle
+from tb.formal.queues import QueueOrder
 from tb.formal.table import PROPERTIES
 
-QUICK = ("haar_finish_holds", "pe_sums_tight")
+QUICK = ("haar_finish_holds", "pe_sums_tight", "queue_order", "lifting_tokens")
 KNOWN = {prop.name: prop for prop in PROPERTIES}
 
 
@@ -26,6 +27,16 @@ class Never(Checker):
 
     def check(self, m: Module) -> None:
         self.must(m, ~self.unit.o.valid)
+
+
+class OnlyDeep(QueueOrder):
+    """What is so of the proof's queue alone, seen once the cover has been reached: it has more than four words."""
+
+    def check(self, m: Module) -> None:
+        super().check(m)
+        cycle = Signal(4)
+        m.d.sync += cycle.eq(cycle + 1)
+        self.must(m, (cycle != 5) | Const(self.params.depth > 4))
 
 
 def test_every_property_has_a_name_of_its_own_and_says_what_holds() -> None:
@@ -37,7 +48,7 @@ def test_every_property_has_a_name_of_its_own_and_says_what_holds() -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_a_property_is_proved_its_cover_reached_and_its_bug_caught(name: str, tmp_path: Path) -> None:
     verdict = settle(KNOWN[name], tmp_path)
-    assert not verdict.wrong and verdict.proved and verdict.depth >= 1
+    assert not verdict.wrong and verdict.proved and 0 <= verdict.depth <= KNOWN[name].depth
     assert 1 <= verdict.cover <= KNOWN[name].cover and 1 <= verdict.bug <= KNOWN[name].bug_depth
 
 
@@ -58,10 +69,26 @@ def test_a_property_that_does_not_hold_is_no_success(mode: str, message: str, tm
     assert not verdict.proved and verdict.wrong.startswith(message)
 
 
+@pytest.mark.rtl
+def test_a_bug_that_only_fails_because_its_hardware_does_is_no_success(tmp_path: Path) -> None:
+    wrong = settle(replace(KNOWN["queue_order"], build=OnlyDeep), tmp_path).wrong
+    assert wrong == "fails on the small hardware without bug forget_the_pop as well"
+
+
 def test_a_bug_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     bug = Fault(name="none", block="haar", why="", patch=("rtl_gen.pe.clears", lambda finished: Const(0)))
     with pytest.raises(ValueError, match="bug none leaves the Verilog as it was"):
         settle(replace(KNOWN["haar_finish_holds"], bug=bug), tmp_path)
+
+
+def test_the_list_says_of_each_property_how_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="tb.formal"):
+        assert __main__.main(["--list"]) == 0
+    lines = caplog.records[-1].getMessage().splitlines()
+    assert len(lines) == len(PROPERTIES)
+    for prop, line in zip(PROPERTIES, lines, strict=True):
+        how = "by induction" if prop.mode == PROVE else f"for {prop.depth} cycles"
+        assert line.startswith(prop.name) and line.endswith(prop.says) and how in line
 
 
 def test_an_unknown_property_and_a_missing_tool_end_in_one_line_and_code_2(caplog: pytest.LogCaptureFixture,
