@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from rtl_gen.engine_array import step_layout
-from rtl_gen.engine_drain import TILES_IN_ARRAY
+from rtl_gen.engine_drain import tiles_in_array
 from rtl_gen.mac import output_layout
 from tb.faults import Fault
 from tb.faults.engine import _forget_the_gap
@@ -46,7 +46,7 @@ class Gaps(OfEngine):
         last = [older == gone for older in ages]
         self.must(m, (queued == 0) | (beat.last == Cat(last).any()))
         inside = [older <= gone for older in ages]
-        self.must(m, (tiles == sum(inside[1:], inside[0])) & (tiles <= TILES_IN_ARRAY))
+        self.must(m, (tiles == sum(inside[1:], inside[0])) & (tiles <= tiles_in_array(self.params)))
         step = self.internal("array.step")
         self.must(m, ~data.View(step_layout(self.params), step).valid | self.internal("mac.i__ready"))
         self.must(m, ~self.internal("drain.internal"))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.engine_back import LIFTINGS_UNDER_WAY
+from rtl_gen.engine_back import liftings_under_way
 from rtl_gen.engine_front import legal
 from rtl_gen.engine_layouts import job_layout
 from rtl_gen.haar_inverse import unit_plan
@@ -30,13 +30,13 @@ def morton(row: Value, column: Value) -> Value:
 
 
 class Liftings(OfEngine):
-    """As many liftings are queued as last tokens are owed, four at most."""
+    """As many liftings are queued as last tokens are owed."""
 
     def check(self, m: Module) -> None:
         self._jobs(m)
         owed = self._owed(m)
         self.must(m, self.internal("back.liftings.count") == owed)
-        self.must(m, owed <= LIFTINGS_UNDER_WAY)
+        self.must(m, owed <= liftings_under_way(self.params))
         pop = self.internal("back.final")
         self.must(m, ~pop | (owed != 0))
         self.reached(m, (owed == 2) & pop)
@@ -122,5 +122,5 @@ PROPERTIES = (
         free=(*all_but("front", "back"), *UNITS), depth=1, cover=20,
         says="the queue of inverse liftings never over- or underflows: every job ends with one last token",
         bug=Fault(name="one_lifting", block="engine", why="a lifting is forgotten before its last token was sent",
-                  patch=("rtl_gen.engine_back.LIFTINGS_UNDER_WAY", 1)), bug_depth=20, seconds=60),
+                  patch=("rtl_gen.engine_back.liftings_under_way", lambda params: 1)), bug_depth=20, seconds=60),
 )

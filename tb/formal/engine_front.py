@@ -12,7 +12,7 @@ from amaranth.lib import data
 
 from rtl_gen import engine_layouts, haar
 from rtl_gen.divider import group_layout, info_layout
-from rtl_gen.engine_front import SINKS, SINKS_IN_LIFTING, TOKENS_IN_SCALE, legal
+from rtl_gen.engine_front import SINKS, SINKS_IN_LIFTING, legal, tokens_in_scale
 from rtl_gen.haar_slots import walk_layout
 from rtl_gen.scale import job_layout, output_layout
 from tb.faults import Fault, replace
@@ -71,7 +71,7 @@ class Tags(OfEngine):
         behind = self._behind_it(m)
         count, divided = self.internal("front.tags.count"), self.internal(f"{unit}.divider.o__valid")
         self.must(m, count == waiting + divided + _count(behind))
-        self.must(m, count <= TOKENS_IN_SCALE)
+        self.must(m, count <= tokens_in_scale(self.params))
         self.must(m, ~self.internal("front.tags.broken"))
         self.reached(m, (waiting != 0) & behind[-1])
 
@@ -127,5 +127,5 @@ PROPERTIES = (
         name="engine_tags", block="engine_front", build=Tags, params=DEFAULT, small=SMALL, free=all_but("front"),
         depth=1, cover=35, says="the queue of places beside the scale unit never over- or underflows",
         bug=Fault(name="short_tag_queue", block="engine", why="places get lost beside the scale unit",
-                  patch=("rtl_gen.engine_front.TOKENS_IN_SCALE", 1)), bug_depth=35, seconds=60),
+                  patch=("rtl_gen.engine_front.tokens_in_scale", lambda params: 1)), bug_depth=35, seconds=60),
 )
