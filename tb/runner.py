@@ -65,6 +65,7 @@ class Result:
     seconds: float
     build_seconds: float = field(default=0.0)
     runs: int = field(default=0)
+    hung: bool = field(default=False)
 
     @property
     def passed(self) -> bool:
@@ -212,8 +213,8 @@ def _build(files: Mapping[str, str], top: str, waves: bool, flags: Sequence[str]
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
              set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
-             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (), failures_most: int = 0,
-             limit: float | None = None) -> Result:
+             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (),
+             limit: float | None = None, context: Mapping[str, Any] | None = None) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
     Parameters
@@ -226,20 +227,20 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     tests : names of the tests to run, None for all
     waves : trace every signal; `Result.wave` is the VCD file
     flags, plusargs : more options of Verilator, and of the program it makes
-    failures_most : no further test begins after so many have failed; 0 for no such limit
-    limit : seconds after which the simulation is ended, which is a failure of its own, a hang
+    limit : seconds after which the simulation is ended; `Result.hung`
+    context : more of what the testbench is told
     """
     program, build_seconds = build(files, top, waves, root, flags)
     (root / "sim").mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
-    totals, context = folder / "totals.json", folder / "context.json"
-    context.write_text(json.dumps({"block": block, "set": set_name, "seed": seed, "words": words, "result": str(totals),
-                                   "ports": to_json(ports), "params": params_to_json(params)}), "utf-8")
-    verilator = _Verilator("", {"PYTHONWARNINGS": "error", CONTEXT: str(context), "COCOTB_ANSI_OUTPUT": "0",
-                                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                                "COCOTB_MAX_FAILURES": str(failures_most)}, limit=limit)
+    totals, told = folder / "totals.json", folder / "context.json"
+    told.write_text(json.dumps({**(context or {}), "block": block, "set": set_name, "seed": seed, "words": words,
+                                "result": str(totals), "ports": to_json(ports), "params": params_to_json(params)}),
+                    "utf-8")
+    verilator = _Verilator("", {"PYTHONWARNINGS": "error", CONTEXT: str(told), "COCOTB_ANSI_OUTPUT": "0",
+                                "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, limit=limit)
     log, start = folder / "sim.log", time.monotonic()
-    ended, late = "", False
+    ended, hung = "", False
     try:
         verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
                        test_dir=folder, waves=waves, testcase=tests, log_file=log, plusargs=plusargs,
@@ -247,12 +248,12 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     except (RuntimeError, SystemExit) as error:
         ended = str(error) or "the simulator failed"
     except subprocess.TimeoutExpired:
-        late = True
+        hung = True
     found = json.loads(totals.read_text("utf-8")) if totals.is_file() else {}
     failures = [f"{failure['test']}: {failure['message']}" for failure in found.get("failures", [])]
     ran, failed = _counts(folder / "results.xml")
     crashed = bool(found.get("crashed"))
-    if late:
+    if hung:
         failures.append(f"hang: the simulation did not end within {limit:.0f} s")
     elif not failures and (ended or failed or not ran):
         crashed = True
@@ -262,7 +263,7 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     if not failures and wave is None:
         shutil.rmtree(folder)
     return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), crashed=crashed, log=log,
-                  wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds,
+                  wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds, hung=hung,
                   **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
                                                            "cycle_differences", "event_differences", "runs")},
                   events=found.get("events", {}), tests=found.get("tests", {}))

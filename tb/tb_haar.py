@@ -311,7 +311,9 @@ async def bias_rounding_and_saturation_equal_the_golden_model(bench: BatchBench)
     corners = np.array([-(1 << (params.width - 1)), (1 << (params.width - 1)) - 1, -9, -8, -7, -1, 0, 7, 8, 9,
                         (32767 << params.z_frac) + 7, (32767 << params.z_frac) + 8, (-32768 << params.z_frac) - 8,
                         (-32768 << params.z_frac) - 9])
-    biases = np.array([0, 1, -1, -(1 << (params.bias_width - 1)), (1 << (params.bias_width - 1)) - 1, 32767, -32768])
+    powers = 1 << np.arange(params.bias_width - 1, dtype=np.int64)  # one bit alone must be seen to be beyond 16
+    biases = np.array([0, -1, *powers, *~powers, -(1 << (params.bias_width - 1)), (1 << (params.bias_width - 1)) - 1,
+                       32767, -32768])
     pairs = np.stack(np.meshgrid(corners, biases), axis=-1).reshape(-1, 1, 2)
     v, bias = np.moveaxis(np.repeat(pairs, params.lanes, axis=1), 2, 0)
     for valid, ready in sides(rng).values():

@@ -1,7 +1,7 @@
 """Mutation testing of the generated Verilog: `python -m tb.mutate`, `make mutate`.
 
-A mutant is the Verilog of a block with one bit of one cell's port inverted, stuck, or inverted when another bit says so.
-Yosys picks them and puts all mutants of a unit into one netlist, from which the plusarg `mutant` chooses at run time;
-so there is one build a unit. A mutant that the unit's bench does not notice survived, unless it is proved that no input
-can tell it from the original.
+A mutant is the Verilog of a block in which one bit of one cell's port is inverted, stuck, or inverted while another bit
+of it has some value. Yosys picks them and puts all mutants of a unit into one netlist, from which an input chooses at
+run time; so there is one build a unit. A mutant that the unit's bench does not notice survived, unless it is
+proved that nobody could notice it.
 """

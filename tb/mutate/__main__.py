@@ -14,13 +14,14 @@ from typing import Any
 
 from stamp_hw.errors import ConfigError, StampError
 from stamp_hw.files import atomic_file
-from tb.formal import solver
+from tb.mutate import netlist
 from tb.mutate.measure import Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
 from tb.mutate.units import UNITS, Unit
 from tb.runner import BUILD_ROOT
 
 PROCESSES = 2
+TOGETHER = 10  # mutants that a process takes
 SEED = 1
 REPORT = BUILD_ROOT / "mutate.json"
 _LOG = logging.getLogger("tb.mutate")
@@ -64,16 +65,19 @@ def verdicts(units: Sequence[Unit], seed: int, count: int | None, only: int | No
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     came = future.result()
-                    if isinstance(came, Verdict):
-                        yield came
+                    if isinstance(came, list):
+                        yield from came
                         continue
                     mutants = numbers(came, only)
                     _LOG.info("%s: the original passes, %d words; %d mutants", came.unit.name, came.words, len(mutants))
-                    waiting |= {pool.submit(attempt, came, number) for number in mutants}
+                    waiting |= {pool.submit(attempt, came, mutants[first:first + TOGETHER])
+                                for first in range(0, len(mutants), TOGETHER)}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():
-                worker.terminate()
+                worker.terminate()  # ends its tool, and it would go on with what it was given before
+                worker.join(5)
+                worker.kill()
             raise
 
 
@@ -85,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
         raise ConfigError("one unit is needed", where="--only", got=" ".join(unit.name for unit in units))
     if args.count is not None and args.count < 1:
         raise ConfigError("impossible value", where="--count", got=args.count, expected="at least 1")
-    solver.require()
+    netlist.require()
     found: list[Verdict] = []
     for verdict in verdicts(units, args.seed, args.count, args.only):
         found.append(verdict)

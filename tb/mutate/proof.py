@@ -1,10 +1,11 @@
 """Whether no input can tell a mutant from the original: both side by side, and ABC shows that they never differ.
 
-The two copies of the unit get the same inputs and begin with the same contents of registers and memories, whatever
-these are, and with a cycle of reset, which may come again at any time. In every cycle they must agree on every output,
-but for a payload while its `valid` is low, which the rules of a stream let be anything. The inputs keep these rules as
-well: a beat on offer stays until it is taken. ABC merges what is equal by induction over runs of any length (`scorr`);
-the mutant is equivalent if nothing is left that could differ, or if that is unreachable (`pdr`).
+Two copies of a module get the same inputs and begin with the same contents of registers and memories, whatever these
+are, and with a cycle of reset, which may come again at any time. In every cycle they must agree on every output. ABC
+merges what is equal by induction over runs of any length (`scorr`); the mutant is equivalent if nothing is left that
+could differ, or if that is unreachable (`pdr`). First this is tried on the module that was changed, alone, then on the
+whole unit. There, and only there, the rules of a stream count: a payload may be anything while its `valid` is low, and
+the unit is offered beats that stay until they are taken.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from stamp_hw.errors import ToolError
+from tb.mutate.mutation import Mutation
 from tb.mutate.netlist import CONTROL, Netlist, made
 
 FIRST, START = "first_cycle", "start_values"  # ports of the core: registers take `START` in the first cycle
@@ -21,6 +24,7 @@ _FLATTEN = """read_rtlil netlist.il
 hierarchy -top {top}
 flatten
 memory_map
+setundef -undriven -zero
 opt_expr
 opt_clean
 rename {top} core
@@ -32,7 +36,7 @@ read_verilog miter.v
 hierarchy -top miter
 proc
 flatten
-opt -full
+opt
 techmap
 opt -fast
 dffunmap
@@ -53,13 +57,25 @@ _PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"), (r"(\w+_axi\w_(?:t|
              (r"(\w+_axis_\w+_t)(?!valid|ready)\w+", r"\1valid", r"\1ready"))
 
 
-def equivalent(netlist: Netlist, number: int, limit: float) -> str:
-    """How mutant `number` was proved equivalent; empty if it was not, after about `limit` seconds for each step."""
-    folder = netlist.folder / f"mutant{number}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    shutil.copy(netlist.folder / "netlist.il", folder)
-    made(folder, _FLATTEN.format(top=netlist.top), "flat.v")
+def equivalent(netlist: Netlist, mutation: Mutation, limit: float) -> str:
+    """How a mutant was proved equivalent; empty if it was not, after about `limit` seconds for each step."""
+    for module in dict.fromkeys((mutation.module, netlist.top)):
+        folder = netlist.folder / f"mutant{mutation.number}" / module
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        shutil.copy(netlist.folder / "netlist.il", folder)
+        how = never_differ(folder, module, mutation.number, limit, streams=module == netlist.top)
+        if how:
+            return f"{how}, {module}"
+    return ""
+
+
+def never_differ(folder: Path, module: str, number: int, limit: float, streams: bool) -> str:
+    """How it was proved that `module` of `folder`/netlist.il is the same with and without the mutant; empty if not.
+
+    `streams` says that the rules of streams hold at its ports.
+    """
+    made(folder, _FLATTEN.format(top=module), "flat.v")
     core, bits, clock = with_start_values((folder / "flat.il").read_text("utf-8"))
     (folder / "core.il").write_text(core, encoding="utf-8")
     (folder / "dummy.v").write_text(_DUMMY, encoding="utf-8")
@@ -67,10 +83,10 @@ def equivalent(netlist: Netlist, number: int, limit: float) -> str:
     (folder / "reach.abc").write_text(_REACH.format(limit=limit), encoding="utf-8")
     ports = [(name, flow, int(high or 0) + 1)
              for flow, high, name in _PORT.findall((folder / "flat.v").read_text("utf-8"))]
-    (folder / "miter.v").write_text(miter(ports, clock, bits, number), encoding="utf-8")
-    if never(made(folder, _AIG, "miter.aig").read_bytes()):
-        return "same logic"
+    (folder / "miter.v").write_text(miter(ports, clock, bits, number, streams), encoding="utf-8")
     try:
+        if never(made(folder, _AIG, "miter.aig").read_bytes()):
+            return "same logic"
         if never(made(folder, _ABC.format(script="merge"), "merged.aig", 2 * limit).read_bytes()):
             return "induction"
         status = made(folder, _ABC.format(script="reach"), "status.txt", 2 * limit).read_text("utf-8")
@@ -113,7 +129,7 @@ def _field(cell: str, pattern: str) -> str:
     return found[1]
 
 
-def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int) -> str:
+def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int, streams: bool) -> str:
     """Verilog of module `miter`, whose output `bad` says that mutant `number` was told from the original."""
     inputs = [(name, width) for name, flow, width in ports if flow == "input" and name not in (CONTROL, clock)]
     outputs = [(name, width) for name, flow, width in ports if flow == "output"]
@@ -130,12 +146,12 @@ def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: 
         pins += [f".{name}({name})" for name, _ in inputs] + [f".{name}({copy}_{name})" for name, _ in outputs]
         lines.append(f"  core {copy}({', '.join(pins)});")
     active = {"rst": "rst", "aresetn": "!aresetn"}.get(reset, "0")
-    rules = _rules([name for name, _ in outputs], inputs, active, lines)
+    rules = _rules([name for name, _ in outputs], inputs, active, lines) if streams else []
     held = " && ".join(rules) or "1"
     differs = []
     for name, _ in outputs:
         valid, _ready = _stream(name)
-        matters = f"gold_{valid} && " if valid in dict(outputs) else ""
+        matters = f"gold_{valid} && " if streams and valid in dict(outputs) else ""
         differs.append(f"({matters}gold_{name} != gate_{name})")
     lines += [f"  wire keeps = kept && ({active} || !started || ({held}));", "  always @(posedge clk) kept <= keeps;",
               f"  assign bad = keeps && started && ({' || '.join(differs)});", "endmodule\n"]

@@ -31,6 +31,7 @@ class Unit:
     """Hardware of a block's bench: `count` mutants of the modules that `mutated` names.
 
     `rounds` are output words of the bench's random tests: a mutant that outlives one meets the next, with a new seed.
+    `tests` are the bench's tests, None for all.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Unit:
     count: int
     mutated: Callable[[str], bool] = everything
     rounds: tuple[int, ...] = (2_000, 30_000)
+    tests: tuple[str, ...] | None = None
 
 
 UNITS = (
