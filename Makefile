@@ -5,7 +5,7 @@ RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal mutate fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -61,6 +61,9 @@ fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of 
 fpga-small: venv  ## the same for a 4 x 4 array and one seed (build/fpga-small.json; minutes)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw act_slots=32 \
 	    --json build/fpga-small.json
+
+mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json)
+	nice $(BIN)/python -m tb.mutate
 
 trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
 	$(BIN)/python -m models.make_traces
