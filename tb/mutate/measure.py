@@ -20,7 +20,7 @@ from tb.regression import bench_module, elaborate
 from tb.runner import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
-PROOF_SECONDS = 20.0  # of the second step of a proof, and half of what the first may take
+PROOF_SECONDS = 15.0  # of the second step of a proof; the first may take twice as long
 PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long
 
 
@@ -109,25 +109,29 @@ def trial(prepared: Prepared, numbers: Sequence[int], turn: int, bench: ModuleTy
 
 def attempt(prepared: Prepared, numbers: Sequence[int], bench: ModuleType | None = None, root: Path = BUILD_ROOT
             ) -> list[Verdict]:
-    """Verdicts on these mutants: round after round of the bench on those that are left, then proofs."""
+    """Verdicts on these mutants: a round of the bench, proofs about what it left, deeper rounds on what is not proved.
+    """
     bench, left = bench or bench_module(prepared.unit.block), list(numbers)
-    spent = dict.fromkeys(numbers, 0.0)
+    mutations, spent = prepared.netlist.mutations, dict.fromkeys(numbers, 0.0)
     verdicts = []
 
     def settle(number: int, fate: str, how: str) -> None:
-        verdicts.append(Verdict(unit=prepared.unit.name, mutation=prepared.netlist.mutations[number - 1], fate=fate,
-                                how=how, seconds=spent[number]))
+        left.remove(number)
+        verdicts.append(Verdict(unit=prepared.unit.name, mutation=mutations[number - 1], fate=fate, how=how,
+                                seconds=spent[number]))
 
     for turn in range(len(prepared.unit.rounds)):
         for number, outcome in trial(prepared, left, turn, bench, root).items():
             spent[number] += outcome["seconds"]
             if outcome["test"]:
-                left.remove(number)
                 message = outcome["message"].splitlines()[0]
                 settle(number, CRASHED if outcome["crashed"] else KILLED, f"{outcome['test']}: {message}")
-    for number in left:
-        start = time.monotonic()
-        how = equivalent(prepared.netlist, prepared.netlist.mutations[number - 1], PROOF_SECONDS)
-        spent[number] += time.monotonic() - start
-        settle(number, EQUIVALENT if how else SURVIVED, how)
+        for number in list(left) if turn == 0 else ():
+            start = time.monotonic()
+            how = equivalent(prepared.netlist, mutations[number - 1], PROOF_SECONDS)
+            spent[number] += time.monotonic() - start
+            if how:
+                settle(number, EQUIVALENT, how)
+    for number in list(left):
+        settle(number, SURVIVED, "")
     return verdicts
