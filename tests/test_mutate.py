@@ -15,7 +15,7 @@ from stamp_hw.errors import ToolError
 from tb.mutate import __main__, netlist
 from tb.mutate.measure import CRASHED, EQUIVALENT, KILLED, SURVIVED, Verdict, attempt, prepare
 from tb.mutate.mutation import Mutation, parse
-from tb.mutate.proof import never, never_differ
+from tb.mutate.proof import miter, never, never_differ
 from tb.mutate.report import judge, table
 from tb.mutate.units import UNITS, Unit
 from tb.regression import blocks
@@ -76,7 +76,7 @@ def test_every_block_is_mutated_and_three_hundred_mutants_are_made() -> None:
 # --- proofs
 
 # One word is kept; `mutant` 1 changes it while it is no beat, 2 where a beat on offer changes before it is taken, 3 in
-# a state that is never reached, 4 by a register that is never written, 5 always, 6 in `sum` alone.
+# a state that no reset leads to, 4 by a register that is never written, 5 always, 6 in `sum` alone.
 COPIES = """module unit(input clk, input rst, input [2:0] mutant, input i__valid, input [1:0] i__payload,
             input o__ready, output i__ready, output reg o__valid, output reg [1:0] o__payload, output [1:0] sum);
   reg [2:0] count; reg [1:0] last, never; reg waits;
@@ -108,11 +108,22 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.rtl
 @pytest.mark.parametrize(("number", "streams", "proved"), [
-    (0, False, True), (1, True, True), (1, False, False), (2, True, True), (2, False, False), (3, False, True),
-    (4, True, False), (5, True, False), (6, True, False)])
+    (0, False, True), (1, True, True), (1, False, False), (2, True, True), (2, False, False), (3, True, True),
+    (3, False, False), (4, True, False), (5, True, False), (6, True, False)])
 def test_only_what_nobody_can_notice_is_proved_equivalent(number: int, streams: bool, proved: bool, copies: Path
                                                           ) -> None:
     assert bool(never_differ(copies, "unit", number, 5, streams)) == proved
+
+
+def test_a_payload_is_compared_while_it_is_valid_and_an_input_keeps_its_beat() -> None:
+    names = ("s_axis_wgt_tdata", "s_axis_wgt_tvalid", "s_axil_rready", "aclk"), ("s_axis_wgt_tready", "s_axil_rdata",
+                                                                                 "s_axil_rvalid", "irq")
+    ports = [(name, flow, 8) for flow, some in zip(("input", "output"), names, strict=True) for name in some]
+    text = miter(ports, "aclk", 3, 5, True)
+    assert "(gold_s_axil_rvalid && gold_s_axil_rdata != gate_s_axil_rdata) || (gold_s_axil_rvalid !=" in text
+    assert "(!waits_s_axis_wgt_tdata || s_axis_wgt_tdata == was_s_axis_wgt_tdata)" in text
+    assert "waits_s_axis_wgt_tvalid <= s_axis_wgt_tvalid && !gold_s_axis_wgt_tready" in text
+    assert "gold_s_axil_rvalid &&" not in miter(ports, "aclk", 3, 5, False)
 
 
 def test_only_the_constant_0_is_never() -> None:

@@ -4,8 +4,9 @@ Two copies of a module get the same inputs and begin with the same contents of r
 are, and with a cycle of reset, which may come again at any time. In every cycle they must agree on every output. ABC
 merges what is equal by induction over runs of any length (`scorr`); the mutant is equivalent if nothing is left that
 could differ, or if that is unreachable (`pdr`). First this is tried on the module that was changed, alone, then on the
-whole unit. There, and only there, the rules of a stream count: a payload may be anything while its `valid` is low, and
-the unit is offered beats that stay until they are taken.
+whole unit. There, and only there, the rules of a stream count: a payload may be anything while its `valid` is low, the
+unit is offered beats that stay until they are taken, and nobody looks at it in the first cycle, that of reset. (What
+another module reads in that cycle it may keep in a register without reset.)
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ _MERGE = "read_aiger miter.aig\nscorr\nscorr -F 4\nwrite_aiger merged.aig\n"
 _REACH = "read_aiger merged.aig\npdr -T {limit:.0f}\nwrite_status status.txt\n"
 _CELL = re.compile(r"^  cell \$dff \S+\n.*?^  end\n", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
-# An output → the one that says whether it matters; an input likewise, with the output that takes it.
-_PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"), (r"(\w+_axi\w_(?:t|aw|w|b|ar|r))(?!valid|ready)\w+",
-                                                              r"\1valid", r"\1ready"),
-             (r"(\w+_axis_\w+_t)(?!valid|ready)\w+", r"\1valid", r"\1ready"))
+# A payload → the `valid` that says whether it matters, and the `ready` that takes it.
+_PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"),
+             (r"(\w+_axis_\w+_t)(?!valid|ready)\w+", r"\1valid", r"\1ready"),
+             (r"(\w+_axil_(?:aw|w|b|ar|r))(?!valid|ready)\w+", r"\1valid", r"\1ready"))
 
 
 def equivalent(netlist: Netlist, mutation: Mutation, limit: float) -> str:
@@ -154,7 +155,7 @@ def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: 
         matters = f"gold_{valid} && " if streams and valid in dict(outputs) else ""
         differs.append(f"({matters}gold_{name} != gate_{name})")
     lines += [f"  wire keeps = kept && ({active} || !started || ({held}));", "  always @(posedge clk) kept <= keeps;",
-              f"  assign bad = keeps && started && ({' || '.join(differs)});", "endmodule\n"]
+              f"  assign bad = keeps && {'started && ' if streams else ''}({' || '.join(differs)});", "endmodule\n"]
     return "\n".join(lines)
 
 
