@@ -211,10 +211,13 @@ async def the_largest_jobs_are_exact(bench: BatchBench) -> None:
     if not lifts(bench):
         return
     params, cases = bench.params, []
-    shapes: list[tuple[int, tuple[int, int] | None]] = [(params.max_tokens, None), (params.max_tokens - 1, None)]
+    # Lengths that end at every place of a small tile: the inverse unit tells nobody where it is, only how far it goes.
+    lengths = [length for length in range(params.max_tokens - 3, params.max_tokens + 1) if length > 0]
+    shapes: list[tuple[int, tuple[int, int] | None]] = [(length, None) for length in lengths]
     if params.axes == 2:
         side = int(params.max_tokens**0.5)
-        shapes += [(h * w, (h, w)) for h, w in ((1, params.max_tokens), (params.max_tokens, 1), (side, side))]
+        shapes += [(length, grid) for length in lengths for grid in ((1, length), (length, 1))]
+        shapes.append((side * side, (side, side)))
     for tokens, grid in shapes:
         for beats in (1, params.max_beats):
             most = min(tokens, 40_000 // (beats * params.lanes)) if grid is None and beats > 1 else tokens
