@@ -20,7 +20,7 @@ from tb.regression import bench_module, elaborate
 from tb.runner import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
-PROOF_SECONDS = 15.0  # of the second step of a proof; the first may take twice as long
+PROOF_SECONDS = 15.0  # to find out whether what induction has left can be reached
 PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long
 
 
