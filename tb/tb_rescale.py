@@ -175,6 +175,19 @@ def corners(params: RescaleParams, symmetric: bool) -> Job:
                shift=np.tile(shift, (tables, 1)), quantized=quantized)
 
 
+def powers(params: RescaleParams) -> Job:
+    """T' = ±2^j with mantissas 2^15 and 2^15 + 1 at every shift: one bit alone beyond z_width is set, or clear."""
+    span = 1 << np.arange(params.width - 1, dtype=np.int64)
+    quantized = Quantized(np.zeros((len(span), 1), np.int8), np.zeros((len(span), 1), np.int64), span[:, None],
+                          np.full(len(span), 8, np.int8), 1, False, np.zeros(len(span), np.int8))
+    largest = 1 << ((127 * params.max_k).bit_length() - 1)
+    columns = list(product((1, -1, largest, -largest), (1 << 15, (1 << 15) + 1), range(1, 64)))
+    columns += columns[:-len(columns) % params.lanes]
+    wsum, mant, shift = (np.array(column, np.int64) for column in zip(*columns, strict=True))
+    return Job(acc=(1 - quantized.mid[:, None].astype(np.int64)) * wsum, wsum=wsum, mant=mant[None], shift=shift[None],
+               quantized=quantized)
+
+
 @batch_test
 async def corners_of_every_operand(bench: BatchBench) -> None:
     params, top = bench.params, (1 << (bench.params.width - 1)) - 1
@@ -187,6 +200,7 @@ async def corners_of_every_operand(bench: BatchBench) -> None:
             assert job.acc.max() == 128 * 128 * params.max_k
         for valid, ready in sides(bench.rng).values():
             await check(bench, [job], f"symmetric {symmetric}", valid, ready)
+    await check(bench, [powers(params)], "powers of two")
 
 
 @batch_test
