@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import multiprocessing
 import signal
@@ -13,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import Any
 
 from stamp_hw.errors import ConfigError, StampError
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 from tb.mutate import netlist
 from tb.mutate.measure import Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
@@ -98,10 +97,8 @@ def run(argv: Sequence[str]) -> int:
     found.sort(key=lambda one: ([unit.name for unit in units].index(one.unit), one.mutation.number))
     size = "" if args.count is None else f" --count {args.count}"
     report = judge(found, f"python -m tb.mutate {{unit}} --seed {args.seed}{size} --only {{number}}")
-    with atomic_file(REPORT) as stream:
-        json.dump({"seed": args.seed, "total": report.total, "units": report.units, "survivors": report.survivors,
-                   "errors": report.errors}, stream, indent=1)
-        stream.write("\n")
+    write_json(REPORT, {"seed": args.seed, "total": report.total, "units": report.units,
+                        "survivors": report.survivors, "errors": report.errors})
     for line in (*table(report), *(f"survived: {line}" for line in report.survivors), *report.errors,
                  f"all figures: {REPORT}"):
         _LOG.info("%s", line)
