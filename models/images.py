@@ -42,6 +42,10 @@ class Request:
         if not 1 <= self.inference_steps <= 1000:
             raise TraceError("number of steps out of range", where="--inference-steps", got=self.inference_steps,
                              expected="1…1000")
+        if not 0 <= self.seed < 1 << 63:
+            raise TraceError("seed out of range", where="--seed", got=self.seed, expected="0…2^63 − 1")
+        if not 0 <= self.guidance <= 1000:  # NaN is not
+            raise TraceError("guidance out of range", where="--guidance", got=self.guidance, expected="0…1000")
         if not self.steps or len(set(self.steps)) < len(self.steps) or not all(
                 1 <= step <= self.inference_steps for step in self.steps):
             raise TraceError("steps out of range", where="--steps", got=",".join(map(str, self.steps)),
@@ -66,14 +70,17 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     """The lines of a UTF-8 file that are not empty. Raises TraceError."""
     try:
         with path.open("rb") as stream:
-            text = stream.read(_MAX_PROMPTS + 1).decode("utf-8-sig")
+            content = stream.read(_MAX_PROMPTS + 1)
+        if len(content) > _MAX_PROMPTS:
+            raise TraceError("too many prompts", where=str(path), expected="1 MiB at most")
+        text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise TraceError("cannot read prompts", where=str(path), got=getattr(error, "strerror", None) or str(error),
                          expected="a UTF-8 text file, a prompt a line") from error
-    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not prompts or len(text) > _MAX_PROMPTS:
-        raise TraceError("no prompts" if not prompts else "too many prompts", where=str(path),
-                         expected="a prompt a line, 1 MiB at most")
+    prompts = tuple(line.strip() for line in text.split("\n") if line.strip())
+    if not prompts or not all(prompt.isprintable() for prompt in prompts):
+        raise TraceError("a prompt with control characters" if prompts else "no prompts", where=str(path),
+                         expected="a prompt a line")
     return prompts
 
 

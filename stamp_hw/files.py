@@ -62,7 +62,9 @@ def final_target(path: Path) -> Path:
     Renaming over a device, FIFO or socket would remove it, which as root takes /dev/null from the whole system.
     """
     try:
-        mode = path.stat().st_mode  # of what links lead to, /dev/stdout's pipe included
+        # The real name of a pipe behind /dev/stdout is no file; `missing/../name` is none, but its real name may be.
+        real = Path(os.path.realpath(path))
+        mode = (path if path.exists() else real).stat().st_mode
     except FileNotFoundError:
         mode = stat.S_IFREG
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
@@ -71,4 +73,4 @@ def final_target(path: Path) -> Path:
     for matches, kind in _KINDS:
         if matches(mode):
             raise OutputError("cannot write file", where=str(path), got=kind, expected="a regular file")
-    return Path(os.path.realpath(path))
+    return real

@@ -21,7 +21,7 @@ from stamp_hw.engine_params import EngineParams
 from stamp_hw.engine_streams import Beats
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
-from tb.axi_bench import OKAY, SLVERR, AxiBench, axi_test
+from tb.axi_bench import HANG_CYCLES, OKAY, SLVERR, AxiBench, axi_test
 
 PARAMETER_SETS = {
     "grid": EngineParams(rows=2, cols=4, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24,
@@ -301,9 +301,9 @@ async def an_illegal_job_is_dropped_with_its_error_and_the_next_one_is_right(ben
 
 @axi_test
 async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_right(bench: AxiBench) -> None:
-    """As many tokens as the build takes, in one super-tile: even two a row they need more rows than there are."""
+    """In one super-tile a token more than fits even where two share each row."""
     params = bench.params
-    layer = draw(params, bench.rng, tokens=params.max_tokens)
+    layer = draw(params, bench.rng, tokens=2 * params.act_tiles * params.rows + 1)
     job = {name: int(np.asarray(value).item()) for name, value in layer.beats["job"].items()}
     side, columns = 1 << job["levels"], job["columns"]
     passed = {"w": ((job["beats"] - 1) * params.lanes + job["tail"]) * columns, "p": params.cols * columns}
@@ -311,8 +311,9 @@ async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_righ
     bench.feed({name: {field: values[: passed.get(name)] for field, values in stream.items()}
                 for name, stream in layer.beats.items()})
     await bench.launch({**job, "tile_width": -(-job["width"] // side) * side})
+    fill = job["width"] * max(job["beats"], params.haar.min_slot_cycles)  # before the first result
     for _ in range((job["width"] + job["n_sink"]) * columns):
-        await bench.within(bench.out.recv())
+        await bench.within(bench.out.recv(), HANG_CYCLES + fill)
     await bench.until("STATUS", "idle", 1)
     await bench.expect("ERROR", OVERFLOW, layer.name)
     await bench.expect("DONE", before + 1, "the job ended in time")

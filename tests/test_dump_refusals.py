@@ -39,7 +39,8 @@ def test_steps_that_do_not_exist_are_refused(change: dict[str, Any], message: st
 
 @pytest.mark.parametrize(("content", "message"), [
     (None, "cannot read prompts"), (b"", "no prompts"), (b" \n\t\n", "no prompts"),
-    (b"\xff\xfe", "cannot read prompts"), (b"a" * (1 << 20) + b"b", "too many prompts")])
+    (b"\xff\xfe", "cannot read prompts"), (b"a" * (1 << 20) + b"b", "too many prompts"),
+    ("é".encode() * (1 << 19) + b"b\nlast\n", "too many prompts"), (b"a\0b", "control characters")])
 def test_a_file_without_prompts_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "p").write_bytes(content)
@@ -54,7 +55,8 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path, content: bytes | None
     (("--size", "36"), "--size: size does not fit the model; got 36x36; expected multiples of 8 pixels"),
     (("--size", "32x"), "--size: not a size"), (("--size", "32x32x32"), "--size: not a size"),
     (("--layers", "nothing"), "no linear layer matches"), (("--layers", "("), "not a regular expression"),
-    (("--seed", str(1 << 70)), "the model does not run"), (("--guidance", "nan"), "metadata is no JSON"),
+    (("--seed", str(1 << 70)), "--seed: seed out of range"), (("--seed", "-1"), "--seed: seed out of range"),
+    (("--guidance", "nan"), "--guidance: guidance out of range"), (("--guidance", "-1"), "--guidance: guidance"),
     (("--sequences", "2"), "--sequences: option of the other kind of models"),
     (("--prompts", "/nothing"), "cannot read prompts"), (("--model", "./nothing"), "no such folder")])
 def test_a_bad_option_is_refused_in_one_line(tmp_path: Path, pixart: Path, change: tuple[str, ...], message: str,

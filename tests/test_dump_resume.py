@@ -89,26 +89,26 @@ def partial(tmp_path: Path, pixart: Path) -> Path:
 
 
 @pytest.mark.parametrize(("change", "key"), [
-    (("--steps", "1,2"), "steps is here; got [1, 2]; expected [1, 3]"),
-    (("--seed", "1"), "seed is here; got 1; expected 0"),
+    (("--steps", "1,2"), "steps differs are here; got [1, 2]; expected [1, 3]"),
+    (("--seed", "1"), "seed differs are here; got 1; expected 0"),
     (("--size", "32"), "size"), (("--layers", "proj_out"), "layers"), (("--dtype", "bfloat16"), "dtype"),
     (("--guidance", "2"), "guidance"), (("--inference-steps", "5"), "inference_steps")])
 def test_other_settings_are_refused(partial: Path, pixart: Path, change: tuple[str, ...], key: str,
                                     capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, *words(pixart, partial, *(LAYERS if "--layers" not in change else ()), *change))
-    assert f"t.partial: an interrupted dump with another {key}" in line and "or the folder removed" in line
+    assert f"t.partial: parts of an unfinished dump whose {key}" in line and "or the folder removed" in line
 
 
 def test_another_state_of_the_model_or_other_prompts_are_refused(tmp_path: Path, partial: Path, pixart: Path,
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "other.txt").write_text("a town\n")
-    assert "another calibration" in refused(
+    assert "whose calibration" in refused(
         capsys, *words(pixart, partial, *LAYERS, "--prompts", str(tmp_path / "other.txt")))
     config = pixart / "transformer" / "config.json"
     before = config.stat()
     os.utime(config, (before.st_atime, before.st_mtime + 1))
     try:
-        assert "another fingerprint" in refused(capsys, *words(pixart, partial, *LAYERS))
+        assert "whose fingerprint" in refused(capsys, *words(pixart, partial, *LAYERS))
     finally:
         os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
 

@@ -116,6 +116,13 @@ def test_what_is_no_regular_file_is_refused_and_stays(tmp_path: Path, kind: str,
     assert os.listdir(tmp_path) == [kind]  # noqa: PTH208
 
 
+def test_a_way_back_from_a_folder_that_is_missing_leads_to_what_is_there(tmp_path: Path) -> None:
+    special_file(tmp_path, "fifo")
+    with pytest.raises(OutputError, match="a FIFO"), atomic_file(tmp_path / "missing" / ".." / "fifo"):
+        pytest.fail("opened")
+    assert (tmp_path / "fifo").is_fifo() and os.listdir(tmp_path) == ["fifo"]  # noqa: PTH208
+
+
 def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to("far/new.txt")  # which does not exist yet

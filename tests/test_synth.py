@@ -105,14 +105,15 @@ def test_a_wrong_word_is_noticed() -> None:
 
 def test_a_part_of_the_hardware_that_does_not_exist_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in ((["--target", "vapour"], "unknown target"), (["--block", "moon"], "unknown block"),
-                        (["--hw", "rows"], "not a value"), (["--hw", "rows=]"], "not a value"),
+                        (["--hw", "rows"], "not a value"), (["--hw", "rows=]"], "not YAML"),
+                        (["--hw", "rows=2000-13-45"], "not YAML"),
                         (["--hw", "row=2"], "row"), (["--hw", "rows=nine"], "rows")):
         assert main(["synth", *words]) == 2
         captured = capsys.readouterr()
         assert not captured.out and len(captured.err.splitlines()) == 1 and said in captured.err
 
 
-@pytest.mark.parametrize("below", ["", "/below.json", "/far/below.json"])
+@pytest.mark.parametrize("below", ["", "/below.json", "/far/below.json", "/" + 300 * "a"])
 def test_synth_refuses_a_target_at_a_folder_or_below_a_file_before_any_work(below: str, tmp_path: Path,
                                                                             monkeypatch: pytest.MonkeyPatch,
                                                                             capsys: pytest.CaptureFixture[str]) -> None:

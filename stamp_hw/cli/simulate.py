@@ -106,11 +106,13 @@ def check_apart(inputs: Mapping[str, Path | None], outputs: Sequence[tuple[str, 
 
 def check_writable(path: Path, *, folder: bool) -> None:
     """Raise OutputError where a file (or a folder for files) of that name could not be made. Makes nothing."""
+    from stamp_hw.files import final_target
+
     where = str(path)
+    if not folder:
+        final_target(path)
     nearest = path if folder else path.parent
     try:
-        if not folder and path.is_dir():
-            raise OutputError("cannot write file", where=where, got="a directory", expected="a file name")
         while not nearest.exists():
             nearest = nearest.parent
         longest = os.pathconf(nearest, "PC_NAME_MAX")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
+from stamp_hw.cli.simulate import check_writable
 from stamp_hw.config import NpuConfig
-from stamp_hw.errors import ConfigError, OutputError
+from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
+from stamp_hw.yaml_file import parse_yaml
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,37 +28,23 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """The options that `hardware` reads."""
-    parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
+def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """The options that `hardware` reads; `required` says that there is no configuration by default."""
+    default = "" if required else " (default: the built-in 8 x 8 array)"
+    parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=f"configuration{default}")
     parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
                         help="change a value of the configuration's hardware (may be repeated)")
 
 
 def hardware(args: argparse.Namespace) -> NpuConfig:
     """The configuration that the options name. Raises ConfigError."""
-    import yaml
-
     content: dict[str, Any] = (NpuConfig.load(args.config) if args.config else NpuConfig()).to_dict()
     for word in args.hw:
         key, equals, value = word.partition("=")
-        try:
-            content["hw"][key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
         if not equals:
             raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
+        content["hw"][key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
     return NpuConfig.from_dict(content)
-
-
-def check_target(path: Path) -> None:
-    """Raise OutputError where `atomic_file` would after minutes of synthesis."""
-    around = next(parent for parent in path.absolute().parents if parent.exists())
-    got = "a directory" if path.is_dir() else "" if around.is_dir() else f"{around} is a file"
-    if not got and not os.access(around, os.W_OK | os.X_OK):
-        got = f"{around} is not writable"
-    if got:
-        raise OutputError("cannot write file", where=str(path), got=got, expected="a file name in a writable folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
     target = TARGETS[args.target]
     if args.json is not None:
-        check_target(args.json)
+        check_writable(args.json, folder=False)
     print(f"{target.name + ', each block with its parts':<40}{'instances':>10}"
           + "".join(f"{column:>12}" for column in target.columns))
     results = {}

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stamp_hw.cli.simulate import check_writable
 from stamp_hw.errors import StampError
+from stamp_hw.files import final_target
 from stamp_hw.safetensors_file import DTYPES
 from stamp_hw.trace import Trace
 
@@ -64,13 +66,14 @@ def run(options: argparse.Namespace) -> int:
     for name, default in own.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
+    check_writable(options.out, folder=False)
     require_torch()
     progress = _progress()
     try:
         (_dump_text if options.prompts is None else _dump_images)(options, progress)
     finally:
         progress("")
-    with Trace.open(options.out) as trace:
+    with Trace.open(final_target(options.out)) as trace:
         print(f"{options.out}: {len(trace)} layers, {trace.size_bytes / 1e6:.2f} MB, calibration {trace.calibration}")
     return 0
 
