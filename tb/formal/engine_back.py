@@ -69,16 +69,22 @@ class Liftings(OfEngine):
         last_cycle = self.internal("back.inverse.slots.last_cycle")
         self.must(m, ~(first & running) & (running | (cycle == 0)) & (~first | ~planned))
         self.must(m, ~(first | running) | (beats != 0) & (beats - 1 <= last_cycle) & (cycle <= last_cycle))
+        self.must(m, ~(first | running) | (last_cycle >= params.min_slot_cycles - 1))
         self.must(m, ~(running & plan.emits & plan.corner) | planned)
         self.must(m, ~(running & final) | planned)
         self.must(m, ~(running & beyond & (walk.offset == walk.mask)) | final)
         ranks = [self.internal(f"back.inverse.emits_{rank}") & self.internal(f"back.inverse.last_{rank}")
                  & self.internal(f"back.inverse.corner_{rank}") for rank in range(1, params.latency + 1)]
-        # Two last tokens are never neighbours: another job takes its time to begin.
-        self.must(m, ~ranks[0] | ~first & (~running | planned & ~at_hand))
-        for one, other in zip(ranks, ranks[1:], strict=False):
-            self.must(m, ~(one & other))
-        return ((first | running) & ~planned) + at_hand + sum(ranks[1:], ranks[0] + Const(0, 1))
+        # What may be at hand `rank` cycles after a last token's last beat was issued: its own slot, quiet now, or one
+        # behind it; or the next job, which takes a cycle to come and one to begin. No third job comes in time.
+        corner, inside = running & plan.emits & plan.corner, sum(ranks[1:], ranks[0] + Const(0, 1))
+        self.must(m, inside <= 1 + (corner & (cycle >= beats)))
+        for rank, last in enumerate(ranks, 1):
+            following = cycle + 3 <= rank
+            self.must(m, ~(last & first) | (rank >= 2))
+            self.must(m, ~(last & running & ~planned) | following)
+            self.must(m, ~(last & corner) | following | (cycle == beats - 1 + rank))
+        return ((first | running) & ~planned) + at_hand + inside
 
     def _walk(self, m: Module, walk: data.View, active: Value, beyond: Value) -> Value:
         """Whether the walk of an active job has planned the last token."""

@@ -104,7 +104,7 @@ class Units(wiring.Component):
         m.d.comb += [there.begins.eq(1), there.tile_width.eq(-(-self.params.tokens // side) * side)]
         last = lift.o.valid & lift.o.payload.last & lift.o.payload.ends
         m.d.comb += [
-            lift.job.valid.eq(~taken), unlift.job.valid.eq(done & ~back), lift.o.ready.eq(1),
+            lift.job.valid.eq(~taken), unlift.job.valid.eq(done & ~back),
             lift.i.valid.eq(self.i.valid), lift.i.payload.x.eq(self.i.payload.x), self.i.ready.eq(lift.i.ready),
             write.en.eq(lift.o.valid), write.addr.eq(lift.o.payload.place), read.addr.eq(unlift.fetch.place),
             read.en.eq(unlift.fetch.en), unlift.i.valid.eq(1), unlift.i.payload.c.eq(read.data),
