@@ -1,18 +1,18 @@
 """The queues of the engine's front, around its lifting and its scale unit: none over- or underflows.
 
 Each queue is proved to be as long as what it belongs to: sinks between the lifting's input and output, tokens between
-the scale unit's. How many those are at most follows from the pace: no two sinks are neighbours in the lifting's ranks,
-and no two quotients come within the cycles that a token needs to leave the scale unit behind them.
+the scale unit's. How many those are at most follows from the pace: a slot of the lifting unit outlasts its pipeline,
+and in the scale unit nothing waits, so that tokens which come a slot apart leave it so.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
 from rtl_gen import engine_layouts, haar
 from rtl_gen.divider import group_layout, info_layout
-from rtl_gen.engine_front import SINKS, SINKS_IN_LIFTING, legal, tokens_in_scale
+from rtl_gen.engine_front import CHECK, IDLE, RUN, SINKS, SINKS_IN_LIFTING, TOKENS, legal, tokens_in_scale
 from rtl_gen.haar_slots import walk_layout
 from rtl_gen.scale import job_layout, output_layout
 from tb.faults import Fault, replace
@@ -25,7 +25,9 @@ def _count(flags: list[Value]) -> Value:
 
 
 class Sinks(OfEngine):
-    """As many exponents are queued as sinks are in the lifting unit; it takes as many as it sends."""
+    """As many exponents are queued as sinks are in the lifting unit; it takes as many as it sends. Given a scale unit
+    that takes each coefficient as it comes (`Tags`).
+    """
 
     def check(self, m: Module) -> None:
         params, unit = self.params.haar, "front.haar"
@@ -34,6 +36,7 @@ class Sinks(OfEngine):
         walk = data.View(walk_layout(params), self.internal(f"{unit}.slots.walk"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         active = first | running
+        self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         self.must(m, (self.internal("front.state") < SINKS) | legal(registers, Const(1), self.params))
         self.must(m, ~(first & running) & (running | (cycle == 0)))
@@ -45,9 +48,18 @@ class Sinks(OfEngine):
         self.must(m, ~(running & plan.sink) | (plan.takes == plan.emits))
         ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
                  & self.internal(f"{unit}.sink_{rank}") for rank in range(1, params.latency + 1)]
-        self.must(m, ~ranks[0] | ~first & (~running | (cycle >= beats) | (cycle == 0) & (beats != 1)))
-        for one, other in zip(ranks, ranks[1:], strict=False):
-            self.must(m, ~(one & other))
+        # the sinks' job is taken between SINKS and TOKENS, that of the other tokens behind TOKENS
+        state, after = self.internal("front.state"), running & ~plan.sink
+        self.must(m, ~running | (plan.sink == walk.sink))
+        self.must(m, ~active | (state == Mux(walk.sink, TOKENS, RUN)))
+        for rank, last in enumerate(ranks, 1):  # what may be at hand `rank` cycles after a sink's last beat was issued
+            its_slot, later = plan.emits & (cycle == beats - 1 + rank), cycle + last_cycle + 2 <= beats + rank
+            self.must(m, ~(last & running & plan.sink) | its_slot | later)
+            self.must(m, ~(last & first) | ~walk.sink)
+            for least, late in enumerate((first, after, (state == RUN) & ~active, state == IDLE, state == CHECK,
+                                          state == SINKS), 2):
+                if rank < least:
+                    self.must(m, ~(last & late))
         count = self.internal("front.sinks.count")
         self.must(m, (count == _count(ranks)) & (count <= SINKS_IN_LIFTING))
         self.must(m, ~self.internal("front.sinks.broken"))
@@ -55,66 +67,155 @@ class Sinks(OfEngine):
 
 
 class Tags(OfEngine):
-    """As many places are queued as tokens are in the scale unit, given a lifting unit that sends whole tokens."""
+    """Where the tokens in the scale unit stand, by their ages: as many places are queued. Given a lifting unit that
+    sends whole tokens, and all of a job's before the job is over.
+    """
 
     def check(self, m: Module) -> None:
         params, unit = self.params.scale, "front.scale"
         job = data.View(job_layout(params), self.internal(f"{unit}.job"))
-        accept, ends, waiting = (self.internal(f"{unit}.{name}") for name in ("accept", "token_end", "waiting"))
+        accept, ends, running = (self.internal(f"{unit}.{name}") for name in ("accept", "token_end", "running"))
+        state, runs = self.internal("front.state"), self.internal("front.scale_runs")
+        registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         coef = data.View(haar.output_layout(self.params.haar), self.internal("front.haar.o__payload"))
         self.given(m, ~accept | (coef.last == ends))
+        enters = Signal()
+        m.d.comb += enters.eq(accept & ends)
+        tokens = self._tokens(m, enters, job.beats)
+        there = Cat(inside for inside, _ in tokens)
+        # one job after the other: a job's registers meet its own tokens
+        self.must(m, ~(running | there.any()) | (state >= SINKS) & runs)
+        self.must(m, (state < SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
+        self.must(m, (state < SINKS) | ~runs | (job.beats == registers.beats))
         # a token is a group
-        self.must(m, ~self.internal(f"{unit}.running") | (job.group_beats == job.beats))
+        self.must(m, ~running | (job.group_beats == job.beats))
         self.must(m, self.internal(f"{unit}.group_beat") == self.internal(f"{unit}.token_beat"))
-        before = self._before_the_quotient(m)
-        self.must(m, (waiting == _count(before)) & (waiting <= params.groups_in_flight))
-        behind = self._behind_it(m)
-        count, divided = self.internal("front.tags.count"), self.internal(f"{unit}.divider.o__valid")
-        self.must(m, count == waiting + divided + _count(behind))
-        self.must(m, count <= tokens_in_scale(self.params))
+        self._pace(m, registers, *tokens[0])
+        self._places(m, tokens, job.beats)
+        self._ring(m, tokens, job.beats)
+        count = self.internal("front.tags.count")
+        self.must(m, count == _count(list(there)))
         self.must(m, ~self.internal("front.tags.broken"))
-        self.reached(m, (waiting != 0) & behind[-1])
+        self.reached(m, count == tokens_in_scale(self.params))
 
-    def _before_the_quotient(self, m: Module) -> list[Value]:
-        """Whether there is a token in each place up to its quotient; each place ends one."""
+    def _tokens(self, m: Module, enters: Value, beats: Value) -> list[tuple[Signal, Signal]]:
+        """Whether there is a token in the scale unit, and the cycles since its last beat came in: the youngest first,
+        each a slot at least behind the one before."""
+        params = self.params.scale
+        tokens: list[tuple[Signal, Signal]] = []
+        for number in range(tokens_in_scale(self.params)):
+            there = Signal(name=f"there{number}")
+            age = Signal(range(params.latency + params.max_beats), name=f"age{number}")
+            stays = there & (age < params.latency - 1 + beats)
+            m.d.sync += [there.eq(stays), age.eq(Mux(stays, age + 1, 0))]
+            with m.If(enters):
+                before = tokens[-1] if tokens else None
+                goes_on = before[0] & (before[1] < params.latency - 1 + beats) if before else Const(1)
+                m.d.sync += [there.eq(goes_on), age.eq(Mux(goes_on, before[1] + 1 if before else 1, 0))]
+            self.must(m, Mux(there, (age != 0) & (age <= params.latency - 1 + beats), age == 0))
+            if tokens:
+                self.must(m, ~there | tokens[-1][0] & (age >= tokens[-1][1] + self._slot(beats)))
+            tokens.append((there, age))
+        return tokens
+
+    def _slot(self, beats: Value) -> Value:
+        """Cycles of a slot of the lifting unit: coefficients leave it that far apart at least."""
+        least = self.params.haar.min_slot_cycles
+        return Mux(beats < least, least, beats)
+
+    def _pace(self, m: Module, registers: data.View, there: Value, age: Value) -> None:
+        """A token's last beat comes a slot behind the last beat of the one before, which is in the scale unit."""
+        params, unit = self.params.haar, "front.haar"
+        first, running, cycle, beats, last_cycle, issue, last = (self.internal(f"{unit}.slots.{name}") for name in (
+            "first", "running", "cycle", "beats", "last_cycle", "issue", "last"))
+        plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
+        state, active = self.internal("front.state"), first | running
+        ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
+                 for rank in range(1, params.latency + 1)]
+        self.given(m, (state != IDLE) | ~Cat(ranks).any())
+        # cycles since the last beat of a coefficient was issued, and whether it was one of the job at hand
+        limit = max(params.max_beats, params.min_slot_cycles)
+        since, of_job = Signal(range(limit + 1), init=limit), Signal()
+        m.d.sync += [since.eq(Mux(since == limit, limit, since + 1)), of_job.eq(of_job & (state != IDLE))]
+        with m.If(issue & last & plan.emits):
+            m.d.sync += [since.eq(1), of_job.eq(1)]
+        slot = self._slot(beats)
+        self.must(m, ~active | (state >= TOKENS))
+        self.must(m, ~of_job | (state != CHECK))
+        self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))
+        self.must(m, ~active | (beats != 0) & (cycle <= last_cycle))
+        self.must(m, ~(first & running) & (running | (cycle == 0)))
+        self.must(m, (since != 0) & (since <= limit) & (of_job | (since > params.latency)))
+        its_slot, later = plan.emits & (cycle == beats - 1 + since), cycle + slot + 1 <= since + beats
+        self.must(m, ~(of_job & running) | (since >= slot) | its_slot | later)
+        self.must(m, ~(of_job & ~running) | (since > slot - beats))
+        for rank, late in enumerate(ranks, 1):
+            self.must(m, late == (since == rank))
+        self.must(m, ~there | of_job)
+        behind = Mux(since <= params.latency, slot, 0)  # another token is on its way
+        self.must(m, ~there | (age + params.latency >= since + behind))
+
+    def _places(self, m: Module, tokens: list[tuple[Signal, Signal]], beats: Value) -> None:
+        """Nothing in the scale unit waits, so that a token's age says where it is."""
         params, unit = self.params.scale, "front.scale"
+
+        def at(age: ValueLike) -> Value:
+            return Cat(there & (since == age) for there, since in tokens).any()
+
         levels = [f"tree.level{level}" for level in range(1, params.tree_levels + 1)]
-        places: list[tuple[Value, data.View]] = []
-        for name in ("tree.input", *levels, "tree.run", "tree.bound"):
+        for age, name in enumerate(("tree.input", *levels, "tree.run", "tree.bound"), 1):
             exists: Value = self.internal(f"{unit}.{name}_valid")
             if name not in ("tree.run", "tree.bound"):
                 exists = exists & self.internal(f"{unit}.{name}_final")
-            places.append((exists, data.View(info_layout(params), self.internal(f"{unit}.{name}_info"))))
-        for name in ("range", "zeros", "divide"):
+            self._token(m, exists, data.View(info_layout(params), self.internal(f"{unit}.{name}_info")), at(age), beats)
+        for age, name in enumerate(("range", "zeros"), params.range_cycles):
             group = data.View(group_layout(params), self.internal(f"{unit}.divider.{name}_group"))
-            places.append((self.internal(f"{unit}.divider.{name}_valid"), group.info))
+            self._token(m, self.internal(f"{unit}.divider.{name}_valid"), group.info, at(age), beats)
+        # a quotient bit a cycle; then the token's beats are read
+        load = params.range_cycles + 1
+        quotient = load + params.recip_width
+        dividing, left, divided = (self.internal(f"{unit}.divider.{name}") for name in (
+            "divide_valid", "divide_left", "o__valid"))
+        group = data.View(group_layout(params), self.internal(f"{unit}.divider.divide_group"))
+        within = [there & (since > load) & (since <= quotient) for there, since in tokens]
+        self._token(m, dividing, group.info, Cat(within).any(), beats)
+        for inside, (_, since) in zip(within, tokens, strict=True):
+            self.must(m, ~inside | (since == quotient - left))
         result = self.internal(f"{unit}.divider.result")[:group_layout(params).size]
-        for exists, info in (*places, (self.internal(f"{unit}.divider.o__valid"),
-                                       data.View(group_layout(params), result).info)):
-            self.must(m, ~exists | info.last)
-        return [exists for exists, _ in places]
-
-    def _behind_it(self, m: Module) -> list[Value]:
-        """Whether a token's last beat is in each stage behind the ring buffer: in two of them at most."""
-        params, unit = self.params.scale, "front.scale"
-        lasts: list[Value] = []
-        for name in ("read", "difference", "shift", *(f"product{n}" for n in range(params.mul_stages))):
-            lasts.append(self.internal(f"{unit}.{name}_valid") & self.internal(f"{unit}.{name}_last"))
+        read = self.internal(f"{unit}.read_beat")
+        after = [there & (since > quotient) & (since <= quotient + beats) for there, since in tokens]
+        self._token(m, divided, data.View(group_layout(params), result).info, Cat(after).any(), beats)
+        self.must(m, divided | (read == 0))
+        for inside, (_, since) in zip(after, tokens, strict=True):
+            self.must(m, ~inside | (since == quotient + 1 + read))
+        stages = ("read", "difference", "shift", *(f"product{number}" for number in range(params.mul_stages)))
+        for age, name in enumerate(stages, 1):
+            last = self.internal(f"{unit}.{name}_valid") & self.internal(f"{unit}.{name}_last")
+            self.must(m, last == at(quotient + beats + age))
         code = data.View(output_layout(params), self.internal(f"{unit}.code"))
-        lasts.append(self.internal(f"{unit}.o__valid") & code.last)
-        # `taken[n]`: n + 1 cycles ago a quotient moved to the output register, when the token before had left it
-        taken = Signal(len(lasts) + 1)
-        divided, dividing, left = (self.internal(f"{unit}.divider.{name}") for name in (
-            "o__valid", "divide_valid", "divide_left"))
-        m.d.sync += taken.eq(Cat(self.internal(f"{unit}.divider.taken"), taken))
-        for number, late in enumerate(taken):
-            self.must(m, ~late | ~dividing | (left >= params.recip_width - 1 - number))
-            self.must(m, ~late | ~taken[number + 1:].any())
-        for older, last in enumerate(lasts):
-            self.must(m, ~(divided & last) | taken[:older + 1].any())
-            for younger in range(older):
-                self.must(m, ~(lasts[younger] & last) | taken[younger + 1:older + 1].any())
-        return lasts
+        self.must(m, (self.internal(f"{unit}.o__valid") & code.last) == at(params.latency - 1 + beats))
+        waiting = [there & (since <= quotient) for there, since in tokens]
+        self.must(m, self.internal(f"{unit}.waiting") == _count(waiting))
+
+    def _ring(self, m: Module, tokens: list[tuple[Signal, Signal]], beats: Value) -> None:
+        """The ring buffer holds what was not read of these tokens and what came of the next one: it is never full, so
+        that the scale unit takes each coefficient of its job as it comes."""
+        unit = "front.scale"
+        begun = self.internal(f"{unit}.token_beat")
+        quotient = self.params.scale.range_cycles + 1 + self.params.scale.recip_width
+        kept: Value = begun
+        for there, age in tokens:
+            read = Mux(age <= quotient, 0, age - quotient - 1)
+            kept = kept + Mux(there & (read < beats), beats - read, 0)
+        self.must(m, self.internal(f"{unit}.used") == kept)
+        self.must(m, (begun == 0) | self.internal(f"{unit}.running") & (begun < beats))
+        self.must(m, ~tokens[0][0] | (begun < tokens[0][1]))
+        self.must(m, ~self.internal(f"{unit}.running") | self.internal(f"{unit}.i__ready"))
+
+    def _token(self, m: Module, exists: Value, info: data.View, there: Value, beats: Value) -> None:
+        """A place holds a token when there is one of that age, and that as a whole."""
+        self.must(m, exists == there)
+        self.must(m, ~exists | info.last & (info.beats == beats - 1))
 
 
 PROPERTIES = (
