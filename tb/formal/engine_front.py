@@ -96,7 +96,6 @@ class Tags(OfEngine):
         count = self.internal("front.tags.count")
         self.must(m, count == _count(list(there)))
         self.must(m, ~self.internal("front.tags.broken"))
-        self.reached(m, count == tokens_in_scale(self.params))
 
     def _tokens(self, m: Module, enters: Value, beats: Value) -> list[tuple[Signal, Signal]]:
         """Whether there is a token in the scale unit, and the cycles since its last beat came in: the youngest first,
@@ -193,9 +192,11 @@ class Tags(OfEngine):
             last = self.internal(f"{unit}.{name}_valid") & self.internal(f"{unit}.{name}_last")
             self.must(m, last == at(quotient + beats + age))
         code = data.View(output_layout(params), self.internal(f"{unit}.code"))
-        self.must(m, (self.internal(f"{unit}.o__valid") & code.last) == at(params.latency - 1 + beats))
+        leaves = self.internal(f"{unit}.o__valid") & code.last
+        self.must(m, leaves == at(params.latency - 1 + beats))
         waiting = [there & (since <= quotient) for there, since in tokens]
         self.must(m, self.internal(f"{unit}.waiting") == _count(waiting))
+        self.reached(m, Cat(waiting).any() & leaves)
 
     def _ring(self, m: Module, tokens: list[tuple[Signal, Signal]], beats: Value) -> None:
         """The ring buffer holds what was not read of these tokens and what came of the next one: it is never full, so
@@ -225,8 +226,8 @@ PROPERTIES = (
         bug=Fault(name="forget_the_exponents", block="engine", why="a sink's exponent is not queued",
                   edit=replace("assign push = ", "assign push = 1'h0 & ")), bug_depth=15, seconds=60),
     Property(
-        name="engine_tags", block="engine_front", build=Tags, params=DEFAULT, small=SMALL, free=all_but("front"),
-        depth=1, cover=35, says="the queue of places beside the scale unit never over- or underflows",
+        name="engine_tags", block="engine_front", build=Tags, params=SMALL, free=all_but("front"), depth=1,
+        cover=35, says="the queue of places beside the scale unit never over- or underflows",
         bug=Fault(name="short_tag_queue", block="engine", why="places get lost beside the scale unit",
                   patch=("rtl_gen.engine_front.tokens_in_scale", lambda params: 1)), bug_depth=35, seconds=60),
 )
