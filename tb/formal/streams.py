@@ -55,7 +55,7 @@ PROPERTIES = (
            seconds=2),
     _holds("scale", Scale, ScaleParams.of(HW), ScaleParams.of(TINY), "rtl_gen.scale.can_move", cover=40, seconds=10),
     _holds("rescale", Rescale, RescaleParams.of(HW), RescaleParams.of(TINY), "rtl_gen.rescale.may_advance", cover=20,
-           seconds=10),
+           seconds=40),
     _holds("engine", Engine, EngineParams.of(HW), EngineParams.of(TINY), "rtl_gen.haar_finish.may_advance", cover=20,
            seconds=30, free=BEFORE_THE_OUTPUT),
 )
