@@ -7,6 +7,8 @@ and in the scale unit nothing waits, so that tokens which come a slot apart leav
 
 from __future__ import annotations
 
+import dataclasses
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
@@ -219,6 +221,7 @@ class Tags(OfEngine):
         self.must(m, ~exists | info.last & (info.beats == beats - 1))
 
 
+NARROW = dataclasses.replace(SMALL, max_k=16, acc_width=20)  # one lane; a long token outlasts the shortest slot
 PROPERTIES = (
     Property(
         name="engine_sinks", block="engine_front", build=Sinks, params=DEFAULT, small=SMALL, free=all_but("front"),
@@ -226,8 +229,8 @@ PROPERTIES = (
         bug=Fault(name="forget_the_exponents", block="engine", why="a sink's exponent is not queued",
                   edit=replace("assign push = ", "assign push = 1'h0 & ")), bug_depth=15, seconds=60),
     Property(
-        name="engine_tags", block="engine_front", build=Tags, params=SMALL, free=all_but("front"), depth=1,
-        cover=35, says="the queue of places beside the scale unit never over- or underflows",
+        name="engine_tags", block="engine_front", build=Tags, params=NARROW, small=SMALL, free=all_but("front"),
+        depth=1, cover=35, says="the queue of places beside the scale unit never over- or underflows",
         bug=Fault(name="short_tag_queue", block="engine", why="places get lost beside the scale unit",
                   patch=("rtl_gen.engine_front.tokens_in_scale", lambda params: 1)), bug_depth=35, seconds=60),
 )
