@@ -1,11 +1,8 @@
-"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold.
-
-`python -m tb.formal --list` proves nothing: it says what each of them is.
-"""
+"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold."""
 
 from __future__ import annotations
 
-import json
+import argparse
 import logging
 import multiprocessing
 import os
@@ -15,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from stamp_hw.errors import ConfigError, StampError
-from stamp_hw.files import atomic_file
+from stamp_hw.files import write_json
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
@@ -23,6 +20,14 @@ from tb.formal.table import PROPERTIES
 PROCESSES = 2
 REPORT = ROOT.parent / "formal.json"
 _LOG = logging.getLogger("tb.formal")
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tb.formal", description=__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a property; all if none is named")
+    parser.add_argument("--list", action="store_true", help="prove nothing: say what the properties are")
+    return parser.parse_args(argv)
 
 
 def chosen(names: Sequence[str]) -> list[Property]:
@@ -97,18 +102,18 @@ def _stop(*_: object) -> None:
     sys.exit(130)
 
 
-def main(names: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """0 when every property holds, every cover is reached and every bug is caught; 1 if not, 2 for an error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
-    if list(names) == ["--list"]:
-        _LOG.info("%s", listing(PROPERTIES))
-        return 0
+    args = arguments(argv)
     try:
-        verdicts = prove(chosen(names))
-        with atomic_file(REPORT) as stream:
-            json.dump([verdict.to_dict() for verdict in verdicts], stream, indent=1)
-            stream.write("\n")
+        wanted = chosen(args.names)
+        if args.list:
+            _LOG.info("%s", listing(wanted))
+            return 0
+        verdicts = prove(wanted)
+        write_json(REPORT, [verdict.to_dict() for verdict in verdicts])
     except StampError as error:
         _LOG.error("%s", error)
         return 2
