@@ -263,14 +263,15 @@ def test_the_shipped_configurations_load_and_the_default_one_is_the_default() ->
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} >= {"default", "fpga", "npu32"}
 
 
-@pytest.mark.parametrize("name", ["default", "fpga", "npu32"])
-def test_a_shipped_configuration_holds_a_full_super_tile_and_feeds_its_lifting_unit(name: str) -> None:
+# The FPGA preset gives up two of 16 Haar tiles for banks of just one block RAM's depth.
+@pytest.mark.parametrize(("name", "haar_tiles"), [("default", 16), ("fpga", 14), ("npu32", 64)])
+def test_a_shipped_configuration_holds_a_super_tile_and_feeds_its_lifting_unit(name: str, haar_tiles: int) -> None:
     config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
     hw = config.hw
     assert hw.dram_bytes_per_s >= hw.freq_hz * hw.lanes * hw.in_width / 8
     job = config.resolve(2048, k=hw.max_k)
     parts = super_tile.split(job, hw, super_tile.token_limit(job, hw))
-    assert parts[0].haar_tiles == 2 * hw.rows
+    assert parts[0].haar_tiles == haar_tiles
     assert not config.resolve(512).warnings
 
 

@@ -109,8 +109,6 @@ def check_writable(path: Path, *, folder: bool) -> None:
     from stamp_hw.files import final_target
 
     where = str(path)
-    if not folder:
-        final_target(path)
     nearest = path if folder else path.parent
     try:
         while not nearest.exists():
@@ -127,6 +125,8 @@ def check_writable(path: Path, *, folder: bool) -> None:
         raise OutputError("cannot write", where=where, got=f"{nearest} is no folder", expected="a writable folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError("cannot write", where=where, got=f"{nearest} is read-only", expected="a writable folder")
+    if not folder:
+        final_target(path)
 
 
 def _progress() -> Callable[[str], None]:
