@@ -1,10 +1,11 @@
 """Speed of the fast bench (tb/batch) on a 16 × 16 engine, against a naive testbench and against a loop without Python.
 
-All run a layer on the same Verilog and compare every output beat, in turn in one process, best of `ROUNDS`:
+All run a layer on the same Verilog, in turn in one process, best of `ROUNDS`. The first three check the same: every
+output beat, the cycle of every beat, the events' totals, the rules of a stream; the last one compares output beats:
 
 - `naive`: the usual testbench under cocotb, a task a port, each writing and reading its port in every cycle;
-- `slow`: `tb.harness.Bench`, a task that writes what changes, with every check;
-- `batched`: `BatchBench`, with every check: values, the cycle of every beat, events, stream rules;
+- `slow`: `tb.harness.Bench`, one task that writes what changes;
+- `batched`: `BatchBench`;
 - `raw`: tests/bench_raw.cpp, a program of its own that the test starts, without VPI, checking values alone.
 
 All are compiled alike, with the optimization of a long run. Packing and predicting count as the bench's time. Seconds
@@ -60,39 +61,51 @@ def workload(bench: Bench, channels_out: int) -> Case:
 
 
 async def naive(bench: BatchBench, case: Case) -> int:
-    """A task a port, as testbenches are usually written: each writes and reads its port in every cycle."""
-    dut = bench.dut
+    """A task a port, as testbenches are usually written: each writes and reads its port in every cycle, and checks
+    there and then what the other benches check."""
+    dut, predictions = bench.dut, predicted(bench, case)
+    cycles_of, sampled = {name: cycles.tolist() for name, cycles in predictions["timing"].items()}, []
 
-    async def drive(words: list[int], valid: Any, ready: Any, payload: Any) -> None:
-        edge, sent = RisingEdge(dut.clk), 0
+    async def drive(name: str, words: list[int]) -> None:
+        valid, ready, payload = handles(bench, name)
+        edge, sent, cycle = RisingEdge(dut.clk), 0, 0
         while True:
             offered = sent < len(words)
             valid.value, payload.value = int(offered), words[sent] if offered else 0
             await edge
-            sent += bool(ready.value) and offered
+            if ready.value and offered:
+                assert cycle == cycles_of[name][sent], f"{name}, beat {sent}, cycle {cycle}"
+                sent += 1
+            cycle += 1
 
-    async def watch(signal: Any) -> None:
-        edge, seen = RisingEdge(dut.clk), 0
+    async def watch() -> None:
+        edge = RisingEdge(dut.clk)
         while True:
             await edge
-            seen += signal.value.to_unsigned() > 0
+            sampled.append(dut.events.value.to_unsigned())
 
     words = {name: bench.ports[name].layout.pack(fields) for name, fields in case.beats.items()}
-    tasks = [cocotb.start_soon(drive(words[name], *handles(bench, name))) for name in tb_engine.INPUTS]
-    tasks += [cocotb.start_soon(watch(signal)) for signal in (dut.events, dut.status)]
+    tasks = [cocotb.start_soon(drive(name, words[name])) for name in tb_engine.INPUTS]
+    tasks.append(cocotb.start_soon(watch()))
     wanted, (valid, ready, payload) = words["o"], handles(bench, "o")
-    edge, came, cycles = RisingEdge(dut.clk), 0, 0
+    edge, came, cycle, held = RisingEdge(dut.clk), 0, 0, None
     while came < len(wanted):
         ready.value = 1
         await edge
-        got = payload.value.to_unsigned()
-        if valid.value and ready.value:
+        offered, taken, got = bool(valid.value), bool(ready.value), payload.value.to_unsigned()
+        assert held is None or (offered and got == held), f"beat {came} is not held in cycle {cycle}"
+        if offered and taken:
             assert got == wanted[came], f"beat {came}"
+            assert cycle == cycles_of["o"][came], f"beat {came}, cycle {cycle}"
             came += 1
-        cycles += 1
+        held = got if offered and not taken else None
+        cycle += 1
+    await edge  # whichever task this edge wakes first, `watch` has seen the last beat's events
     for task in tasks:
         task.cancel()
-    return cycles
+    totals = {name: int(counted.sum()) for name, counted in bench.ports["events"].layout.unpack(sampled).items()}
+    assert totals == predictions["events"], f"events: {totals}, predicted {predictions['events']}"
+    return cycle
 
 
 def handles(bench: Bench, name: str) -> tuple[Any, Any, Any]:
