@@ -43,7 +43,7 @@ throughput: venv  ## utilization of the array and cost of the transform, from th
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json)
 	$(BIN)/python -m tb.regress
 
-bench: venv  ## speed of the golden model against NumPy's float32 product (writes build/bench.json)
+bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json)
 	$(BIN)/python -m tests.bench
 
 faults: venv-trace  ## seed every named fault into the RTL; fails unless the regression catches each at its block

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,21 @@ class LinearResult:
     headroom: float
 
 
+class Datapath(NamedTuple):
+    """Every stage of the hardware, token-major, sinks first: `x` int32[S, K] input codes, `coefficients` int32[S, K],
+    `quantized`, `acc` int32[S, N] (int32[S, groups, N] with groups), `z` int32[S, N], `y` int16[S, N]; `x_saturated`
+    and `y_saturated` count values that saturated."""
+
+    x: np.ndarray
+    coefficients: np.ndarray
+    quantized: Quantized
+    acc: np.ndarray
+    z: np.ndarray
+    y: np.ndarray
+    x_saturated: int
+    y_saturated: int
+
+
 def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     """Run one layer bit by bit.
 
@@ -72,10 +88,38 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     if not np.isfinite(reference).all():
         raise LayerError("the output is beyond float32", where=f"layer {layer.name}", expected="a finite output")
     s_x, s_y, calibration = calibrate(layer, config, job, reference)
-    x, sink_shift, x_saturated = quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
+    done = datapath(layer.x, weights, layer.bias, s_x, s_y, job, config)
 
-    lifted = haar.forward(x[job.n_sink :], job.levels, job.grid)
-    coefficients = np.concatenate([x[: job.n_sink], lifted]) if job.n_sink else lifted
+    limit = 1 << (rescale.Z_WIDTH - 1)
+    return LinearResult(
+        y=done.y, coefficients=done.coefficients, quantized=done.quantized, acc=done.acc, z=done.z, weights=weights,
+        job=job, s_x=s_x, s_y=s_y, calibration=calibration, x_saturated=done.x_saturated,
+        y_saturated=done.y_saturated,
+        z_saturated=int(np.count_nonzero((done.z == limit - 1) | (done.z == -limit))),
+        headroom=float(np.median(np.abs(done.x[job.n_sink :]).max(axis=1))),
+        sqnr_db=sqnr_db(layer.x, reconstruct(done.quantized, job), s_x),
+        output_sqnr_db=sqnr_db(reference, done.y, s_y),
+    )
+
+
+def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: float, s_y: float, job: ResolvedJob,
+             config: NpuConfig) -> Datapath:
+    """What the hardware computes, and nothing else.
+
+    Parameters
+    ----------
+    x : float32[S, K], sinks first
+    weights, bias : of the layer; float32[N] or None
+    s_x, s_y : real value of one input, one output step
+    job : resolved for this layer, see `resolve`
+
+    Raises
+    ------
+    LayerError : a rescale factor or a bias out of reach
+    """
+    codes, sink_shift, x_saturated = quantize_input(x, s_x, job.n_sink, config.hw.in_width)
+    lifted = haar.forward(codes[job.n_sink :], job.levels, job.grid)
+    coefficients = np.concatenate([codes[: job.n_sink], lifted]) if job.n_sink else lifted
     bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
     quantized = scale.quantize(coefficients, bits, config, sink_shift)
 
@@ -85,17 +129,8 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     v = haar.inverse(z[job.n_sink :], job.levels, job.grid)
     if job.n_sink:
         v = np.concatenate([z[: job.n_sink], v])
-    y, y_saturated = rescale.finish(v, rescale.integer_bias(layer.bias, s_y, z.shape[1]), config)
-
-    limit = 1 << (rescale.Z_WIDTH - 1)
-    return LinearResult(
-        y=y, coefficients=coefficients, quantized=quantized, acc=acc, z=z, weights=weights, job=job,
-        s_x=s_x, s_y=s_y, calibration=calibration, x_saturated=x_saturated, y_saturated=y_saturated,
-        z_saturated=int(np.count_nonzero((z == limit - 1) | (z == -limit))),
-        headroom=float(np.median(np.abs(x[job.n_sink :]).max(axis=1))),
-        sqnr_db=sqnr_db(layer.x, reconstruct(quantized, job), s_x),
-        output_sqnr_db=sqnr_db(reference, y, s_y),
-    )
+    y, y_saturated = rescale.finish(v, rescale.integer_bias(bias, s_y, z.shape[1]), config)
+    return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated)
 
 
 def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
@@ -132,15 +167,12 @@ def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.n
 def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(codes int32[S, K], sink_shift int8[S], values that saturated): round to nearest even, saturate to `width` bits.
 
-    A sink token's scale is s_x · 2^e with the smallest e in 0…15 at which no code of it saturates, or 15.
+    A sink token's scale is s_x · 2^e, see `sink_exponent`.
     """
     top = (1 << (width - 1)) - 1
     shift = np.zeros(len(x), np.int8)
     for token in range(n_sink):
-        # Rounded before it is compared: one as large as the body's absmax must not lose a bit to the last float digit.
-        absmax = _absmax(x[token : token + 1])
-        fits = (e for e in range(MAX_SINK_SHIFT) if round(absmax / math.ldexp(s_x, e)) <= top)
-        shift[token] = next(fits, MAX_SINK_SHIFT)
+        shift[token] = sink_exponent(_absmax(x[token : token + 1]), s_x, width)
     codes = np.empty(x.shape, np.int32)
     saturated = 0
     for start in range(0, len(x), _ROWS):
@@ -152,6 +184,14 @@ def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[
             np.clip(work, -top - 1, top, out=work)
         codes[rows] = work
     return codes, shift, saturated
+
+
+def sink_exponent(absmax: float, s_x: float, width: int) -> int:
+    """The smallest e in 0…15 at which no code of a token of this absmax saturates at scale s_x · 2^e, or 15."""
+    top = (1 << (width - 1)) - 1
+    # Rounded before it is compared: one as large as the body's absmax must not lose a bit to the last float digit.
+    fits = (e for e in range(MAX_SINK_SHIFT) if round(absmax / math.ldexp(s_x, e)) <= top)
+    return next(fits, MAX_SINK_SHIFT)
 
 
 def products(quantized: Quantized, weights: Weights) -> tuple[np.ndarray, np.ndarray]:

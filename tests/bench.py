@@ -7,6 +7,7 @@ tests/bench_rtl.py.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -51,12 +52,47 @@ def measure() -> dict[str, float]:
         "sgemm": lambda: x @ weight.T,
         "golden": lambda: mac.matmul(result.quantized.codes, result.weights.codes),
         "golden_engine": lambda: engine.run_linear(layer, config),
+        **datapaths(layer, result, config),
     })
+    torch = {"torch_vs_numpy": seconds["numpy_datapath"] / seconds["torch_datapath"]} if has_torch() else {}
     return {
         "golden_vs_sgemm": seconds["golden"] / seconds["sgemm"],
         "golden_engine_vs_sgemm": seconds["golden_engine"] / seconds["sgemm"],
+        **torch,
         **{f"{name}_s": value for name, value in seconds.items()},
     }
+
+
+def has_torch() -> bool:
+    """The torch backend can be measured: `make venv-trace` was run."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def cuda() -> bool:
+    """A GPU is at hand."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def datapaths(layer: Layer, result: engine.LinearResult, config: NpuConfig) -> dict[str, Callable[[], object]]:
+    """The whole datapath in NumPy, and in torch on the fastest device at hand; the same integers, checked here."""
+    if not has_torch():
+        return {}
+    import torch
+
+    from models.stamp_linear import StampLinear
+
+    device = "cuda" if cuda() else "cpu"
+    module = StampLinear(result.weights, None, config, s_x=result.s_x, s_y=result.s_y).to(device)
+    x = torch.from_numpy(layer.x).to(device)
+
+    def run() -> np.ndarray:
+        return module.run(x)[0].y.cpu().numpy()  # copying the result waits for the device
+
+    assert np.array_equal(run(), result.y)
+    return {"torch_datapath": run, "numpy_datapath": lambda: engine.datapath(
+        layer.x, result.weights, None, result.s_x, result.s_y, result.job, config)}
 
 
 def main() -> int:
@@ -64,6 +100,8 @@ def main() -> int:
     write_json(Path("build") / "bench.json", figures)
     most = {"golden_vs_sgemm": 1.5, "golden_engine_vs_sgemm": 6.0}
     least = {"rtl_batched_vs_naive": 10.0, "rtl_batched_vs_raw": 1 / 3}
+    if has_torch():
+        least["torch_vs_numpy"] = 5.0 if cuda() else 0.8
     goals = {name: f"at most {limit:g}" for name, limit in most.items()} | {
         name: f"at least {limit:.3g}" for name, limit in least.items()}
     lines = [f"{TOKENS} × {CHANNELS_IN} × {CHANNELS_OUT}, {N_HI} tokens at 8 bits, 4-bit weights, best of {REPEATS}:"]

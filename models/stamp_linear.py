@@ -1,0 +1,146 @@
+"""`StampLinear`: a drop-in for `torch.nn.Linear` that computes what the hardware computes, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.torch_backend import engine
+from stamp_hw import rescale
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.engine import INT16_WIDTH
+from stamp_hw.errors import LayerError
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE
+from stamp_hw.weights import Weights, quantize_weights
+
+
+class StampLinear(torch.nn.Module):
+    """y = x · Wᵀ + b through lifting, quantizer, integer products, rescale and inverse lifting (docs/contract.md §3).
+
+    Input and output are float[…, S, K] and float[…, S, N] of one dtype; between them are the integers of
+    `stamp_hw.engine.datapath`, bit for bit (`models.torch_backend`). Each index of the leading dimensions is a
+    sequence.
+
+    Parameters
+    ----------
+    weights : codes and scales; `from_linear` quantizes those of a `Linear`
+    bias : float[N] or None
+    config : hardware and job; `calibration` is static exactly when `s_x` and `s_y` are given
+    s_x, s_y : static scales, the real value of an INT16 step of input and output, or None: every sequence is scaled by
+        its own absmax, as the golden model does with `calibration: self`
+    rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
+        has it folded into the layer before, where that is possible
+    grid : (H, W) of the tokens in raster order, or None for a sequence; may be set between runs
+    n_sink : leading tokens that bypass the transform, where the job says "auto"
+    transform : False for a layer whose tokens are no sequence worth transforming
+    single : every token is a sequence of its own (a vector that conditions a whole image)
+
+    `x_saturated`, `y_saturated` and `values` count, over all runs, values that saturated and values that came.
+    Buffers are integers, so that `.half()` or `.bfloat16()` of a model leaves them as they are.
+
+    Raises LayerError for numbers beyond the datapath, ConfigError for a job beyond the hardware (when it runs).
+    """
+
+    wgt: Tensor
+    factor: Tensor | None
+    bias: Tensor | None
+    rotation: Tensor | None
+
+    def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
+                 s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
+                 n_sink: int = 0, transform: bool = True, single: bool = False, name: str = "") -> None:
+        super().__init__()
+        self.config, self.s_x, self.s_y, self.name = config, s_x, s_y, name
+        self.grid, self.n_sink, self.transform, self.single = grid, n_sink, transform, single
+        self.out_features, self.in_features = weights.codes.shape
+        if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
+            raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
+                             expected="both in 2^-100…2^100, or none")
+        self._weights = weights
+        self._largest = int(np.abs(weights.codes.astype(np.int16)).max())
+        self.register_buffer("wgt", torch.from_numpy(weights.codes.copy()))
+        self.register_buffer("factor", None if weights.factor is None else torch.from_numpy(weights.factor.T.copy()))
+        self.register_buffer("rotation", rotation)
+        self._bias = None if bias is None else bias.detach().float().cpu().numpy()
+        self._constants: dict[torch.device, engine.Constants] = {}
+        self.x_saturated: int | Tensor = 0
+        self.y_saturated: int | Tensor = 0
+        self.values = 0
+
+    @classmethod
+    def from_linear(cls, linear: torch.nn.Linear, config: NpuConfig, *, rotation: Tensor | None = None,
+                    **options: Any) -> StampLinear:
+        """A `Linear`'s weights rounded to the nearest codes; with a rotation R those of W · R⁻ᵀ (W · R where it is
+        orthogonal), so that the product stays what it was."""
+        weight = linear.weight.detach().flatten(1).double().cpu()
+        if rotation is not None:
+            weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
+        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
+        return cls(rounded, linear.bias, config, rotation=rotation, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float[…, S, K] to float[…, S, N]; raises LayerError for NaN or infinite values."""
+        rows = x.reshape(-1, 1, x.shape[-1]) if self.single else x.reshape(-1, *x.shape[-2:])
+        y = torch.stack([self._sequence(sequence) for sequence in rows.float()])
+        return y.reshape(*x.shape[:-1], self.out_features).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Shape and job, for `print(model)`."""
+        job = self.config.job
+        return f"{self.in_features} → {self.out_features}, levels {job.levels}, n_hi {job.n_hi}, W{job.weight_bits}"
+
+    def job(self, tokens: int) -> ResolvedJob:
+        """The job of a sequence of so many tokens, sinks included. Raises ConfigError beyond the hardware."""
+        sinks = self.n_sink if self.config.job.n_sink == "auto" else self.config.job.n_sink
+        return self.config.resolve(tokens - sinks, self.grid, n_sink=sinks, k=self.in_features,
+                                   transform=self.transform)
+
+    def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
+        """Every stage for float32[S, K] (rotated already), and the real value of an output step."""
+        job = self.job(len(x))
+        constants = self._static(x.device) if self.s_x is not None else self._own(x, job)
+        return engine.datapath(x, constants, job, self.config), constants.s_y
+
+    def _sequence(self, x: Tensor) -> Tensor:
+        """float32[S, K] to float32[S, N]."""
+        if self.rotation is not None:
+            x = x @ self.rotation.float()
+        if not torch.isfinite(x).all():
+            raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
+        done, s_y = self.run(x)
+        self.x_saturated += done.x_saturated
+        self.y_saturated += done.y_saturated
+        self.values += x.numel()
+        return done.y.float() * s_y
+
+    def _static(self, device: torch.device) -> engine.Constants:
+        if device not in self._constants:
+            assert self.s_x is not None and self.s_y is not None
+            s_x = self.s_x * 2.0 ** (INT16_WIDTH - self.config.hw.in_width)
+            self._constants[device] = self._scaled(s_x, self.s_y, device)
+        return self._constants[device]
+
+    def _own(self, x: Tensor, job: ResolvedJob) -> engine.Constants:
+        """Scales of this very sequence: absmax over the largest code."""
+        if "real" not in self.__dict__:
+            self.__dict__["real"] = torch.from_numpy(self._weights.real())
+        with engine.mac.exact_products():
+            y = x @ self.__dict__["real"].to(x.device).T
+        if self._bias is not None:
+            y += torch.from_numpy(self._bias).to(x.device)
+        top_in, top_out = (1 << (self.config.hw.in_width - 1)) - 1, (1 << (rescale.OUT_WIDTH - 1)) - 1
+        s_x = float(x[job.n_sink :].abs().max()) / top_in or 1.0
+        s_y = float(y.abs().max()) / top_out or 1.0
+        return self._scaled(max(s_x, MIN_SCALE), max(s_y, MIN_SCALE), x.device)
+
+    def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
+        mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
+        bias = rescale.integer_bias(self._bias, s_y, self.out_features)
+        return engine.Constants(
+            wgt=self.wgt.to(device), largest=self._largest, weight_group=self._weights.group,
+            factor=None if self.factor is None else self.factor.to(device),
+            mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
+            bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)

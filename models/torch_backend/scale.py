@@ -1,0 +1,80 @@
+"""Scale and quantizer of each token on tensors; `stamp_hw.scale` is the reference and gives the equations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stamp_hw.config import NpuConfig
+
+_BLOCK = 1 << 17  # elements that a CPU works on at a time: their float64 copies stay in its caches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """Quantized tokens: `codes` int8[S, K]; `lo`, `span` int64[S, groups]; `bits` int64[S, 1], 8 or 4; `qmax`, `mid`
+    int64[S, 1]; `group` channels a group."""
+
+    codes: Tensor
+    lo: Tensor
+    span: Tensor
+    bits: Tensor
+    qmax: Tensor
+    mid: Tensor
+    group: int
+
+
+def rows_at_a_time(channels: int, device: torch.device) -> int:
+    """Tokens of `channels` values that an elementwise step takes: a cache full on a CPU, everything elsewhere."""
+    return max(1, _BLOCK // channels) if device.type == "cpu" else 1 << 62
+
+
+def quantize(c: Tensor, n_high: int, config: NpuConfig) -> Quantized:
+    """Quantize int32[S, K] coefficients, the first `n_high` tokens (sinks included) at 8 bits, the others at 4."""
+    hw, symmetric = config.hw, config.job.symmetric
+    tokens, channels = c.shape
+    group = min(config.job.group or channels, channels)
+    bits = torch.where(torch.arange(tokens, device=c.device) < n_high, 8, 4)[:, None]
+    qmax = (1 << bits) - (2 if symmetric else 1)
+    mid = (qmax + 1) >> 1
+    lo, span = _extremes(c, group, symmetric)
+    recip, lz = _reciprocal(span, qmax, hw.coef_width, hw.recip_frac)
+    # All products stay below 2^36 and the scaling is by powers of two, so float64 is exact here.
+    ratio = torch.ldexp(recip.double(), (lz - (hw.coef_width + hw.recip_frac)).double())
+    lows, offset = lo.double(), 0.5 - mid.double()
+    codes = torch.empty((tokens, channels), dtype=torch.int8, device=c.device)
+    step = rows_at_a_time(channels, c.device)
+    for start in range(0, tokens, step):
+        rows = slice(start, start + step)
+        work = c[rows].double()
+        work -= _spread(lows[rows], group, channels)
+        work *= _spread(ratio[rows], group, channels)
+        work += offset[rows]
+        codes[rows] = work.floor_()
+    return Quantized(codes, lo, span, bits, qmax, mid, group)
+
+
+def _extremes(c: Tensor, group: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    """(lo, span), int64[S, groups]."""
+    parts = [part.aminmax(dim=1) for part in c.split(group, dim=1)]
+    low = torch.stack([part.min for part in parts], 1).long()
+    high = torch.stack([part.max for part in parts], 1).long()
+    if symmetric:
+        high = torch.maximum(-low, high)
+        low = -high
+    return low, high - low
+
+
+def _reciprocal(span: Tensor, qmax: Tensor, width: int, recip_frac: int) -> tuple[Tensor, Tensor]:
+    """(recip, lz), int64 like `span`; span = 0 gives recip = 0."""
+    lz = width - torch.frexp(span.double()).exponent.long()
+    m = (span << lz).clamp(min=1)
+    recip = torch.div((qmax << (width + recip_frac)) + (m >> 1), m, rounding_mode="floor")
+    return torch.where(span == 0, 0, recip), lz
+
+
+def _spread(values: Tensor, group: int, channels: int) -> Tensor:
+    """[S, groups] to [S, channels], or to what broadcasts to it."""
+    return values if values.shape[1] == 1 else values.repeat_interleave(group, 1)[:, :channels]
