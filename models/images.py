@@ -56,6 +56,12 @@ class Request:
         """Sequences that the transformer sees at a step."""
         return 2 if self.guidance > 1 else 1
 
+    def check_size(self, side: int) -> None:
+        """Raise TraceError where a token, a square of `side` pixels, does not divide the size."""
+        if min(self.size) < side or self.size[0] % side or self.size[1] % side:
+            raise TraceError("size does not fit the model", where="--size", got="x".join(map(str, self.size)),
+                             expected=f"multiples of {side} pixels")
+
     def parts(self) -> dict[tuple[int, int], str]:
         """(prompt, step), both from 1 on, in the order of the trace → name of the part."""
         return {(prompt, step): f"prompt{prompt}.step{step}"
@@ -98,10 +104,7 @@ def dump_images(pipeline: ImagePipeline, request: Request, out: str | os.PathLik
     sequence. Its static scales are the model layer's, over all captured steps, prompts and both sequences of guidance.
     Raises TraceError and OutputError as `TraceWriter` does.
     """
-    side = pipeline.pixels_a_token
-    if min(request.size) < side or request.size[0] % side or request.size[1] % side:
-        raise TraceError("size does not fit the model", where="--size", got="x".join(map(str, request.size)),
-                         expected=f"multiples of {side} pixels")
+    request.check_size(pipeline.pixels_a_token)
     found = survey(pipeline.transformer, pipeline.family, layers)
     names = request.parts()
     count = request.sequences * len(names)
@@ -124,8 +127,6 @@ def dump_images(pipeline: ImagePipeline, request: Request, out: str | os.PathLik
 def _run(pipeline: ImagePipeline, request: Request, prompt: str, parts: Parts, todo: Mapping[int, str], found: Survey,
          said: str, progress: Callable[[str], None]) -> None:
     """One prompt through the pipeline, up to the last step of `todo` (step → part)."""
-    import torch
-
     seen = 0
 
     def forward(original: Callable[..., Any], latents: Any, *args: Any, **kwargs: Any) -> Any:
@@ -148,15 +149,22 @@ def _run(pipeline: ImagePipeline, request: Request, prompt: str, parts: Parts, t
 
     try:
         with running(pipeline.name), _wrapped(pipeline.transformer, forward):
-            pipeline.pipe(
-                prompt=prompt, num_inference_steps=request.inference_steps, height=request.size[0],
-                width=request.size[1], guidance_scale=request.guidance, output_type="latent", return_dict=False,
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                # The prompt as it was given, the size that was asked for.
-                clean_caption=False, use_resolution_binning=False)
+            run_pipeline(pipeline, prompt, steps=request.inference_steps, size=request.size, seed=request.seed,
+                         guidance=request.guidance)
     except _Enough:
         return
     raise TraceError("the scheduler takes fewer steps", where="--steps", got=max(todo), expected=f"at most {seen}")
+
+
+def run_pipeline(pipeline: ImagePipeline, prompt: str, *, steps: int, size: tuple[int, int], seed: int,
+                 guidance: float) -> Any:
+    """The final latent of a prompt, which is taken as it stands; `size` (H, W) in pixels is that of the image."""
+    import torch
+
+    return pipeline.pipe(
+        prompt=prompt, num_inference_steps=steps, height=size[0], width=size[1], guidance_scale=guidance,
+        output_type="latent", return_dict=False, generator=torch.Generator("cpu").manual_seed(seed),
+        clean_caption=False, use_resolution_binning=False)[0]
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class StampLinear(torch.nn.Module):
     n_sink : leading tokens that bypass the transform, where the job says "auto"
     transform : False for a layer whose tokens are no sequence worth transforming
     single : every token is a sequence of its own (a vector that conditions a whole image)
+    activations : False for float activations: only the weights are the integers' then; may be set between runs
 
     `x_saturated`, `y_saturated` and `values` count, over all runs, values that saturated and values that came.
     Buffers are integers, so that `.half()` or `.bfloat16()` of a model leaves them as they are.
@@ -46,15 +47,16 @@ class StampLinear(torch.nn.Module):
 
     wgt: Tensor
     factor: Tensor | None
-    bias: Tensor | None
     rotation: Tensor | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
                  s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
-                 n_sink: int = 0, transform: bool = True, single: bool = False, name: str = "") -> None:
+                 n_sink: int = 0, transform: bool = True, single: bool = False, activations: bool = True,
+                 name: str = "") -> None:
         super().__init__()
         self.config, self.s_x, self.s_y, self.name = config, s_x, s_y, name
         self.grid, self.n_sink, self.transform, self.single = grid, n_sink, transform, single
+        self.activations = activations
         self.out_features, self.in_features = weights.codes.shape
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
@@ -66,6 +68,7 @@ class StampLinear(torch.nn.Module):
         self.register_buffer("rotation", rotation)
         self._bias = None if bias is None else bias.detach().float().cpu().numpy()
         self._constants: dict[torch.device, engine.Constants] = {}
+        self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
         self.x_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
         self.values = 0
@@ -80,6 +83,16 @@ class StampLinear(torch.nn.Module):
             weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
         rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
+
+    @property
+    def weight(self) -> Tensor:
+        """float32[N, K], what the codes stand for: for code that asks a `Linear` for its weight's dtype or device."""
+        return self._parameters_on(self.wgt.device)[0]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """float32[N] or None."""
+        return self._parameters_on(self.wgt.device)[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """float[…, S, K] to float[…, S, N]; raises LayerError for NaN or infinite values."""
@@ -110,6 +123,8 @@ class StampLinear(torch.nn.Module):
             x = x @ self.rotation.float()
         if not torch.isfinite(x).all():
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
+        if not self.activations:
+            return self._float(x)
         done, s_y = self.run(x)
         self.x_saturated += done.x_saturated
         self.y_saturated += done.y_saturated
@@ -125,16 +140,22 @@ class StampLinear(torch.nn.Module):
 
     def _own(self, x: Tensor, job: ResolvedJob) -> engine.Constants:
         """Scales of this very sequence: absmax over the largest code."""
-        if "real" not in self.__dict__:
-            self.__dict__["real"] = torch.from_numpy(self._weights.real())
-        with engine.mac.exact_products():
-            y = x @ self.__dict__["real"].to(x.device).T
-        if self._bias is not None:
-            y += torch.from_numpy(self._bias).to(x.device)
         top_in, top_out = (1 << (self.config.hw.in_width - 1)) - 1, (1 << (rescale.OUT_WIDTH - 1)) - 1
         s_x = float(x[job.n_sink :].abs().max()) / top_in or 1.0
-        s_y = float(y.abs().max()) / top_out or 1.0
+        s_y = float(self._float(x).abs().max()) / top_out or 1.0
         return self._scaled(max(s_x, MIN_SCALE), max(s_y, MIN_SCALE), x.device)
+
+    def _float(self, x: Tensor) -> Tensor:
+        """float32[S, N]: the product of float activations and the integers' weights, bias added."""
+        with engine.mac.exact_products():
+            return torch.nn.functional.linear(x, *self._parameters_on(x.device))
+
+    def _parameters_on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """(float32[N, K], float32[N] or None), kept."""
+        if device not in self._real:
+            bias = None if self._bias is None else torch.from_numpy(self._bias).to(device)
+            self._real[device] = torch.from_numpy(self._weights.real()).to(device), bias
+        return self._real[device]
 
     def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
         mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
@@ -144,3 +165,18 @@ class StampLinear(torch.nn.Module):
             factor=None if self.factor is None else self.factor.to(device),
             mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
+
+
+class StampConv(torch.nn.Module):
+    """A 1 × 1 convolution, [B, K, H, W] to [B, N, H, W], as the `StampLinear` that it is over its H × W grid."""
+
+    def __init__(self, linear: StampLinear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float[B, K, H, W] to float[B, N, H, W]."""
+        height, width = x.shape[2:]
+        self.linear.grid = (height, width) if self.linear.transform else None
+        y = self.linear(x.movedim(1, -1).flatten(1, 2))
+        return y.unflatten(1, (height, width)).movedim(-1, 1)

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             setattr(options, name, default)
     check_writable(options.out, folder=False)
     require_torch()
-    progress = _progress()
+    progress = progress_line()
     try:
         (_dump_text if options.prompts is None else _dump_images)(options, progress)
     finally:
@@ -94,11 +94,11 @@ def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -
     from models.images import Request, dump_images, read_prompts
     from models.pipeline import load_pipeline
 
-    size = _numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
+    size = numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
     if len(size) > 2:
         raise StampError("not a size", where="--size", got=options.size, expected="a side in pixels, or HxW")
     request = Request(prompts=read_prompts(options.prompts), inference_steps=options.inference_steps,
-                      steps=_numbers("--steps", options.steps, ",", "numbers as in 1,8,14"), size=(size[0], size[-1]),
+                      steps=numbers("--steps", options.steps, ",", "numbers as in 1,8,14"), size=(size[0], size[-1]),
                       seed=options.seed, guidance=options.guidance)
     progress("loading")
     pipeline = load_pipeline(options.model, options.dtype, options.device)
@@ -106,7 +106,7 @@ def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -
                 layers=options.layers, progress=progress)
 
 
-def _numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:
+def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:
     """Whole numbers between separators. Raises StampError."""
     parts = [part.strip() for part in text.split(separator)]
     if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts):
@@ -115,7 +115,7 @@ def _numbers(option: str, text: str, separator: str, expected: str) -> tuple[int
     return tuple(map(int, parts))
 
 
-def _progress() -> Callable[[str], None]:
+def progress_line() -> Callable[[str], None]:
     """One line on stderr, rewritten in place; nothing when stderr is not a terminal."""
     if not sys.stderr.isatty():
         return lambda line: None

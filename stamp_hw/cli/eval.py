@@ -1,0 +1,231 @@
+"""`stamp-hw eval`: a running model whose linear layers are the bit-accurate engine, against the float model."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.cli.simulate import check_apart, check_writable, seed
+from stamp_hw.cli.trace_dump import numbers, progress_line
+from stamp_hw.errors import StampError
+
+DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
+#: Options that only one kind of models has, and what they default to.
+_TEXT = {"sequences": 32, "length": 512, "sinks": 0}
+_IMAGES = {"inference_steps": 20, "size": "512", "seed": 0, "guidance": 4.5}
+_CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
+_CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register `eval` with argparse; it sets `run`, a function of the options."""
+    parser = subparsers.add_parser(
+        "eval", help="accuracy of a running language or image model on the bit-accurate engine",
+        description="Replaces every linear layer of a running model by the bit-accurate engine and compares with the "
+                    "float model: perplexity and KL divergence of a Llama or Qwen, the final latent and the picture of "
+                    "a PixArt or SANA pipeline, and the output of every layer. docs/eval.md defines every figure.")
+    parser.add_argument("--model", required=True, metavar="PATH_OR_HUB_ID", help="Hugging Face folder or hub id")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", type=Path, metavar="FILE", help="held-out UTF-8 text for a language model")
+    source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    parser.add_argument("--schemes", default=DEFAULT_SCHEMES, metavar="LIST",
+                        help=f"comma-separated (default {DEFAULT_SCHEMES})")
+    parser.add_argument("--calibration", type=Path, metavar="FILE",
+                        help="other text, or other prompts: static scales from float runs on it (default: every tensor "
+                             "is scaled by its own absmax)")
+    parser.add_argument("--rotate", choices=("hadamard",), help="rotation folded into every layer that has none")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="integer weights and rotations in safetensors, for the layers that it names")
+    parser.add_argument("--layers", default="", metavar="REGEX", help="replace only layers whose name it is found in")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32",
+                        help="type the model runs in (default float32)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (default cpu)")
+
+    text = parser.add_argument_group("with --text")
+    text.add_argument("--sequences", type=int, metavar="N", help="windows of the text (default 32)")
+    text.add_argument("--length", type=int, metavar="S", help="tokens a window (default 512)")
+    text.add_argument("--sinks", type=int, metavar="N", help="leading tokens that bypass the transform (default 0)")
+
+    images = parser.add_argument_group("with --prompts")
+    images.add_argument("--inference-steps", type=int, metavar="N", help="denoising steps of a run (default 20)")
+    images.add_argument("--size", metavar="PIXELS", help="side of the image, or HxW (default 512)")
+    images.add_argument("--seed", type=seed, metavar="N", help="seed of every prompt's noise (default 0)")
+    images.add_argument("--guidance", type=float, metavar="X", help="scale of the guidance (default 4.5)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load, calibrate, evaluate, print. What can be refused is refused before the model runs."""
+    from models.hub import require_torch
+    from sim import schemes
+    from stamp_hw.config import NpuConfig
+    from stamp_hw.files import write_json
+
+    own, other = (_TEXT, _IMAGES) if options.prompts is None else (_IMAGES, _TEXT)
+    for name in other:
+        if getattr(options, name) is not None:
+            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
+                             expected="--text with it" if name in _TEXT else "--prompts with it")
+    for name, default in own.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    names = tuple(part.strip() for part in options.schemes.split(",") if part.strip())
+    schemes.check(names)
+    if "stamp_shuffled" in names:
+        raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
+                         expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
+    config = NpuConfig.load(options.config) if options.config else NpuConfig()
+    if options.json is not None:
+        check_writable(options.json, folder=False)
+        check_apart({"--text": options.text, "--prompts": options.prompts, "--config": options.config,
+                     "--calibration": options.calibration, "--weights": options.weights}, [("--json", options.json)])
+    require_torch()
+    progress = progress_line()
+    wanted = {name: schemes.configure(name, config) for name in names}
+    try:
+        document = (_text if options.prompts is None else _images)(options, config, wanted, progress)
+    finally:
+        progress("")
+    document |= {"model": options.model, "rotation": options.rotate or "none",
+                 "calibration": options.calibration.name if options.calibration else "self",
+                 "weights": f"{config.job.weight_bits} bits, "
+                            f"{options.weights.name if options.weights else 'round to nearest'}",
+                 "config": config.to_dict()}
+    if options.json is not None:
+        write_json(options.json, document)
+    print(render(document))
+    return 0
+
+
+def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
+          ) -> dict[str, Any]:
+    import torch
+
+    from models.checkpoint import load, sequences
+    from models.evaluate import score_text, text_report
+
+    progress("loading")
+    checkpoint = load(options.model, options.dtype, options.device)
+    windows = sequences(checkpoint, options.text, options.sequences, options.length)
+    if not 0 <= options.sinks < options.length:
+        raise StampError("number of sinks out of range", where="--sinks", got=options.sinks,
+                         expected=f"0…{options.length - 1}")
+    calibration = None
+    if options.calibration is not None:
+        count = _CALIBRATION_SEQUENCES
+        calibration = sequences(checkpoint, options.calibration, count, options.length)
+
+    def calibrate() -> None:
+        assert calibration is not None
+        for number, row in enumerate(calibration, 1):
+            progress(f"calibrating {number}/{len(calibration)}")
+            checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
+
+    integer = _integer(options, config, checkpoint.model, "causal", calibrate, options.sinks)
+    scores = score_text(checkpoint.model, integer, wanted, windows, progress)
+    bits = {name: one.resolve(options.length - options.sinks, n_sink=options.sinks).average_bits
+            for name, one in wanted.items()}
+    return {"kind": "text", "text": options.text.name, "tokens": int(windows.size - len(windows)),
+            "windows": len(windows), "length": options.length, "sinks": options.sinks,
+            "rows": text_report(scores, bits)}
+
+
+def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
+            ) -> dict[str, Any]:
+    from models.evaluate_images import Drawing, draw, image_report, score_images
+    from models.images import Request, read_prompts
+    from models.pipeline import load_pipeline
+
+    size = numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
+    if len(size) > 2:
+        raise StampError("not a size", where="--size", got=options.size, expected="a side in pixels, or HxW")
+    # What a dump refuses is refused here: steps, seed, guidance, sizes that are no multiples of a token.
+    request = Request(prompts=read_prompts(options.prompts), steps=(1,), inference_steps=options.inference_steps,
+                      size=(size[0], size[-1]), seed=options.seed, guidance=options.guidance)
+    drawing = Drawing(prompts=request.prompts, steps=request.inference_steps, size=request.size, seed=request.seed,
+                      guidance=request.guidance)
+    others = read_prompts(options.calibration) if options.calibration is not None else ()
+    progress("loading")
+    pipeline = load_pipeline(options.model, options.dtype, options.device)
+    request.check_size(pipeline.pixels_a_token)
+
+    def calibrate() -> None:
+        for number, prompt in enumerate(others, 1):
+            progress(f"calibrating {number}/{len(others)}")
+            draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
+
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0)
+    scores = score_images(pipeline, integer, wanted, drawing, progress)
+    grid = tuple(side // pipeline.pixels_a_token for side in request.size)
+    bits = {name: one.resolve(grid[0] * grid[1], (grid[0], grid[1])).average_bits for name, one in wanted.items()}
+    return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
+            "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
+            "rows": image_report(scores, bits)}
+
+
+def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, calibrate: Callable[[], None],
+             n_sink: int) -> Any:
+    """The model with its integer layers at hand, calibrated where that was asked for."""
+    from models.given_weights import load_given
+    from models.integer_model import IntegerModel, ranges_of, rotations_of
+    from models.kinds import survey
+
+    found = survey(model, family, options.layers).layers
+    given = load_given(options.weights, found, config.job.weight_bits) if options.weights is not None else {}
+    rotations = rotations_of(found, given, options.rotate)
+    static = options.calibration is not None
+    if not static and config.job.calibration == "static":
+        raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
+    ranges = ranges_of(found, calibrate, rotations, n_sink) if static else None
+    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The table, and what it means."""
+    from sim.tables import align
+
+    text = document["kind"] == "text"
+    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+        ("bits", lambda row: _number(row["average_bits"], 3)),
+        *((("perplexity", lambda row: _number(row["perplexity"], 3)),
+           ("Δ loss", lambda row: _with_error(row["loss_difference"], row["loss_difference_error"])),
+           ("KL nats/token", lambda row: _with_error(row["kl"], row["kl_error"]))) if text else
+          (("latent SQNR dB", lambda row: _number(row["latent_sqnr_db"], 2)),
+           ("picture SQNR dB", lambda row: _number(row["picture_sqnr_db"], 2)),
+           ("picture PSNR dB", lambda row: _number(row["picture_psnr_db"], 2)))),
+        ("layers dB", lambda row: _number(row.get("layer_sqnr_db"), 2)),
+        ("worst dB", lambda row: _number(row.get("worst_sqnr_db"), 2)),
+        ("worst layer", lambda row: row.get("worst_layer", "–")),
+        ("saturated x, y", lambda row: f"{row['x_saturated']}, {row['y_saturated']}" if "x_saturated" in row else "–"),
+    )
+    rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
+    table = align(("model", *(name for name, _ in columns)), rows)
+    if text:
+        what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
+                f"{document['length']}; ± one standard error over windows. Prefill: in a causal model the transform "
+                "mixes later tokens into the rounding noise of earlier ones.")
+    else:
+        what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
+                f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
+                f"{document['guidance']:g}; against the float model's latent and picture.")
+    return "\n".join([
+        table, "", what,
+        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
+        "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
+        "input.",
+        "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float."])
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None:
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:+.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")
