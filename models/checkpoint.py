@@ -15,6 +15,8 @@ from stamp_hw.errors import StampError, TraceError
 
 #: Model type of a configuration → class of transformers. They name their projections alike.
 CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+#: Characters of a text that are read at most.
+_MAX_TEXT = 1 << 30
 _LAYOUT = f"{', '.join(CLASSES.values())} in Hugging Face layout"
 
 
@@ -85,7 +87,8 @@ def sequences(checkpoint: Checkpoint, text: Path, count: int, length: int) -> np
         raise TraceError("number of sequences out of range", got=count, expected="at least 1")
     try:
         with text.open(encoding="utf-8") as stream:
-            content = stream.read(64 * count * length)  # no tokenizer averages 64 characters a token
+            # No tokenizer averages 64 characters a token; Python cannot ask a file for any number of them.
+            content = stream.read(min(64 * count * length, _MAX_TEXT))
     except (OSError, ValueError) as error:
         raise TraceError("cannot read text", where=str(text), got=getattr(error, "strerror", None) or str(error),
                          expected="a UTF-8 text file") from error

@@ -61,8 +61,8 @@ def sana(folder: Path, seed: int, **changes: Any) -> Path:
             vocab_size=len(letters), hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
             num_key_value_heads=1, head_dim=8, pad_token_id=0, eos_token_id=1, bos_token_id=2)),
         vae=AutoencoderDC(in_channels=3, latent_channels=6, attention_head_dim=4, encoder_block_types="ResBlock",
-                          decoder_block_types="ResBlock", encoder_block_out_channels=(4,) * 6,
-                          decoder_block_out_channels=(4,) * 6, encoder_layers_per_block=(1,) * 6,
+                          decoder_block_types="ResBlock", encoder_block_out_channels=(12,) * 6,
+                          decoder_block_out_channels=(12,) * 6, encoder_layers_per_block=(1,) * 6,
                           decoder_layers_per_block=(1,) * 6, encoder_qkv_multiscales=((),) * 6,
                           decoder_qkv_multiscales=((),) * 6),
         transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler())
