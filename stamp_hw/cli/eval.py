@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp_hw.cli.simulate import check_apart, check_writable, seed
-from stamp_hw.cli.trace_dump import numbers, progress_line
+from stamp_hw.cli.trace_dump import numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
@@ -49,7 +49,8 @@ def add_parser(subparsers: Any) -> None:
     text = parser.add_argument_group("with --text")
     text.add_argument("--sequences", type=int, metavar="N", help="windows of the text (default 32)")
     text.add_argument("--length", type=int, metavar="S", help="tokens a window (default 512)")
-    text.add_argument("--sinks", type=int, metavar="N", help="leading tokens that bypass the transform (default 0)")
+    text.add_argument("--sinks", type=sinks, metavar="N|auto",
+                      help="leading tokens that bypass the transform (default 0); auto: as in trace dump")
 
     images = parser.add_argument_group("with --prompts")
     images.add_argument("--inference-steps", type=int, metavar="N", help="denoising steps of a run (default 20)")
@@ -108,12 +109,19 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
 
     from models.checkpoint import load, sequences
     from models.evaluate import score_text, text_report
+    from models.kinds import survey
+    from models.sinks import detect_sinks
 
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     windows = sequences(checkpoint, options.text, options.sequences, options.length)
-    if not 0 <= options.sinks < options.length:
-        raise StampError("number of sinks out of range", where="--sinks", got=options.sinks,
+    n_sink, said = options.sinks, str(options.sinks)
+    if n_sink == "auto":
+        progress("looking for sinks")
+        found = detect_sinks(checkpoint.model, windows[0], survey(checkpoint.model, "causal", options.layers).layers)
+        n_sink, said = found.count, str(found)
+    if not 0 <= n_sink < options.length:
+        raise StampError("number of sinks out of range", where="--sinks", got=n_sink,
                          expected=f"0…{options.length - 1}")
     calibration = None
     if options.calibration is not None:
@@ -126,12 +134,12 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
             progress(f"calibrating {number}/{len(calibration)}")
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
-    integer = _integer(options, config, checkpoint.model, "causal", calibrate, options.sinks)
+    integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
     scores = score_text(checkpoint.model, integer, wanted, windows, progress)
-    bits = {name: one.resolve(options.length - options.sinks, n_sink=options.sinks).average_bits
+    bits = {name: one.resolve(options.length - n_sink, n_sink=n_sink).average_bits
             for name, one in wanted.items()}
     return {"kind": "text", "text": options.text.name, "tokens": int(windows.size - len(windows)),
-            "windows": len(windows), "length": options.length, "sinks": options.sinks,
+            "windows": len(windows), "length": options.length, "sinks": said,
             "rows": text_report(scores, bits)}
 
 
@@ -207,8 +215,8 @@ def render(document: Mapping[str, Any]) -> str:
     table = align(("model", *(name for name, _ in columns)), rows)
     if text:
         what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
-                f"{document['length']}; ± one standard error over windows. Prefill: in a causal model the transform "
-                "mixes later tokens into the rounding noise of earlier ones.")
+                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. Prefill: in a "
+                "causal model the transform mixes later tokens into the rounding noise of earlier ones.")
     else:
         what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
                 f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "

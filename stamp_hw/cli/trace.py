@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stamp_hw import sinks
 from stamp_hw.cli import trace_dump
 from stamp_hw.safetensors_file import printable
 from stamp_hw.trace import FULL_SCALE, LayerEntry, Trace
@@ -44,6 +45,7 @@ def run_info(options: argparse.Namespace) -> int:
         for row in (header, *rows):
             print("  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
                             for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip())
+        loud = {name: found for name in trace.layer_names if (found := _outliers(trace, trace.entry(name)))}
         missing = trace.metadata.get("not_covered", [])
     if any("†" in row[5] for row in rows):
         print("\n† no token sequence worth transforming: runs without transform")
@@ -54,6 +56,10 @@ def run_info(options: argparse.Namespace) -> int:
         if len(missing) > _MISSING:
             print(f"  and {len(missing) - _MISSING} more")
     low = any("*" in row[-1] for row in rows)
+    for name, tokens in loud.items():
+        shown = ", ".join(f"token {token} ({ratio:.0f} ×)" for token, ratio in tokens[:_MISSING])
+        print(f"\noutlier norms: {printable(name, 60)}: {shown}{', …' if len(tokens) > _MISSING else ''} the median "
+              "token's; leading ones: `trace dump --sinks auto`")
     print("\nheadroom: INT16 code of the median token's absmax"
           + (f"; * below {LOW_HEADROOM}, the 8-bit tokens lose accuracy" if low else ""))
     return 0
@@ -66,6 +72,15 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return (" | " if any(isinstance(item, str) for item in value) else ", ").join(map(str, value))
     return str(value)
+
+
+def _outliers(trace: Trace, entry: LayerEntry) -> list[tuple[int, float]]:
+    """(position, norm over the median's) of the outliers among the tokens that are transformed."""
+    if not entry.transform:
+        return []
+    x = trace.layer(entry.name).x[entry.n_sink :]
+    ratios = sinks.norm_ratios(x)
+    return [(entry.n_sink + int(token), float(ratios[token])) for token in sinks.outliers(x)]
 
 
 def _row(trace: Trace, entry: LayerEntry) -> tuple[str, ...]:

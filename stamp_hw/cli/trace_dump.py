@@ -41,7 +41,9 @@ def add_parser(actions: Any) -> None:
                       help="sequences to calibrate on; the first is stored, the absmax of all gives the static scales "
                            "(default 1: the trace says `calibration: self`)")
     text.add_argument("--length", type=int, metavar="S", help="tokens a sequence (default 512)")
-    text.add_argument("--sinks", type=int, metavar="N", help="leading tokens that bypass the transform (default 0)")
+    text.add_argument("--sinks", type=sinks, metavar="N|auto",
+                      help="leading tokens that bypass the transform (default 0); auto: up to the last of the first 16 "
+                           "whose norm is more than 10 times the median token's in some layer")
 
     images = dump.add_argument_group("with --prompts")
     images.add_argument("--steps", metavar="LIST",
@@ -78,16 +80,30 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def sinks(text: str) -> int | str:
+    """A whole number, not negative, or `auto`."""
+    if text != "auto" and not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on or auto is expected, not {text!r}")
+    return text if text == "auto" else int(text)
+
+
 def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
     from models.checkpoint import load, sequences
     from models.dump import dump
+    from models.kinds import survey
+    from models.sinks import detect_sinks
 
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     tokens = sequences(checkpoint, options.text, options.sequences, options.length)
-    dump(checkpoint.model, tokens[0], tokens if options.sequences > 1 else None, options.out,
-         {"model": options.model, "text": options.text.name, "device": options.device}, layers=options.layers,
-         n_sink=options.sinks, fingerprint=checkpoint.fingerprint, progress=progress)
+    origin = {"model": options.model, "text": options.text.name, "device": options.device}
+    n_sink = options.sinks
+    if n_sink == "auto":
+        progress("looking for sinks")
+        found = detect_sinks(checkpoint.model, tokens[0], survey(checkpoint.model, "causal", options.layers).layers)
+        n_sink, origin["sinks"] = found.count, str(found)
+    dump(checkpoint.model, tokens[0], tokens if options.sequences > 1 else None, options.out, origin,
+         layers=options.layers, n_sink=n_sink, fingerprint=checkpoint.fingerprint, progress=progress)
 
 
 def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
