@@ -1,4 +1,4 @@
-"""Attention sinks: found, kept out of the transform, and what that is worth to a model that was given one on purpose."""
+"""Attention sinks: found, kept out of the transform, and what that is worth to a model that was given one."""
 
 from __future__ import annotations
 
