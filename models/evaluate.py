@@ -38,14 +38,15 @@ class TextScore:
         return math.exp(self.loss.mean())
 
 
-def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], windows: np.ndarray,
-               progress: Callable[[str], None] = lambda line: None) -> dict[str, TextScore]:
+def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *,
+               decode: int = 0, progress: Callable[[str], None] = lambda line: None) -> dict[str, TextScore]:
     """Scores of the float model, of its integer weights alone and of every scheme, on the same tokens.
 
     Parameters
     ----------
     windows : int64[windows, length]; each predicts its tokens 1…
     schemes : name → configuration
+    decode : only the last so many tokens are predicted, each from a run of one token behind a prefill of the others
     """
     first = next(iter(schemes.values()))
     loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, WEIGHTS, *schemes)}
@@ -56,7 +57,7 @@ def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfi
             tokens = torch.from_numpy(row)[None].to(model.device)
 
             def predict(tokens: Tensor = tokens) -> Tensor:
-                return torch.log_softmax(model(input_ids=tokens, use_cache=False).logits[0, :-1].float(), -1)
+                return predictions(model, tokens, decode)
 
             progress(f"window {number}/{len(windows)}, {FLOAT}")
             reference = predict()
@@ -71,9 +72,41 @@ def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfi
     return {name: TextScore(np.array(loss[name]), np.array(kl[name]), added(watched.get(name, []))) for name in loss}
 
 
+def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *, decode: int = 0,
+             progress: Callable[[str], None] = lambda line: None) -> dict[str, TextScore]:
+    """`score_text` of a float model whose cache of keys and values is quantized as each scheme's job says."""
+    from models.kv_cache import QuantizedCache
+
+    loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, *schemes)}
+    kl: dict[str, list[np.ndarray]] = {name: [] for name in loss}
+    with torch.inference_mode(), running("evaluation"):
+        for number, row in enumerate(windows, 1):
+            progress(f"window {number}/{len(windows)}")
+            tokens = torch.from_numpy(row)[None].to(model.device)
+            reference = predictions(model, tokens, decode)
+            _keep(FLOAT, reference, reference, tokens, loss, kl)
+            for name, config in schemes.items():
+                _keep(name, predictions(model, tokens, decode, QuantizedCache(config)), reference, tokens, loss, kl)
+    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {}) for name in loss}
+
+
+def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) -> Tensor:
+    """Log probabilities, float32[predicted, vocabulary], of the tokens int64[1, length] behind the first, or of the
+    last `decode` of them; with a `cache`, attention reads what it holds."""
+    if not decode:
+        logits = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).logits[0, :-1]
+    else:
+        first = tokens.shape[1] - decode - 1
+        cache = model(input_ids=tokens[:, :first], past_key_values=cache, use_cache=True).past_key_values
+        steps = [model(input_ids=tokens[:, place : place + 1], past_key_values=cache, use_cache=True).logits[0]
+                 for place in range(first, tokens.shape[1] - 1)]
+        logits = torch.cat(steps)
+    return torch.log_softmax(logits.float(), -1)
+
+
 def _keep(name: str, log_p: Tensor, reference: Tensor, tokens: Tensor, loss: dict[str, list[np.ndarray]],
           kl: dict[str, list[np.ndarray]]) -> None:
-    target = tokens[0, 1:, None]
+    target = tokens[0, -len(log_p) :, None]
     loss[name].append(-log_p.gather(1, target)[:, 0].double().cpu().numpy())
     kl[name].append((reference.exp() * (reference - log_p)).double().sum(-1).cpu().numpy())
 

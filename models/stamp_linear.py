@@ -106,8 +106,13 @@ class StampLinear(torch.nn.Module):
         return f"{self.in_features} → {self.out_features}, levels {job.levels}, n_hi {job.n_hi}, W{job.weight_bits}"
 
     def job(self, tokens: int) -> ResolvedJob:
-        """The job of a sequence of so many tokens, sinks included. Raises ConfigError beyond the hardware."""
+        """The job of a sequence of so many tokens, sinks included. Raises ConfigError beyond the hardware.
+
+        A single token (decode) has no sinks, no neighbour to be lifted with, and 8 bits if `n_hi` is "auto".
+        """
         sinks = self.n_sink if self.config.job.n_sink == "auto" else self.config.job.n_sink
+        if tokens == 1:
+            return self.config.with_job(n_sink=0, levels=0).resolve(1, k=self.in_features)
         return self.config.resolve(tokens - sinks, self.grid, n_sink=sinks, k=self.in_features,
                                    transform=self.transform)
 

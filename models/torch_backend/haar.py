@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,12 +25,21 @@ def forward(x: Tensor, levels: int, grid: Grid | None = None) -> Tensor:
 
 def inverse(c: Tensor, levels: int, grid: Grid | None = None) -> Tensor:
     """int32[S, K] coefficients to int32[S, K] values; undoes `forward`."""
+    return _inverse(c, levels, grid, lambda d: d >> 1)
+
+
+def inverse_real(c: Tensor, levels: int, grid: Grid | None = None) -> Tensor:
+    """The same inverse without floors, on float[S, K]."""
+    return _inverse(c, levels, grid, lambda d: d * 0.5)
+
+
+def _inverse(c: Tensor, levels: int, grid: Grid | None, half: Callable[[Tensor], Tensor]) -> Tensor:
     shapes = band_shapes(levels, grid or (1, len(c)))
     parts = c.split([rows * columns for rows, columns in shapes])
     low, *bands = (part.reshape(rows, columns, c.shape[1]) for part, (rows, columns) in zip(parts, shapes, strict=True))
     for level in range(levels):
         hl, lh, hh = bands[3 * level : 3 * level + 3]
-        low = _merge(_merge(low, lh, 0), _merge(hl, hh, 0), 1)
+        low = _merge(_merge(low, lh, 0, half), _merge(hl, hh, 0, half), 1, half)
     return low.reshape(-1, c.shape[1])
 
 
@@ -45,11 +56,11 @@ def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return (torch.cat([s, x.narrow(axis, 2 * pairs, 1)], axis) if length % 2 else s), d
 
 
-def _merge(s: Tensor, d: Tensor, axis: int) -> Tensor:
-    """Undo `_split`."""
+def _merge(s: Tensor, d: Tensor, axis: int, half: Callable[[Tensor], Tensor]) -> Tensor:
+    """Undo `_split`; `half` is how d is halved."""
     pairs = d.shape[axis]
     if not pairs:
         return s
-    a = s.narrow(axis, 0, pairs) - (d >> 1)
+    a = s.narrow(axis, 0, pairs) - half(d)
     x = torch.stack([a, a + d], axis + 1).flatten(axis, axis + 1)
     return torch.cat([x, s.narrow(axis, pairs, 1)], axis) if s.shape[axis] > pairs else x

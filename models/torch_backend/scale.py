@@ -56,6 +56,15 @@ def quantize(c: Tensor, n_high: int, config: NpuConfig) -> Quantized:
     return Quantized(codes, lo, span, bits, qmax, mid, group)
 
 
+def dequantize(quantized: Quantized) -> Tensor:
+    """float32[S, K] in steps of the input scale: lo + span · q / qmax."""
+    channels = quantized.codes.shape[1]
+    gain = quantized.span.double() / quantized.qmax
+    base = quantized.lo.double() + gain * quantized.mid
+    gain, base = (_spread(values.float(), quantized.group, channels) for values in (gain, base))
+    return quantized.codes * gain + base
+
+
 def _extremes(c: Tensor, group: int, symmetric: bool) -> tuple[Tensor, Tensor]:
     """(lo, span), int64[S, groups]."""
     parts = [part.aminmax(dim=1) for part in c.split(group, dim=1)]

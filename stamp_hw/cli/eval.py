@@ -14,8 +14,9 @@ from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
 #: Options that only one kind of models has, and what they default to.
-_TEXT = {"sequences": 32, "length": 512, "sinks": 0}
+_TEXT = {"sequences": 32, "length": 512, "sinks": 0, "decode": 0, "kv": None}
 _IMAGES = {"inference_steps": 20, "size": "512", "seed": 0, "guidance": 4.5}
+_KV_HIGH = 64  # tokens of the cache at 8 bits, as in the paper
 _CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
 _CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
 
@@ -51,6 +52,10 @@ def add_parser(subparsers: Any) -> None:
     text.add_argument("--length", type=int, metavar="S", help="tokens a window (default 512)")
     text.add_argument("--sinks", type=sinks, metavar="N|auto",
                       help="leading tokens that bypass the transform (default 0); auto: as in trace dump")
+    text.add_argument("--decode", type=int, metavar="N",
+                      help="predict only the last N tokens of a window, a token a run behind a prefill of the others")
+    text.add_argument("--kv", type=int, nargs="?", const=_KV_HIGH, metavar="N",
+                      help=f"quantize keys and values, not the layers, the first N tokens ({_KV_HIGH}) at 8 bits")
 
     images = parser.add_argument_group("with --prompts")
     images.add_argument("--inference-steps", type=int, metavar="N", help="denoising steps of a run (default 20)")
@@ -108,7 +113,7 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
     import torch
 
     from models.checkpoint import load, sequences
-    from models.evaluate import score_text, text_report
+    from models.evaluate import score_kv, score_text, text_report
     from models.kinds import survey
     from models.sinks import detect_sinks
 
@@ -134,13 +139,33 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
             progress(f"calibrating {number}/{len(calibration)}")
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
-    integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
-    scores = score_text(checkpoint.model, integer, wanted, windows, progress)
+    if not 0 <= options.decode <= options.length - 2:
+        raise StampError("number of decoded tokens out of range", where="--decode", got=options.decode,
+                         expected=f"0…{options.length - 2}")
+    if options.kv is None:
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
+        scores = score_text(checkpoint.model, integer, wanted, windows, decode=options.decode, progress=progress)
+    else:
+        wanted = _of_cache(options, config, wanted)
+        scores = score_kv(checkpoint.model, wanted, windows, decode=options.decode, progress=progress)
     bits = {name: one.resolve(options.length - n_sink, n_sink=n_sink).average_bits
             for name, one in wanted.items()}
-    return {"kind": "text", "text": options.text.name, "tokens": int(windows.size - len(windows)),
+    return {"kind": "text", "text": options.text.name, "quantized": "layers" if options.kv is None else "cache",
+            "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": options.decode,
             "windows": len(windows), "length": options.length, "sinks": said,
             "rows": text_report(scores, bits)}
+
+
+def _of_cache(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The schemes' jobs for the cache. Raises StampError for options that belong to the layers."""
+    for name in ("weights", "rotate", "calibration", "layers"):
+        if getattr(options, name):
+            raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")
+    if options.sinks:
+        raise StampError("option of the layers", where="--sinks", expected="no --kv with it")
+    if options.kv < 0:
+        raise StampError("number of tokens out of range", where="--kv", got=options.kv, expected="at least 0")
+    return {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
 
 
 def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
@@ -215,12 +240,15 @@ def render(document: Mapping[str, Any]) -> str:
     table = align(("model", *(name for name, _ in columns)), rows)
     if text:
         what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
-                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. Prefill: in a "
-                "causal model the transform mixes later tokens into the rounding noise of earlier ones.")
+                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. ")
+        what += (f"Decode: the last {document['decode']} tokens of a window, a token a run." if document["decode"] else
+                 "Prefill: in a causal model the transform mixes later tokens into the rounding noise of earlier ones.")
     else:
         what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
                 f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
                 f"{document['guidance']:g}; against the float model's latent and picture.")
+    if text and document["quantized"] == "cache":
+        return f"{table}\n\n{what}\nKeys and values are quantized, a scale a token and head; all else is float."
     return "\n".join([
         table, "", what,
         f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
