@@ -132,25 +132,28 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     return float(means.mean()), float(error)
 
 
-def text_report(scores: Mapping[str, TextScore], bits: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A row a model: perplexity, difference of loss to the float model and KL divergence with standard errors, and the
-    layers' output SQNR. `bits` gives the schemes' average bits of an activation."""
+def text_report(scores: Mapping[str, TextScore]) -> list[dict[str, Any]]:
+    """A row a model: perplexity, difference of loss to the float model and KL divergence with standard errors, and
+    what `layers_report` says of the layers."""
     rows = []
     for name, score in scores.items():
         difference, kl = mean_and_error(score.loss - scores[FLOAT].loss), mean_and_error(score.kl)
-        rows.append({"scheme": name, "average_bits": bits.get(name), "perplexity": score.perplexity,
+        rows.append({"scheme": name, "average_bits": None, "perplexity": score.perplexity,
                      "loss_difference": difference[0], "loss_difference_error": difference[1],
                      "kl": kl[0], "kl_error": kl[1], **layers_report(score.layers)})
     return rows
 
 
 def layers_report(layers: Mapping[str, Watch]) -> dict[str, Any]:
-    """Mean and worst output SQNR, saturated values, and every layer; nothing where no layer was watched."""
+    """Average bits of an activation, mean and worst output SQNR, saturated values, and every layer; nothing where no
+    layer was watched."""
     if not layers:
         return {}
     found = {name: watch.sqnr_db for name, watch in layers.items()}
     worst = min(found, key=lambda name: found[name])
-    return {"layer_sqnr_db": sum(found.values()) / len(found), "worst_layer": worst, "worst_sqnr_db": found[worst],
+    values = sum(watch.values for watch in layers.values())
+    return {"average_bits": sum(watch.bits for watch in layers.values()) / values,
+            "layer_sqnr_db": sum(found.values()) / len(found), "worst_layer": worst, "worst_sqnr_db": found[worst],
             "x_saturated": sum(watch.x_saturated for watch in layers.values()),
             "y_saturated": sum(watch.y_saturated for watch in layers.values()),
             "layers": {name: {"sqnr_db": watch.sqnr_db, "x_saturated": watch.x_saturated,

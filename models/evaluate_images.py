@@ -94,11 +94,11 @@ def _add(sums: tuple[np.ndarray, np.ndarray], got: tuple[Tensor, Tensor], wanted
         total += [float(other.pow(2).sum()), float((one - other).pow(2).sum()), other.numel()]
 
 
-def image_report(scores: Mapping[str, ImageScore], bits: Mapping[str, float]) -> list[dict[str, Any]]:
+def image_report(scores: Mapping[str, ImageScore]) -> list[dict[str, Any]]:
     """A row a model: SQNR of the final latent and of the picture, PSNR of the picture (peak 1), in dB; the layers."""
     rows = []
     for name, score in scores.items():
-        rows.append({"scheme": name, "average_bits": bits.get(name), "latent_sqnr_db": _db(*score.latent[:2]),
+        rows.append({"scheme": name, "average_bits": None, "latent_sqnr_db": _db(*score.latent[:2]),
                      "picture_sqnr_db": _db(*score.picture[:2]),
                      "picture_psnr_db": _db(score.picture[2], score.picture[1]), **layers_report(score.layers)})
     return rows

@@ -30,6 +30,7 @@ class Watch:
     signal: float = 0.0
     noise: float = 0.0
     values: int = 0
+    bits: float = 0.0
     x_saturated: int = 0
     y_saturated: int = 0
 
@@ -81,7 +82,7 @@ class IntegerModel:
         the integers'. `watch` compares every layer's output with the float layer's on the same input."""
         handles = []
         for slot in self._slots:
-            slot.stamp.config, slot.stamp.activations = config, activations
+            slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
             setattr(slot.parent, slot.attribute, slot.installed)
             if watch:
                 handles.append(slot.installed.register_forward_hook(_compare(slot)))
@@ -104,9 +105,10 @@ class IntegerModel:
         seen = {}
         for slot in self._slots:
             stamp, watch = slot.stamp, slot.watch
-            watch.values, watch.x_saturated, watch.y_saturated = (
-                stamp.values, int(stamp.x_saturated), int(stamp.y_saturated))
+            watch.values, watch.bits = stamp.values, stamp.bits
+            watch.x_saturated, watch.y_saturated = int(stamp.x_saturated), int(stamp.y_saturated)
             stamp.values = stamp.x_saturated = stamp.y_saturated = 0
+            stamp.bits = 0.0
             seen[slot.found.name], slot.watch = watch, Watch()
         return seen
 
@@ -114,7 +116,7 @@ class IntegerModel:
 def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rotation: Tensor | None,
           ranges: tuple[float, float] | None, n_sink: int) -> _Slot:
     path, _, attribute = found.name.rpartition(".")
-    tokens = found.sees == "tokens"
+    tokens, config = found.sees == "tokens", config.for_kind(found.kind)
     options: dict[str, Any] = {
         "name": found.name, "transform": tokens, "single": found.sees == "pooled", "n_sink": n_sink if tokens else 0}
     if ranges is not None:

@@ -49,8 +49,8 @@ def _sequence(states: Tensor, config: NpuConfig, start: int) -> Tensor:
     x = states.movedim(0, 1).reshape(tokens, heads * width).float()
     first = start == 0 and tokens > 1
     job = config.resolve(tokens, transform=first)
-    if not first and config.job.n_hi != "auto":
-        job = config.with_job(n_hi=max(0, int(config.job.n_hi) - start)).resolve(tokens, transform=False)
+    if not first and isinstance(config.job.n_hi, int):
+        job = config.with_job(n_hi=max(0, config.job.n_hi - start)).resolve(tokens, transform=False)
     s_x = max(float(x.abs().max()) / ((1 << (config.hw.in_width - 1)) - 1), MIN_SCALE)
     codes, _, _ = engine.quantize_input(x, s_x, 0, config.hw.in_width)
     quantized = scale.quantize(haar.forward(codes, job.levels), job.n_hi, config.with_job(group=width))

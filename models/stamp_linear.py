@@ -39,7 +39,8 @@ class StampLinear(torch.nn.Module):
     single : every token is a sequence of its own (a vector that conditions a whole image)
     activations : False for float activations: only the weights are the integers' then; may be set between runs
 
-    `x_saturated`, `y_saturated` and `values` count, over all runs, values that saturated and values that came.
+    `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
+    the bits that they took as activation codes.
     Buffers are integers, so that `.half()` or `.bfloat16()` of a model leaves them as they are.
 
     Raises LayerError for numbers beyond the datapath, ConfigError for a job beyond the hardware (when it runs).
@@ -71,7 +72,7 @@ class StampLinear(torch.nn.Module):
         self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
         self.x_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
-        self.values = 0
+        self.values, self.bits = 0, 0.0
 
     @classmethod
     def from_linear(cls, linear: torch.nn.Linear, config: NpuConfig, *, rotation: Tensor | None = None,
@@ -134,6 +135,7 @@ class StampLinear(torch.nn.Module):
         self.x_saturated += done.x_saturated
         self.y_saturated += done.y_saturated
         self.values += x.numel()
+        self.bits += self.job(len(x)).average_bits * x.numel()
         return done.y.float() * s_y
 
     def _static(self, device: torch.device) -> engine.Constants:

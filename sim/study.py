@@ -46,13 +46,14 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
     for index, name in enumerate(names):
         try:
             layer = trace.layer(name)
-            shape = Shape.of(layer, config)
-            limit = schemes.token_limit(shape, config)
+            own = config.for_kind(layer.kind)
+            shape = Shape.of(layer, own)
+            limit = schemes.token_limit(shape, own)
             outcomes: dict[str, Outcome] = {}
             for scheme in wanted:
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
-                accuracy, energy = schemes.run(layer, scheme, config, seed)
-                cost = workload.cost(shape, schemes.configure(scheme, config), energy_set, limit)
+                accuracy, energy = schemes.run(layer, scheme, own, seed)
+                cost = workload.cost(shape, schemes.configure(scheme, own), energy_set, limit)
                 outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform)
                 if scheme == "stamp" and layer.transform:
                     energies[name] = energy

@@ -1,13 +1,15 @@
 """The one configuration: what hardware is generated, and what job its registers hold.
 
 `NpuConfig.hw` fixes the RTL (and so the cycle and energy models); `NpuConfig.job` is what the registers of that
-hardware are set to for a layer. Block parameters (`stamp_hw.params`) are derived from `hw`; no constant is restated
-elsewhere. Files are YAML with exactly these two sections; they are validated once, here.
+hardware are set to for a layer; `NpuConfig.kinds` may say something else for layers of a kind. Block parameters
+(`stamp_hw.params`) are derived from `hw`; no constant is restated elsewhere. Files are YAML with these sections; they
+are validated once, here.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from stamp_hw.errors import ConfigError, brief
 from stamp_hw.yaml_file import load_yaml
 
 MAX_LEVELS = 8
+_PART = re.compile(r"1/([1-9][0-9]{0,4})")
 
 
 def _require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -120,7 +123,7 @@ class JobConfig:
     Parameters
     ----------
     levels : lifting levels, 0…8, or "auto" (docs/contract.md §3.3)
-    n_hi : tokens at 8 bits, in coefficient order, or "auto" = ceil(S / 32)
+    n_hi : tokens at 8 bits, in coefficient order: a number, "1/N" = ceil(S / N), or "auto" = "1/32"
     scale_mode : "minmax" or "symmetric"
     group : channels that share an activation scale, or None for one scale a token
     weight_group : channels that share a weight scale, or None for one scale an output channel
@@ -131,7 +134,7 @@ class JobConfig:
     """
 
     levels: int | Literal["auto"] = "auto"
-    n_hi: int | Literal["auto"] = "auto"
+    n_hi: int | str = "auto"
     scale_mode: str = "minmax"
     group: int | None = None
     weight_group: int | None = None
@@ -141,7 +144,11 @@ class JobConfig:
 
     def __post_init__(self) -> None:
         for name, high in (("levels", MAX_LEVELS), ("n_hi", 65536), ("n_sink", 65536)):
-            if getattr(self, name) != "auto":
+            value = getattr(self, name)
+            if name == "n_hi" and isinstance(value, str):
+                _require(value == "auto" or _PART.fullmatch(value) is not None, "job.n_hi", value,
+                         "an integer in 0…65536, auto, or a part such as 1/16")
+            elif value != "auto":
                 _integer("job", self, name, 0, high)
         for name in ("group", "weight_group"):
             if getattr(self, name) is not None:
@@ -158,6 +165,13 @@ class JobConfig:
     @property
     def symmetric(self) -> bool:
         return self.scale_mode == "symmetric"
+
+    def high_tokens(self, tokens: int) -> int:
+        """n_hi of a sequence of so many tokens."""
+        if isinstance(self.n_hi, int):
+            return min(self.n_hi, tokens)
+        match = _PART.fullmatch(self.n_hi)
+        return math.ceil(tokens / (int(match[1]) if match else 32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +203,14 @@ def auto_levels(tokens: int, n_hi: int, two_d: bool) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NpuConfig:
-    """Hardware and job together; `NpuConfig()` is the default 8 × 8 array."""
+    """Hardware and job together; `NpuConfig()` is the default 8 × 8 array.
+
+    `kinds` holds pairs of a layer's kind and the job of layers of that kind; `job` is that of all others.
+    """
 
     hw: HwConfig = field(default_factory=HwConfig)
     job: JobConfig = field(default_factory=JobConfig)
+    kinds: tuple[tuple[str, JobConfig], ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> NpuConfig:
@@ -213,9 +231,9 @@ class NpuConfig:
         if not isinstance(data, dict):
             raise ConfigError("not a mapping", got=type(data).__name__, expected="sections hw and job")
         for key in data:
-            if key not in sections:
-                raise ConfigError("unknown section", where=str(key), expected="hw or job")
-        parts = {}
+            if key not in (*sections, "kinds"):
+                raise ConfigError("unknown section", where=str(key), expected="hw, job or kinds")
+        parts: dict[str, Any] = {}
         for name, section in sections.items():
             values = data.get(name)
             values = {} if values is None else values
@@ -227,15 +245,23 @@ class NpuConfig:
                 if key not in known:
                     raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"one of {', '.join(known)}")
             parts[name] = section(**values)
-        return cls(**parts)
+        return cls(**parts, kinds=_kinds(data.get("kinds"), parts["job"]))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Nested dictionaries that `from_dict` reads back."""
-        return {"hw": asdict(self.hw), "job": asdict(self.job)}
+        """Nested dictionaries that `from_dict` reads back; of a kind, what differs from the job."""
+        own = asdict(self.job)
+        kinds = {kind: {key: value for key, value in asdict(job).items() if value != own[key]}
+                 for kind, job in self.kinds}
+        return {"hw": asdict(self.hw), "job": own, **({"kinds": kinds} if kinds else {})}
+
+    def for_kind(self, kind: str) -> NpuConfig:
+        """The configuration of a layer of this kind: its own job, if it has one, and no other kinds'."""
+        return replace(self, job=dict(self.kinds).get(kind, self.job), kinds=()) if self.kinds else self
 
     def with_job(self, **changes: Any) -> NpuConfig:
-        """The same hardware with some job registers changed."""
-        return replace(self, job=replace(self.job, **changes))
+        """The same hardware with some job registers changed, those of every kind included."""
+        kinds = tuple((kind, replace(job, **changes)) for kind, job in self.kinds)
+        return replace(self, job=replace(self.job, **changes), kinds=kinds)
 
     def with_hw(self, **changes: Any) -> NpuConfig:
         """The same job on changed hardware."""
@@ -269,7 +295,7 @@ class NpuConfig:
         _require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
         _require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
         _require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
-        n_hi = math.ceil(tokens / 32) if job.n_hi == "auto" else min(job.n_hi, tokens)
+        n_hi = job.high_tokens(tokens)
         limit = hw.max_levels // 2 if two_d else hw.max_levels
         wanted = auto_levels(tokens, n_hi, two_d)
         warnings = []
@@ -284,3 +310,27 @@ class NpuConfig:
         if 0 < levels < wanted:
             warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
+
+
+def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
+    """The section `kinds`: a mapping of kinds to what differs from `job` for them."""
+    if data is None:
+        return ()
+    known = [item.name for item in fields(JobConfig)]
+    if not isinstance(data, dict):
+        raise ConfigError("not a mapping", where="kinds", got=type(data).__name__, expected="kinds of layers")
+    jobs = []
+    for kind, values in data.items():
+        where = f"kinds.{kind}"
+        if not isinstance(values, dict):
+            raise ConfigError("not a mapping", where=where, got=type(values).__name__,
+                              expected=f"keys among {', '.join(known)}")
+        for key in values:
+            if key not in known:
+                raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(known)}")
+        try:
+            jobs.append((str(kind), replace(job, **values)))
+        except ConfigError as error:
+            place = error.where.replace("job", where, 1)
+            raise ConfigError(error.what, where=place, got=error.got, expected=error.expected) from None
+    return tuple(jobs)

@@ -148,12 +148,14 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
     else:
         wanted = _of_cache(options, config, wanted)
         scores = score_kv(checkpoint.model, wanted, windows, decode=options.decode, progress=progress)
-    bits = {name: one.resolve(options.length - n_sink, n_sink=n_sink).average_bits
-            for name, one in wanted.items()}
+    rows = text_report(scores)
+    if options.kv is not None:
+        for row in rows[1:]:
+            row["average_bits"] = wanted[row["scheme"]].resolve(options.length - options.decode).average_bits
     return {"kind": "text", "text": options.text.name, "quantized": "layers" if options.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": options.decode,
             "windows": len(windows), "length": options.length, "sinks": said,
-            "rows": text_report(scores, bits)}
+            "rows": rows}
 
 
 def _of_cache(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,10 +197,9 @@ def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any],
     integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0)
     scores = score_images(pipeline, integer, wanted, drawing, progress)
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
-    bits = {name: one.resolve(grid[0] * grid[1], (grid[0], grid[1])).average_bits for name, one in wanted.items()}
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
-            "rows": image_report(scores, bits)}
+            "rows": image_report(scores)}
 
 
 def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, calibrate: Callable[[], None],

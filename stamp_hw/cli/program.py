@@ -57,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
             entry = trace.entry(name)
             (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
             try:
-                made = program.layer_program(name, config, tokens=tokens, k=k, n=n, grid=entry.grid,
+                own = config.for_kind(entry.kind)
+                made = program.layer_program(name, own, tokens=tokens, k=k, n=n, grid=entry.grid,
                                              n_sink=entry.n_sink, transform=entry.transform)
                 data: dict[str, bytes] = {}
                 if args.data is not None:
-                    made, data = program.with_data(made, trace.layer(name), config, number)
+                    made, data = program.with_data(made, trace.layer(name), own, number)
             except StampError as error:
                 refused.append({"name": name, "reason": str(error)})
                 continue
