@@ -122,8 +122,8 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "tops_per_w": _round(2 * macs / energy),
         "average_bits": _round(bits),
         "average_bits_with_scales": _round(bits + scale_bits),
-        **_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
-        **_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies]),
+        **mean_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
+        **mean_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies]),
         "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
     }
 
@@ -162,7 +162,7 @@ def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
                              *figures["saturated"].values()))
 
 
-def _decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
+def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
     """Mean of the finite values, or None; and "inf" or "-inf" where all values are that one, else None."""
     finite = [value for value in values if math.isfinite(value)]
     infinite = str(values[0]) if not finite and len(set(values)) == 1 else None

@@ -58,13 +58,13 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
                 if scheme == "stamp" and layer.transform:
                     energies[name] = energy
         except StampError as error:
-            where = _place(str(trace.path), name, error.where)
+            where = place(str(trace.path), name, error.where)
             raise type(error)(error.what, where=where, got=error.got, expected=error.expected) from error
         study[name] = outcomes
     return study, energies
 
 
-def _place(path: str, layer: str, inner: str) -> str:
+def place(path: str, layer: str, inner: str) -> str:
     """Trace, layer and the place inside it, each named once."""
     if path in inner:
         return inner

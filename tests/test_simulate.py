@@ -182,8 +182,8 @@ def test_infinite_figures_keep_their_sign_and_stay_out_of_the_means(tmp_path: Pa
 
 
 def test_noise_where_the_reference_is_zero_is_minus_infinity() -> None:
-    assert report._decibels("x", [-np.inf]) == {"x": None, "x_infinite": "-inf"}
-    assert report._decibels("x", [np.inf, -np.inf]) == {"x": None, "x_infinite": None, "x_layers": 0}
+    assert report.mean_decibels("x", [-np.inf]) == {"x": None, "x_infinite": "-inf"}
+    assert report.mean_decibels("x", [np.inf, -np.inf]) == {"x": None, "x_infinite": None, "x_layers": 0}
     assert tables.decibels({"x": None, "x_infinite": "-inf"}, "x") == "−∞"
 
 

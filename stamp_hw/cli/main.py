@@ -25,14 +25,26 @@ def parser() -> argparse.ArgumentParser:
     import argparse
     from importlib import metadata
 
-    from stamp_hw.cli import doctor, eval, generate, place, program, simulate, synth, trace, tune, verify
+    from stamp_hw.cli import (
+        ablate,
+        doctor,
+        eval,
+        generate,
+        place,
+        program,
+        simulate,
+        synth,
+        trace,
+        tune,
+        verify,
+    )
 
     top = argparse.ArgumentParser(
         prog="stamp-hw", description="Accelerator simulator and RTL generator for STaMP quantization.")
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (simulate, trace, eval, tune, generate, program, synth, place, verify, doctor):
+    for module in (simulate, ablate, tune, trace, eval, generate, program, synth, place, verify, doctor):
         module.add_parser(commands)
     return top
 

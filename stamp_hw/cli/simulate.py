@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.plots, folder=True)
     check_apart({"the trace": args.trace, "--config": args.config, "--energy-set": args.energy_set},
                 [("--json", args.json), ("--csv", args.csv), *(("--plots", path) for path in plotted)])
-    progress = _progress()
+    progress = progress_line()
     with Trace.open(args.trace) as trace:
         names = study.chosen(trace, args.layers)
         try:
@@ -129,7 +129,7 @@ def check_writable(path: Path, *, folder: bool) -> None:
         final_target(path)
 
 
-def _progress() -> Callable[[str], None]:
+def progress_line() -> Callable[[str], None]:
     """One line on stderr, rewritten in place; nothing when stderr is not a terminal."""
     if not sys.stderr.isatty():
         return lambda line: None
