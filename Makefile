@@ -5,7 +5,7 @@ RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo test lint bench throughput regress faults coverage formal mutate fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage formal mutate fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -29,6 +29,38 @@ demo: venv  ## the main job on the shipped trace: simulate, draw, generate, veri
 	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo
 	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
 	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
+
+# Sequences that the ablation fits on: the eight documents of calibration.txt, which is training text; for the small PixArt, where
+# its trace is there, other prompts and seeds than the trace's at the same denoising step.
+ABLATE := build/ablate
+LLAMA_FITS := $(patsubst %,$(ABLATE)/llama-%.safetensors,1 2 3 4 5 6 7 8)
+PIXART_TRACE := $(wildcard models/traces/pixart_small.safetensors)
+PIXART_FITS := $(if $(PIXART_TRACE),$(patsubst %,$(ABLATE)/pixart-%.safetensors,1 2))
+
+ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on the shipped traces, one table each (build/ablate)
+	nice $(BIN)/stamp-hw ablate models/traces/llama_small.safetensors $(addprefix --fit ,$(LLAMA_FITS)) \
+	    --json $(ABLATE)/llama_small.json --csv $(ABLATE)/llama_small.csv --plots $(ABLATE)/llama_small
+ifneq ($(PIXART_TRACE),)
+	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) \
+	    --json $(ABLATE)/pixart_small.json --csv $(ABLATE)/pixart_small.csv --plots $(ABLATE)/pixart_small
+endif
+
+$(ABLATE)/llama.txt: models/llama_small/calibration.txt
+	mkdir -p $(@D)
+	perl -e '$$/ = "\f"; while (<>) { next unless /\S/; chomp; open F, ">", "$(@D)/llama-" . ++$$n . ".txt"; print F $$_ }' $<
+	cp $< $@
+
+$(ABLATE)/llama-%.safetensors: $(ABLATE)/llama.txt models/llama_small/model.safetensors | $(TRACE_VENV)
+	nice $(BIN)/stamp-hw trace dump --model models/llama_small --text $(ABLATE)/llama-$*.txt --length 512 \
+	    --layers '^model\.layers\.(1|4)\.|^lm_head$$' --out $@
+
+$(ABLATE)/prompts.txt: $(PIXART_TRACE)
+	mkdir -p $(@D)
+	printf 'a photo of roses\na photo of tulips\na photo of daisy\na photo of dandelion\n' > $@
+
+$(ABLATE)/pixart-%.safetensors: $(ABLATE)/prompts.txt $(PIXART_TRACE) | $(TRACE_VENV)
+	nice $(BIN)/stamp-hw trace dump --model models/pixart_small --prompts $< --steps 10 --inference-steps 20 --size 32 \
+	    --guidance 3 --seed $* --layers '^transformer_blocks\.(1|4)\.|^(proj_out|caption_projection|adaln_single)\b' --out $@
 
 test: venv-trace lint  ## every test, on both cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15

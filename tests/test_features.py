@@ -38,8 +38,8 @@ def test_a_rotation_is_orthonormal_and_mixes_the_blocks_that_its_docstring_says(
         assert (where[:, 0] // block == where[:, 1] // block).all()
 
 
-def test_every_order_of_a_paley_matrix_below_500_gives_a_hadamard_matrix() -> None:
-    orders = {n for channels in range(1, 500) if (n := features.paley_order(channels))}
+def test_every_order_of_a_paley_matrix_below_256_gives_a_hadamard_matrix() -> None:
+    orders = {n for channels in range(1, 256) if (n := features.paley_order(channels))}
     assert {12, 20, 28, 36, 44, 60, 76, 84, 108} <= orders
     for order in orders:
         matrix = features._paley(order)

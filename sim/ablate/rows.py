@@ -106,7 +106,7 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
     else:
         left_out.append(("klt", "needs --fit: sequences other than those it is measured on"))
     variants.append(Variant(transform="haar", levels=own, shuffled=True))
-    left_out.append(("dct, walsh, klt in integer arithmetic", "the hardware has no multipliers in front of the array"))
+    left_out.append(("engine figures of dct, walsh, klt", "the hardware lifts by Haar alone"))
     sinks: tuple[str, ...] = ("none",)
     if any(layer.sinks for layer in layers):
         sinks = ("out", "in")
