@@ -27,6 +27,7 @@ from stamp_hw.errors import OutputError, StampError
 from stamp_hw.trace import Trace, TraceWriter
 from stamp_hw.weights import quantize_weights
 
+ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("model.layers.0.q", "model.layers.0.down", "model.layers.1.q", "model.layers.1.down")
 
 
@@ -124,6 +125,18 @@ def test_the_integer_engine_is_within_a_twentieth_of_a_decibel_of_float(fitted: 
             losses = {name: f["engine_sqnr_db"] - f["sqnr_db"] for name, f in r["layers"].items()}
             assert min(losses.values()) >= -0.05
             assert worst["db"] == pytest.approx(min(losses.values()), abs=2e-4) == losses[worst["layer"]]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models" / "traces").glob("*.safetensors")), ids=lambda path: path.stem)
+def test_on_every_trace_that_ships_integers_stay_with_float_and_noise_below_the_bound(path: Path,
+                                                                                     tmp_path: Path) -> None:
+    report = document(tmp_path, path, "--levels", "3")
+    compared = [r for r in report["rows"] if r["engine_sqnr_db"] is not None]
+    assert len(compared) >= 3 * 2 * 3
+    for r in compared:
+        for name, f in r["layers"].items():
+            assert f["engine_sqnr_db"] >= f["sqnr_db"] - 0.05, (name, r["label"])
+    assert all(f["noise_over_bound"] <= 1 for r in report["rows"] for f in r["layers"].values())
 
 
 def test_shuffling_takes_what_the_order_of_tokens_is_worth_and_leaves_what_their_mean_is(tmp_path: Path) -> None:
