@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         trace,
         tune,
         verify,
+        widths,
     )
 
     top = argparse.ArgumentParser(
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (simulate, ablate, tune, trace, eval, generate, program, synth, place, verify, doctor):
+    for module in (simulate, ablate, widths, tune, trace, eval, generate, program, synth, place, verify, doctor):
         module.add_parser(commands)
     return top
 
