@@ -89,6 +89,20 @@ def test_engine_figures_are_those_of_simulate(fitted: dict[str, Any], toy_report
         assert found["engine_sqnr_db"] == toy_report["totals"][scheme]["sqnr_db"]
 
 
+def test_a_kind_of_layers_has_the_job_of_its_own(toy: Path, tmp_path: Path) -> None:
+    config = tmp_path / "kinds.yaml"
+    config.write_text("kinds: {down: {n_hi: 1/16, weight_bits: 8}}")
+    report = document(tmp_path, toy, "--config", config)
+    same = simulate_cases.document(tmp_path, toy, "--config", config)["layers"]
+    found = row(report, "identity")["layers"]
+    assert {f["average_bits"] for f in found.values()} == {4 + 4 * 8 / 256, 4 + 4 * 16 / 256}
+    for name, figures in found.items():
+        for ours, theirs in (("engine_sqnr_db", "sqnr_db"), ("engine_output_sqnr_db", "output_sqnr_db")):
+            assert figures[ours] == same[name]["first_n"][theirs]
+    # The levels of both jobs have a row: 5 for 8 of 256 tokens, 4 for 16.
+    assert row(report, "haar", levels=4)["layers"][LAYERS[1]]["engine_sqnr_db"] == same[LAYERS[1]]["stamp"]["sqnr_db"]
+
+
 def test_a_row_is_what_its_parts_give_by_hand(fitted: dict[str, Any], toy: Path, toy_fits: list[Path]) -> None:
     """SmoothQuant's scales and the KLT of other sequences, transform, quantizer, quantized weights: step by step."""
     name = LAYERS[0]

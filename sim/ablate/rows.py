@@ -18,9 +18,10 @@ IN_HARDWARE = ("identity", "haar", "haar_1d")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """A layer's tokens: `count` without its `sinks`, in a `grid` or None."""
+    """A layer's tokens: `count` without its `sinks`, in a `grid` or None; `kind` may have a job of its own."""
 
     name: str
+    kind: str
     count: int
     grid: Grid | None
     sinks: int
@@ -73,7 +74,8 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
     ----------
     layers : all of them grids or all sequences
     levels : of the Haar rows; None for 1 to one more than `n_hi` 8-bit tokens need to hold the low-pass band, or for
-        what the configuration's job says. The job's own number is always among them: the shuffled control takes it.
+        what the configuration's job says. The jobs' own numbers are always among them: the shuffled control takes
+        the largest of them.
     fitted : whether there are sequences to fit a KLT on
 
     Raises
@@ -84,14 +86,14 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
         raise StampError("grids and sequences in one table", where="--layers",
                          got=next(layer.name for layer in layers if layer.grid is None), expected="only one of the two")
     two_d = layers[0].grid is not None
-    own = max(job_levels(layer, config, two_d) for layer in layers)
+    own = {job_levels(layer, config, two_d) for layer in layers}
     wanted = [config.job.levels] if levels is None and config.job.levels != "auto" else levels
     if wanted is None:
-        most = max(auto_levels(layer.count, n_hi(layer.count, config), two_d) for layer in layers)
+        most = max(auto_levels(layer.count, n_hi(layer.count, config.for_kind(layer.kind)), two_d) for layer in layers)
         wanted = range(1, min(most + 1, MAX_LEVELS) + 1)
     left_out = []
     variants = [Variant(transform="identity")]
-    variants += [Variant(transform="haar", levels=level) for level in sorted({own, *wanted})]
+    variants += [Variant(transform="haar", levels=level) for level in sorted({*own, *wanted} - {0})]
     if two_d:
         line = max(job_levels(layer, config, False) for layer in layers)
         variants.append(Variant(transform="haar_1d", levels=line))
@@ -105,7 +107,7 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
         variants.append(Variant(transform="klt"))
     else:
         left_out.append(("klt", "needs --fit: sequences other than those it is measured on"))
-    variants.append(Variant(transform="haar", levels=own, shuffled=True))
+    variants.append(Variant(transform="haar", levels=max(own), shuffled=True))
     left_out.append(("engine figures of dct, walsh, klt", "the hardware lifts by Haar alone"))
     sinks: tuple[str, ...] = ("none",)
     if any(layer.sinks for layer in layers):
@@ -117,16 +119,17 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
 
 
 def n_hi(count: int, config: NpuConfig) -> int:
-    """8-bit coefficients of the rows that have any, of so many tokens without sinks."""
+    """8-bit coefficients of the rows that have any, of so many tokens without sinks; `config` of the layer's kind."""
     return config.with_job(levels=0, n_sink=0).resolve(count).n_hi
 
 
 def job_levels(layer: Tokens, config: NpuConfig, two_d: bool) -> int:
     """Levels of the configuration's own job, capped by the hardware, on these tokens in 1-D or 2-D."""
     limit = config.hw.max_levels // 2 if two_d else config.hw.max_levels
-    if config.job.levels != "auto":
-        return config.job.levels
-    return min(auto_levels(layer.count, n_hi(layer.count, config), two_d), limit)
+    job = config.for_kind(layer.kind).job
+    if job.levels != "auto":
+        return job.levels
+    return min(auto_levels(layer.count, n_hi(layer.count, config.for_kind(layer.kind)), two_d), limit)
 
 
 def in_hardware(variant: Variant, grid: Grid | None, config: NpuConfig) -> bool:

@@ -64,12 +64,13 @@ class _Products:
 def tokens_of(trace: Trace, name: str, config: NpuConfig) -> Tokens:
     """A layer's tokens, from the trace's header."""
     entry = trace.entry(name)
+    job = config.for_kind(entry.kind).job
     count = trace.tensor(entry.input).shape[0]
-    sinks = entry.n_sink if config.job.n_sink == "auto" else config.job.n_sink
+    sinks = entry.n_sink if job.n_sink == "auto" else job.n_sink
     if sinks and (sinks >= count or entry.grid is not None):
         raise StampError("sinks do not fit the layer", where=f"job.n_sink, layer {name}", got=sinks,
                          expected="none on a grid" if entry.grid else f"at most {count - 1}")
-    return Tokens(name=name, count=count - sinks, grid=entry.grid, sinks=sinks)
+    return Tokens(name=name, kind=entry.kind, count=count - sinks, grid=entry.grid, sinks=sinks)
 
 
 def run(trace: Trace, fit: Fit, config: NpuConfig, layers: Sequence[Tokens], plan: Plan, seed: int,
@@ -85,6 +86,7 @@ def run(trace: Trace, fit: Fit, config: NpuConfig, layers: Sequence[Tokens], pla
     for index, tokens in enumerate(layers):
         try:
             layer = trace.layer(tokens.name)
+            own = config.for_kind(layer.kind)
             scales = features.smooth_scales(
                 fit.absmax(layer) if fit else np.abs(layer.x).max(axis=0).astype(np.float64),
                 _weight_absmax(trace, tokens.name, shared))
@@ -94,7 +96,7 @@ def run(trace: Trace, fit: Fit, config: NpuConfig, layers: Sequence[Tokens], pla
                 smooth = scales if feature == "smooth" else None
                 folded = fold(layer, feature, scales, seed)
                 sequences = [x if smooth is None else x / smooth for x in fit.inputs(layer)] if fit else []
-                found |= _feature_rows(folded, tokens, feature, plan, sequences, config, seed)
+                found |= _feature_rows(folded, tokens, feature, plan, sequences, own, seed)
         except StampError as error:
             if error.where.startswith("--fit"):
                 raise

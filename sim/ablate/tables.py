@@ -89,7 +89,6 @@ def _left_out(report: Mapping[str, Any]) -> str:
 
 
 def _footer(report: Mapping[str, Any]) -> str:
-    job = report["config"]["job"]
     fitted = report["fit_sequences"]
     own = f"on {plural(fitted, 'other sequence')}" if fitted else "on the measured sequence itself (no --fit)"
     losses = [(row["engine_minus_float"][name], row, name) for row in report["rows"]
@@ -97,8 +96,8 @@ def _footer(report: Mapping[str, Any]) -> str:
     lines = [
         "in dB: input quantized and transformed back, against the captured one; engine: the bit-accurate model; "
         "gain: over identity at the same bits.",
-        f"out dB: output against the float layer with the same {job['weight_bits']}-bit weights, which all rows of a "
-        "section share; out, fp weights: against float weights.",
+        "out dB: output against the float layer with the same quantized weights, which all rows of a section share; "
+        "out, fp weights: against float weights.",
         "bound dB: what theorem 1 guarantees of `in dB`; noise/bound: largest share of the bound that a layer's noise "
         "takes.",
         f"SmoothQuant's scales{' and the KLT' if fitted else ''} fitted {own}; seed of signs and permutations "
