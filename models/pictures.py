@@ -166,9 +166,10 @@ def _decode(content: bytes, side: int, where: str) -> np.ndarray:
             if not 1 <= min(width, height) <= max(width, height) <= _MAX_SIDE:
                 raise TraceError("picture is too large", where=where, got=f"{width} × {height}",
                                  expected=f"at most {_MAX_SIDE} × {_MAX_SIDE} pixels")
-            square, left, top = min(width, height), (width - min(width, height)) / 2, (height - min(width, height)) / 2
-            scaled = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS,
-                                                   box=(left, top, left + square, top + square))
+            square = min(width, height)
+            left, top = (width - square) // 2, (height - square) // 2
+            scaled = picture.convert("RGB").crop((left, top, left + square, top + square)).resize(
+                (side, side), Image.Resampling.LANCZOS)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise TraceError("damaged picture", where=where, got=_said(error), expected="a whole JPEG or PNG") from error
     return np.asarray(scaled, dtype=np.uint8).transpose(2, 0, 1)
