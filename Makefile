@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
+PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage formal mutate fpga fpga-small trace train clean
@@ -23,10 +24,13 @@ $(TRACE_VENV): $(RTL_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
 	touch $@
 
-demo: venv  ## the main job on the shipped trace: simulate, draw, generate, verify (results in build/demo)
+demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (results in build/demo)
 	$(BIN)/stamp-hw trace info models/traces/llama_small.safetensors
 	$(BIN)/stamp-hw simulate models/traces/llama_small.safetensors --config configs/default.yaml \
 	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo
+	$(BIN)/stamp-hw trace info models/traces/pixart_small.safetensors
+	$(BIN)/stamp-hw simulate models/traces/pixart_small.safetensors --config configs/default.yaml \
+	    --json build/demo/pixart_small.json --csv build/demo/pixart_small.csv --plots build/demo/pixart_small
 	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
 	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
 
@@ -97,11 +101,12 @@ fpga-small: venv  ## the same for a 4 x 4 array and one seed (build/fpga-small.j
 mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json)
 	nice $(BIN)/python -m tb.mutate
 
-trace: venv-trace  ## make the shipped trace again from the shipped checkpoint
+trace: venv-trace  ## make the shipped traces again from the shipped checkpoints
 	$(BIN)/python -m models.make_traces
 
-train: venv-trace  ## train the small Llama again (about 20 minutes)
+train: venv-trace  ## train the small Llama (about 20 minutes) and the small PixArt (an hour, on PICTURES=ZIP) again
 	$(BIN)/python -m models.train_llama --out models/llama_small
+	$(BIN)/python -m models.train_pixart --pictures $(PICTURES) --out models/pixart_small
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

@@ -25,7 +25,7 @@ from stamp_hw.files import atomic_file
 log = logging.getLogger(__name__)
 
 ROWS = COLUMNS = 4
-STEPS, GUIDANCE = 25, 3.0
+STEPS, GUIDANCE = 20, 3.0
 
 
 def sample(pipe: Any, kinds: tuple[str, ...], steps: int = STEPS) -> np.ndarray:
