@@ -50,17 +50,19 @@ class Option:
 def halves(layer: Layer) -> tuple[Layer, Layer]:
     """(calibration, held out): the first and the second half of the tokens, of a grid the upper and the lower rows.
 
-    Static scales stay; sinks belong to the first half. Raises StampError for a layer of one token or row.
+    Static scales stay; sinks belong to the first half. For `divisible` layers.
     """
     row = 1 if layer.grid is None else layer.grid[1]
     rows = (len(layer.x) - layer.n_sink) // row
-    if rows < 2:
-        raise StampError("too few tokens to hold half of them out", where=f"layer {layer.name}", got=len(layer.x),
-                         expected="at least 2, or --fit TRACE")
     middle = layer.n_sink + rows // 2 * row
     upper, lower = (None, None) if layer.grid is None else ((rows // 2, row), (rows - rows // 2, row))
     return (replace(layer, x=layer.x[:middle], grid=upper),
             replace(layer, x=layer.x[middle:], grid=lower, n_sink=0))
+
+
+def divisible(layer: Layer) -> bool:
+    """The layer has two tokens, or two rows, of which one can be held out."""
+    return len(layer.x) - layer.n_sink >= 2 * (1 if layer.grid is None else layer.grid[1])
 
 
 def candidates(config: NpuConfig, layers: Sequence[Layer]) -> list[Choice]:

@@ -109,8 +109,9 @@ def test_halves_share_no_token() -> None:
     assert np.array_equal(np.concatenate([first.x, second.x]), x)
     first, second = tune.halves(layer("a", "k", x, n_sink=2))
     assert (first.n_sink, second.n_sink) == (2, 0) and len(first.x) == 2 + 9
-    with pytest.raises(StampError, match="too few tokens"):
-        tune.halves(layer("a", "k", x[:1]))
+    assert tune.divisible(layer("a", "k", x[:2])) and not tune.divisible(layer("a", "k", x[:1]))
+    assert not tune.divisible(layer("a", "k", x[:4], grid=(1, 4))) and not tune.divisible(
+        layer("a", "k", x[:3], n_sink=2))
 
 
 def test_bits_go_where_they_are_worth_most_and_no_kind_is_transformed_in_vain(trace: Path, tmp_path: Path,
@@ -144,7 +145,8 @@ def test_the_shipped_llama_gains_on_tokens_that_were_not_seen(tmp_path: Path) ->
     assert bits <= 4.125 + 1e-9
 
 
-def test_simulate_program_and_generate_take_the_result(trace: Path, tmp_path: Path) -> None:
+def test_simulate_program_and_generate_take_the_result(trace: Path, tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("amaranth")
     out = tmp_path / "tuned.yaml"
     assert main(["tune", str(trace), "--out", str(out), "--fit", str(trace), "--bits", "4.5"]) == 0
@@ -166,6 +168,14 @@ def test_simulate_program_and_generate_take_the_result(trace: Path, tmp_path: Pa
             assert simulated[name]["stamp"]["sqnr_db"] == pytest.approx(engine.run_linear(one, own).sqnr_db, abs=1e-3)
             assert programmed[name]["registers"]["JOB_LEVELS"] == job.levels
             assert programmed[name]["shape"]["n_hi"] == job.n_hi
+    with TraceWriter(tmp_path / "one.safetensors", {"model": "drawn"}) as writer:
+        for kind, tokens in (("vector", 1), ("text", 6)):
+            writer.add_input(kind, np.ones((tokens, 4), np.float32) + np.eye(tokens, 4, dtype=np.float32), "float32")
+            writer.add_layer(name=kind, kind=kind, input_key=kind, weight=np.eye(4, dtype=np.float32), dtype="float32")
+    capsys.readouterr()
+    assert main(["tune", str(tmp_path / "one.safetensors"), "--out", str(out)]) == 0
+    assert "left as they are: vector" in capsys.readouterr().out and list(dict(NpuConfig.load(out).kinds)) == ["text"]
+    assert main(["tune", str(tmp_path / "one.safetensors"), "--out", str(out), "--layers", "vector"]) == 2
     small = tmp_path / "small.yaml"
     small.write_text(yaml.safe_dump({"hw": {"rows": 2, "cols": 2, "lanes": 2, "max_k": 16, "max_tokens": 32,
                                             "act_slots": 32, "max_levels": 2},

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     import yaml
 
     from sim.study import chosen
-    from sim.tune import halves, tune
+    from sim.tune import divisible, halves, tune
     from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file
     from stamp_hw.trace import Trace
@@ -53,8 +53,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         with Trace.open(options.trace) as trace:
             layers = [trace.layer(name) for name in chosen(trace, options.layers)]
+        single = []
         if options.fit is None:
-            pairs = [halves(layer) for layer in layers]
+            single = sorted({layer.kind for layer in layers if not divisible(layer)})
+            pairs = [halves(layer) for layer in layers if layer.kind not in single]
+            if not pairs:
+                raise StampError("no layer of several tokens", where=str(options.trace), expected="--fit TRACE")
             calibration, held_out = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         else:
             with Trace.open(options.fit) as fit:
@@ -71,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
     with atomic_file(options.out) as stream:
         stream.write(head + yaml.safe_dump(tuned.config(config).to_dict(), sort_keys=False))
     print(render(tuned, config))
+    if single:
+        print(f"Of one token or row, so left as they are: {', '.join(single)}.")
     print(f"\nwritten: {options.out}")
     return 0
 
