@@ -81,10 +81,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def sinks(text: str) -> int | str:
-    """A whole number, not negative, or `auto`."""
-    if text != "auto" and not (text.isascii() and text.isdigit() and len(text) < 9):
-        raise argparse.ArgumentTypeError(f"a whole number from 0 on or auto is expected, not {text!r}")
-    return text if text == "auto" else int(text)
+    """A whole number, whose range the model decides, or `auto`."""
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number or auto is expected, not {text[:80]!r}") from None
 
 
 def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
