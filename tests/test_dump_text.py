@@ -22,14 +22,15 @@ LAYERS = 15  # 2 blocks of 7, and the output layer
 
 @pytest.fixture(scope="module")
 def qwens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Random Qwens of odd sizes with a tokenizer and a text; Qwen2's q, k, v have biases, Qwen3 normalises q and k."""
+    """Random Qwens, and a Llama, of odd sizes with a tokenizer and a text; Qwen2's q, k, v have biases, Qwen3 normalises
+    q and k."""
     torch = pytest.importorskip("torch")
     import transformers
 
     from models.train_llama import train_tokenizer
 
     folders = {}
-    for name in QWENS:
+    for name in (*QWENS, "Llama"):
         folders[name] = folder = tmp_path_factory.mktemp(name)
         torch.manual_seed(int(os.environ["STAMP_SEED"]))
         config = getattr(transformers, f"{name}Config")(

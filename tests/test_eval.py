@@ -220,7 +220,7 @@ def _eight_bit_weights(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["Qwen2", "Qwen3"])
+@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen3"])
 def test_models_that_were_not_made_here_are_evaluated(qwens: dict[str, Path], tmp_path: Path,  # noqa: F811
                                                       name: str) -> None:
     """Biases, norms on q and k, odd widths; sinks, groups of weights."""
