@@ -64,8 +64,11 @@ def _totals(report: Mapping[str, Any]) -> str:
     title = (f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}, "
              f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
+    table = f"{title}\n{align(header, rows)}"
+    if any(figures["grid"] for layer in report["layers"].values() for figures in layer.values()):
+        return table  # a denoising step has no first token
     times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
-    return f"{title}\n{align(header, rows)}\ntime to first token (these layers' prefill, nothing else): {times}"
+    return f"{table}\ntime to first token (these layers' prefill, nothing else): {times}"
 
 
 def _layers(report: Mapping[str, Any]) -> str:
