@@ -28,7 +28,7 @@ class Recipe:
     heads: int = 3
     blocks: int = 6
     batch: int = 8
-    steps: int = 4000
+    steps: int = 5600
     warmup: int = 200
     falling: int = 30
     peak_rate: float = 1e-3
