@@ -31,7 +31,7 @@ from models.hub import quiet, require_torch
 from models.pictures import ATTRIBUTION, Pictures, read_pictures, without_copies
 from models.pixart_small import SIDE, build_pipeline, caption, encode_captions
 from models.training_run import Recipe, Run, initialise
-from stamp_hw.errors import TraceError
+from stamp_hw.errors import OutputError, TraceError
 from stamp_hw.files import atomic_file, write_json
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,8 @@ def save(folder: Path, pipe: Any, pictures: Pictures, chosen: np.ndarray, held_o
 def run(pictures: Path, out: Path, recipe: Recipe, threads: int = 1) -> dict[str, Any]:
     """Train on the pictures of a folder or zip file, write the checkpoint to `out`; its record.
 
-    Raises TraceError for pictures that cannot be read or are too few, or another training in progress at `out`.
+    Raises TraceError for pictures that cannot be read or are too few, or another training in progress at `out`;
+    OutputError for an `out` that cannot be written.
     """
     read = read_pictures(pictures, SIDE)
     training, held_out = read.split(HOLD_OUT_EVERY)
@@ -95,6 +96,10 @@ def run(pictures: Path, out: Path, recipe: Recipe, threads: int = 1) -> dict[str
     log.info("%d pictures to train on, %d held out, %d left out as near copies of these", len(chosen), len(held_out),
              len(training) - len(chosen))
     partial = out.with_name(f"{out.name}.partial")
+    # A place that cannot be written is told of now, not after an hour.
+    if out.exists() and not out.is_dir():
+        raise OutputError("cannot write checkpoint", where=str(out), got="a file", expected="a folder")
+    write_json(partial / "recipe.json", asdict(recipe))
     pipe = build_pipeline(read.kinds, heads=recipe.heads, blocks=recipe.blocks, seed=recipe.seed)
     with torch_seed(recipe.seed):
         initialise(pipe.transformer)

@@ -17,7 +17,7 @@ from test_models import command
 from test_pictures import encoded, files, zipped
 
 from stamp_hw.cli.main import main
-from stamp_hw.errors import TraceError
+from stamp_hw.errors import OutputError, TraceError
 from stamp_hw.trace import Trace
 
 pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
@@ -231,6 +231,18 @@ def test_wrong_pictures_end_with_exit_code_2(tmp_path: Path, rng: np.random.Gene
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and message in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_of_before_training(tmp_path: Path, photographs: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import train_pixart
+
+    monkeypatch.setattr(train_pixart, "train", lambda *_: pytest.fail("trained first"))
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError):
+            train_pixart.run(photographs, out, recipe())
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("option", ["--steps", "--batch", "--heads", "--blocks", "--threads"])
