@@ -22,8 +22,8 @@ LAYERS = 15  # 2 blocks of 7, and the output layer
 
 @pytest.fixture(scope="module")
 def qwens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Random Qwens, and a Llama, of odd sizes with a tokenizer and a text; Qwen2's q, k, v have biases, Qwen3 normalises
-    q and k."""
+    """Random Qwens, and a Llama, of odd sizes with a tokenizer and a text; Qwen2's q, k, v have biases, Qwen3's q and k
+    are normalised."""
     torch = pytest.importorskip("torch")
     import transformers
 
