@@ -34,20 +34,18 @@ demo: venv  ## the main job on the shipped traces: simulate, draw, generate, ver
 	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
 	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
 
-# Sequences that the ablation fits on: the eight documents of calibration.txt, which is training text; for the small PixArt, where
-# its trace is there, other prompts and seeds than the trace's at the same denoising step.
+# Sequences that the ablation fits on: the eight documents of calibration.txt, which is training text; for the small PixArt other
+# prompts and seeds than the trace's at the same denoising step.
 ABLATE := build/ablate
 LLAMA_FITS := $(patsubst %,$(ABLATE)/llama-%.safetensors,1 2 3 4 5 6 7 8)
-PIXART_TRACE := $(wildcard models/traces/pixart_small.safetensors)
-PIXART_FITS := $(if $(PIXART_TRACE),$(patsubst %,$(ABLATE)/pixart-%.safetensors,1 2))
+PIXART_TRACE := models/traces/pixart_small.safetensors
+PIXART_FITS := $(patsubst %,$(ABLATE)/pixart-%.safetensors,1 2)
 
 ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on the shipped traces, one table each (build/ablate)
 	nice $(BIN)/stamp-hw ablate models/traces/llama_small.safetensors $(addprefix --fit ,$(LLAMA_FITS)) \
 	    --json $(ABLATE)/llama_small.json --csv $(ABLATE)/llama_small.csv --plots $(ABLATE)/llama_small
-ifneq ($(PIXART_TRACE),)
 	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) \
 	    --json $(ABLATE)/pixart_small.json --csv $(ABLATE)/pixart_small.csv --plots $(ABLATE)/pixart_small
-endif
 
 $(ABLATE)/llama.txt: models/llama_small/calibration.txt
 	mkdir -p $(@D)

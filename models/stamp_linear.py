@@ -41,7 +41,8 @@ class StampLinear(torch.nn.Module):
 
     `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
     the bits that they took as activation codes.
-    Buffers are integers, so that `.half()` or `.bfloat16()` of a model leaves them as they are.
+    It is for inference: no gradient goes through it. Buffers are integers, so that `.half()` or `.bfloat16()` of a
+    model leaves them as they are.
 
     Raises LayerError for numbers beyond the datapath, ConfigError for a job beyond the hardware (when it runs).
     """
@@ -95,6 +96,7 @@ class StampLinear(torch.nn.Module):
         """float32[N] or None."""
         return self._parameters_on(self.wgt.device)[1]
 
+    @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """float[…, S, K] to float[…, S, N]; raises LayerError for NaN or infinite values."""
         rows = x.reshape(-1, 1, x.shape[-1]) if self.single else x.reshape(-1, *x.shape[-2:])

@@ -161,6 +161,8 @@ def test_the_module_stands_in_for_a_linear() -> None:
         assert noise < 1e-3, noise
         assert torch.equal(module(x[0, 1]), y[0, 1]), "a sequence does not depend on the others"
         assert module.values == x.numel() + x[0, 1].numel()
+        assert not module(x.requires_grad_()).requires_grad
+        x.requires_grad_(False)
         half = StampLinear.from_linear(linear, config, rotation=option).half()
         assert half(x.half()).dtype == torch.float16
         assert torch.equal(half.wgt, module.wgt)
