@@ -18,6 +18,7 @@ from torch import Tensor
 from models.hub import running
 from models.integer_model import IntegerModel, Watch
 from stamp_hw.config import NpuConfig
+from stamp_hw.errors import LayerError
 
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
@@ -26,16 +27,19 @@ FLOAT, WEIGHTS = "float", "weights"
 @dataclass(frozen=True, slots=True, eq=False)
 class TextScore:
     """A model's predictions on windows of text: `loss` and `kl` float64[windows, tokens], nats a token; KL of this
-    model's predictions from the float model's; `layers` by name, empty where none were watched."""
+    model's predictions from the float model's; `layers` by name, empty where none were watched; `bits` of a cached
+    value, where a cache was quantized."""
 
     loss: np.ndarray
     kl: np.ndarray
     layers: Mapping[str, Watch]
+    bits: float | None = None
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean loss."""
-        return math.exp(self.loss.mean())
+        """exp of the mean loss; infinite beyond what a float holds."""
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.loss.mean()))
 
 
 def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *,
@@ -79,15 +83,20 @@ def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, 
 
     loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, *schemes)}
     kl: dict[str, list[np.ndarray]] = {name: [] for name in loss}
+    caches = {name: [QuantizedCache(config) for _ in windows] for name, config in schemes.items()}
     with torch.inference_mode(), running("evaluation"):
         for number, row in enumerate(windows, 1):
             progress(f"window {number}/{len(windows)}")
             tokens = torch.from_numpy(row)[None].to(model.device)
             reference = predictions(model, tokens, decode)
             _keep(FLOAT, reference, reference, tokens, loss, kl)
-            for name, config in schemes.items():
-                _keep(name, predictions(model, tokens, decode, QuantizedCache(config)), reference, tokens, loss, kl)
-    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {}) for name in loss}
+            for name in schemes:
+                cache = caches[name][number - 1]
+                _keep(name, predictions(model, tokens, decode, cache), reference, tokens, loss, kl)
+                cache.reset()
+    bits = {name: sum(cache.bits for cache in used) / sum(cache.tokens for cache in used)
+            for name, used in caches.items()}
+    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {}, bits.get(name)) for name in loss}
 
 
 def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) -> Tensor:
@@ -101,6 +110,8 @@ def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) 
         steps = [model(input_ids=tokens[:, place : place + 1], past_key_values=cache, use_cache=True).logits[0]
                  for place in range(first, tokens.shape[1] - 1)]
         logits = torch.cat(steps)
+    if not torch.isfinite(logits).all():
+        raise LayerError("predictions hold NaN or infinite values", where="the model", expected="finite values")
     return torch.log_softmax(logits.float(), -1)
 
 
@@ -138,7 +149,7 @@ def text_report(scores: Mapping[str, TextScore]) -> list[dict[str, Any]]:
     rows = []
     for name, score in scores.items():
         difference, kl = mean_and_error(score.loss - scores[FLOAT].loss), mean_and_error(score.kl)
-        rows.append({"scheme": name, "average_bits": None, "perplexity": score.perplexity,
+        rows.append({"scheme": name, "average_bits": score.bits, "perplexity": score.perplexity,
                      "loss_difference": difference[0], "loss_difference_error": difference[1],
                      "kl": kl[0], "kl_error": kl[1], **layers_report(score.layers)})
     return rows

@@ -20,6 +20,7 @@ import numpy as np
 
 from models.hub import first_line
 from models.kinds import Found
+from stamp_hw.config import NpuConfig
 from stamp_hw.errors import TraceError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.weights import MAX_GROUP_FACTOR, Weights
@@ -36,8 +37,8 @@ class Given:
     rotation: np.ndarray | None
 
 
-def load_given(path: Path, layers: Sequence[Found], bits: int) -> dict[str, Given]:
-    """Layer → what `path` gives for it. Raises TraceError for whatever does not fit the layers or the hardware."""
+def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[str, Given]:
+    """Layer → what `path` gives for it. Raises TraceError for whatever does not fit the layers or `config`'s jobs."""
     from safetensors import SafetensorError, safe_open
 
     known = {layer.name: layer for layer in layers}
@@ -55,14 +56,16 @@ def load_given(path: Path, layers: Sequence[Found], bits: int) -> dict[str, Give
                          expected="safetensors of integer codes and float scales") from error
     if not tensors:
         raise TraceError("no weights", where=str(path), expected=f"LAYER.{'|'.join(PARTS)}")
-    return {name: _given(f"{path}, {name}", parts, known[name], bits) for name, parts in tensors.items()}
+    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind).job.weight_bits)
+            for name, parts in tensors.items()}
 
 
 def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int) -> Given:
     outputs, channels = layer.weight.shape
     rotation = parts.get("rotation")
     if rotation is not None:
-        rotation = _checked(where, "rotation", rotation, (channels, channels), np.floating).astype(np.float32)
+        with np.errstate(over="ignore"):
+            rotation = _checked(where, "rotation", rotation, (channels, channels), np.floating).astype(np.float32)
         if not np.isfinite(rotation).all() or not np.linalg.cond(rotation) < _WORST_CONDITION:
             raise TraceError("rotation cannot be undone", where=where, expected="an invertible matrix")
     if ("codes" in parts) != ("scale" in parts) or ("factor" in parts and "codes" not in parts):

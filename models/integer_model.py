@@ -19,8 +19,9 @@ from models.stamp_linear import StampConv, StampLinear
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
+from stamp_hw.params import OUT_WIDTH
 
-TOP = 32767  # the largest INT16 code
+TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
 
 @dataclass(slots=True)

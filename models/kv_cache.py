@@ -18,22 +18,29 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from models.torch_backend import engine, haar, scale
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
 
 
 class QuantizedCache(DynamicCache):
-    """Caches K and V as `config`'s job quantizes them; `n_hi` counts tokens from the start of the sequence."""
+    """Caches K and V as `config`'s job quantizes them; `n_hi` counts tokens from the start of the sequence.
+
+    `bits` and `tokens` count, over all layers, the bits of a value and the tokens that were cached.
+    """
 
     def __init__(self, config: NpuConfig) -> None:
         super().__init__()
-        self.job_config = config
+        self.job_config, self.bits, self.tokens = config, 0.0, 0
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
                ) -> tuple[Tensor, Tensor]:
         """Float [B, H, S, D] of new tokens in; all tokens' so far out, as the cache holds them."""
         start = self.get_seq_length(layer_idx)
         keys, values = (quantize_states(states, self.job_config, start) for states in (key_states, value_states))
+        tokens = key_states.shape[-2]
+        self.bits += job_of(self.job_config, tokens, start).average_bits * tokens
+        self.tokens += tokens
         keys, values = super().update(keys, values, layer_idx, *args, **kwargs)
         return keys, values
 
@@ -43,14 +50,19 @@ def quantize_states(states: Tensor, config: NpuConfig, start: int = 0) -> Tensor
     return torch.stack([_sequence(one, config, start) for one in states]).to(states.dtype)
 
 
+def job_of(config: NpuConfig, tokens: int, start: int) -> ResolvedJob:
+    """The job of a run of `tokens` from position `start` on: only a prefill from the start is transformed."""
+    own = config.with_job(n_hi=max(0, config.job.n_hi - start)) if isinstance(config.job.n_hi, int) else config
+    return own.resolve(tokens, transform=start == 0 and tokens > 1)
+
+
 def _sequence(states: Tensor, config: NpuConfig, start: int) -> Tensor:
     """[H, S, D] through the integers and back."""
     heads, tokens, width = states.shape
     x = states.movedim(0, 1).reshape(tokens, heads * width).float()
-    first = start == 0 and tokens > 1
-    job = config.resolve(tokens, transform=first)
-    if not first and isinstance(config.job.n_hi, int):
-        job = config.with_job(n_hi=max(0, config.job.n_hi - start)).resolve(tokens, transform=False)
+    if not torch.isfinite(x).all():
+        raise LayerError("NaN or infinite values", where="keys or values", expected="finite values")
+    job = job_of(config, tokens, start)
     s_x = max(float(x.abs().max()) / ((1 << (config.hw.in_width - 1)) - 1), MIN_SCALE)
     codes, _, _ = engine.quantize_input(x, s_x, 0, config.hw.in_width)
     quantized = scale.quantize(haar.forward(codes, job.levels), job.n_hi, config.with_job(group=width))

@@ -26,7 +26,7 @@ import numpy as np
 from models.checkpoint import load, run_command
 from models.evaluate_llama import FOLDER, held_out_windows, perplexity
 from models.hub import quiet, require_torch
-from stamp_hw.errors import TraceError
+from stamp_hw.errors import OutputError, TraceError
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args(argv).out
+    if out.exists() and not out.is_dir():
+        raise OutputError("cannot write checkpoint", where=str(out), got="no folder", expected="a folder")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     checkpoint = load(str(FOLDER), "float32")
     model, tokenizer = checkpoint.model, checkpoint.tokenizer

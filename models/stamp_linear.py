@@ -21,8 +21,8 @@ class StampLinear(torch.nn.Module):
     """y = x · Wᵀ + b through lifting, quantizer, integer products, rescale and inverse lifting (docs/contract.md §3).
 
     Input and output are float[…, S, K] and float[…, S, N] of one dtype; between them are the integers of
-    `stamp_hw.engine.datapath`, bit for bit (`models.torch_backend`). Each index of the leading dimensions is a
-    sequence.
+    `stamp_hw.engine.datapath`, bit for bit for the same scales (`models.torch_backend`). Each index of the leading
+    dimensions is a sequence; float[K] is a single token.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ class StampLinear(torch.nn.Module):
     bias : float[N] or None
     config : hardware and job; `calibration` is static exactly when `s_x` and `s_y` are given
     s_x, s_y : static scales, the real value of an INT16 step of input and output, or None: every sequence is scaled by
-        its own absmax, as the golden model does with `calibration: self`
+        its own absmax, as the golden model does with `calibration: self` (there the last digit of s_y depends on who
+        multiplies the float reference, and with it now and then a code)
     rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
         has it folded into the layer before, where that is possible
     grid : (H, W) of the tokens in raster order, or None for a sequence; may be set between runs
@@ -41,15 +42,14 @@ class StampLinear(torch.nn.Module):
 
     `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
     the bits that they took as activation codes.
-    It is for inference: no gradient goes through it. Buffers are integers, so that `.half()` or `.bfloat16()` of a
-    model leaves them as they are.
+    It is for inference: no gradient goes through it, and it is made from a `Linear` again instead of loaded: nothing of
+    it is in a `state_dict`. `.half()` or `.bfloat16()` of a model changes nothing of it.
 
     Raises LayerError for numbers beyond the datapath, ConfigError for a job beyond the hardware (when it runs).
     """
 
     wgt: Tensor
     factor: Tensor | None
-    rotation: Tensor | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
                  s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
@@ -63,13 +63,21 @@ class StampLinear(torch.nn.Module):
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
                              expected="both in 2^-100…2^100, or none")
+        group = min(config.job.group or self.in_features, self.in_features)
+        if weights.factor is not None and group not in (self.in_features, weights.group):
+            raise LayerError("groups of weights and activations differ", where=f"layer {name}",
+                             got=f"{weights.group} and {config.job.group} channels",
+                             expected="the same, or job.group null")
         self._weights = weights
         self._largest = int(np.abs(weights.codes.astype(np.int16)).max())
-        self.register_buffer("wgt", torch.from_numpy(weights.codes.copy()))
-        self.register_buffer("factor", None if weights.factor is None else torch.from_numpy(weights.factor.T.copy()))
-        self.register_buffer("rotation", rotation)
+        factor = None if weights.factor is None else torch.from_numpy(weights.factor.T.copy())
+        self.register_buffer("wgt", torch.from_numpy(weights.codes.copy()), persistent=False)
+        self.register_buffer("factor", factor, persistent=False)
+        self._rotation = None if rotation is None else rotation.detach().float()  # no buffer: it must stay float32
         self._bias = None if bias is None else bias.detach().float().cpu().numpy()
-        self._constants: dict[torch.device, engine.Constants] = {}
+        if self._bias is not None and not np.isfinite(self._bias).all():
+            raise LayerError("bias holds NaN or infinite values", where=f"layer {name}", expected="finite values")
+        self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
         self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
         self.x_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
@@ -81,6 +89,9 @@ class StampLinear(torch.nn.Module):
         """A `Linear`'s weights rounded to the nearest codes; with a rotation R those of W · R⁻ᵀ (W · R where it is
         orthogonal), so that the product stays what it was."""
         weight = linear.weight.detach().flatten(1).double().cpu()
+        if not torch.isfinite(weight).all():
+            raise LayerError("weight holds NaN or infinite values", where=f"layer {options.get('name', '')}",
+                             expected="finite values")
         if rotation is not None:
             weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
         rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
@@ -98,7 +109,12 @@ class StampLinear(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """float[…, S, K] to float[…, S, N]; raises LayerError for NaN or infinite values."""
+        """float[…, S, K] to float[…, S, N]; raises LayerError for no tokens, no floats, NaN or infinite values."""
+        if not x.is_floating_point() or not x.numel() or x.shape[-1] != self.in_features:
+            raise LayerError("not the layer's input", where=f"layer {self.name}", got=f"{x.dtype}{list(x.shape)}",
+                             expected=f"floats […, S, {self.in_features}], S ≥ 1")
+        if x.dim() == 1:
+            return self.forward(x[None])[0]
         rows = x.reshape(-1, 1, x.shape[-1]) if self.single else x.reshape(-1, *x.shape[-2:])
         y = torch.stack([self._sequence(sequence) for sequence in rows.float()])
         return y.reshape(*x.shape[:-1], self.out_features).to(x.dtype)
@@ -127,8 +143,9 @@ class StampLinear(torch.nn.Module):
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
-        if self.rotation is not None:
-            x = x @ self.rotation.float()
+        if self._rotation is not None:
+            self._rotation = self._rotation.to(x.device)
+            x = x @ self._rotation
         if not torch.isfinite(x).all():
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:
@@ -141,18 +158,22 @@ class StampLinear(torch.nn.Module):
         return done.y.float() * s_y
 
     def _static(self, device: torch.device) -> engine.Constants:
-        if device not in self._constants:
+        key = device, self.config
+        if key not in self._constants:
             assert self.s_x is not None and self.s_y is not None
             s_x = self.s_x * 2.0 ** (INT16_WIDTH - self.config.hw.in_width)
-            self._constants[device] = self._scaled(s_x, self.s_y, device)
-        return self._constants[device]
+            self._constants[key] = self._scaled(s_x, self.s_y, device)
+        return self._constants[key]
 
     def _own(self, x: Tensor, job: ResolvedJob) -> engine.Constants:
         """Scales of this very sequence: absmax over the largest code."""
         top_in, top_out = (1 << (self.config.hw.in_width - 1)) - 1, (1 << (rescale.OUT_WIDTH - 1)) - 1
         s_x = float(x[job.n_sink :].abs().max()) / top_in or 1.0
         s_y = float(self._float(x).abs().max()) / top_out or 1.0
-        return self._scaled(max(s_x, MIN_SCALE), max(s_y, MIN_SCALE), x.device)
+        if not all(MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
+            raise LayerError("scale is out of range", where=f"layer {self.name}", got=f"s_x {s_x:.3g}, s_y {s_y:.3g}",
+                             expected="2^-100…2^100")
+        return self._scaled(s_x, s_y, x.device)
 
     def _float(self, x: Tensor) -> Tensor:
         """float32[S, N]: the product of float activations and the integers' weights, bias added."""
@@ -167,8 +188,12 @@ class StampLinear(torch.nn.Module):
         return self._real[device]
 
     def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
-        mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
-        bias = rescale.integer_bias(self._bias, s_y, self.out_features)
+        try:
+            mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
+            bias = rescale.integer_bias(self._bias, s_y, self.out_features)
+        except LayerError as error:
+            raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
+                             expected=error.expected) from error
         return engine.Constants(
             wgt=self.wgt.to(device), largest=self._largest, weight_group=self._weights.group,
             factor=None if self.factor is None else self.factor.to(device),

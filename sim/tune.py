@@ -1,7 +1,7 @@
 """The job of each kind of layer that gives the most SQNR at a budget of average bits.
 
 For every layer and every candidate job the noise that the quantizer leaves in the layer's output is measured, bit by
-bit, on calibration tokens. A kind's score is the mean SQNR of its layers in dB; the choice is exact: over all
+bit, on calibration tokens. A kind's score is the sum over its layers of their SQNR in dB; the choice is exact: of all
 combinations of a candidate a kind, the one with the largest mean over layers whose average bits are within the budget.
 """
 
@@ -106,10 +106,12 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
 
 def options(found: Sequence[Mapping[Choice, tuple[float, float]]], values: Sequence[int]) -> list[Option]:
     """Of a kind whose layers have `values` activations each: for every number of bits the best choice."""
-    best: dict[int | str, Option] = {}
+    best: dict[int | str, Option] = {}  # by n_hi, which alone decides the bits
+    # A layer without noise or without a signal has no say: whatever is chosen, it is exact, or worth nothing.
+    heard = [one for one in found if all(math.isfinite(decibels) for decibels, _ in one.values())]
     for choice in found[0]:
         option = Option(choice, sum(one[choice][1] * count for one, count in zip(found, values, strict=True)),
-                        sum(one[choice][0] for one in found))
+                        sum(one[choice][0] for one in heard))
         before = best.get(choice.n_hi)
         if before is None or option.score > before.score + _STEP:
             best[choice.n_hi] = option

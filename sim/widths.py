@@ -22,6 +22,7 @@ from stamp_hw.weights import quantize_weights
 
 #: A width is wide enough where no layer loses more than so many dB, at its input or its output.
 LIMIT_DB = 0.05
+_EXACT_DB = 150.0  # beyond it float noise is rounding
 HARDWARE: dict[str, tuple[int, ...]] = {"in_width": tuple(range(8, 17)), "recip_frac": tuple(range(9)),
                                         "z_frac": tuple(range(5))}
 JOB: dict[str, tuple[int | str, ...]] = {"scale_mode": ("minmax", "symmetric"),
@@ -48,30 +49,38 @@ Study = dict[str, dict[int | str, dict[str, Cost]]]  # parameter → value → l
 
 def values_of(layers: Sequence[Layer], config: NpuConfig) -> dict[str, tuple[int | str, ...]]:
     """Parameter → values to try; levels from none to one more than any layer's own job has, as the hardware allows."""
-    most = max(engine.resolve(layer, config.with_job(levels="auto")).levels for layer in layers)
+    most = max(engine.resolve(layer, config.for_kind(layer.kind).with_job(levels="auto")).levels for layer in layers)
     limit = config.hw.max_levels // (2 if any(layer.grid for layer in layers) else 1)
     return {**HARDWARE, **JOB, "levels": tuple(range(min(most + 1, limit) + 1))}
 
 
 def run(layers: Sequence[Layer], config: NpuConfig, progress: Callable[[str], None] = lambda line: None) -> Study:
-    """Every value of every parameter on every layer that is transformed. Raises StampError where there is none."""
-    chosen = [layer for layer in layers if layer.transform]
+    """Every value of every parameter on every layer that is transformed, as its kind's job has it otherwise.
+
+    Layers that float STaMP reproduces to its own rounding (zeros, equal tokens) say nothing of widths and are left out.
+    Raises StampError where no layer is left.
+    """
+    chosen = [layer for layer in layers if layer.transform
+              and max(float_sqnr(layer, config.for_kind(layer.kind))) < _EXACT_DB]
     if not chosen:
-        raise StampError("no layer that is transformed", where="widths", expected="layers of a sequence or a grid")
+        raise StampError("no layer that is transformed and has noise", where="widths",
+                         expected="layers of a sequence or a grid")
     values = values_of(chosen, config)
     study: Study = {name: {value: {} for value in tried} for name, tried in values.items()}
     for number, layer in enumerate(chosen, 1):
+        base = config.for_kind(layer.kind)
         floats: dict[NpuConfig, tuple[float, float]] = {}
         for name, tried in values.items():
             progress(f"layer {number} of {len(chosen)}, {name}: {layer.name}")
             for value in tried:
-                own = config.with_hw(**{name: value}) if name in HARDWARE else config.with_job(**{name: value})
-                job = config.with_job(**{name: value}) if name not in HARDWARE else config
-                if job not in floats:
-                    floats[job] = float_sqnr(layer, job)
-                result = engine.run_linear(layer, own)
+                # A width is nothing to float STaMP, a register is.
+                narrow = base.with_hw(**{name: value}) if name in HARDWARE else base.with_job(**{name: value})
+                ideal = base if name in HARDWARE else narrow
+                if ideal not in floats:
+                    floats[ideal] = float_sqnr(layer, ideal)
+                result = engine.run_linear(layer, narrow)
                 study[name][value][layer.name] = Cost(
-                    sqnr_db=floats[job][0], output_sqnr_db=floats[job][1], engine_sqnr_db=result.sqnr_db,
+                    sqnr_db=floats[ideal][0], output_sqnr_db=floats[ideal][1], engine_sqnr_db=result.sqnr_db,
                     engine_output_sqnr_db=result.output_sqnr_db)
     return study
 

@@ -319,9 +319,11 @@ def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
     known = [item.name for item in fields(JobConfig)]
     if not isinstance(data, dict):
         raise ConfigError("not a mapping", where="kinds", got=type(data).__name__, expected="kinds of layers")
-    jobs = []
+    jobs: list[tuple[str, JobConfig]] = []
     for kind, values in data.items():
         where = f"kinds.{kind}"
+        if str(kind) in dict(jobs):
+            raise ConfigError("kind given twice", where=where, expected="each kind once")
         if not isinstance(values, dict):
             raise ConfigError("not a mapping", where=where, got=type(values).__name__,
                               expected=f"keys among {', '.join(known)}")

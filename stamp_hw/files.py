@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import tempfile
@@ -49,10 +50,19 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
             Path(temporary).unlink(missing_ok=True)
 
 
+def finite(value: Any) -> Any:
+    """A document in which numbers that JSON does not have (NaN, infinities) are None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as JSON, complete or not at all. Raises OutputError as `atomic_file` does."""
     with atomic_file(path) as stream:
-        json.dump(content, stream, indent=2)
+        json.dump(content, stream, indent=2, allow_nan=False)
         stream.write("\n")
 
 

@@ -153,7 +153,7 @@ def integer_bias(bias: np.ndarray | None, s_y: float, channels: int) -> np.ndarr
     if bias is None:
         return np.zeros(channels, np.int64)
     steps = np.rint(bias.astype(np.float64) / s_y)
-    if steps.max() >= 2.0**31 or steps.min() < -(2.0**31):
+    if not (steps.max() < 2.0**31 and steps.min() >= -(2.0**31)):  # NaN is neither
         raise LayerError("bias does not fit INT32", where="rescale", got=f"{np.abs(steps).max():.3g}",
                          expected="−2^31…2^31 − 1")
     return steps.astype(np.int64)

@@ -174,7 +174,7 @@ def test_weights_that_do_not_fit_are_one_clear_error(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_image_model_draws_with_the_engine(pipelines: dict[str, Path], tmp_path: Path, family: str) -> None:
     rows = evaluated(tmp_path, *of_pipeline(pipelines[family], family, "--config", _eight_bit_weights(tmp_path)))
-    assert rows["float"]["latent_sqnr_db"] == math.inf
+    assert rows["float"]["latent_sqnr_db"] is None, "JSON has no infinity"
     assert rows["weights"]["latent_sqnr_db"] > rows["a8"]["latent_sqnr_db"] > rows["a4"]["latent_sqnr_db"] + 6
     for field in ("picture_sqnr_db", "picture_psnr_db"):
         assert rows["a8"][field] > rows["a4"][field] + 6
@@ -214,6 +214,33 @@ def test_layers_see_the_grid_or_are_not_transformed(pipelines: dict[str, Path], 
         assert found.sees != "pooled" or job.tokens == job.n_hi == 1, found.name
 
 
+def test_a_model_of_nan_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from models.checkpoint import load
+
+    checkpoint = load(str(LLAMA), "float32")
+    for name, more, message in (("model.norm", (), "predictions hold NaN"), ("lm_head", (), "NaN"),
+                                ("model.layers.0.self_attn.q_proj", ("--kv",), "NaN")):
+        module = checkpoint.model.get_submodule(name)
+        kept = module.weight.data.clone()
+        module.weight.data[0] = torch.nan
+        checkpoint.model.save_pretrained(tmp_path / name)
+        checkpoint.tokenizer.save_pretrained(tmp_path / name)
+        module.weight.data.copy_(kept)
+        capsys.readouterr()
+        assert message in refused(capsys, "--model", str(tmp_path / name), "--text", str(LLAMA / "heldout.txt"),
+                                  "--sequences", "1", "--length", "16", *more)
+
+
+def test_the_sinks_of_a_job_are_those_of_the_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sinks.yaml"
+    path.write_text("job: {n_sink: 2}\n", "utf-8")
+    run = llama("--length", "64", "--schemes", "stamp", "--layers", "layers.1", "--calibration",
+                str(LLAMA / "calibration.txt"), windows=1)
+    by_job = evaluated(tmp_path, *run, "--config", str(path))
+    assert "sinks: 2" in capsys.readouterr().out
+    assert by_job == evaluated(tmp_path, *run, "--sinks", "2")
+
+
 def _eight_bit_weights(tmp_path: Path) -> str:
     path = tmp_path / "w8.yaml"
     path.write_text("job: {weight_bits: 8}\n", "utf-8")
@@ -239,6 +266,9 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
     text = str(LLAMA / "heldout.txt")
     small = tmp_path / "small.yaml"
     small.write_text("hw: {max_k: 100}\n", "utf-8")
+    own, sinks = tmp_path / "own.yaml", tmp_path / "sinks.yaml"
+    own.write_text("job: {calibration: self}\n", "utf-8")
+    sinks.write_text("job: {n_sink: 1}\n", "utf-8")
     static = tmp_path / "static.yaml"
     static.write_text("job: {calibration: static}\n", "utf-8")
     for argv, message in (
@@ -249,7 +279,12 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
         (llama("--layers", "nothing"), "no linear layer matches"),
         (llama("--config", str(small)), "max_k"),
         (llama("--config", str(static)), "no static scales"),
-        (llama("--json", text), "in the way"),
+        (llama("--json", text), "in the way"), (llama("--json", str(LLAMA / "config.json")), "in the way"),
+        (llama("--json", str(LLAMA / "new.json")), "in the way"),
+        (llama("--calibration", text), "calibrated on what is measured"),
+        (llama("--calibration", str(LLAMA / "calibration.txt"), "--config", str(own)), "scales given twice"),
+        (llama("--sinks", "1", "--config", str(sinks)), "sinks given twice"),
+        (llama("--length", "1"), "windows too short"),
         (llama(windows=10**6), "text is too short"),
         (["--model", str(pipelines["pixart"]), "--text", text], "not a language model"),
         (of_pipeline(pipelines["pixart"], "pixart", "--size", "33"), "size does not fit"),

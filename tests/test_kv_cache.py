@@ -70,6 +70,9 @@ def test_the_transform_halves_what_4_bit_keys_and_values_cost(tmp_path: Path, ca
     assert rows["a8"]["kl"] < 1e-3 < rows["stamp"]["kl"] < 0.7 * rows["first_n"]["kl"]
     assert rows["first_n"]["kl"] < rows["a4"]["kl"]
     assert "Keys and values are quantized" in capsys.readouterr().out
+    decoded = evaluated(tmp_path, *llama("--kv", "16", "--decode", "32", "--length", "64", "--schemes", "stamp",
+                                         windows=1))
+    assert decoded["stamp"]["average_bits"] == (31 * 4 + 16 * 4 + 32 * 4) / 63, "31 tokens of prefill, 32 decoded at 4"
     paper = evaluated(tmp_path, *llama("--kv", "16", "--schemes", "stamp", windows=1))
     assert paper["stamp"]["average_bits"] == 4.125
 
@@ -105,8 +108,13 @@ def test_decode_equals_prefill_in_float_and_scores_the_last_tokens(tmp_path: Pat
     assert rows["a8"]["kl"] < rows["a4"]["kl"]
 
 
-def test_options_that_do_not_go_together_are_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_go_together_are_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                             ) -> None:
+    path = tmp_path / "groups.yaml"
+    path.write_text("job: {group: 64}\n", "utf-8")
     for more, message in ((("--kv", "--rotate", "hadamard"), "no --kv with it"), (("--kv", "--sinks", "1"), "no --kv"),
-                          (("--kv", "-1"), "number of tokens"), (("--decode", "511"), "number of decoded tokens"),
+                          (("--kv", "-1"), "number of tokens"),
+                          (("--kv", "--config", str(path)), "job of the layers"),
+                          (("--decode", "511"), "number of decoded tokens"),
                           (("--decode", "-1"), "number of decoded tokens")):
         assert message in refused(capsys, *llama(*more, windows=1)), more

@@ -165,7 +165,11 @@ def test_the_module_stands_in_for_a_linear() -> None:
         x.requires_grad_(False)
         half = StampLinear.from_linear(linear, config, rotation=option).half()
         assert half(x.half()).dtype == torch.float16
-        assert torch.equal(half.wgt, module.wgt)
+        assert torch.equal(half.float()(x), module(x)), "a model's dtype is nothing to the integers"
+        assert not module.state_dict()
+        module.config = config.with_job(n_hi=0)  # the tables of another job
+        assert not torch.equal(module(x), y)
+        module.config = config
     single = StampLinear.from_linear(linear, NpuConfig().with_job(weight_bits=8), single=True, transform=False)
     assert torch.equal(single(x[0, 0]), torch.cat([single(row[None]) for row in x[0, 0]])), "rows share nothing"
 
@@ -177,6 +181,20 @@ def test_bad_input_is_one_clear_error() -> None:
     module = StampLinear.from_linear(linear, NpuConfig(), name="a.b")
     with pytest.raises(LayerError, match=r"a\.b: x holds NaN"):
         module(torch.full((4, 8), torch.nan))
+    for x in (torch.zeros(3, 7), torch.zeros(0, 8), torch.zeros(0), torch.zeros(3, 8, dtype=torch.int64)):
+        with pytest.raises(LayerError, match=r"a\.b: not the layer's input"):
+            module(x)
+    assert torch.equal(module(torch.ones(8)), module(torch.ones(1, 8))[0])
+    with pytest.raises(LayerError, match="scale is out of range"):
+        module(torch.full((4, 8), 1e36))
+    for field in ("weight", "bias"):
+        broken = torch.nn.Linear(8, 4)
+        getattr(broken, field).data[1] = torch.nan
+        with pytest.raises(LayerError, match=f"{field} holds NaN"):
+            StampLinear.from_linear(broken, NpuConfig())
+    weights = quantize_weights(np.ones((4, 96), np.float32), 4, 48)
+    with pytest.raises(LayerError, match="groups of weights and activations differ"):
+        StampLinear(weights, None, NpuConfig().with_job(group=32))
     with pytest.raises(LayerError, match="static scales"):
         StampLinear.from_linear(linear, NpuConfig(), s_x=1.0)
     with pytest.raises(ConfigError, match="max_tokens"):

@@ -101,6 +101,16 @@ def test_every_level_that_changes_something_is_a_candidate() -> None:
     assert levels(layer("a", "k", smooth(rng), transform=False)) == {0}
 
 
+def test_a_layer_of_zeros_has_no_say() -> None:
+    rng = np.random.default_rng(SEED)
+    loud = [layer(f"l{index}", f"kind{index}", smooth(rng)) for index in range(2)]
+    silent = layer("zero", "silent", np.zeros((64, 24), np.float32))
+    alone, together = (tune.tune(layers, layers, NpuConfig(), 5.0).kinds for layers in (loud, [silent, *loud]))
+    assert all(choice.n_hi != 0 for choice in alone.values())
+    assert {kind: together[kind].n_hi for kind in alone} != {kind: 0 for kind in alone}
+    assert together["silent"].n_hi == 0, "whatever it takes is worth nothing"
+
+
 def test_halves_share_no_token() -> None:
     rng = np.random.default_rng(SEED)
     x = smooth(rng, (5, 4))
@@ -149,7 +159,7 @@ def test_simulate_program_and_generate_take_the_result(trace: Path, tmp_path: Pa
                                                        capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("amaranth")
     out = tmp_path / "tuned.yaml"
-    assert main(["tune", str(trace), "--out", str(out), "--fit", str(trace), "--bits", "4.5"]) == 0
+    assert main(["tune", str(trace), "--out", str(out), "--bits", "4.5"]) == 0
     config = NpuConfig.load(out)
     files = {"simulate": tmp_path / "s.json", "program": tmp_path / "p.json"}
     assert main(["simulate", str(trace), "--config", str(out), "--json", str(files["simulate"]), "--schemes",
@@ -194,7 +204,8 @@ def test_a_part_of_the_tokens_and_a_kind_are_checked_when_a_configuration_is_rea
                           ({"job": {"n_hi": "many"}}, r"job\.n_hi"), ({"kinds": [1]}, "kinds: not a mapping"),
                           ({"kinds": {"a": 3}}, r"kinds\.a: not a mapping"),
                           ({"kinds": {"a": {"level": 3}}}, r"kinds\.a\.level: unknown key"),
-                          ({"kinds": {"a": {"levels": 9}}}, r"kinds\.a\.levels: impossible value")):
+                          ({"kinds": {"a": {"levels": 9}}}, r"kinds\.a\.levels: impossible value"),
+                          ({"kinds": {1: {"levels": 1}, "1": {"levels": 2}}}, r"kinds\.1: kind given twice")):
         with pytest.raises(StampError, match=message):
             NpuConfig.from_dict(data)
 
@@ -203,9 +214,13 @@ def test_bad_input_is_one_clear_error(trace: Path, tmp_path: Path, capsys: pytes
     out = tmp_path / "tuned.yaml"
     kinds = tmp_path / "kinds.yaml"
     kinds.write_text("kinds: {a: {levels: 1}}\n", "utf-8")
+    sinks = tmp_path / "sinks.yaml"
+    sinks.write_text("job: {n_sink: 1}\n", "utf-8")
     for more, message in ((["--bits", "3.9"], "budget out of range"), (["--bits", "nan"], "budget out of range"),
                           (["--config", str(kinds)], "kinds are what is chosen"),
                           (["--fit", str(TRACE)], "no calibration for a kind"),
+                          (["--fit", str(trace)], "fitted on what is measured"),
+                          (["--config", str(sinks)], "which tokens are sinks"),
                           (["--layers", "zzz"], "no layer matches"), (["--fit", str(tmp_path / "no")], "no")):
         assert main(["tune", str(trace), "--out", str(out), *more]) == 2
         line = capsys.readouterr().err

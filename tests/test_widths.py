@@ -13,6 +13,7 @@ from sim import widths
 from stamp_hw import engine
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
+from stamp_hw.errors import StampError
 from stamp_hw.layer import Layer
 from stamp_hw.trace import Trace
 from tests.golden_cases import SEED, reproduce  # noqa: F401
@@ -53,6 +54,19 @@ def test_both_sides_run_the_same_job() -> None:
         result = engine.run_linear(layer, config)
         floats = widths.float_sqnr(layer, config)
         assert abs(floats[0] - result.sqnr_db) < 0.05 and abs(floats[1] - result.output_sqnr_db) < 0.3, job
+
+
+def test_a_kinds_own_job_is_studied_and_exact_layers_are_left_out() -> None:
+    layer = drawn()
+    config = NpuConfig.from_dict({"kinds": {"linear": {"levels": 0, "n_hi": 0, "scale_mode": "symmetric"}}})
+    flat = Layer("flat", np.ones((16, 48), np.float32), layer.weight)
+    zero = Layer("zero", np.zeros((16, 48), np.float32), layer.weight)
+    study = widths.run([flat, layer, zero], config)
+    assert set(study["in_width"][16]) == {"drawn"}
+    result = engine.run_linear(layer, config.for_kind("linear"))
+    assert study["in_width"][16]["drawn"].engine_sqnr_db == result.sqnr_db
+    with pytest.raises(StampError, match="has noise"):
+        widths.run([flat, zero], NpuConfig())
 
 
 def test_the_narrowest_width_is_the_one_below_which_a_layer_loses_too_much() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,30 +67,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load, calibrate, evaluate, print. What can be refused is refused before the model runs."""
+    """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
     from models.hub import require_torch
     from sim import schemes
     from stamp_hw.config import NpuConfig
-    from stamp_hw.files import write_json
+    from stamp_hw.files import finite, write_json
 
-    own, other = (_TEXT, _IMAGES) if options.prompts is None else (_IMAGES, _TEXT)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
-                             expected="--text with it" if name in _TEXT else "--prompts with it")
-    for name, default in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+    config = NpuConfig.load(options.config) if options.config else NpuConfig()
     names = tuple(part.strip() for part in options.schemes.split(",") if part.strip())
     schemes.check(names)
-    if "stamp_shuffled" in names:
-        raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
-                         expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
-    config = NpuConfig.load(options.config) if options.config else NpuConfig()
-    if options.json is not None:
-        check_writable(options.json, folder=False)
-        check_apart({"--text": options.text, "--prompts": options.prompts, "--config": options.config,
-                     "--calibration": options.calibration, "--weights": options.weights}, [("--json", options.json)])
+    _check(options, config, names)
     require_torch()
     progress = progress_line()
     wanted = {name: schemes.configure(name, config) for name in names}
@@ -103,9 +90,64 @@ def run(options: argparse.Namespace) -> int:
                             f"{options.weights.name if options.weights else 'round to nearest'}",
                  "config": config.to_dict()}
     if options.json is not None:
-        write_json(options.json, document)
+        write_json(options.json, finite(document))
     print(render(document))
     return 0
+
+
+def _check(options: argparse.Namespace, config: Any, names: tuple[str, ...]) -> None:
+    """Fill in defaults. Raises StampError for options that do not go together, and for outputs in the way."""
+    own, other = (_TEXT, _IMAGES) if options.prompts is None else (_IMAGES, _TEXT)
+    for name in other:
+        if getattr(options, name) is not None:
+            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
+                             expected="--text with it" if name in _TEXT else "--prompts with it")
+    if config.job.n_sink != "auto" and options.sinks is not None:
+        raise StampError("sinks given twice", where="--sinks", got=f"{options.sinks}, job.n_sink {config.job.n_sink}",
+                         expected="one of them")
+    for name, default in own.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    if "stamp_shuffled" in names:
+        raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
+                         expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
+    for job in (config.job, *(job for _, job in config.kinds)):
+        if job.calibration == "static" and options.calibration is None:
+            raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
+        if job.calibration == "self" and options.calibration is not None:
+            raise StampError("scales given twice", where="job.calibration", got="self", expected="auto or static")
+    measured = options.text or options.prompts
+    if options.calibration is not None and os.path.realpath(options.calibration) == os.path.realpath(measured):
+        raise StampError("calibrated on what is measured", where=f"--calibration {options.calibration}",
+                         expected="another text, other prompts")
+    if options.prompts is None:
+        _check_text(options, config)
+    if options.json is not None:
+        check_writable(options.json, folder=False)
+        model = Path(options.model)
+        check_apart({"--text": options.text, "--prompts": options.prompts, "--config": options.config,
+                     "--calibration": options.calibration, "--weights": options.weights,
+                     "--model": model if model.is_dir() else None}, [("--json", options.json)])
+
+
+def _check_text(options: argparse.Namespace, config: Any) -> None:
+    """Ranges of the numbers of a language model, and what goes with its cache."""
+    if options.length < 2:
+        raise StampError("windows too short to predict a token", where="--length", got=options.length,
+                         expected="at least 2")
+    if not 0 <= options.decode <= options.length - 2:
+        raise StampError("number of decoded tokens out of range", where="--decode", got=options.decode,
+                         expected=f"0…{options.length - 2}")
+    if options.kv is None:
+        return
+    for name in ("weights", "rotate", "calibration", "layers", "sinks"):
+        if getattr(options, name):
+            raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")
+    if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
+        raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
+                         expected="none of them: a cached token has a scale a head")
+    if options.kv < 0:
+        raise StampError("number of tokens out of range", where="--kv", got=options.kv, expected="at least 0")
 
 
 def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
@@ -120,7 +162,8 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     windows = sequences(checkpoint, options.text, options.sequences, options.length)
-    n_sink, said = options.sinks, str(options.sinks)
+    n_sink: Any = options.sinks if config.job.n_sink == "auto" else config.job.n_sink
+    said = str(n_sink)
     if n_sink == "auto":
         progress("looking for sinks")
         found = detect_sinks(checkpoint.model, windows[0], survey(checkpoint.model, "causal", options.layers).layers)
@@ -139,35 +182,16 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
             progress(f"calibrating {number}/{len(calibration)}")
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
-    if not 0 <= options.decode <= options.length - 2:
-        raise StampError("number of decoded tokens out of range", where="--decode", got=options.decode,
-                         expected=f"0…{options.length - 2}")
     if options.kv is None:
         integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=options.decode, progress=progress)
     else:
-        wanted = _of_cache(options, config, wanted)
-        scores = score_kv(checkpoint.model, wanted, windows, decode=options.decode, progress=progress)
-    rows = text_report(scores)
-    if options.kv is not None:
-        for row in rows[1:]:
-            row["average_bits"] = wanted[row["scheme"]].resolve(options.length - options.decode).average_bits
+        cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
+        scores = score_kv(checkpoint.model, cached, windows, decode=options.decode, progress=progress)
     return {"kind": "text", "text": options.text.name, "quantized": "layers" if options.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": options.decode,
             "windows": len(windows), "length": options.length, "sinks": said,
-            "rows": rows}
-
-
-def _of_cache(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The schemes' jobs for the cache. Raises StampError for options that belong to the layers."""
-    for name in ("weights", "rotate", "calibration", "layers"):
-        if getattr(options, name):
-            raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")
-    if options.sinks:
-        raise StampError("option of the layers", where="--sinks", expected="no --kv with it")
-    if options.kv < 0:
-        raise StampError("number of tokens out of range", where="--kv", got=options.kv, expected="at least 0")
-    return {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
+            "rows": text_report(scores)}
 
 
 def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
@@ -210,12 +234,9 @@ def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, 
     from models.kinds import survey
 
     found = survey(model, family, options.layers).layers
-    given = load_given(options.weights, found, config.job.weight_bits) if options.weights is not None else {}
+    given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)
-    static = options.calibration is not None
-    if not static and config.job.calibration == "static":
-        raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
-    ranges = ranges_of(found, calibrate, rotations, n_sink) if static else None
+    ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
     return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
 
 

@@ -46,6 +46,9 @@ def run(options: argparse.Namespace) -> int:
         raise StampError("kinds are what is chosen here", where=f"{options.config}: kinds", expected="hw and job alone")
     if options.bits is not None and not 4 <= options.bits <= 8:  # NaN is not
         raise StampError("budget out of range", where="--bits", got=options.bits, expected="4…8")
+    if config.job.n_sink != "auto":
+        raise StampError("the trace says which tokens are sinks", where=f"{options.config}: job.n_sink",
+                         got=config.job.n_sink, expected="auto")
     check_writable(options.out, folder=False)
     check_apart({"the trace": options.trace, "--fit": options.fit, "--config": options.config},
                 [("--out", options.out)])
@@ -61,7 +64,10 @@ def run(options: argparse.Namespace) -> int:
                 raise StampError("no layer of several tokens", where=str(options.trace), expected="--fit TRACE")
             calibration, held_out = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         else:
-            with Trace.open(options.fit) as fit:
+            with Trace.open(options.trace) as trace, Trace.open(options.fit) as fit:
+                if trace.sha256() == fit.sha256():
+                    raise StampError("fitted on what is measured", where=f"--fit {options.fit}",
+                                     expected="another text, other prompts; or no --fit, for halves of the tokens")
                 calibration = [fit.layer(name) for name in chosen(fit, options.layers)]
             held_out = layers
             missing = sorted({layer.kind for layer in held_out} - {layer.kind for layer in calibration})
@@ -88,7 +94,7 @@ def render(tuned: Any, config: Any) -> str:
     rows = []
     for kind, choice in tuned.kinds.items():
         of_kind = [(own, best) for _, which, own, best in tuned.rows if which == kind]
-        rows.append((kind, str(len(of_kind)), str(choice.levels) if choice.levels else "none", str(choice.n_hi),
+        rows.append((kind, str(len(of_kind)), str(choice.levels or "none"), str(choice.n_hi or "none"),
                      choice.scale_mode, *_cells(of_kind, [1] * len(of_kind))))
     total = _cells([(own, best) for _, _, own, best in tuned.rows], tuned.values)
     rows.append(("all", str(len(tuned.rows)), "", "", "", *total))

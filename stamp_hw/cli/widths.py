@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from sim import widths
     from sim.study import chosen
     from stamp_hw.config import NpuConfig
-    from stamp_hw.files import write_json
+    from stamp_hw.files import finite, write_json
     from stamp_hw.trace import Trace
 
     config = NpuConfig.load(options.config) if options.config else NpuConfig()
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         progress("")
     if options.json is not None:
-        write_json(options.json, document)
+        write_json(options.json, finite(document))
     if options.plot is not None:
         from sim import widths_plot
 
@@ -60,6 +60,7 @@ def render(document: dict[str, Any]) -> str:
     from sim.tables import align, shorten
 
     config = {**document["config"]["hw"], **document["config"]["job"]}
+    config["n_hi"] = "1/32" if config["n_hi"] == "auto" else config["n_hi"]
     rows = []
     for row in document["rows"]:
         mark = " (configured)" if row["value"] == config[row["parameter"]] else ""
