@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,13 @@ class Never(Checker):
 
     def check(self, m: Module) -> None:
         self.must(m, ~self.unit.o.valid)
+
+
+class Nameless(Checker):
+    """It asks for a signal that the unit does not have."""
+
+    def check(self, m: Module) -> None:
+        self.must(m, self.internal("nothing_of_this_name"))
 
 
 class OnlyDeep(QueueOrder):
@@ -75,10 +84,29 @@ def test_a_bug_that_only_fails_because_its_hardware_does_is_no_success(tmp_path:
     assert wrong == "fails on the small hardware without bug forget_the_pop as well"
 
 
-def test_a_bug_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_bug_that_changes_nothing_is_no_success(tmp_path: Path) -> None:
     bug = Fault(name="none", block="haar", why="", patch=("rtl_gen.pe.clears", lambda finished: Const(0)))
-    with pytest.raises(ValueError, match="bug none leaves the Verilog as it was"):
-        settle(replace(KNOWN["haar_finish_holds"], bug=bug), tmp_path)
+    wrong = settle(replace(KNOWN["haar_finish_holds"], bug=bug), tmp_path).wrong
+    assert wrong == "ValueError: haar_finish_holds: bug none leaves the Verilog as it was"
+
+
+@pytest.mark.rtl
+def test_a_checker_that_cannot_be_built_is_a_verdict_and_the_others_get_theirs(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    good = KNOWN["haar_finish_holds"]
+    broken = replace(good, name="broken", build=lambda params: Nameless(Finish(params)))
+    monkeypatch.setattr(__main__, "PROPERTIES", (broken, good))
+    monkeypatch.setattr(__main__, "REPORT", tmp_path / "formal.json")
+    monkeypatch.setattr(__main__, "settle", partial(settle, root=tmp_path))
+    with caplog.at_level(logging.INFO, logger="tb.formal"):
+        assert __main__.main([]) == 1
+    table, reason, total = (record.getMessage() for record in caplog.records[-3:])
+    assert [line.split()[:3] for line in table.splitlines()[1:]] == [
+        ["broken", "haar_finish", "NO"], ["haar_finish_holds", "haar_finish", "proved,"]]
+    assert reason.startswith("wrong: broken: KeyError: 0 signals are called nothing_of_this_name; others:")
+    assert "\n" not in reason and total == "1 of 2 properties as they should be"
+    first, second = json.loads((tmp_path / "formal.json").read_text("utf-8"))
+    assert first["wrong"].startswith("KeyError") and not second["wrong"]
 
 
 def test_the_list_says_of_each_property_how_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:

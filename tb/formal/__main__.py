@@ -121,9 +121,10 @@ def main(argv: Sequence[str]) -> int:
         _LOG.error("interrupted")
         return 130
     _LOG.info("%s", table(verdicts))
-    wrong = [verdict.name for verdict in verdicts if verdict.wrong]
-    _LOG.info("%d of %d properties as they should be%s", len(verdicts) - len(wrong), len(verdicts),
-              f"; wrong: {', '.join(wrong)}" if wrong else "")
+    wrong = [verdict for verdict in verdicts if verdict.wrong]
+    for verdict in wrong:
+        _LOG.info("wrong: %s: %s", verdict.name, verdict.wrong)
+    _LOG.info("%d of %d properties as they should be", len(verdicts) - len(wrong), len(verdicts))
     return int(bool(wrong))
 
 

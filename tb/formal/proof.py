@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtl_gen import emit
+from stamp_hw.errors import StampError, clip, printable
 from tb.formal import PROVE, Property, solver
 from tb.runner import BUILD_ROOT
 
@@ -58,7 +59,11 @@ def text_of(prop: Property, params: Any, *, bug: bool) -> dict[str, str]:
 
 
 def settle(prop: Property, root: Path = ROOT) -> Verdict:
-    """Prove, cover and break one property; logs, waveforms and Verilog stay in `root`/name. Raises ToolError."""
+    """Prove, cover and break one property; logs, waveforms and Verilog stay in `root`/name.
+
+    Whatever goes wrong is the verdict on this property, that its checker cannot be built as well: others are not held
+    up by it.
+    """
     start, limit = _seconds(), 120 + 20 * prop.seconds
     small = prop.params if prop.small is None else prop.small
     folder = root / prop.name
@@ -68,8 +73,8 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
     def model(name: str, files: dict[str, str]) -> Path:
         return solver.translate(files, folder / name, prop.free)
 
-    faulty = text_of(prop, small, bug=True)
     try:
+        faulty = text_of(prop, small, bug=True)
         whole = model("proof", text_of(prop, prop.params, bug=False))
         proved, depth = _holds(prop, whole, limit)
         short = whole if prop.small is None else model("cover", text_of(prop, small, bug=False))
@@ -84,8 +89,11 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
         clean = prop.small is None or solver.base(short, caught, limit).holds
         if not clean:
             raise AssertionError(f"fails on the small hardware without bug {prop.bug.name} as well")
-    except (AssertionError, solver.NoAnswerError) as error:
+    except (AssertionError, StampError) as error:
         wrong = str(error)
+    except Exception as error:  # the checker or the generator is broken
+        message = " ".join(str(error.args[0] if error.args else "").split())
+        wrong = printable(clip(f"{type(error).__name__}: {message}", 400))
     return Verdict(name=prop.name, block=prop.block, says=prop.says, params=str(prop.params), small=str(small),
                    free=prop.free, proved=proved, depth=depth, cover=reached, bug_name=prop.bug.name, bug=caught,
                    seconds=round(_seconds() - start, 1), wrong=wrong)
