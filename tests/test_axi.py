@@ -9,6 +9,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtl_gen.axi import EngineAxi
@@ -31,6 +32,12 @@ BUILDS = {**tb_axi.PARAMETER_SETS, "default": DEFAULT, "largest": LARGEST}
 @pytest.mark.parametrize("name", tb_axi.PARAMETER_SETS)
 def test_registers_and_layers_through_axi_are_right(name: str) -> None:
     run_block("axi", name, fresh_seed())
+
+
+def test_a_layer_that_no_hardware_takes_is_not_drawn_for_ever(rng: np.random.Generator) -> None:
+    params = tb_axi.PARAMETER_SETS["line"]
+    with pytest.raises(AssertionError, match=f"no layer of {params.max_tokens + 1} tokens in"):
+        tb_axi.draw(params, rng, tokens=params.max_tokens + 1)
 
 
 @pytest.mark.parametrize("name", BUILDS)

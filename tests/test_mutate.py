@@ -73,6 +73,11 @@ def test_every_block_is_mutated_and_three_hundred_mutants_are_made() -> None:
     assert len({unit.name for unit in UNITS}) == len(UNITS) and sum(unit.count for unit in UNITS) >= 300
 
 
+def test_a_job_can_be_too_large_for_the_buffers_behind_axi() -> None:
+    (params,) = (unit.params for unit in UNITS if unit.name == "axi")
+    assert 2 * params.act_tiles * params.rows + 1 <= params.max_tokens
+
+
 # --- proofs
 
 # One word is kept; `mutant` 1 changes it while it is no beat, 2 where a beat on offer changes before it is taken, 3 in

@@ -61,6 +61,6 @@ UNITS = (
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
     Unit(name="axi", block="axi", count=40, mutated=of_the_edge, rounds=(300, 3_000),
-         params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=30, act_slots=16,
+         params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16,
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
 )
