@@ -10,7 +10,7 @@ import numpy as np
 from stamp_hw import engine
 from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine_job import EngineJob
-from stamp_hw.engine_params import EngineParams
+from stamp_hw.engine_params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
 from stamp_hw.engine_streams import Beats, make_job, streams
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
@@ -32,6 +32,8 @@ class Case:
         job = make_job(layer, config, result)
         beats = streams(layer, config, result)
         beats["i"]["sink_shift"] = noisy(beats["i"], job)
+        if not job.symmetric:
+            beats["p"] |= second_table(beats["p"])
         # A coefficient that is exactly at the limit would count as saturated here and not in the RTL: one in 2^24.
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
                    {"rescale": result.z_saturated, "finish": result.y_saturated})
@@ -42,6 +44,12 @@ def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
     beat = np.arange(len(tokens["last"]))
     matters = (beat < job.n_sink * job.beats) & (tokens["last"] == 1)
     return np.where(matters, tokens["sink_shift"], (5 * beat + 3) % 16)
+
+
+def second_table(channels: Beats) -> Beats:
+    """Anything for the factors of 4-bit tokens, which only symmetric jobs have."""
+    channel = np.arange(len(channels["mant1"]))
+    return {"mant1": (40503 * channel + 12345) % (1 << MANT_WIDTH), "shift1": (23 * channel + 7) % (1 << SHIFT_WIDTH)}
 
 
 def describe(job: EngineJob, params: EngineParams) -> str:

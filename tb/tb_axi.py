@@ -245,7 +245,10 @@ async def valid_rises_without_waiting_for_ready(bench: AxiBench) -> None:
     layer = draw(bench.params, bench.rng)
     bench.feed(layer.beats)
     await bench.launch(layer.beats["job"])
+    waited = 0
     while not bench.dut.m_axis_out_tvalid.value:
+        waited += 1
+        assert waited < HANG_CYCLES, f"hang: no result in {HANG_CYCLES} cycles"
         await bench.cycles(1)
     await bench.cycles(50)
     bench.out.pause = False

@@ -12,10 +12,10 @@ import pilot_few
 import pytest
 
 from stamp_hw.errors import ToolError
-from tb.mutate import __main__, netlist
+from tb.mutate import __main__, netlist, proof
 from tb.mutate.measure import CRASHED, EQUIVALENT, KILLED, SURVIVED, Verdict, attempt, prepare
 from tb.mutate.mutation import Mutation, parse
-from tb.mutate.proof import miter, never, never_differ
+from tb.mutate.proof import ladder, miter, never, never_differ
 from tb.mutate.report import judge, table
 from tb.mutate.units import UNITS, Unit
 from tb.regression import blocks
@@ -117,7 +117,58 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (3, False, False), (4, True, False), (5, True, False), (6, True, False)])
 def test_only_what_nobody_can_notice_is_proved_equivalent(number: int, streams: bool, proved: bool, copies: Path
                                                           ) -> None:
-    assert bool(never_differ(copies, "unit", number, 5, streams)) == proved
+    assert bool(never_differ(copies, "unit", number, streams)) == proved
+
+
+# Names that a comparison might want for itself; `mutant` 1 changes an addend while it is 0, 2 what goes into `inner`, 3
+# what is done with what comes out of it if that is ever 3. Alone, `inner` never sends 3.
+HIERARCHY = """module unit(input clk, input start, input [1:0] mutant, output reg [1:0] bad, output [1:0] kept);
+  wire [1:0] sent, fed;
+  assign fed = {start, start ^ (mutant == 2)};
+  unit_inner inner(.clk(clk), .word(fed), .sent(sent));
+  assign kept = sent ^ {2{mutant == 3 && sent == 3}};
+  always @(posedge clk) bad <= start + ((mutant == 1 && !start) ? start : 0);
+endmodule
+module unit_inner(input clk, input [1:0] word, output reg [1:0] sent);
+  always @(posedge clk) sent <= word & 2'd2;
+endmodule
+"""
+
+
+@pytest.fixture(scope="module")
+def hierarchy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hierarchy")
+    (folder / "unit.v").write_text(HIERARCHY, "utf-8")
+    netlist.made(folder, "read_verilog unit.v\nhierarchy -top unit\nproc\nwrite_rtlil netlist.il\n", "netlist.il")
+    return folder
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("number", "cut", "proved"), [
+    (1, False, True), (1, True, True), (2, False, True), (2, True, False), (3, True, False)])
+def test_what_goes_into_a_module_that_is_cut_out_must_agree_and_what_comes_out_is_anything(
+        number: int, cut: bool, proved: bool, hierarchy: Path) -> None:
+    how = never_differ(hierarchy, "unit", number, False, ["unit_inner"] if cut else [])
+    assert bool(how) == proved
+
+
+def test_a_proof_goes_from_the_changed_module_to_the_whole_unit() -> None:
+    modules = ["a", "a_b", "a_b_c", "a_bc", "a_d", "pe"]
+    assert ladder(modules, "a_b_c", "a") == ["a_b_c", "a_b", "a"]
+    assert ladder(modules, "pe", "a") == ["pe", "a"] and ladder(modules, "a", "a") == ["a"]
+
+
+@pytest.mark.rtl
+def test_a_proof_that_takes_too_long_is_none_and_a_comparison_that_cannot_be_read_is_an_error(
+        hierarchy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(ToolError, match="not written"):
+        patch.setattr(proof, "miter", lambda *_: "module miter(")
+        never_differ(hierarchy, "unit", 1, False)
+    slow = "hierarchy -auto-top\n" * 200_000
+    with monkeypatch.context() as patch:
+        patch.setattr(proof, "_STEP_SECONDS", 1)
+        patch.setattr(proof, "_AIG", f"{proof._AIG}{slow}")
+        assert never_differ(hierarchy, "unit", 1, False) == ""
 
 
 def test_a_payload_is_compared_while_it_is_valid_and_an_input_keeps_its_beat() -> None:
@@ -125,10 +176,13 @@ def test_a_payload_is_compared_while_it_is_valid_and_an_input_keeps_its_beat() -
                                                                                  "s_axil_rvalid", "irq")
     ports = [(name, flow, 8) for flow, some in zip(("input", "output"), names, strict=True) for name in some]
     text = miter(ports, "aclk", 3, 5, True)
-    assert "(gold_s_axil_rvalid && gold_s_axil_rdata != gate_s_axil_rdata) || (gold_s_axil_rvalid !=" in text
+    assert ("(gold_s_axil_rvalid && miter_started && gold_s_axil_rdata != gate_s_axil_rdata) || "
+            "(miter_started && gold_s_axil_rvalid !=") in text
     assert "(!waits_s_axis_wgt_tdata || s_axis_wgt_tdata == was_s_axis_wgt_tdata)" in text
     assert "waits_s_axis_wgt_tvalid <= s_axis_wgt_tvalid && !gold_s_axis_wgt_tready" in text
     assert "gold_s_axil_rvalid &&" not in miter(ports, "aclk", 3, 5, False)
+    cut = miter([(f"inner_cut_{name}", flow, width) for name, flow, width in ports], "aclk", 3, 5, True)
+    assert "(gold_inner_cut_s_axil_rdata != gate_" in cut and "waits_" not in cut
 
 
 def test_only_the_constant_0_is_never() -> None:

@@ -69,9 +69,17 @@ def translate(files: Mapping[str, str], folder: Path, free: Sequence[str] = ()) 
     return model
 
 
-def yosys(script: str, folder: Path, limit: float = YOSYS_SECONDS) -> str:
-    """Output of Yosys, which sees `folder` alone. Raises NoAnswerError after `limit` seconds."""
-    return _run(_YOSYS, ["-q", "-p", script], folder, limit)
+def yosys(script: str, folder: Path, processor: int | None = None) -> str:
+    """Output of Yosys, which sees `folder` alone.
+
+    Raises NoAnswerError after `processor` seconds of processor time if they are given, and in any case after
+    YOSYS_SECONDS, or ten times `processor`.
+    """
+    limited, limit = "", float(YOSYS_SECONDS)
+    if processor is not None:
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_CPU, ({processor}, {processor})); "
+        limit = max(limit, 10.0 * processor)
+    return _run(limited + _YOSYS, ["-q", "-p", script], folder, limit)
 
 
 def base(model: Path, steps: int, limit: float) -> Answer:
@@ -118,9 +126,12 @@ def _run(code: str, arguments: list[str], folder: Path, limit: float) -> str:
     with subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, env=env, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
         try:
-            return process.communicate(timeout=limit)[0]
+            said = process.communicate(timeout=limit)[0]
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)  # and with it the solver that it started
             if isinstance(error, subprocess.TimeoutExpired):
                 raise NoAnswerError(f"no answer within {limit:.0f} s", where=str(folder)) from error
             raise
+    if process.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
+        raise NoAnswerError("killed: out of processor time or memory", where=str(folder))
+    return said

@@ -20,7 +20,6 @@ from tb.regression import bench_module, elaborate
 from tb.runner import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
-PROOF_SECONDS = 15.0  # to find out whether what induction has left can be reached
 PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long
 
 
@@ -128,7 +127,7 @@ def attempt(prepared: Prepared, numbers: Sequence[int], bench: ModuleType | None
                 settle(number, CRASHED if outcome["crashed"] else KILLED, f"{outcome['test']}: {message}")
         for number in list(left) if turn == 0 else ():
             start = time.monotonic()
-            how = equivalent(prepared.netlist, mutations[number - 1], PROOF_SECONDS)
+            how = equivalent(prepared.netlist, mutations[number - 1], prepared.unit.cut)
             spent[number] += time.monotonic() - start
             if how:
                 settle(number, EQUIVALENT, how)

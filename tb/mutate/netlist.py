@@ -52,12 +52,15 @@ def make(files: Mapping[str, str], top: str, modules: Sequence[str], count: int,
     return Netlist(folder=folder, top=top, mutations=mutations, files={f"{top}.v": parts.pop(f"{top}.v"), **parts})
 
 
-def made(folder: Path, script: str, result: str, limit: float = solver.YOSYS_SECONDS) -> Path:
-    """The file `result` of a script for Yosys. Raises ToolError when it is not written."""
+def made(folder: Path, script: str, result: str, processor: int | None = None) -> Path:
+    """The file `result` of a script for Yosys, written within `processor` seconds of processor time if they are given.
+
+    Raises ToolError when it is not written.
+    """
     target = folder / result
     target.unlink(missing_ok=True)
     (folder / f"{result}.ys").write_text(script, encoding="utf-8")
-    said = solver.yosys(f"script {result}.ys", folder, limit)
+    said = solver.yosys(f"script {result}.ys", folder, processor)
     if not target.is_file():
         raise ToolError("not written", where=str(target), got=said.strip()[-300:])
     return target

@@ -4,27 +4,32 @@ Two copies of a module get the same inputs and begin with the same contents of r
 are, and with a cycle of reset, which may come again at any time. In every cycle they must agree on every output. ABC
 merges what is equal by induction over runs of any length (`scorr`); the mutant is equivalent if nothing is left that
 could differ, or if that is unreachable (`pdr`). First this is tried on the module that was changed, alone, then on the
-whole unit. There, and only there, the rules of a stream count: a payload may be anything while its `valid` is low, the
-unit is offered beats that stay until they are taken, and nobody looks at it in the first cycle, that of reset. (What
-another module reads in that cycle it may keep in a register without reset.)
+one around it, and so on to the whole unit. There, and only there, the rules of a stream count: a payload may be
+anything while its `valid` is low, the unit is offered beats that stay until they are taken, and nobody looks at it in
+the first cycle, that of reset. (What another module reads in that cycle it may keep in a register without reset.)
+
+Large modules that are not mutated may be cut out of the ones around them: what comes out of them is anything, the same
+for both copies, and what goes into them must agree in every cycle.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from stamp_hw.errors import ToolError
+from tb.formal.solver import NoAnswerError
 from tb.mutate.mutation import Mutation
 from tb.mutate.netlist import CONTROL, Netlist, made
 
 FIRST, START = "first_cycle", "start_values"  # ports of the core: registers take `START` in the first cycle
+CUT = "_cut_"  # in the names of ports where something was cut out, between instance and port
 _FLATTEN = """read_rtlil netlist.il
-hierarchy -top {top}
-flatten
-memory_map
+{cut}hierarchy -top {top}
+flatten -separator _
+{open}memory_map
 setundef -undriven -zero
 opt_expr
 opt_clean
@@ -49,8 +54,9 @@ write_aiger -zinit miter.aig
 _DUMMY = "module dummy(input a, input b, output y); assign y = a & b; endmodule\n"
 _ABC = "read_verilog dummy.v\nhierarchy -top dummy\nsimplemap\nabc -script {script}.abc\n"
 _MERGE = "read_aiger miter.aig\nscorr\nscorr -F 4\nwrite_aiger merged.aig\n"
-_REACH = "read_aiger merged.aig\npdr -T {limit:.0f}\nwrite_status status.txt\n"
-_STEP_SECONDS = 300.0  # for a step of a proof: induction ends by itself, in seconds on most units
+_REACH = "read_aiger merged.aig\npdr\nwrite_status status.txt\n"
+# Processor time for a step of a proof, so that its outcome does not hang on how busy the machine is.
+_STEP_SECONDS, _REACH_SECONDS = 100, 15
 _CELL = re.compile(r"^  cell \$dff \S+\n.*?^  end\n", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 # A payload → the `valid` that says whether it matters, and the `ready` that takes it.
@@ -59,39 +65,52 @@ _PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"),
              (r"(\w+_axil_(?:aw|w|b|ar|r))(?!valid|ready)\w+", r"\1valid", r"\1ready"))
 
 
-def equivalent(netlist: Netlist, mutation: Mutation, limit: float) -> str:
-    """How a mutant was proved equivalent; empty if it was not. `limit` in seconds, for `pdr`."""
-    for module in dict.fromkeys((mutation.module, netlist.top)):
+def equivalent(netlist: Netlist, mutation: Mutation, cut: Callable[[str], bool]) -> str:
+    """How a mutant was proved equivalent; empty if it was not. `cut` names the modules to cut out of larger ones."""
+    around = ladder([name.removesuffix(".v") for name in netlist.files], mutation.module, netlist.top)
+    for module in around:
         folder = netlist.folder / f"mutant{mutation.number}" / module
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         shutil.copy(netlist.folder / "netlist.il", folder)
-        how = never_differ(folder, module, mutation.number, limit, streams=module == netlist.top)
+        without = [name.removesuffix(".v") for name in netlist.files
+                   if cut(name.removesuffix(".v")) and name.removesuffix(".v") not in around]
+        how = never_differ(folder, module, mutation.number, streams=module == netlist.top, cut=without)
         if how:
             return f"{how}, {module}"
     return ""
 
 
-def never_differ(folder: Path, module: str, number: int, limit: float, streams: bool) -> str:
+def ladder(modules: Iterable[str], module: str, top: str) -> list[str]:
+    """The module, the one that it is part of, and so on up to `top`: `a_b_c` is a part of `a_b` and of `a`."""
+    around = [name for name in modules if module == name or module.startswith(f"{name}_")]
+    return list(dict.fromkeys([*sorted(around, key=len, reverse=True), top]))
+
+
+def never_differ(folder: Path, module: str, number: int, streams: bool, cut: Collection[str] = ()) -> str:
     """How it was proved that `module` of `folder`/netlist.il is the same with and without the mutant; empty if not.
 
-    `streams` says that the rules of streams hold at its ports.
+    `streams` says that the rules of streams hold at its ports; the modules `cut` are cut out.
     """
-    made(folder, _FLATTEN.format(top=module), "flat.v")
+    opened = f"expose -evert -sep {CUT} {' '.join(f't:{name}' for name in cut)}\n" if cut else ""
+    made(folder, _FLATTEN.format(top=module, cut=f"blackbox {' '.join(cut)}\n" if cut else "", open=opened), "flat.v")
     core, bits, clock = with_start_values((folder / "flat.il").read_text("utf-8"))
     (folder / "core.il").write_text(core, encoding="utf-8")
     (folder / "dummy.v").write_text(_DUMMY, encoding="utf-8")
     (folder / "merge.abc").write_text(_MERGE, encoding="utf-8")
-    (folder / "reach.abc").write_text(_REACH.format(limit=limit), encoding="utf-8")
+    (folder / "reach.abc").write_text(_REACH, encoding="utf-8")
     ports = [(name, flow, int(high or 0) + 1)
              for flow, high, name in _PORT.findall((folder / "flat.v").read_text("utf-8"))]
     (folder / "miter.v").write_text(miter(ports, clock, bits, number, streams), encoding="utf-8")
     try:
-        if never(made(folder, _AIG, "miter.aig").read_bytes()):
+        if never(made(folder, _AIG, "miter.aig", processor=_STEP_SECONDS).read_bytes()):
             return "same logic"
-        if never(made(folder, _ABC.format(script="merge"), "merged.aig", _STEP_SECONDS).read_bytes()):
+    except NoAnswerError:
+        return ""
+    try:
+        if never(made(folder, _ABC.format(script="merge"), "merged.aig", processor=_STEP_SECONDS).read_bytes()):
             return "induction"
-        status = made(folder, _ABC.format(script="reach"), "status.txt", _STEP_SECONDS).read_text("utf-8")
+        status = made(folder, _ABC.format(script="reach"), "status.txt", processor=_REACH_SECONDS).read_text("utf-8")
     except ToolError:  # out of time or memory
         return ""
     return "reachability" if "UNSAT" in status.split()[0] else ""
@@ -132,19 +151,22 @@ def _field(cell: str, pattern: str) -> str:
 
 
 def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int, streams: bool) -> str:
-    """Verilog of module `miter`, whose output `bad` says that mutant `number` was told from the original."""
+    """Verilog of module `miter`, whose output `miter_bad` says that mutant `number` was told from the original."""
     inputs = [(name, width) for name, flow, width in ports if flow == "input" and name not in (CONTROL, clock)]
-    outputs = [(name, width) for name, flow, width in ports if flow == "output"]
+    outputs = [(name, width) for name, flow, width in ports
+               if flow == "output" and name.partition(CUT)[2] not in (CONTROL, clock)]
     reset = next((name for name, _ in inputs if name in ("rst", "aresetn")), "")
-    lines = [f"module miter(input clk, input [{bits - 1}:0] start"]
+    lines = [f"module miter(input miter_clk, input [{bits - 1}:0] miter_start"]
     lines += [f", input {_range(width)}free_{name}" for name, width in inputs]
-    lines += [", output bad);", "  reg started = 0, kept = 1;", "  always @(posedge clk) started <= 1;"]
+    lines += [", output miter_bad);", "  reg miter_started = 0, miter_kept = 1;",
+              "  always @(posedge miter_clk) miter_started <= 1;"]
     for name, width in inputs:
-        forced = {"rst": " | !started", "aresetn": " & started"}.get(name, "")
+        forced = {"rst": " | !miter_started", "aresetn": " & miter_started"}.get(name, "")
         lines.append(f"  wire {_range(width)}{name} = free_{name}{forced};")
     for copy, mutant in (("gold", 0), ("gate", number)):
         lines += [f"  wire {_range(width)}{copy}_{name};" for name, width in outputs]
-        pins = [f".{CONTROL}({mutant})", f".{FIRST}(!started)", f".{START}(start)"] + [f".{clock}(clk)"] * bool(clock)
+        pins = [f".{CONTROL}({mutant})", f".{FIRST}(!miter_started)", f".{START}(miter_start)"]
+        pins += [f".{clock}(miter_clk)"] * bool(clock)
         pins += [f".{name}({name})" for name, _ in inputs] + [f".{name}({copy}_{name})" for name, _ in outputs]
         lines.append(f"  core {copy}({', '.join(pins)});")
     active = {"rst": "rst", "aresetn": "!aresetn"}.get(reset, "0")
@@ -154,9 +176,11 @@ def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: 
     for name, _ in outputs:
         valid, _ready = _stream(name)
         matters = f"gold_{valid} && " if streams and valid in dict(outputs) else ""
+        matters += "miter_started && " if streams and CUT not in name else ""
         differs.append(f"({matters}gold_{name} != gate_{name})")
-    lines += [f"  wire keeps = kept && ({active} || !started || ({held}));", "  always @(posedge clk) kept <= keeps;",
-              f"  assign bad = keeps && {'started && ' if streams else ''}({' || '.join(differs)});", "endmodule\n"]
+    lines += [f"  wire miter_keeps = miter_kept && ({active} || !miter_started || ({held}));",
+              "  always @(posedge miter_clk) miter_kept <= miter_keeps;",
+              f"  assign miter_bad = miter_keeps && ({' || '.join(differs)});", "endmodule\n"]
     return "\n".join(lines)
 
 
@@ -165,19 +189,19 @@ def _rules(outputs: Sequence[str], inputs: Sequence[tuple[str, int]], active: st
     rules = []
     for name, width in inputs:
         valid, ready = (name, name[:-5] + "ready") if name.endswith("valid") else _stream(name)
-        if valid in dict(inputs) and ready in outputs:
+        if valid in dict(inputs) and ready in outputs and CUT not in name:
             lines += [f"  reg {_range(width)}was_{name} = 0; reg waits_{name} = 0;",
-                      f"  always @(posedge clk) was_{name} <= {name};",
-                      f"  always @(posedge clk) waits_{name} <= {valid} && !gold_{ready} && !({active});"]
+                      f"  always @(posedge miter_clk) was_{name} <= {name};",
+                      f"  always @(posedge miter_clk) waits_{name} <= {valid} && !gold_{ready} && !({active});"]
             rules.append(f"(!waits_{name} || {name} == was_{name})")
     return rules
 
 
 def _stream(name: str) -> tuple[str, str]:
-    """`valid` and `ready` that belong to a payload; empty for any other port."""
+    """`valid` and `ready` that belong to a payload; empty for any other port, and where something was cut out."""
     for pattern, valid, ready in _PAYLOADS:
         found = re.fullmatch(pattern, name)
-        if found:
+        if found and CUT not in name:
             return found.expand(valid), found.expand(ready)
     return "", ""
 

@@ -15,11 +15,23 @@ def everything(_module: str) -> bool:
     return True
 
 
+def nothing(_module: str) -> bool:
+    return False
+
+
+_DATA = ("stamp_pe", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
+         "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale")
+
+
 def of_the_engine(module: str) -> bool:
     """The engine's own modules: the units inside are mutated where they are small and alone."""
-    inner = ("stamp_pe", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
-             "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale", "stamp_engine_mac")
-    return not module.startswith(inner)
+    return not module.startswith((*_DATA, "stamp_engine_mac"))
+
+
+def around_the_array(module: str) -> bool:
+    """What carries the engine's data, and the stages before and behind those that the array's pace holds together."""
+    return (module.startswith((*_DATA, "stamp_engine_acts", "stamp_engine_weights", "stamp_engine_scales"))
+            or module in ("stamp_engine_front", "stamp_engine_back"))
 
 
 def of_the_edge(module: str) -> bool:
@@ -31,7 +43,8 @@ class Unit:
     """Hardware of a block's bench: `count` mutants of the modules that `mutated` names.
 
     `rounds` are output words of the bench's random tests: a mutant that outlives one meets the next, with a new seed.
-    `tests` are the bench's tests, None for all.
+    `tests` are the bench's tests, None for all. `cut` names modules to cut out where a proof is about more than the
+    changed one (`tb.mutate.proof`).
     """
 
     name: str
@@ -39,6 +52,7 @@ class Unit:
     params: Any
     count: int
     mutated: Callable[[str], bool] = everything
+    cut: Callable[[str], bool] = nothing
     rounds: tuple[int, ...] = (2_000, 30_000)
     tests: tuple[str, ...] | None = None
 
@@ -56,7 +70,7 @@ UNITS = (
          params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
     Unit(name="rescale", block="rescale", count=40,
          params=RescaleParams(lanes=2, acc_width=22, width=17, max_k=64, mul_stages=2)),
-    Unit(name="engine", block="engine", count=60, mutated=of_the_engine, rounds=(300, 3_000),
+    Unit(name="engine", block="engine", count=60, mutated=of_the_engine, cut=around_the_array, rounds=(3_000, 30_000),
          params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
