@@ -183,6 +183,21 @@ async def hundreds_of_column_tiles_are_counted(bench: BatchBench) -> None:
 
 
 @batch_test
+async def every_bit_of_the_first_4_bit_token_counts(bench: BatchBench) -> None:
+    """As many tokens as the hardware takes, without lifting, a row and a column of them: 8 bits for 1, 2, 4, …"""
+    most = bench.params.max_tokens
+    for grid in (None, (1, most), (most, 1))[: 1 if bench.params.axes == 1 else 3]:
+        cases = []
+        for bit in range(most.bit_length()):
+            k = min(bench.params.max_k, 5)
+            layer = Layer(name="limit", kind="drawn", x=bench.rng.standard_normal((most, k)).astype(np.float32),
+                          weight=bench.rng.standard_normal((1, k)).astype(np.float32), grid=grid, bias=None, n_sink=0)
+            job = JobConfig(levels=0, n_hi=1 << bit, calibration="self")
+            cases.append(Case.of(layer, NpuConfig(hw=bench.params.hw, job=job)))
+        await play(bench, cases, f"grid {grid}")
+
+
+@batch_test
 async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> None:
     case = draw(bench.rng, bench.params)
     beats = {name: np.array(values) for name, values in case.beats["i"].items()}

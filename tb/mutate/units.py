@@ -38,6 +38,10 @@ def of_the_edge(module: str) -> bool:
     return module.startswith("stamp_axi")
 
 
+def behind_the_edge(module: str) -> bool:
+    return module == "stamp_engine"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """Hardware of a block's bench: `count` mutants of the modules that `mutated` names.
@@ -74,7 +78,7 @@ UNITS = (
          params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
-    Unit(name="axi", block="axi", count=40, mutated=of_the_edge, rounds=(300, 3_000),
+    Unit(name="axi", block="axi", count=40, mutated=of_the_edge, cut=behind_the_edge, rounds=(300, 3_000),
          params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16,
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
 )
