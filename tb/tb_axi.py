@@ -328,6 +328,7 @@ async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_righ
     await bench.until("STATUS", "idle", 1)
     await bench.expect("ERROR", OVERFLOW, layer.name)
     await bench.expect("DONE", before + 1, "the job ended in time")
+    await reasons_hold(bench, "after an overflow")
     assert await bench.write("ERROR", OVERFLOW) == OKAY
     await run(bench, [draw(params, bench.rng)], "after an overflow")
 
@@ -341,6 +342,21 @@ async def a_token_without_its_tlast_sets_framing(bench: AxiBench) -> None:
     await bench.launch(layer.beats["job"])
     await bench.collect(layer.name, layer.beats["o"])  # counted in beats, so that the values stay right
     await bench.expect("ERROR", FRAMING)
+    await reasons_hold(bench, "after a token without its TLAST")
+
+
+async def reasons_hold(bench: AxiBench, where: str) -> None:
+    """Of a job that ended with an error, every cycle: the reasons for an interrupt stay until each is cleared."""
+    for cleared, left in ((0, IRQ_DONE | IRQ_TAKEN | IRQ_ERROR), (IRQ_DONE, IRQ_TAKEN | IRQ_ERROR),
+                          (IRQ_TAKEN, IRQ_ERROR)):
+        await bench.write("IRQ_STATUS", cleared)
+        for enabled in (IRQ_DONE, IRQ_TAKEN):
+            await bench.write("IRQ_ENABLE", enabled)
+            for _ in range(6):
+                await bench.cycles(1)
+                assert bool(bench.dut.irq.value) == bool(enabled & left), f"irq {where}, enabled {enabled}"
+        await bench.expect("IRQ_STATUS", left, where)
+    await bench.write("IRQ_ENABLE", 0)
 
 
 @axi_test
