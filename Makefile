@@ -92,9 +92,10 @@ formal: venv  ## prove the properties of the generated Verilog, each with a bug 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; long)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
 
-fpga-small: venv  ## the same for a 4 x 4 array with 2 lanes and short tokens, one seed (build/fpga-small.json)
-	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw lanes=2 --hw max_k=64 \
-	    --hw max_tokens=256 --hw act_slots=16 --json build/fpga-small.json
+fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed (build/fpga-small.json)
+	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw lanes=2 --hw max_k=16 \
+	    --hw max_tokens=32 --hw act_slots=8 --hw in_width=8 --hw acc_width=20 --hw mul_stages=1 \
+	    --json build/fpga-small.json
 
 mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json)
 	nice $(BIN)/python -m tb.mutate
