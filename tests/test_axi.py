@@ -19,7 +19,7 @@ from rtl_gen.registers import ADDRESS_WIDTH, WORD_BYTES, job_register, registers
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine_job import TWO_D_ONLY, EngineJob
 from stamp_hw.engine_params import EngineParams
-from tb import tb_axi
+from tb import axi_cases, tb_axi
 from tb.regression import fresh_seed, run_block
 
 DEFAULT = EngineParams.of(NpuConfig().hw)
@@ -37,7 +37,7 @@ def test_registers_and_layers_through_axi_are_right(name: str) -> None:
 def test_a_layer_that_no_hardware_takes_is_not_drawn_for_ever(rng: np.random.Generator) -> None:
     params = tb_axi.PARAMETER_SETS["line"]
     with pytest.raises(AssertionError, match=f"no layer of {params.max_tokens + 1} tokens in"):
-        tb_axi.draw(params, rng, tokens=params.max_tokens + 1)
+        axi_cases.draw(params, rng, tokens=params.max_tokens + 1)
 
 
 @pytest.mark.parametrize("name", BUILDS)
