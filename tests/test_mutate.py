@@ -185,6 +185,10 @@ def test_a_payload_is_compared_while_it_is_valid_and_an_input_keeps_its_beat() -
     assert "(gold_inner_cut_s_axil_rdata != gate_" in cut and "waits_" not in cut
 
 
+def test_outputs_of_a_module_without_registers_are_compared() -> None:
+    assert "gold_y != gate_y" in miter([("a", "input", 1), ("y", "output", 1)], "", 1, 5, False)
+
+
 def test_only_the_constant_0_is_never() -> None:
     assert never(b"aig 3 2 1 1 0\n2\n0\nc\n") and not never(b"aig 3 2 1 1 0\n0\n6\nc\n")
     with pytest.raises(ToolError, match="not one output"):

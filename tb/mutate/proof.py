@@ -154,7 +154,7 @@ def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: 
     """Verilog of module `miter`, whose output `miter_bad` says that mutant `number` was told from the original."""
     inputs = [(name, width) for name, flow, width in ports if flow == "input" and name not in (CONTROL, clock)]
     outputs = [(name, width) for name, flow, width in ports
-               if flow == "output" and name.partition(CUT)[2] not in (CONTROL, clock)]
+               if flow == "output" and not (CUT in name and name.partition(CUT)[2] in (CONTROL, clock))]
     reset = next((name for name, _ in inputs if name in ("rst", "aresetn")), "")
     lines = [f"module miter(input miter_clk, input [{bits - 1}:0] miter_start"]
     lines += [f", input {_range(width)}free_{name}" for name, width in inputs]
