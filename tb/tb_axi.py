@@ -35,16 +35,22 @@ async def run(bench: AxiBench, layers: Sequence[Drawn], where: str) -> None:
     """Layers back to back: all beats wait at the ports, each job is started as soon as START is free."""
     before = await bench.read("DONE")
 
-    async def launch() -> None:
-        for layer in layers:
-            await bench.launch(layer.beats["job"])
+    async def launch() -> AssertionError | None:
+        try:
+            for layer in layers:
+                await bench.launch(layer.beats["job"])
+        except AssertionError as error:  # a task that fails would end the test as if the bench had crashed
+            return error
+        return None
 
     starting = cocotb.start_soon(launch())
     for layer in layers:
         bench.feed(layer.beats)
     for index, layer in enumerate(layers):
         await bench.collect(f"{where}, layer {index} ({layer.name})", layer.beats["o"])
-    await bench.within(starting)
+    failed = await bench.within(starting)
+    if failed is not None:
+        raise failed
     await bench.expect("ERROR", 0, where)
     await bench.expect("DONE", before + len(layers), where)
     await bench.until("STATUS", "idle", 1)
