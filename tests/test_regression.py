@@ -10,7 +10,7 @@ from rtl_gen.generate import BLOCKS, units
 from stamp_hw.config import NpuConfig
 from tb.faults import Fault
 from tb.faults.__main__ import blocks, table
-from tb.regression import catch, fresh_seed, run_block
+from tb.regression import bench_module, catch, elaborate, fresh_seed, run_block
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
 # `make faults` seeds all of them; these take a build each.
@@ -20,7 +20,7 @@ SOME_FAULTS = {
     "mac": ("drop_the_borrow", "swap_the_nibbles", "forget_the_queue", "skip_reset"),
     "rescale": ("drop_rounding", "ignore_ready", "skip_reset"),
     "engine": ("start_early", "one_table"),
-    "axi": ("overwrite_an_answer", "keep_one_byte"),
+    "axi": ("overwrite_a_waiting_beat", "keep_one_byte"),
 }
 
 
@@ -32,6 +32,15 @@ def chosen() -> list[Fault]:
 @pytest.mark.parametrize("fault", chosen(), ids=lambda fault: f"{fault.block}.{fault.name}")
 def test_the_regression_catches_a_seeded_fault_at_its_block(fault: Fault) -> None:
     catch(fault, fresh_seed())
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("fault", [fault for block in blocks() for fault in table(block) if fault.edit is not None],
+                         ids=lambda fault: f"{fault.block}.{fault.name}")
+def test_a_fault_that_edits_the_text_finds_it(fault: Fault) -> None:
+    bench = bench_module(fault.block)
+    name = fault.set_name or next(iter(bench.PARAMETER_SETS))
+    elaborate(bench, bench.PARAMETER_SETS[name], f"stamp_{fault.block}", fault)  # raises ValueError if not
 
 
 def test_every_block_has_at_least_three_faults_of_different_names() -> None:
