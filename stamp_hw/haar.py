@@ -80,9 +80,11 @@ def _shape(x: np.ndarray, levels: int, grid: Grid | None, kind: type) -> Grid:
 
 
 def _split(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """One level along one axis: (s, d); the unpaired last element joins s."""
+    """One level along one axis: (s, d); the unpaired last element joins s. An exhausted axis is not copied."""
     x = np.moveaxis(x, axis, 0)
     pairs = x.shape[0] // 2
+    if not pairs:
+        return np.moveaxis(x, 0, axis), np.moveaxis(x[:0], 0, axis)
     a, b = x[: 2 * pairs : 2], x[1::2]
     s = np.empty((x.shape[0] - pairs, *x.shape[1:]), dtype=x.dtype)
     d = b - a
@@ -94,6 +96,8 @@ def _split(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _merge(s: np.ndarray, d: np.ndarray, axis: int) -> np.ndarray:
     """Undo `_split`."""
+    if not d.shape[axis]:
+        return s
     s, d = np.moveaxis(s, axis, 0), np.moveaxis(d, axis, 0)
     pairs = d.shape[0]
     x = np.empty((s.shape[0] + pairs, *s.shape[1:]), dtype=s.dtype)
@@ -105,6 +109,8 @@ def _merge(s: np.ndarray, d: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _merge_real(s: np.ndarray, d: np.ndarray, axis: int) -> np.ndarray:
+    if not d.shape[axis]:
+        return s
     s, d = np.moveaxis(s, axis, 0), np.moveaxis(d, axis, 0)
     pairs = d.shape[0]
     x = np.empty((s.shape[0] + pairs, *s.shape[1:]), dtype=s.dtype)
