@@ -83,20 +83,19 @@ def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, 
 
     loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, *schemes)}
     kl: dict[str, list[np.ndarray]] = {name: [] for name in loss}
-    caches = {name: [QuantizedCache(config) for _ in windows] for name, config in schemes.items()}
+    bits: dict[str, list[float]] = {name: [] for name in schemes}
     with torch.inference_mode(), running("evaluation"):
         for number, row in enumerate(windows, 1):
             progress(f"window {number}/{len(windows)}")
             tokens = torch.from_numpy(row)[None].to(model.device)
             reference = predictions(model, tokens, decode)
             _keep(FLOAT, reference, reference, tokens, loss, kl)
-            for name in schemes:
-                cache = caches[name][number - 1]
+            for name, config in schemes.items():
+                cache = QuantizedCache(config)
                 _keep(name, predictions(model, tokens, decode, cache), reference, tokens, loss, kl)
-                cache.reset()
-    bits = {name: sum(cache.bits for cache in used) / sum(cache.tokens for cache in used)
-            for name, used in caches.items()}
-    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {}, bits.get(name)) for name in loss}
+                bits[name].append(cache.bits / cache.tokens)
+    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {},
+                            sum(bits[name]) / len(windows) if name in bits else None) for name in loss}
 
 
 def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from models.images import run_pipeline
 from models.integer_model import IntegerModel, Watch
 from models.pipeline import ImagePipeline
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine import decibels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +98,7 @@ def image_report(scores: Mapping[str, ImageScore]) -> list[dict[str, Any]]:
     """A row a model: SQNR of the final latent and of the picture, PSNR of the picture (peak 1), in dB; the layers."""
     rows = []
     for name, score in scores.items():
-        rows.append({"scheme": name, "average_bits": None, "latent_sqnr_db": _db(*score.latent[:2]),
-                     "picture_sqnr_db": _db(*score.picture[:2]),
-                     "picture_psnr_db": _db(score.picture[2], score.picture[1]), **layers_report(score.layers)})
+        rows.append({"scheme": name, "average_bits": None, "latent_sqnr_db": decibels(*score.latent[:2]),
+                     "picture_sqnr_db": decibels(*score.picture[:2]),
+                     "picture_psnr_db": decibels(score.picture[2], score.picture[1]), **layers_report(score.layers)})
     return rows
-
-
-def _db(signal: float, noise: float) -> float:
-    return 10 * math.log10(signal / noise) if noise and signal else math.inf

@@ -17,6 +17,7 @@ from models.given_weights import Given
 from models.kinds import Found
 from models.stamp_linear import StampConv, StampLinear
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine import decibels
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
@@ -37,10 +38,8 @@ class Watch:
 
     @property
     def sqnr_db(self) -> float:
-        """10·log10(signal / noise); infinite where there was no noise."""
-        if not self.noise:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        """SQNR of the output, see `stamp_hw.engine.decibels`."""
+        return decibels(self.signal, self.noise)
 
 
 @dataclass(slots=True)

@@ -137,7 +137,9 @@ class StampLinear(torch.nn.Module):
 
     def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
         """Every stage for float32[S, K] (rotated already), and the real value of an output step."""
-        job = self.job(len(x))
+        return self._run(x, self.job(len(x)))
+
+    def _run(self, x: Tensor, job: ResolvedJob) -> tuple[engine.Datapath, float]:
         constants = self._static(x.device) if self.s_x is not None else self._own(x, job)
         return engine.datapath(x, constants, job, self.config), constants.s_y
 
@@ -150,11 +152,12 @@ class StampLinear(torch.nn.Module):
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:
             return self._float(x)
-        done, s_y = self.run(x)
+        job = self.job(len(x))
+        done, s_y = self._run(x, job)
         self.x_saturated += done.x_saturated
         self.y_saturated += done.y_saturated
         self.values += x.numel()
-        self.bits += self.job(len(x)).average_bits * x.numel()
+        self.bits += job.average_bits * x.numel()
         return done.y.float() * s_y
 
     def _static(self, device: torch.device) -> engine.Constants:
@@ -194,8 +197,10 @@ class StampLinear(torch.nn.Module):
         except LayerError as error:
             raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
                              expected=error.expected) from error
+        group = min(self.config.job.group or self.in_features, self._weights.group)
         return engine.Constants(
-            wgt=self.wgt.to(device), largest=self._largest, weight_group=self._weights.group,
+            wgt=self.wgt.to(device), wsum=torch.from_numpy(self._weights.sums(group)).to(device),
+            largest=self._largest, weight_group=self._weights.group,
             factor=None if self.factor is None else self.factor.to(device),
             mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)

@@ -100,7 +100,7 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
         real = engine.reconstruct(scale.quantize(lifted[job.levels], bits, own, shift), job)
         error = (real * np.float32(s_x) - layer.x) @ weight.T
         noise = float(np.einsum("sn,sn->", error, error, dtype=np.float64))
-        found[choice] = (10 * math.log10(power / noise) if noise and power else math.inf), job.average_bits
+        found[choice] = engine.decibels(power, noise), job.average_bits
     return found
 
 

@@ -8,7 +8,7 @@ same input and multiply by the same quantized weights, so that the difference is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,8 +131,8 @@ def summary(layers: Mapping[str, Cost]) -> dict[str, object]:
             "worst_loss_db": round(layers[worst].loss_db, 4), "worst_layer": worst}
 
 
-def _mean(values: object) -> float:
-    return round(float(np.mean(list(values))), 4)  # type: ignore[call-overload]
+def _mean(values: Iterable[float]) -> float:
+    return round(float(np.mean(list(values))), 4)
 
 
 def _less(before: float, after: float) -> float:
@@ -141,4 +141,4 @@ def _less(before: float, after: float) -> float:
 
 def _decibels(signal: np.ndarray, noise: np.ndarray) -> float:
     power, rest = (float(np.sum(np.square(values, dtype=np.float64))) for values in (signal, noise))
-    return 10 * math.log10(power / rest) if power and rest else math.inf
+    return engine.decibels(power, rest)

@@ -230,6 +230,11 @@ def sqnr_db(signal: np.ndarray, codes: np.ndarray, step: float) -> float:
         error -= want
         power += float(np.dot(want, want))
         noise += float(np.dot(error, error))
+    return decibels(power, noise)
+
+
+def decibels(power: float, noise: float) -> float:
+    """10·log10(power / noise): infinite where there is no noise, −infinite where there is noise and nothing else."""
     if noise == 0:
         return math.inf
     return 10 * math.log10(power / noise) if power else -math.inf

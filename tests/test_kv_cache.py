@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from test_eval import LLAMA, llama, refused
+from test_eval import LLAMA, evaluated, llama, refused
 
 from stamp_hw import haar, scale
-from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from tests.golden_cases import SEED, reproduce  # noqa: F401
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
-
-
-def evaluated(tmp_path: Path, *argv: str) -> dict[str, dict[str, Any]]:
-    out = tmp_path / "eval.json"
-    assert main(["eval", *argv, "--json", str(out)]) == 0
-    return {row["scheme"]: row for row in json.loads(out.read_text("utf-8"))["rows"]}
 
 
 def test_states_are_quantized_as_the_golden_model_does_it() -> None:

@@ -221,7 +221,8 @@ def test_bad_input_is_one_clear_error(trace: Path, tmp_path: Path, capsys: pytes
                           (["--fit", str(TRACE)], "no calibration for a kind"),
                           (["--fit", str(trace)], "fitted on what is measured"),
                           (["--config", str(sinks)], "which tokens are sinks"),
-                          (["--layers", "zzz"], "no layer matches"), (["--fit", str(tmp_path / "no")], "no")):
+                          (["--layers", "zzz"], "no layer matches"),
+                          (["--fit", str(tmp_path / "no")], "cannot read trace")):
         assert main(["tune", str(trace), "--out", str(out), *more]) == 2
         line = capsys.readouterr().err
         assert message in line and line.count("\n") == 1, more

@@ -16,11 +16,12 @@ from stamp_hw.scale import group_starts
 
 
 class Constants(NamedTuple):
-    """What a layer keeps between runs, on one device: `wgt` int8[N, K]; `largest` magnitude of them; `weight_group`
-    channels that share a scale; `factor` u, int64[groups, N], or None; `mant`, `shift` int64[tables, N]; `bias`
-    int64[N] in steps of s_y; `s_x`, `s_y` real value of a step."""
+    """What a layer keeps between runs, on one device: `wgt` int8[N, K]; `wsum` int64[groups, N], their sums; `largest`
+    magnitude of them; `weight_group` channels that share a scale; `factor` u, int64[groups, N], or None; `mant`,
+    `shift` int64[tables, N]; `bias` int64[N] in steps of s_y; `s_x`, `s_y` real value of a step."""
 
     wgt: Tensor
+    wsum: Tensor
     largest: int
     weight_group: int
     factor: Tensor | None
@@ -52,8 +53,9 @@ def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfi
     lifted = haar.forward(codes[sinks:], job.levels, job.grid)
     coefficients = torch.cat([codes[:sinks], lifted]) if sinks else lifted
     quantized = scale.quantize(coefficients, sinks + job.n_hi, config)
-    acc, wsum = products(quantized, constants)
-    z = rescale.rescale(acc, quantized, wsum, constants.mant, constants.shift, config, constants.factor, sink_shift)
+    acc = products(quantized, constants)
+    z = rescale.rescale(acc, quantized, constants.wsum, constants.mant, constants.shift, config, constants.factor,
+                        sink_shift)
     v = haar.inverse(z[sinks:], job.levels, job.grid)
     if sinks:
         v = torch.cat([z[:sinks], v])
@@ -88,11 +90,10 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
     return codes, exponents, saturated
 
 
-def products(quantized: Quantized, constants: Constants) -> tuple[Tensor, Tensor]:
-    """(acc int32[S, groups, N], wsum int64[groups, N])."""
+def products(quantized: Quantized, constants: Constants) -> Tensor:
+    """acc int32[S, groups, N]."""
     channels = quantized.codes.shape[1]
     group = min(quantized.group, constants.weight_group)
     parts = [slice(start, start + group) for start in group_starts(channels, group).tolist()]
     wgt = constants.wgt
-    acc = torch.stack([mac.matmul(quantized.codes[:, part], wgt[:, part], constants.largest) for part in parts], 1)
-    return acc, torch.stack([wgt[:, part].sum(1, dtype=torch.int64) for part in parts])
+    return torch.stack([mac.matmul(quantized.codes[:, part], wgt[:, part], constants.largest) for part in parts], 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -163,10 +162,10 @@ def _figures(products: _Products, x: np.ndarray, c: np.ndarray, transform: Trans
     noise, most = float(np.sum(error * error)), quantizer.bound(c, bits, symmetric=symmetric)
     real = _engine(layer, row, order, n_hi, kept, config)
     return Figures(
-        average_bits=float(bits.mean()), sqnr_db=_decibels(products.input_power, noise),
-        bound_sqnr_db=_decibels(products.input_power, most), noise_over_bound=noise / most if most else 0.0,
-        output_sqnr_db=_decibels(products.output_power, _power(out)),
-        total_output_sqnr_db=_decibels(products.total_power, _power(out + products.weight_error[order])),
+        average_bits=float(bits.mean()), sqnr_db=engine.decibels(products.input_power, noise),
+        bound_sqnr_db=engine.decibels(products.input_power, most), noise_over_bound=noise / most if most else 0.0,
+        output_sqnr_db=engine.decibels(products.output_power, _power(out)),
+        total_output_sqnr_db=engine.decibels(products.total_power, _power(out + products.weight_error[order])),
         engine_sqnr_db=None if real is None else real.sqnr_db,
         engine_output_sqnr_db=None if real is None else real.output_sqnr_db, values=x.size)
 
@@ -190,11 +189,3 @@ def _engine(layer: Layer, row: Row, order: np.ndarray, n_hi: int, kept: int, con
 
 def _power(values: np.ndarray) -> float:
     return float(np.sum(np.square(values, dtype=np.float64)))
-
-
-def _decibels(power: float, noise: float) -> float:
-    """10·log10(power / noise); as `stamp_hw.engine.sqnr_db` where one of them is 0."""
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(power / noise) if power else -math.inf
-

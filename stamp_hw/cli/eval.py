@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp_hw.cli.simulate import check_apart, check_writable, seed
-from stamp_hw.cli.trace_dump import numbers, progress_line, sinks
+from stamp_hw.cli.trace_dump import fill_in, numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
@@ -97,17 +97,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, config: Any, names: tuple[str, ...]) -> None:
     """Fill in defaults. Raises StampError for options that do not go together, and for outputs in the way."""
-    own, other = (_TEXT, _IMAGES) if options.prompts is None else (_IMAGES, _TEXT)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
-                             expected="--text with it" if name in _TEXT else "--prompts with it")
     if config.job.n_sink != "auto" and options.sinks is not None:
         raise StampError("sinks given twice", where="--sinks", got=f"{options.sinks}, job.n_sink {config.job.n_sink}",
                          expected="one of them")
-    for name, default in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+    fill_in(options, _TEXT, _IMAGES)
     if "stamp_shuffled" in names:
         raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
                          expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Load the model, run it, write the trace."""
     from models.hub import require_torch
 
-    own, other = (_TEXT, _IMAGES) if options.prompts is None else (_IMAGES, _TEXT)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
-                             expected="--text with it" if name in _TEXT else "--prompts with it")
-    for name, default in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+    fill_in(options, _TEXT, _IMAGES)
     check_writable(options.out, folder=False)
     require_torch()
     progress = progress_line()
@@ -86,6 +79,18 @@ def sinks(text: str) -> int | str:
         return text if text == "auto" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a whole number or auto is expected, not {text[:80]!r}") from None
+
+
+def fill_in(options: argparse.Namespace, text: Mapping[str, Any], images: Mapping[str, Any]) -> None:
+    """Defaults of the options that only the given kind of models has; StampError for one of the other kind."""
+    own, other = (text, images) if options.prompts is None else (images, text)
+    for name in other:
+        if getattr(options, name) is not None:
+            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
+                             expected="--text with it" if name in text else "--prompts with it")
+    for name, default in own.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
 
 
 def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
