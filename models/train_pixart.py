@@ -1,6 +1,6 @@
 """Trains the small PixArt that ships with the project, on photographs:
 
-``python -m models.train_pixart --pictures ../shared/data/flowers_ccby_128.zip --out models/pixart_small``
+``python -m models.train_pixart --pictures flowers_ccby_128.zip --out models/pixart_small``
 
 Within an hour on one core with bfloat16 instructions (AMX, AVX512-BF16); ``--dtype float32`` suits other processors.
 What is reached is kept in ``OUT.partial`` every few hundred steps, and the same command goes on from there with the
