@@ -15,7 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.emit import Shared
-from rtl_gen.pe import HIGH_WIDTH, Pe
+from rtl_gen.pe import LOW_WIDTH, OPERAND_WIDTH, Pe
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 
@@ -46,15 +46,26 @@ def events_layout(params: MacParams) -> data.StructLayout:
     return data.StructLayout({"multiplies8": width, "multiplies4": width, "steps": 1, "drained": 1})
 
 
-def packed_low(act: Value, mode4: Value) -> Value:
-    """a0 in 8 bits: the byte, or its low nibble sign-extended."""
-    return Cat(act[:4], Mux(mode4, act[3].replicate(4), act[4:])).as_signed()
+def upper_of_pair(act: Value) -> Value:
+    """What stands above bit 12 of a1·2^12 + a0: a1 less the borrow of a negative a0."""
+    width = OPERAND_WIDTH - LOW_WIDTH
+    return (Cat(act[4:], act[7]) + act[3].replicate(width))[:width]
 
 
-def packed_high(act: Value, mode4: Value) -> Value:
-    """What stands above bit 12 of a1·2^12 + a0: a1 less the borrow of a negative a0, or the sign of an 8-bit code."""
-    less_borrow = Cat(act[4:], act[7]) + act[3].replicate(HIGH_WIDTH)
-    return Mux(mode4, less_borrow[:HIGH_WIDTH], act[7].replicate(HIGH_WIDTH)).as_signed()
+def packed(act: Value, mode4: Value) -> Value:
+    """The multiplier's operand: a1·2^12 + a0 of the nibbles a1:a0, or the 8-bit code."""
+    pair = Cat(act[:4], act[3].replicate(LOW_WIDTH - 4), upper_of_pair(act))
+    return Mux(mode4, pair, Cat(act, act[7].replicate(OPERAND_WIDTH - CODE_WIDTH))).as_signed()
+
+
+def pairs(valid: Value, mode4: Value) -> Value:
+    """Whether a row's step is one of a pair of tokens; a bubble is not, whatever stands in its mode."""
+    return valid & mode4
+
+
+def ends_tile(accept: Value, last: Value) -> Value:
+    """Whether a step that is taken is its tile's last one; a bubble ends nothing."""
+    return accept & last
 
 
 def holds_free_in_time(params: MacParams, flying: Value, left: Value, queued: Value) -> Value:
@@ -169,10 +180,11 @@ class Mac(wiring.Component):
         # The beat that leaves the hold registers of row 0.
         beat = Signal(self.o.payload.shape())
         groups = [top[first:first + params.lanes] for first in range(0, params.cols, params.lanes)]
-        tokens = [chosen([Cat(hold[name] for hold in group) for group in groups], chunk) for name in ("acc0", "acc1")]
+        for lane in range(params.lanes):
+            sums = [chosen([getattr(group[lane], name) for group in groups], chunk) for name in ("hold0", "hold1")]
+            m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
-            beat.acc.eq(Mux(beat.empty, 0, Mux(slot, tokens[1], tokens[0]))),
             beat.row.eq(row),
             beat.slot.eq(slot),
             beat.last.eq(tile_ends),
@@ -180,13 +192,15 @@ class Mac(wiring.Component):
 
         self._queue(m, beat, move, pop, queued)
 
-        modes = step.mode4.as_value()
-        for event, rows in ((self.events.multiplies4, modes), (self.events.multiplies8, ~modes)):
-            busy = sum(rows[1:], rows[0])
-            # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
-            products = sum(busy << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
-            m.d.comb += event.eq(counted(accept, products[:len(event)]))
-        m.d.comb += [self.events.steps.eq(accept), self.events.drained.eq(pop)]
+        fours = sum(step.mode4[1:], step.mode4[0])
+        # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
+        fours = sum(fours << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
+        m.d.comb += [
+            self.events.multiplies4.eq(counted(accept, fours)),
+            self.events.multiplies8.eq(counted(accept, params.rows * params.cols - fours)),
+            self.events.steps.eq(accept),
+            self.events.drained.eq(pop),
+        ]
         return m
 
     def _queue(self, m: Module, beat: Value, move: Value, pop: Value, queued: Signal) -> None:
@@ -204,30 +218,32 @@ class Mac(wiring.Component):
         m.d.sync += queued.eq(staying + move)
         m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
 
-    def _array(self, m: Module, accept: Value, shift: Value) -> list[data.View]:
-        """Skew registers and PEs; returns the hold registers of row 0, column by column.
+    def _array(self, m: Module, accept: Value, shift: Value) -> list[Shared]:
+        """Skew registers and PEs; returns the PEs of row 0, whose hold registers are drained.
 
         Row r shifts r cycles after row 0, so that no shift enable is wider than a row. That is safe because a row
         needs at least two beats, and because the last shift of a tile has passed a row before new sums reach it.
         """
         params = self.params
         step = self.i.payload
-        control = Cat(accept, step.last)
+        valid, last = accept, ends_tile(accept, step.last)
         grid = [[Shared(lambda: Pe(params), "stamp_pe") for _ in range(params.cols)] for _ in range(params.rows)]
         for r, line in enumerate(grid):
             if r:
-                control = _stage(m, f"control_r{r}", control)
-                shift = _stage(m, f"shift_r{r}", shift)
-            low, high = packed_low(step.act[r], step.mode4[r]), packed_high(step.act[r], step.mode4[r])
-            operand = Cat(_delayed(m, f"act_r{r}", Cat(low, high, step.mode4[r]), r), control)
+                valid, last, shift = (_stage(m, f"{name}_r{r}", value) for name, value in (
+                    ("valid", valid), ("last", last), ("shift", shift)))
+            act = _delayed(m, f"act_r{r}", Cat(step.act[r], step.mode4[r]), r)
+            mode4 = pairs(valid, act[CODE_WIDTH])
+            operand, control = packed(act[:CODE_WIDTH], mode4), Cat(mode4, valid, last)
             for c, pe in enumerate(line):
                 wgt = grid[r - 1][c].wgt_o if r else _delayed(m, f"wgt_c{c}", step.wgt[c], c)
                 m.submodules[f"pe_r{r}_c{c}"] = pe
-                m.d.comb += [Value.cast(pe.operand_i).eq(operand), pe.wgt_i.eq(wgt)]
+                m.d.comb += [pe.operand_i.eq(operand), Value.cast(pe.control_i).eq(control), pe.wgt_i.eq(wgt)]
                 if r + 1 < params.rows:
-                    m.d.comb += [pe.shift.eq(shift), pe.below.eq(grid[r + 1][c].hold)]
-                operand = pe.operand_o
-        return [pe.hold for pe in grid[0]]
+                    below = grid[r + 1][c]
+                    m.d.comb += [pe.shift.eq(shift), pe.below0.eq(below.hold0), pe.below1.eq(below.hold1)]
+                operand, control = pe.operand_o, pe.control_o
+        return grid[0]
 
 
 def chosen(values: Sequence[Value], index: Value) -> Value:

@@ -9,23 +9,18 @@ from amaranth.lib.wiring import In, Out
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 LOW_WIDTH = 12  # bits of the low product, and so the place of a1 in the packed operand (docs/contract.md §3.5)
-HIGH_WIDTH = 5  # bits of the packed operand above LOW_WIDTH: a1 of 4 bits less the borrow of a negative a0
+OPERAND_WIDTH = 17  # a1·2^12 + a0: 4 bits and the low product's, and one for a1 = -8 less the borrow of a negative a0
 PRODUCT_WIDTH = 24  # the packed operand is −32776 at least, times −128 or 127: within ±2^23
 
-#: What travels along a row. `low` and `high` are the packed operand without its repeated sign bits.
-OPERAND = data.StructLayout({"low": signed(CODE_WIDTH), "high": signed(HIGH_WIDTH), "mode4": 1, "valid": 1, "last": 1})
+#: What a step says beside its operand: `valid`, it counts; `mode4`, it is one of a pair of tokens; `last`, it ends its
+#: tile. Without `valid` the others are 0, so each of them is an enable by itself.
+CONTROL = data.StructLayout({"mode4": 1, "valid": 1, "last": 1})
+RESET = {"mode4": 0, "valid": 0, "last": 1}  # as if a tile had just ended, which empties the accumulators
 
 
-def multiplicand(low: Value, high: Value) -> Value:
-    """The multiplier's 17-bit operand: a1·2^12 + a0, or a0 alone in 8-bit mode."""
-    return Cat(low, low[-1].replicate(LOW_WIDTH - CODE_WIDTH), high).as_signed()
-
-
-def low_product(product: Value, mode4: Value) -> Value:
-    """What acc0 adds: p[11:0], signed, of a pair of tokens; the whole product of an 8-bit one, which 16 bits hold."""
-    upper = product[LOW_WIDTH:2 * CODE_WIDTH]
-    sign = product[LOW_WIDTH - 1]
-    return Cat(product[:LOW_WIDTH], Mux(mode4, sign.replicate(len(upper)), upper)).as_signed()
+def low_of_pair(product: Value) -> Value:
+    """What acc0 adds of a pair of tokens: p[11:0], signed. Of an 8-bit token it adds the whole product."""
+    return product[:LOW_WIDTH].as_signed()
 
 
 def high_borrow(product: Value) -> Value:
@@ -33,19 +28,9 @@ def high_borrow(product: Value) -> Value:
     return product[LOW_WIDTH - 1]
 
 
-def is_control(name: str) -> bool:
-    """Whether a field of OPERAND needs a reset; the others mean nothing without it."""
-    return name == "valid"
-
-
-def finishes(valid: Value, last: Value) -> Value:
-    """Whether the sums of this step are a tile's, which go to the hold registers."""
-    return valid & last
-
-
-def clears(finished: Value) -> Value:
+def clears(last: Value) -> Value:
     """Whether the accumulators go to zero, for the next tile."""
-    return finished
+    return last
 
 
 class Pe(wiring.Component):
@@ -55,77 +40,75 @@ class Pe(wiring.Component):
 
     Parameters
     ----------
-    params : MacParams; only `acc_width` and `mul_stages` shape the element
+    params : MacParams; `acc_width`, `pair_width` and `mul_stages` shape the element
 
     Members
     -------
-    operand_i, operand_o : OPERAND from the left neighbour; to the right one, a cycle later
+    operand_i, operand_o : signed(17), a1·2^12 + a0 or an 8-bit code, from the left neighbour; to the right one, a cycle
+        later
+    control_i, control_o : CONTROL, likewise
     wgt_i, wgt_o : signed(8) from the upper neighbour; to the lower one, a cycle later
-    shift : take `hold` from `below`; never in the cycle in which a tile's sums arrive
-    below, hold : hold registers {acc0, acc1} of the lower neighbour; of this element
+    shift : take the sums from below; never in the cycle in which a tile's sums arrive
+    below0, below1 : hold registers of the lower neighbour
+    hold0, hold1 : hold registers, of acc0 and acc1
 
-    Latency: an operand's product is in `hold` `params.latency` = mul_stages + 2 cycles after the operand was offered.
-    Throughput: a step a cycle; a step without `valid` changes no accumulator. In 8-bit mode acc1 rests, and what `hold`
-    says of it means nothing.
+    Latency: an operand's product is in `hold0` `params.latency` = mul_stages + 2 cycles after the operand was offered.
+    Throughput: a step a cycle; a step without `valid` changes no accumulator. In 8-bit mode acc1 rests, and `hold1`
+    means nothing. The cycle after a reset empties the accumulators.
     """
 
     def __init__(self, params: MacParams) -> None:
         self.params = params
-        sums = data.StructLayout({"acc0": signed(params.acc_width), "acc1": signed(params.acc_width)})
-        super().__init__({"operand_i": In(OPERAND), "operand_o": Out(OPERAND), "wgt_i": In(signed(CODE_WIDTH)),
-                          "wgt_o": Out(signed(CODE_WIDTH)), "shift": In(1), "below": In(sums), "hold": Out(sums)})
+        operand, wgt = signed(OPERAND_WIDTH), signed(CODE_WIDTH)
+        sum0, sum1 = signed(params.acc_width), signed(params.pair_width)
+        super().__init__({"operand_i": In(operand), "operand_o": Out(operand), "control_i": In(CONTROL),
+                          "control_o": Out(CONTROL), "wgt_i": In(wgt), "wgt_o": Out(wgt), "shift": In(1),
+                          "below0": In(sum0), "below1": In(sum1), "hold0": Out(sum0), "hold1": Out(sum1)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        width = self.params.acc_width
+        params = self.params
 
-        # Operand registers, which are also the systolic hop.
-        flags = {name: Signal(name=f"operand_{name}", reset_less=not is_control(name))
-                 for name in ("mode4", "valid", "last")}
-        low = Signal(signed(CODE_WIDTH), name="operand_low", reset_less=True)
-        high = Signal(signed(HIGH_WIDTH), name="operand_high", reset_less=True)
-        wgt = Signal(signed(CODE_WIDTH), name="operand_wgt", reset_less=True)
-        m.d.sync += [low.eq(self.operand_i.low), high.eq(self.operand_i.high), wgt.eq(self.wgt_i)]
-        m.d.sync += [flag.eq(self.operand_i[name]) for name, flag in flags.items()]
-        m.d.comb += [self.operand_o.low.eq(low), self.operand_o.high.eq(high), self.wgt_o.eq(wgt)]
-        m.d.comb += [self.operand_o[name].eq(flag) for name, flag in flags.items()]
+        # Operand registers, which are also the systolic hop. What counts is reset; what is counted needs none.
+        operand = Signal.like(self.operand_i, name="operand", reset_less=True)
+        wgt = Signal.like(self.wgt_i, name="wgt", reset_less=True)
+        control = Signal(CONTROL, name="control", init=RESET)
+        m.d.sync += [operand.eq(self.operand_i), wgt.eq(self.wgt_i), control.eq(self.control_i)]
+        m.d.comb += [self.operand_o.eq(operand), self.wgt_o.eq(wgt), self.control_o.eq(control)]
 
         # Product registers; synthesis may move them into the multiplier.
-        product: Value = multiplicand(low, high) * wgt
-        for stage in range(1, self.params.mul_stages + 1):
+        product: Value = operand * wgt
+        for stage in range(1, params.mul_stages + 1):
             behind = Signal(signed(PRODUCT_WIDTH), name=f"product{stage}", reset_less=True)
-            flags_behind = {name: Signal(name=f"product{stage}_{name}", reset_less=not is_control(name))
-                            for name in flags}
-            m.d.sync += behind.eq(product)
-            m.d.sync += [flags_behind[name].eq(flags[name]) for name in flags]
-            product, flags = behind, flags_behind
+            control_behind = Signal(CONTROL, name=f"control{stage}", init=RESET)
+            m.d.sync += [behind.eq(product), control_behind.eq(control)]
+            product, control = behind, control_behind
 
         # Accumulators. Zero comes in by the registers' own reset, which costs no logic in front of the adder; the carry
         # input adds the borrow without a third operand.
-        acc0 = Signal(signed(width))
-        acc1 = Signal(signed(width))
-        sum0 = Signal(signed(width))
-        sum1 = Signal(signed(width + 1))
-        finished = Signal()
+        acc0 = Signal(signed(params.acc_width), reset_less=True)
+        acc1 = Signal(signed(params.pair_width), reset_less=True)
+        sum0 = Signal(signed(params.acc_width))
+        sum1 = Signal(signed(params.pair_width + 1))
+        low = Signal(signed(params.acc_width))
         high_part = Cat(high_borrow(product), product[LOW_WIDTH:]).as_signed()
+        with m.If(control.mode4):
+            m.d.comb += low.eq(low_of_pair(product))
+        with m.Else():
+            m.d.comb += low.eq(product[:2 * CODE_WIDTH].as_signed())
         m.d.comb += [
-            sum0.eq(acc0 + low_product(product, flags["mode4"])),
+            sum0.eq(acc0 + low),
             sum1.eq(Cat(Const(1, 1), acc1).as_signed() + high_part),
-            finished.eq(finishes(flags["valid"], flags["last"])),
         ]
-        with m.If(clears(finished)):
-            m.d.sync += [acc0.eq(0), acc1.eq(0)]
-        with m.Elif(flags["valid"]):
-            m.d.sync += acc0.eq(sum0)
-            with m.If(flags["mode4"]):
-                m.d.sync += acc1.eq(sum1[1:])
+        for acc, now, adds in ((acc0, sum0, control.valid), (acc1, sum1[1:].as_signed(), control.mode4)):
+            with m.If(control.last | adds):
+                m.d.sync += acc.eq(Mux(clears(control.last), 0, now))
 
         # Hold registers: a link of the column's drain chain.
-        hold0 = Signal(signed(width), reset_less=True)
-        hold1 = Signal(signed(width), reset_less=True)
-        with m.If(finished):
-            m.d.sync += [hold0.eq(sum0), hold1.eq(sum1[1:])]
-        with m.Elif(self.shift):
-            m.d.sync += [hold0.eq(self.below.acc0), hold1.eq(self.below.acc1)]
-        m.d.comb += [self.hold.acc0.eq(hold0), self.hold.acc1.eq(hold1)]
+        hold0 = Signal.like(acc0, reset_less=True)
+        hold1 = Signal.like(acc1, reset_less=True)
+        with m.If(control.last | self.shift):
+            m.d.sync += [hold0.eq(Mux(control.last, sum0, self.below0)),
+                         hold1.eq(Mux(control.last, sum1[1:].as_signed(), self.below1))]
+        m.d.comb += [self.hold0.eq(hold0), self.hold1.eq(hold1)]
         return m

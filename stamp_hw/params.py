@@ -245,6 +245,12 @@ class MacParams:
                    mul_stages=hw.mul_stages)
 
     @property
+    def pair_width(self) -> int:
+        """Bits of the sums of a pair's second token: `max_k` products of a 4-bit code, at least −8, and a weight, at
+        least −128."""
+        return (self.max_k * 8 * 128).bit_length() + 1
+
+    @property
     def drain_beats(self) -> int:
         """Beats in which one tile's 2 · rows · cols accumulators leave the array."""
         return 2 * self.rows * self.cols // self.lanes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const
+from amaranth.hdl import Cat, Const, Mux
 
-from tb.faults import Fault
+from rtl_gen.mac import packed
+from tb.faults import Fault, replace
 
 #: The tests that meet these mistakes; single products and traces would only repeat them.
 _TESTS = ("random_tiles_under_stalls", "tiles_follow_each_other_as_fast_as_the_closed_form_says",
           "nothing_is_lost_or_late_at_the_ends_of_back_pressure")
+_RESET = ("a_reset_in_the_middle_leaves_nothing_behind",)
 
 
 def _fault(name: str, why: str, seam: str, function: object) -> Fault:
@@ -18,16 +20,18 @@ def _fault(name: str, why: str, seam: str, function: object) -> Fault:
 FAULTS: tuple[Fault, ...] = (
     _fault("drop_the_borrow", "a negative low product leaves the high one one too small", "pe.high_borrow",
            lambda product: Const(0)),
-    _fault("keep_the_borrow_of_a0", "a pair's upper part is a1 although a0 is negative", "mac.packed_high",
-           lambda act, mode4: Cat(act[4:], act[7])),
-    _fault("swap_the_nibbles", "token 0 of a pair is taken from the upper nibble", "mac.packed_low",
-           lambda act, mode4: Cat(act[4:], act[7].replicate(4)).as_signed()),
-    _fault("low_product_without_sign", "the bits of a1·w reach token 0's sum", "pe.low_product",
-           lambda product, mode4: product[:16].as_signed()),
-    _fault("bubbles_end_tiles", "a step that was not offered empties the accumulators", "pe.finishes",
-           lambda valid, last: last),
+    _fault("keep_the_borrow_of_a0", "a pair's upper part is a1 although a0 is negative", "mac.upper_of_pair",
+           lambda act: Cat(act[4:], act[7])),
+    _fault("swap_the_nibbles", "token 0 of a pair is taken from the upper nibble", "mac.packed",
+           lambda act, mode4: packed(Mux(mode4, Cat(act[4:], act[:4]), act), mode4)),
+    _fault("low_product_without_sign", "the bits of a1·w reach token 0's sum", "pe.low_of_pair",
+           lambda product: product[:16].as_signed()),
+    _fault("bubbles_end_tiles", "a step that was not offered empties the accumulators", "mac.ends_tile",
+           lambda accept, last: last),
+    _fault("bubbles_are_pairs", "a step that was not offered adds to the sums of second tokens", "mac.pairs",
+           lambda valid, mode4: mode4),
     _fault("never_restart", "a tile begins with the sums of the one before", "pe.clears",
-           lambda finished: Const(0)),
+           lambda last: Const(0)),
     _fault("forget_the_queue", "a last step is taken although the queue may be full", "mac.holds_free_in_time",
            lambda params, flying, left, queued: ~flying & (left <= params.latency)),
     _fault("take_a_step_too_early", "a last step is taken with a beat too many in the hold registers",
@@ -42,6 +46,8 @@ FAULTS: tuple[Fault, ...] = (
     _fault("count_bubbles", "cycles without a step count as steps", "mac.counted", lambda accept, count: count),
     _fault("ignore_ready", "the queue drops its first beat whether it was taken or not", "mac.leaves",
            lambda valid, ready: valid),
-    Fault(name="skip_reset", block="mac", why="steps under way in the array survive a reset",
-          patch=("rtl_gen.pe.is_control", lambda name: False), tests=("a_reset_in_the_middle_leaves_nothing_behind",)),
+    Fault(name="skip_reset", block="mac", why="steps under way in the array survive a reset", tests=_RESET,
+          edit=replace("if (rst) control_o <= 3'h4;\n    else control_o", "control_o")),
+    Fault(name="keep_sums_over_reset", block="mac", why="the sums of a tile under way survive a reset", tests=_RESET,
+          patch=("rtl_gen.pe.RESET", {"mode4": 0, "valid": 0, "last": 0})),
 )
