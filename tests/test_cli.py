@@ -186,6 +186,16 @@ def test_the_program_itself_prints_one_line_and_exits_with_two(tmp_path: Path) -
     assert len(done.stderr.splitlines()) == 1 and "missing" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [[], ["simulat"], ["simulate"], ["simulate", "x", "--seed", "a"], ["trace"]],
+                         ids=lambda arguments: " ".join(["stamp-hw", *arguments]))
+def test_wrong_arguments_are_one_line_as_well(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parser().parse_args(arguments)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and len(said.splitlines()) == 1
+    assert "--help" in said and all(word in said for word in arguments[:1])
+
+
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("simulate", "trace", "generate", "synth", "verify", "doctor"):
         with pytest.raises(SystemExit) as stop:

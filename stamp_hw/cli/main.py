@@ -22,11 +22,11 @@ _WRITE_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command's module adds its own."""
-    import argparse
     from importlib import metadata
 
     from stamp_hw.cli import (
         ablate,
+        arguments,
         doctor,
         eval,
         generate,
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         widths,
     )
 
-    top = argparse.ArgumentParser(
+    top = arguments.Parser(
         prog="stamp-hw", description="Accelerator simulator and RTL generator for STaMP quantization.")
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
