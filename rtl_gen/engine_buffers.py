@@ -3,6 +3,9 @@
 The activation buffer has a bank for each row of the array. A word of a bank is one beat of one row slot, `lanes` bytes,
 in two planes: the low nibbles, with the row's mode, and the high ones. A 4-bit token writes one plane, an 8-bit token
 both. A step reads the same word of every bank and takes one byte of each.
+
+The way to the memories of the activation and the weight buffer is long: what they all get passes a register first,
+writes as well as reads, so that a word that was written before a step was issued is there when the step reads it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,13 @@ from rtl_gen.haar_slots import up_to
 from rtl_gen.mac import chosen
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.params import CODE_WIDTH
+
+
+def _late(m: Module, name: str, value: Value, control: bool = False) -> Signal:
+    """The value a cycle later; a control is reset."""
+    late = Signal(value.shape(), name=f"{name}_late", reset_less=not control)
+    m.d.sync += late.eq(value)
+    return late
 
 
 class ActBuffer(wiring.Component):
@@ -44,17 +54,19 @@ class ActBuffer(wiring.Component):
         m = Module()
         params, half = self.params, CODE_WIDTH // 2
         depth = max(2, 2 * params.act_tiles * params.max_beats)
-        lane = Signal.like(self.lane, name="lane_late", reset_less=True)
-        m.d.sync += lane.eq(self.lane)
-        low = Cat(code[:half] for code in self.codes)
+        read_at, write_at = _late(m, "read_at", self.read_at), _late(m, "write_at", self.write_at)
+        lane = _late(m, "lane_read", _late(m, "lane", self.lane))
+        low = Cat(Cat(code[:half] for code in self.codes), ~self.hi)
         high = Cat(Mux(self.hi, code[half:], code[:half]) for code in self.codes)
+        planes = [(plane, _late(m, plane, word), _late(m, f"{plane}_en", enable, control=True))
+                  for plane, word, enable in (("low", low, self.low), ("high", high, self.high))]
         for row in range(params.rows):
             nibbles: list[list[Value]] = []
-            for plane, word, enable in (("low", Cat(low, ~self.hi), self.low), ("high", high, self.high)):
+            for plane, word, enable in planes:
                 bank = m.submodules[f"{plane}{row}"] = memory.Memory(shape=len(word), depth=depth, init=[])
                 write, read = bank.write_port(), bank.read_port()
-                m.d.comb += [write.addr.eq(self.write_at), write.data.eq(word), write.en.eq(enable[row]),
-                             read.addr.eq(self.read_at), read.en.eq(1)]
+                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
+                             read.addr.eq(read_at), read.en.eq(1)]
                 nibbles.append([read.data.word_select(n, half) for n in range(params.lanes)])
                 if plane == "low":
                     m.d.sync += self.mode4[row].eq(read.data[-1])
@@ -84,8 +96,13 @@ class WeightBuffer(wiring.Component):
         m.submodules.words = words = memory.Memory(shape=weight_layout(self.params), depth=2 * self.params.max_k,
                                                    init=[])
         write, read = words.write_port(), words.read_port()
-        m.d.comb += [write.addr.eq(self.write_at), write.data.eq(self.step), write.en.eq(self.en),
-                     read.addr.eq(self.read_at), read.en.eq(1)]
+        m.d.comb += [
+            write.addr.eq(_late(m, "write_at", self.write_at)),
+            write.data.as_value().eq(_late(m, "step", self.step.as_value())),
+            write.en.eq(_late(m, "en", self.en, control=True)),
+            read.addr.eq(_late(m, "read_at", self.read_at)),
+            read.en.eq(1),
+        ]
         m.d.sync += self.wgt.eq(read.data)
         return m
 

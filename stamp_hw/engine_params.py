@@ -98,8 +98,8 @@ class EngineParams:
 
     @property
     def feed_cycles(self) -> int:
-        """Cycles from the issue of a step to the array: the buffers' read, the choice of a byte."""
-        return 2
+        """Cycles from the issue of a step to the array: the way to the buffers, their read, the choice of a byte."""
+        return 3
 
     @property
     def drain_cycles(self) -> int:

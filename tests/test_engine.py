@@ -72,12 +72,12 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     come = engine_front.arrivals(drawn, hw, super_tile.split(drawn.job, hw, 64))
     assert come.ready.tolist() == [101, 133, 165, 197]
     # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
-    # both passes: 197…260 and 261…324. Behind a last step: 2 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
-    # beats, so 16 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 31 = 355 on.
-    # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 357 on, the last beat issued in 370; latency 4,
-    # finish 2: out in 376.
+    # both passes: 197…260 and 261…324. Behind a last step: 3 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
+    # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
+    # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
+    # finish 2: out in 377.
     assert found == engine.EngineCycles(
-        total=377, busy=128, wait_activations=197, wait_weights=0, wait_output=0, wait_dram=0, tail=52, fill=197,
+        total=378, busy=128, wait_activations=197, wait_weights=0, wait_output=0, wait_dram=0, tail=53, fill=197,
         first_fill=197, steps=64,
         array_tiles=2, super_tiles=1, column_tiles=2)
     assert (found.overlapped, found.exposed) == (0, 197)
@@ -91,15 +91,15 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     # 164 + 64 i on. Super-tiles of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens,
     # one array tile. Weights of a pass: 64 beats; loaded 2 after the last one, the next pass's first beat 1 later.
     # First: tiles complete from 228 and 356 on, so 228…291, 356…419; then 420…547, 548…675. Its half is free from 675 +
-    # 17 (the drain, as above 16) = 692 on.
+    # 18 (the drain, as above 17) = 693 on.
     # Second: complete from 612 on, waits for the array: 676…739. The pass after it: its half of the weight buffer is
     # left in 675, so 677…740 and loaded from 742 on, 2 late: 742…805; the next one as well: 808…871.
-    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 176 cycles of stall.
-    # Complete from 868 + 176 = 1044 on, 172 late: 1044…1107, 1108…1171; weights 2 late, 1174…1237.
-    # Behind it 31 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
+    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 177 cycles of stall.
+    # Complete from 868 + 177 = 1045 on, 173 late: 1045…1108, 1109…1172; weights 2 late, 1175…1238.
+    # Behind it 32 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == engine.EngineCycles(
-        total=1237 + 31 + 15 + 6 + 1, busy=3 * (128 + 64 + 64), wait_activations=228 + 64 + 172, wait_weights=3 * 2,
-        wait_output=0, wait_dram=0, tail=52, fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3,
+        total=1238 + 32 + 15 + 6 + 1, busy=3 * (128 + 64 + 64), wait_activations=228 + 64 + 173, wait_weights=3 * 2,
+        wait_output=0, wait_dram=0, tail=53, fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3,
         column_tiles=3)
 
 
