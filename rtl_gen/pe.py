@@ -69,7 +69,7 @@ class Pe(wiring.Component):
         m = Module()
         params = self.params
 
-        # Operand registers, which are also the systolic hop. What counts is reset; what is counted needs none.
+        # Operand registers, which are also the systolic hop. Only controls are reset: data means nothing without them.
         operand = Signal.like(self.operand_i, name="operand", reset_less=True)
         wgt = Signal.like(self.wgt_i, name="wgt", reset_less=True)
         control = Signal(CONTROL, name="control", init=RESET)
@@ -84,7 +84,7 @@ class Pe(wiring.Component):
             m.d.sync += [behind.eq(product), control_behind.eq(control)]
             product, control = behind, control_behind
 
-        # Accumulators. Zero comes in by the registers' own reset, which costs no logic in front of the adder; the carry
+        # Accumulators. Synthesis makes the zero a reset of the registers, which costs no logic behind the adder; its carry
         # input adds the borrow without a third operand.
         acc0 = Signal(signed(params.acc_width), reset_less=True)
         acc1 = Signal(signed(params.pair_width), reset_less=True)
