@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
 from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
-from rtl_gen.haar_slots import Slots, locate, lowest_bit, up_to
+from rtl_gen.haar_slots import Slots, locate, lowest_bit, tile_tokens, up_to
 from stamp_hw.params import HaarParams
 
 LL, HL, LH, HH = range(4)
@@ -98,35 +98,38 @@ class Haar(LiftingUnit):
         super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), intake)
 
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
-        """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T."""
+        """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T.
+
+        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one subtraction.
+        """
         params, walk = self.params, slots.walk
         slot = Signal(range(2**params.max_levels + 2))
         lowest = Signal.like(slot)
-        pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
+        position = range(-4 << params.max_levels, 4 << params.max_levels)
+        pair, emitted = Signal(position), Signal(position)
+        tile = Signal(len(walk.mask) + 1)
         low = Signal()
-        top = Signal()
         second = Signal()
+        crossed: Value = C(0)
         many = walk.mask.any()
-        m.d.comb += [
-            slot.eq(walk.offset + 2),
-            lowest.eq(lowest_bit(slot)),
-            low.eq((slot & walk.mask) == 0),
-            top.eq((lowest << 1) == walk.mask + 1),
-            pair.eq(slot - Mux(low, (walk.mask << 1) + 2, lowest + (lowest << 1))),
-            second.eq((pair & (lowest << 1)).any() & ~top),
-        ]
-        # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
-        emitted = Signal(pair.shape())
-        m.d.comb += emitted.eq(Mux(low, pair, pair + lowest))
         if params.axes == 2:
             widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
             m.d.comb += [plan.crossed.eq(walk.two_d & ~low & (lowest & widths).any()), plan.second.eq(second)]
-            with m.If(plan.crossed):
-                m.d.comb += emitted.eq(pair - lowest)
+            crossed = plan.crossed
+        m.d.comb += [
+            slot.eq(walk.offset + 2),
+            lowest.eq(lowest_bit(slot)),
+            tile.eq(tile_tokens(walk.mask)),
+            low.eq((slot & walk.mask) == 0),
+            pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
+            second.eq(~((slot | tile) & (lowest << 1)).any()),
+            # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
+            emitted.eq(slot - Mux(low, tile << 1, Mux(crossed, lowest << 2, lowest << 1))),
+        ]
         token = locate(m, "token", walk.offset, walk, params)
         a = locate(m, "a", pair, walk, params)
         out = locate(m, "out", emitted, walk, params)
-        b = locate(m, "b", pair + lowest, walk, params) if params.axes == 2 else out
+        b = locate(m, "b", slot - (lowest << 1), walk, params) if params.axes == 2 else out
         m.d.comb += [
             plan.takes.eq(token.exists),
             plan.bypass.eq(~many),

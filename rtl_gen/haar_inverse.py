@@ -10,12 +10,12 @@ which comes in one quad ahead, and then d1. Everything wraps at `width` bits; no
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
 from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
-from rtl_gen.haar_slots import Slots, locate, lowest_bit, up_to
+from rtl_gen.haar_slots import Slots, locate, lowest_bit, tile_tokens, up_to
 from stamp_hw.params import HaarParams
 
 
@@ -76,29 +76,30 @@ class HaarInverse(LiftingUnit):
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
         as if l were one more than the levels. The token at t − (T − 1) leaves.
+
+        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one addition.
         """
         params, walk = self.params, slots.walk
         slot = Signal(range(2 * 2**params.max_levels))
         lowest = Signal.like(slot)
-        pair = Signal(range(-4 << params.max_levels, 4 << params.max_levels))
-        leaving = Signal(signed(len(walk.offset) + 1))
+        inside = Signal(len(walk.offset))
+        before = Cat(inside, 1).as_signed()  # t − T
         low = Signal()
         first_level = Signal()
         second = Signal()
         many = Signal()
         m.d.comb += [
-            slot.eq(walk.offset + walk.mask + 1),
+            slot.eq(walk.offset | tile_tokens(walk.mask)),
             lowest.eq(lowest_bit(slot)),
-            pair.eq(walk.offset - walk.mask - 1 + lowest),
-            leaving.eq(walk.offset - walk.mask),
+            inside.eq(walk.offset | ~walk.mask),
             many.eq(walk.mask.any()),
-            low.eq(lowest == walk.mask + 1),
-            first_level.eq(lowest[0] & ~low),
-            second.eq((pair & (lowest << 1)).any() & ((lowest << 1) != walk.mask + 1)),
+            low.eq(walk.offset == 0),
+            first_level.eq(walk.offset[0]),
+            second.eq(~(slot & (lowest << 1)).any() & ~low),
         ]
-        a = locate(m, "a", pair, walk, params)
-        b = locate(m, "b", pair + lowest, walk, params)
-        out = locate(m, "out", leaving, walk, params)
+        a = locate(m, "a", before + lowest, walk, params)
+        b = locate(m, "b", before + (lowest << 1), walk, params)
+        out = locate(m, "out", before + 1, walk, params)
         m.d.comb += [
             plan.takes.eq(Mux(low, a.exists, b.exists)),
             plan.direct.eq(low),
@@ -115,11 +116,10 @@ class HaarInverse(LiftingUnit):
         place = Mux(low, a.place, b.place)
         if params.axes == 2:
             # The last position that HH of this quad, or of the next one, stands for.
-            far = Signal(pair.shape())
             crossed = Signal()
             widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
-            m.d.comb += [crossed.eq(walk.two_d & ~low & (lowest & widths).any()),
-                         far.eq(pair + lowest + Mux(second, lowest << 2, lowest << 1))]
+            m.d.comb += crossed.eq(walk.two_d & ~low & (lowest & widths).any())
+            far = before + Mux(second, (lowest << 2) | (lowest << 1), lowest << 2)
             hh = locate(m, "hh", far, walk, params)
             with m.If(crossed):
                 m.d.comb += [plan.swaps.eq(second), plan.both.eq(~second & hh.exists),

@@ -90,6 +90,11 @@ def lowest_bit(value: Value) -> Value:
     return value & (~value + 1)[: len(value)]
 
 
+def tile_tokens(mask: Value) -> Value:
+    """T, the only bit above the ones of `mask` = T − 1; no carry is needed to know it."""
+    return Cat(1, mask) & ~Cat(mask, 0)
+
+
 def split(offset: Value, walk: data.View, axes: int) -> tuple[Value, Value]:
     """(row, column) inside a tile: in 2-D the odd and even bits of a Morton offset; a sequence has one row."""
     if axes == 1:

@@ -84,8 +84,8 @@ class Pe(wiring.Component):
             m.d.sync += [behind.eq(product), control_behind.eq(control)]
             product, control = behind, control_behind
 
-        # Accumulators. Synthesis makes the zero a reset of the registers, which costs no logic behind the adder; its carry
-        # input adds the borrow without a third operand.
+        # Accumulators. Synthesis makes the zero a reset of the registers, which costs no logic behind the adder, whose
+        # carry input gives the borrow back without a third operand.
         acc0 = Signal(signed(params.acc_width), reset_less=True)
         acc1 = Signal(signed(params.pair_width), reset_less=True)
         sum0 = Signal(signed(params.acc_width))
