@@ -4,8 +4,8 @@ The activation buffer has a bank for each row of the array. A word of a bank is 
 in two planes: the low nibbles, with the row's mode, and the high ones. A 4-bit token writes one plane, an 8-bit token
 both. A step reads the same word of every bank and takes one byte of each.
 
-The way to the memories of the activation and the weight buffer is long: what they all get passes a register first,
-writes as well as reads, so that a word that was written before a step was issued is there when the step reads it.
+On an FPGA the way to the many memories of the activation and the weight buffer is long, so their addresses, enables and
+words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.delay import late
 from rtl_gen.engine_layouts import weight_layout
 from rtl_gen.engine_rows import scale_address, scale_layout
 from rtl_gen.haar_slots import up_to
 from rtl_gen.mac import chosen
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.params import CODE_WIDTH
-
-
-def _late(m: Module, name: str, value: Value, control: bool = False) -> Signal:
-    """The value a cycle later; a control is reset."""
-    late = Signal(value.shape(), name=f"{name}_late", reset_less=not control)
-    m.d.sync += late.eq(value)
-    return late
 
 
 class ActBuffer(wiring.Component):
@@ -54,11 +48,11 @@ class ActBuffer(wiring.Component):
         m = Module()
         params, half = self.params, CODE_WIDTH // 2
         depth = max(2, 2 * params.act_tiles * params.max_beats)
-        read_at, write_at = _late(m, "read_at", self.read_at), _late(m, "write_at", self.write_at)
-        lane = _late(m, "lane_read", _late(m, "lane", self.lane))
+        read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
+        lane = late(m, "lane_read", late(m, "lane_asked", self.lane))  # of the word that the banks give
         low = Cat(Cat(code[:half] for code in self.codes), ~self.hi)
         high = Cat(Mux(self.hi, code[half:], code[:half]) for code in self.codes)
-        planes = [(plane, _late(m, plane, word), _late(m, f"{plane}_en", enable, control=True))
+        planes = [(plane, late(m, f"{plane}_word", word), late(m, f"{plane}_en", enable, control=True))
                   for plane, word, enable in (("low", low, self.low), ("high", high, self.high))]
         for row in range(params.rows):
             nibbles: list[list[Value]] = []
@@ -97,10 +91,10 @@ class WeightBuffer(wiring.Component):
                                                    init=[])
         write, read = words.write_port(), words.read_port()
         m.d.comb += [
-            write.addr.eq(_late(m, "write_at", self.write_at)),
-            write.data.as_value().eq(_late(m, "step", self.step.as_value())),
-            write.en.eq(_late(m, "en", self.en, control=True)),
-            read.addr.eq(_late(m, "read_at", self.read_at)),
+            write.addr.eq(late(m, "word_write_at", self.write_at)),
+            write.data.as_value().eq(late(m, "word", self.step.as_value())),
+            write.en.eq(late(m, "word_en", self.en, control=True)),
+            read.addr.eq(late(m, "word_read_at", self.read_at)),
             read.en.eq(1),
         ]
         m.d.sync += self.wgt.eq(read.data)

@@ -112,7 +112,7 @@ class Rows(wiring.Component):
         m.d.comb += [self.scale[name].eq(code[name]) for name in ("lo", "span", "hi", "sink_shift", "place")]
         for row in range(params.rows):
             chosen = self.valid & fits & (slot.row == row)
-            m.d.comb += [self.low[row].eq(chosen & ~second), self.high[row].eq(chosen & (code.hi | second))]
+            m.d.comb += [self.low[row].eq(chosen & ~second), self.high[row].eq(chosen)]
         with m.If(self.valid):
             m.d.sync += beat.eq(Mux(code.last, 0, beat + 1))
         for number, half in enumerate(halves):

@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.delay import delayed, late
 from rtl_gen.emit import Shared
-from rtl_gen.pe import LOW_WIDTH, OPERAND_WIDTH, Pe
+from rtl_gen.pe import CONTROL, LOW_WIDTH, OPERAND_WIDTH, Pe
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 
@@ -230,15 +231,17 @@ class Mac(wiring.Component):
         grid = [[Shared(lambda: Pe(params), "stamp_pe") for _ in range(params.cols)] for _ in range(params.rows)]
         for r, line in enumerate(grid):
             if r:
-                valid, last, shift = (_stage(m, f"{name}_r{r}", value) for name, value in (
+                valid, last, shift = (late(m, f"{name}_r{r}", value, control=True) for name, value in (
                     ("valid", valid), ("last", last), ("shift", shift)))
-            act = _delayed(m, f"act_r{r}", Cat(step.act[r], step.mode4[r]), r)
-            mode4 = pairs(valid, act[CODE_WIDTH])
-            operand, control = packed(act[:CODE_WIDTH], mode4), Cat(mode4, valid, last)
+            act = delayed(m, f"skew_act_r{r}", Cat(step.act[r], step.mode4[r]), r)
+            control = Signal(CONTROL, name=f"control_r{r}")
+            m.d.comb += [control.valid.eq(valid), control.last.eq(last),
+                         control.mode4.eq(pairs(valid, act[CODE_WIDTH]))]
+            operand = packed(act[:CODE_WIDTH], control.mode4)
             for c, pe in enumerate(line):
-                wgt = grid[r - 1][c].wgt_o if r else _delayed(m, f"wgt_c{c}", step.wgt[c], c)
+                wgt = grid[r - 1][c].wgt_o if r else delayed(m, f"skew_wgt_c{c}", step.wgt[c], c)
                 m.submodules[f"pe_r{r}_c{c}"] = pe
-                m.d.comb += [pe.operand_i.eq(operand), Value.cast(pe.control_i).eq(control), pe.wgt_i.eq(wgt)]
+                m.d.comb += [pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(wgt)]
                 if r + 1 < params.rows:
                     below = grid[r + 1][c]
                     m.d.comb += [pe.shift.eq(shift), pe.below0.eq(below.hold0), pe.below1.eq(below.hold1)]
@@ -252,20 +255,3 @@ def chosen(values: Sequence[Value], index: Value) -> Value:
         values = [Mux(bit, values[n + 1], values[n]) if n + 1 < len(values) else values[n]
                   for n in range(0, len(values), 2)]
     return values[0]
-
-
-def _stage(m: Module, name: str, value: Value) -> Value:
-    """The value a cycle later; reset, because it is control."""
-    stage = Signal(len(value), name=name)
-    m.d.sync += stage.eq(value)
-    return stage
-
-
-def _delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
-    """The value some cycles later: one shift register, the newest in its low bits."""
-    width = len(value)
-    if not cycles:
-        return value
-    line = Signal(width * cycles, name=f"skew_{name}", reset_less=True)
-    m.d.sync += line.eq(Cat(value, line))
-    return line[-width:]

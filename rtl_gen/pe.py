@@ -13,9 +13,10 @@ OPERAND_WIDTH = 17  # a1·2^12 + a0: 4 bits and the low product's, and one for a
 PRODUCT_WIDTH = 24  # the packed operand is −32776 at least, times −128 or 127: within ±2^23
 
 #: What a step says beside its operand: `valid`, it counts; `mode4`, it is one of a pair of tokens; `last`, it ends its
-#: tile. Without `valid` the others are 0, so each of them is an enable by itself.
+#: tile. A bubble says neither, so each of them is an enable by itself.
 CONTROL = data.StructLayout({"mode4": 1, "valid": 1, "last": 1})
-RESET = {"mode4": 0, "valid": 0, "last": 1}  # as if a tile had just ended, which empties the accumulators
+#: What a reset leaves in their place: the end of a tile without a step, which empties the accumulators.
+RESET = {"mode4": 0, "valid": 0, "last": 1}
 
 
 def low_of_pair(product: Value) -> Value:
@@ -26,6 +27,11 @@ def low_of_pair(product: Value) -> Value:
 def high_borrow(product: Value) -> Value:
     """What a negative low product took from the high one; given back as the adder's carry."""
     return product[LOW_WIDTH - 1]
+
+
+def control_register(name: str) -> Signal:
+    """Register of a step's controls."""
+    return Signal(CONTROL, name=name, init=RESET)
 
 
 def clears(last: Value) -> Value:
@@ -72,7 +78,7 @@ class Pe(wiring.Component):
         # Operand registers, which are also the systolic hop. Only controls are reset: data means nothing without them.
         operand = Signal.like(self.operand_i, name="operand", reset_less=True)
         wgt = Signal.like(self.wgt_i, name="wgt", reset_less=True)
-        control = Signal(CONTROL, name="control", init=RESET)
+        control = control_register("control")
         m.d.sync += [operand.eq(self.operand_i), wgt.eq(self.wgt_i), control.eq(self.control_i)]
         m.d.comb += [self.operand_o.eq(operand), self.wgt_o.eq(wgt), self.control_o.eq(control)]
 
@@ -80,7 +86,7 @@ class Pe(wiring.Component):
         product: Value = operand * wgt
         for stage in range(1, params.mul_stages + 1):
             behind = Signal(signed(PRODUCT_WIDTH), name=f"product{stage}", reset_less=True)
-            control_behind = Signal(CONTROL, name=f"control{stage}", init=RESET)
+            control_behind = control_register(f"control{stage}")
             m.d.sync += [behind.eq(product), control_behind.eq(control)]
             product, control = behind, control_behind
 

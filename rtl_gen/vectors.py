@@ -220,7 +220,8 @@ def files(unit: Unit, config: NpuConfig) -> dict[str, str]:
             lines = encode(component.signature.members[name], fields, rng)
             written[f"{unit.module}.{name}.hex"] = "".join(f"{line}\n" for line in lines)
             streams.append((side, name, _payload_width(component.signature.members[name]), len(lines)))
-    plain = {name: member.flow for name, member in component.signature.members.items() if not member.is_signature}
+    plain = {name: f"{Shape.cast(member.shape).width}'d0" if member.flow is wiring.In else ""
+             for name, member in component.signature.members.items() if not member.is_signature}
     return {f"tb_{unit.module}.v": testbench(unit.module, plain, streams)} | written
 
 
@@ -255,9 +256,9 @@ def _payload_width(member: wiring.Member) -> int:
     return Shape.cast(member.signature.members["payload"].shape).width
 
 
-def testbench(module: str, plain: Mapping[str, wiring.Flow], streams: Sequence[tuple[str, str, int, int]]) -> str:
-    """Text of a module's testbench: `streams` are (side, name, payload bits, beats), `plain` its other ports, of which
-    inputs are tied to 0 and outputs stay open."""
+def testbench(module: str, plain: Mapping[str, str], streams: Sequence[tuple[str, str, int, int]]) -> str:
+    """Text of a module's testbench: `streams` are (side, name, payload bits, beats), `plain` what its other ports are
+    tied to, "" for open."""
     declared, ports = [], []
     for side, name, width, beats in streams:
         sink = side == "output"
@@ -269,7 +270,7 @@ def testbench(module: str, plain: Mapping[str, wiring.Flow], streams: Sequence[t
                         f"    .clk(clk), .rst(rst), .valid({name}_valid), .ready({name}_ready),\n"
                         f"    .payload({name}_payload), .done({name}_done){failed});\n")
         ports += [f".{name}__{part}({name}_{part})" for part in ("valid", "ready", "payload")]
-    ports += [f".{name}({'0' if flow is wiring.In else ''})" for name, flow in plain.items()]
+    ports += [f".{name}({tied})" for name, tied in plain.items()]
     beats = sum(count for *_, count in streams)
     text = Template((TEMPLATES / "testbench.v").read_text(encoding="utf-8")).substitute(
         module=module, limit=100 * beats + 20_000, beats=beats, streams="\n".join(declared),

@@ -39,6 +39,11 @@ def _number(section: str, owner: object, name: str, low: float, high: float) -> 
     _require(ok, f"{section}.{name}", value, f"a number in {low:g}…{high:g}")
 
 
+def least_acc_width(max_k: int) -> int:
+    """Bits of an accumulator that holds every sum of `max_k` products of an 8-bit code and an 8-bit weight."""
+    return (max_k * 128 * 128).bit_length() + 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HwConfig:
     """The hardware that is generated. Widths are in bits, sizes in elements, rates in Hz and bytes per second.
@@ -95,8 +100,7 @@ class HwConfig:
         assert self.rescale_lanes is not None
         _require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
                  f"a divisor of cols = {self.cols}")
-        # The largest sum of K products of an 8-bit code and an 8-bit weight must fit the accumulator.
-        needed = (self.max_k * 128 * 128).bit_length() + 1
+        needed = least_acc_width(self.max_k)
         _require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
         _number("hw", self, "freq_hz", 1e3, 1e11)
         _number("hw", self, "dram_bytes_per_s", 1e3, 1e15)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stamp_hw.config import HwConfig
+from stamp_hw.config import HwConfig, least_acc_width
 from stamp_hw.errors import ConfigError
 
 INVERSE_WIDTH = 28  # bits inside the inverse lifting (docs/contract.md §3.7)
@@ -238,6 +238,10 @@ class MacParams:
         if self.cols % self.lanes:
             raise ConfigError("impossible value", where="MacParams.lanes", got=self.lanes,
                               expected=f"a divisor of cols = {self.cols}")
+        needed = least_acc_width(self.max_k)
+        if self.acc_width < needed:
+            raise ConfigError("impossible value", where="MacParams.acc_width", got=self.acc_width,
+                              expected=f"at least {needed} at max_k = {self.max_k}")
 
     @classmethod
     def of(cls, hw: HwConfig) -> MacParams:

@@ -175,8 +175,9 @@ def illegal(params: EngineParams) -> list[dict[str, int]]:
 async def hundreds_of_column_tiles_are_counted(bench: BatchBench) -> None:
     """More than eight bits of column tiles, of a token with few channels."""
     rng, params = bench.rng, bench.params
-    layer = Layer(name="wide", kind="drawn", x=rng.standard_normal((2, 2)).astype(np.float32),
-                  weight=rng.standard_normal((260 * params.cols + 1, 2)).astype(np.float32), grid=None, bias=None,
+    tokens, k = min(2, params.max_tokens), min(2, params.max_k)
+    layer = Layer(name="wide", kind="drawn", x=rng.standard_normal((tokens, k)).astype(np.float32),
+                  weight=rng.standard_normal((260 * params.cols + 1, k)).astype(np.float32), grid=None, bias=None,
                   n_sink=0)
     job = JobConfig(levels=min(1, params.max_levels), n_hi=1, calibration="self")
     await play(bench, [Case.of(layer, NpuConfig(hw=params.hw, job=job))], "wide")

@@ -10,7 +10,7 @@ import numpy as np
 from rtl_gen.mac import Mac
 from sim import mac as mac_sim
 from stamp_hw import mac
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import NpuConfig, least_acc_width
 from stamp_hw.engine import run_linear
 from stamp_hw.params import MacParams
 from stamp_hw.trace import Trace
@@ -25,7 +25,7 @@ ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
 def _params(rows: int, cols: int, lanes: int, mul_stages: int, max_k: int) -> MacParams:
     """Accumulators exactly as wide as `max_k` products of −128 and −128 need."""
     return MacParams(rows=rows, cols=cols, lanes=lanes, mul_stages=mul_stages, max_k=max_k,
-                     acc_width=(max_k * 128 * 128).bit_length() + 1)
+                     acc_width=least_acc_width(max_k))
 
 
 #: `flat` drains faster than a product goes through a PE, which is where `min_tile_cycles` has its other branch.

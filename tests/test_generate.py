@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -305,6 +306,20 @@ def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(modu
         (wrong / f"{module}.o.hex").write_text("\n".join(lines) + "\n")
         code, output = simulate(objects, wrong)
         assert code == 1 and f"FAIL {module}" in output and wanted in output, output
+
+
+@pytest.mark.rtl
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed; pip has none")
+@pytest.mark.parametrize("module", WITH_VECTORS)
+def test_the_plain_testbench_passes_where_what_was_never_written_is_unknown(module: str, folder: Path, tmp_path: Path
+                                                                           ) -> None:
+    """Icarus has a fourth and a third state: memories and registers without a reset begin as x."""
+    here, program = folder / "vectors", tmp_path / "tb.vvp"
+    for command in (["iverilog", "-o", program, "-s", f"tb_{module}", f"tb_{module}.v", "stamp_bench.v", "-y", ".."],
+                    ["vvp", program]):
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+    assert f"PASS {module}" in done.stdout and "FAIL" not in done.stdout
 
 
 @pytest.mark.rtl

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Mux
+from amaranth.hdl import Cat, Const, Mux, Signal
 
 from rtl_gen.mac import packed
-from tb.faults import Fault, replace
+from rtl_gen.pe import CONTROL
+from tb.faults import Fault
 
 #: The tests that meet these mistakes; single products and traces would only repeat them.
 _TESTS = ("random_tiles_under_stalls", "tiles_follow_each_other_as_fast_as_the_closed_form_says",
@@ -47,7 +48,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("ignore_ready", "the queue drops its first beat whether it was taken or not", "mac.leaves",
            lambda valid, ready: valid),
     Fault(name="skip_reset", block="mac", why="steps under way in the array survive a reset", tests=_RESET,
-          edit=replace("if (rst) control_o <= 3'h4;\n    else control_o", "control_o")),
+          patch=("rtl_gen.pe.control_register", lambda name: Signal(CONTROL, name=name, reset_less=True))),
     Fault(name="keep_sums_over_reset", block="mac", why="the sums of a tile under way survive a reset", tests=_RESET,
           patch=("rtl_gen.pe.RESET", {"mode4": 0, "valid": 0, "last": 0})),
 )

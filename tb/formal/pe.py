@@ -36,7 +36,7 @@ class _Packed(Checker):
         """The operand stage: flags, `act`, `wgt` and `more`."""
         control, act = self.unit.control_i, self.act
         self.given(m, self.unit.operand_i == packed(act, control.mode4))
-        self.given(m, control.valid | ~(control.mode4 | control.last))
+        self.given(m, control.valid | ~control.mode4)
         at = self.stage(m, "operand", "control", mode4=control.mode4, valid=control.valid, last=control.last, act=act,
                         wgt=self.unit.wgt_i, **more)
         self.must(m, ~at["valid"] | ((self.internal("operand") == packed(at["act"], at["mode4"]))
