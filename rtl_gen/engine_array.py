@@ -12,9 +12,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.bits import up_to
 from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import half_layout, job_layout, tile_layout
-from rtl_gen.haar_slots import up_to
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
 
 

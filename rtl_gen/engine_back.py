@@ -14,11 +14,12 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen import haar_common, haar_finish
+from rtl_gen.bits import up_to
 from rtl_gen.engine_layouts import job_layout, output_layout, word_layout
 from rtl_gen.engine_loader import channel_layout
 from rtl_gen.haar_finish import Finish
 from rtl_gen.haar_inverse import HaarInverse
-from rtl_gen.haar_slots import tile_size, up_to
+from rtl_gen.haar_layouts import tile_size
 from rtl_gen.queue import Queue
 from stamp_hw.engine_params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
 

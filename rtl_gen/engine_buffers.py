@@ -14,11 +14,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.bits import chosen, up_to
 from rtl_gen.delay import late
 from rtl_gen.engine_layouts import weight_layout
 from rtl_gen.engine_rows import scale_address, scale_layout
-from rtl_gen.haar_slots import up_to
-from rtl_gen.mac import chosen
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.params import CODE_WIDTH
 

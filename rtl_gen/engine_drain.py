@@ -9,11 +9,11 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen import mac, rescale
+from rtl_gen.bits import up_to
 from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import factor_layout, parameter_layout, tile_layout, word_layout
 from rtl_gen.engine_loader import channel_layout
 from rtl_gen.engine_rows import scale_address, scale_layout
-from rtl_gen.haar_slots import up_to
 from rtl_gen.queue import Queue
 from rtl_gen.rescale import Rescale
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams

@@ -8,7 +8,8 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from rtl_gen import haar_common, haar_finish, mac, rescale, scale
-from rtl_gen.haar_slots import tile_size, up_to
+from rtl_gen.bits import up_to
+from rtl_gen.haar_layouts import tile_size
 from stamp_hw.engine_params import BIAS_WIDTH, MANT_WIDTH, PARAMETER_SETS, SHIFT_WIDTH, SINK_WIDTH, EngineParams
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
 

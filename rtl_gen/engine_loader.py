@@ -6,9 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.bits import up_to
 from rtl_gen.counter import go_round
 from rtl_gen.engine_layouts import half_layout, job_layout, parameter_layout, weight_layout
-from rtl_gen.haar_slots import up_to
 from stamp_hw.engine_params import PARAMETER_SETS, EngineParams
 
 

@@ -9,7 +9,9 @@ from amaranth.hdl import C, Module, Signal, Value, ValueLike, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.haar_slots import Slots, job_layout, up_to
+from rtl_gen.bits import up_to
+from rtl_gen.haar_layouts import job_layout
+from rtl_gen.haar_slots import Slots
 from stamp_hw.params import HaarParams
 
 

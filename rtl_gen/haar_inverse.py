@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
+from rtl_gen.bits import lowest_bit, up_to
 from rtl_gen.haar_common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
-from rtl_gen.haar_slots import Slots, locate, lowest_bit, tile_tokens, up_to
+from rtl_gen.haar_slots import Slots, locate, tile_tokens
 from stamp_hw.params import HaarParams
 
 

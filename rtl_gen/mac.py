@@ -8,12 +8,11 @@ when the output never stalls, so that the contract's tile time holds exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.bits import chosen
 from rtl_gen.delay import delayed, late
 from rtl_gen.emit import Shared
 from rtl_gen.pe import CONTROL, LOW_WIDTH, OPERAND_WIDTH, Pe
@@ -247,11 +246,3 @@ class Mac(wiring.Component):
                     m.d.comb += [pe.shift.eq(shift), pe.below0.eq(below.hold0), pe.below1.eq(below.hold1)]
                 operand, control = pe.operand_o, pe.control_o
         return grid[0]
-
-
-def chosen(values: Sequence[Value], index: Value) -> Value:
-    """The value that `index` names: a tree of two-way multiplexers."""
-    for bit in index:
-        values = [Mux(bit, values[n + 1], values[n]) if n + 1 < len(values) else values[n]
-                  for n in range(0, len(values), 2)]
-    return values[0]

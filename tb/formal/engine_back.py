@@ -16,7 +16,8 @@ from rtl_gen.engine_back import liftings_under_way
 from rtl_gen.engine_front import legal
 from rtl_gen.engine_layouts import job_layout
 from rtl_gen.haar_inverse import unit_plan
-from rtl_gen.haar_slots import split, walk_layout
+from rtl_gen.haar_layouts import walk_layout
+from rtl_gen.haar_slots import split
 from tb.faults import Fault
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but

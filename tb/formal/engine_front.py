@@ -15,7 +15,7 @@ from amaranth.lib import data
 from rtl_gen import engine_layouts, haar
 from rtl_gen.divider import group_layout, info_layout
 from rtl_gen.engine_front import CHECK, IDLE, RUN, SINKS, SINKS_IN_LIFTING, TOKENS, legal, tokens_in_scale
-from rtl_gen.haar_slots import walk_layout
+from rtl_gen.haar_layouts import walk_layout
 from rtl_gen.scale import job_layout, output_layout
 from tb.faults import Fault, replace
 from tb.formal import Property

@@ -1,0 +1,25 @@
+"""Small expressions that the blocks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Mux, Value
+
+
+def up_to(limit: int) -> range:
+    """Values 0…limit, in at least one bit."""
+    return range(max(limit, 1) + 1)
+
+
+def lowest_bit(value: Value) -> Value:
+    """The lowest one of `value` alone."""
+    return value & (~value + 1)[: len(value)]
+
+
+def chosen(values: Sequence[Value], index: Value) -> Value:
+    """The value that `index` names: a tree of two-way multiplexers."""
+    for bit in index:
+        values = [Mux(bit, values[n + 1], values[n]) if n + 1 < len(values) else values[n]
+                  for n in range(0, len(values), 2)]
+    return values[0]
