@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import C, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
@@ -111,12 +111,13 @@ class Haar(LiftingUnit):
         tile = Signal(len(walk.mask) + 1)
         low = Signal()
         second = Signal()
-        crossed: Value = C(0)
         many = walk.mask.any()
+        # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
+        since: Value = lowest << 1
         if params.axes == 2:
             widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
             m.d.comb += [plan.crossed.eq(walk.two_d & ~low & (lowest & widths).any()), plan.second.eq(second)]
-            crossed = plan.crossed
+            since = Mux(plan.crossed, lowest << 2, since)
         m.d.comb += [
             slot.eq(walk.offset + 2),
             lowest.eq(lowest_bit(slot)),
@@ -124,8 +125,7 @@ class Haar(LiftingUnit):
             low.eq((slot & walk.mask) == 0),
             pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
             second.eq(~((slot | tile) & (lowest << 1)).any()),
-            # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
-            emitted.eq(slot - Mux(low, tile << 1, Mux(crossed, lowest << 2, lowest << 1))),
+            emitted.eq(slot - Mux(low, tile << 1, since)),
         ]
         token = locate(m, "token", walk.offset, walk, params)
         a = locate(m, "a", pair, walk, params)
