@@ -48,6 +48,12 @@ class Summary:
     digests: Mapping[str, str]
 
 
+def folder_beside(out: Path) -> Path:
+    """The folder of a dump that writes `out`, links followed. Raises OutputError where `out` can be no file."""
+    target = final_target(out)
+    return target.with_name(f"{target.name}.partial")
+
+
 class Parts:
     """The folder of a dump to `out`; a context manager, in which no other process can have it.
 
@@ -64,8 +70,7 @@ class Parts:
 
     def __init__(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         self.out = Path(out)
-        target = final_target(self.out)
-        self.folder = target.with_name(f"{target.name}.partial")
+        self.folder = folder_beside(self.out)
         self._settings = json.loads(plain_json(dict(settings), self.out))
         self._lock: int | None = None
 

