@@ -15,8 +15,22 @@ _MAX_DIGITS = 40
 _FLOAT, _INT, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("float", "int", "merge"))
 
 
+class _TagError(yaml.MarkedYAMLError):
+    """An explicit tag; `problem` is the tag."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML 1.1, with YAML 1.2's floats: 5e8 is a number there, and for everyone who writes it."""
+    """Safe YAML 1.1, with YAML 1.2's floats: 5e8 is a number there, and for everyone who writes it.
+
+    Explicit tags are refused: nothing here needs one, and PyYAML fails in many ways on a value that is not of its tag.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Raises _TagError for a tag."""
+        event = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent) and event.tag is not None:
+            raise _TagError(problem=event.tag, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver(_FLOAT, re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
@@ -54,6 +68,8 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
+        if isinstance(error, _TagError):
+            raise ConfigError("explicit tag", where=place, got=error.problem, expected="plain values") from None
         raise ConfigError("not YAML", where=place, got=error.problem) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError("not YAML", where=where, got=str(error).split("\n")[0]) from None

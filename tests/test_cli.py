@@ -139,6 +139,19 @@ def test_a_configuration_that_cannot_be_is_refused(name: str, tmp_path: Path,
     assert files(tmp_path) == {"npu.yaml"}
 
 
+@pytest.mark.parametrize("value", ["!!bool x", "!!timestamp x", "!!int x", "!!float x", "!!int [1]", "! x", "!own {}",
+                                   "{!!bool x: 1}", "[!!int x]", "&a !!bool x"])
+def test_a_tag_in_yaml_is_refused(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, energy = tmp_path / "npu.yaml", tmp_path / "energy.yaml"
+    config.write_text(f"hw:\n  rows: {value}\n")
+    energy.write_text(f"name: {value}\n")
+    for arguments, where in ((["simulate", str(TRACE), "--config", str(config)], f"{config}, line 2"),
+                             (["simulate", str(TRACE), "--energy-set", str(energy)], f"{energy}, line 1"),
+                             (["synth", "--hw", f"rows={value}"], "--hw rows, line 1")):
+        line = refused(arguments, capsys)
+        assert where in line and "explicit tag; got " in line
+
+
 @pytest.mark.parametrize("command", ["simulate", "generate", "synth"])
 def test_a_missing_configuration_and_a_folder_are_refused(command: str, tmp_path: Path,
                                                           capsys: pytest.CaptureFixture[str]) -> None:
