@@ -253,6 +253,20 @@ def test_wrong_arguments_are_one_line_as_well(arguments: list[str], capsys: pyte
     assert "--help" in said and all(word in said for word in arguments[:1])
 
 
+@pytest.mark.parametrize(("arguments", "command"), [
+    (["simulate", "T", "a\nb\x1b[2J\u2028"], "stamp-hw simulate"), (["a\nb"], "stamp-hw"),
+    (["simulate", "T", "--colour"], "stamp-hw simulate"), (["trace", "info", "T", "--colour"], "stamp-hw trace info"),
+    (["simulate", "T", "--seed", "\n"], "stamp-hw simulate"), (["simulate", "T", "x" * 100_000], "stamp-hw simulate"),
+    (["trace", "\x1b[2J"], "stamp-hw trace")], ids=lambda value: ascii(value)[:40])
+def test_a_wrong_argument_is_shown_printable_and_with_its_commands_help(
+        arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parser().parse_args(arguments)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.endswith(f"see {command} --help\n") and said.startswith(f"{command}: ")
+    assert said[:-1].isprintable() and len(said) < 600
+
+
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("simulate", "trace", "generate", "synth", "verify", "doctor"):
         with pytest.raises(SystemExit) as stop:
