@@ -17,6 +17,7 @@ from cocotb._decorators import TestGenerator
 
 from rtl_gen import emit
 from stamp_hw.errors import ConfigError
+from tb.blocks import blocks
 from tb.faults import Fault
 from tb.layout import Port, ports_of
 from tb.runner import BUILD_ROOT, Result, simulate
@@ -32,11 +33,6 @@ def fresh_seed() -> int:
     seed = int(given) if given else secrets.randbelow(2**31)
     _LOG.info("STAMP_SEED=%d", seed)
     return seed
-
-
-def blocks() -> tuple[str, ...]:
-    """Names of the blocks that have a testbench, sorted."""
-    return tuple(sorted(path.stem.removeprefix("tb_") for path in Path(__file__).parent.glob("tb_*.py")))
 
 
 def bench_module(block: str) -> ModuleType:

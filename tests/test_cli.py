@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtl_gen import generate
 from stamp_hw.cli.main import main, parser
+from tb.blocks import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACE = ROOT / "models" / "traces" / "llama_small.safetensors"
@@ -273,6 +276,15 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
             parser().parse_args([command, "--help"])
         assert stop.value.code == 0
         assert len(capsys.readouterr().out) > 100
+
+
+@pytest.mark.parametrize("command", ["verify", "synth"])
+def test_the_help_names_every_block(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([command, "--help"])
+    said = capsys.readouterr().out.partition("--block NAME")[2].partition("  --")[0]
+    named = blocks() if command == "verify" else generate.BLOCKS
+    assert all(re.search(rf"\b{name}\b", said) for name in named)
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

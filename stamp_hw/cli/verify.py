@@ -17,11 +17,13 @@ COLUMNS = ("block", "parameter set", "words", "mismatches", "cycles", "timed bea
 
 def add_parser(subparsers: Any) -> None:
     """Register the subcommand."""
+    from tb.blocks import blocks
+
     parser = subparsers.add_parser("verify", help="run the testbenches against the golden model",
                                    description="Build each block with Verilator and compare values, cycles and events "
                                                "with the golden and cycle models. Exit code 1 on any difference, and "
                                                "for a run that compared nothing.")
-    parser.add_argument("--block", metavar="NAME", help="only this block: haar, mac, rescale or scale")
+    parser.add_argument("--block", metavar="NAME", help=f"only this block: {', '.join(blocks())}")
     parser.add_argument("--set", metavar="NAME", dest="set_name", help="only this parameter set (needs --block)")
     parser.add_argument("--config", metavar="YAML", help="this configuration's hardware, not the benches' sets")
     parser.add_argument("--trace", metavar="FILE", help="take real tensors from this trace, not from the shipped one")
