@@ -23,8 +23,9 @@ def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """Open a temporary file beside `path`; on success flush, sync and rename it, on failure remove it.
 
     Missing parent folders are made. A symbolic link stays: the file that it leads to is the one replaced. Raises
-    OutputError for a device, FIFO, socket or folder, and when the file cannot be written (folder below a regular file,
-    name too long, no permission, disk full); `path` then still holds what it held before.
+    OutputError for a device, FIFO, socket, folder or the file that standard output or error goes to, and when the file
+    cannot be written (folder below a regular file, name too long, no permission, disk full); `path` then still holds
+    what it held before.
     """
     target = Path(path)
     temporary = None
@@ -70,17 +71,29 @@ def final_target(path: Path) -> Path:
     """The place that writing to `path` fills: links followed, nothing there or a regular file, else OutputError.
 
     Renaming over a device, FIFO or socket would remove it, which as root takes /dev/null from the whole system.
+    Renaming over the file that standard output or error goes to would lose what is printed.
     """
     try:
         # The real name of a pipe behind /dev/stdout is no file; `missing/../name` is none, but its real name may be.
         real = Path(os.path.realpath(path))
-        mode = (path if path.exists() else real).stat().st_mode
+        facts = (path if path.exists() else real).stat()
     except FileNotFoundError:
-        mode = stat.S_IFREG
+        return real
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else "a name with a zero byte"
         raise OutputError("cannot write file", where=str(path), got=reason, expected="a usable file name") from error
     for matches, kind in _KINDS:
-        if matches(mode):
+        if matches(facts.st_mode):
             raise OutputError("cannot write file", where=str(path), got=kind, expected="a regular file")
+    for descriptor, stream in ((1, "output"), (2, "error")):
+        if _is_open_as(descriptor, facts):
+            raise OutputError("cannot write file", where=str(path), got=f"the open standard {stream}",
+                              expected="a file of its own")
     return real
+
+
+def _is_open_as(descriptor: int, facts: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), facts)
+    except OSError:  # closed
+        return False

@@ -282,7 +282,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_help_names_every_block(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args([command, "--help"])
-    said = capsys.readouterr().out.partition("--block NAME")[2].partition("  --")[0]
+    said = capsys.readouterr().out.rpartition("--block NAME")[2].partition("  --")[0]
     named = blocks() if command == "verify" else generate.BLOCKS
     assert all(re.search(rf"\b{name}\b", said) for name in named)
 
@@ -311,6 +311,16 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_code_two(stream: str
                           capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and "standard output" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["/dev/stdout", "/dev/stderr", "out", "err", "link"])
+def test_a_stream_that_is_a_file_is_not_replaced(where: str, tmp_path: Path, toy: Path) -> None:
+    (tmp_path / "link").symlink_to("out")
+    done = subprocess.run(f"{PROGRAM} simulate {toy} --schemes a4 --json {where} >> out 2>> err", shell=True,
+                          check=False, cwd=tmp_path)
+    said = (tmp_path / "err").read_text()
+    assert done.returncode == 2 and (tmp_path / "out").read_text() == ""
+    assert len(said.splitlines()) == 1 and f"{where}: cannot write file; got the open standard " in said
 
 
 def test_a_closed_standard_error_changes_nothing() -> None:
