@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import pickle
+import pty
 import re
 import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ import numpy as np
 import pytest
 
 from rtl_gen import generate
+from stamp_hw.cli.common import progress_line
 from stamp_hw.cli.main import main, parser
 from tb.blocks import blocks
 
@@ -347,3 +352,13 @@ def test_the_program_loads_nothing_heavy_before_it_can_be_interrupted() -> None:
     code = "import sys, stamp_hw.cli.main; print(*{'numpy', 'yaml', 'argparse', 'logging'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(20, 19), (0, 79)])
+def test_the_progress_line_fits_the_terminal(columns: int, shown: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with os.fdopen(slave, "w") as terminal, os.fdopen(master, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        progress_line()("layer\n" + "x" * 300)
+        assert screen.read(1000) == b"\r\x1b[Klayer\\n" + b"x" * (shown - 7)

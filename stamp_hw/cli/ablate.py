@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable, progress_line, seed
+from stamp_hw.cli.common import check_apart, check_writable, progress_line, seed
 from stamp_hw.errors import StampError
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable, seed
-from stamp_hw.cli.trace_dump import fill_in, numbers, progress_line, sinks
+from stamp_hw.cli.common import check_apart, check_writable, fill_in, numbers, progress_line, seed, sinks
 from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"

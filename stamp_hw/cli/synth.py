@@ -6,11 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable
-from stamp_hw.config import NpuConfig
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
 from stamp_hw.errors import ConfigError
 from stamp_hw.files import write_json
-from stamp_hw.yaml_file import parse_yaml
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,25 +24,6 @@ def add_parser(subparsers: Any) -> None:
                         help="ecp5 (default), or lut4 or lut6: LUTs of so many inputs and flip-flops, memories in bits")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the counts as JSON")
     parser.set_defaults(run=run)
-
-
-def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """The options that `hardware` reads; `required` says that there is no configuration by default."""
-    default = "" if required else " (default: the built-in 8 x 8 array)"
-    parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=f"configuration{default}")
-    parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
-                        help="change a value of the configuration's hardware (may be repeated)")
-
-
-def hardware(args: argparse.Namespace) -> NpuConfig:
-    """The configuration that the options name. Raises ConfigError."""
-    content: dict[str, Any] = (NpuConfig.load(args.config) if args.config else NpuConfig()).to_dict()
-    for word in args.hw:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
-        content["hw"][key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
-    return NpuConfig.from_dict(content)
 
 
 def run(args: argparse.Namespace) -> int:

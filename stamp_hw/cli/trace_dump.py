@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable
+from stamp_hw.cli.common import check_apart, check_writable, fill_in, numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 from stamp_hw.files import final_target
 from stamp_hw.safetensors_file import DTYPES
@@ -77,26 +76,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def sinks(text: str) -> int | str:
-    """A whole number, whose range the model decides, or `auto`."""
-    try:
-        return text if text == "auto" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a whole number or auto is expected, not {text[:80]!r}") from None
-
-
-def fill_in(options: argparse.Namespace, text: Mapping[str, Any], images: Mapping[str, Any]) -> None:
-    """Defaults of the options that only the given kind of models has; StampError for one of the other kind."""
-    own, other = (text, images) if options.prompts is None else (images, text)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
-                             expected="--text with it" if name in text else "--prompts with it")
-    for name, default in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
-
-
 def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
     from models.checkpoint import load, sequences
     from models.dump import dump
@@ -130,23 +109,3 @@ def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -
     pipeline = load_pipeline(options.model, options.dtype, options.device)
     dump_images(pipeline, request, options.out, {"model": options.model, "device": options.device},
                 layers=options.layers, progress=progress)
-
-
-def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:
-    """Whole numbers between separators. Raises StampError."""
-    parts = [part.strip() for part in text.split(separator)]
-    if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts):
-        raise StampError("not a list of numbers" if separator == "," else "not a size", where=option, got=text,
-                         expected=expected)
-    return tuple(map(int, parts))
-
-
-def progress_line() -> Callable[[str], None]:
-    """One line on stderr, rewritten in place; nothing when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        return lambda line: None
-
-    def show(line: str) -> None:
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    return show

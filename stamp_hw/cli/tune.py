@@ -7,8 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable
-from stamp_hw.cli.trace_dump import progress_line
+from stamp_hw.cli.common import check_apart, check_writable, progress_line
 from stamp_hw.errors import StampError
 
 

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.simulate import check_apart, check_writable
-from stamp_hw.cli.trace_dump import progress_line
+from stamp_hw.cli.common import check_apart, check_writable, progress_line
 
 
 def add_parser(subparsers: Any) -> None:

@@ -1,0 +1,125 @@
+"""What several commands share: options, checks before the first layer runs, the progress line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError, OutputError, StampError, printable
+from stamp_hw.files import final_target
+from stamp_hw.yaml_file import parse_yaml
+
+_TEMPORARY = 14  # characters that `atomic_file` adds to a name
+_WIDTH = 80  # columns of a terminal that does not say how many it has
+
+
+def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """The options that `hardware` reads; `required` says that there is no configuration by default."""
+    default = "" if required else " (default: the built-in 8 x 8 array)"
+    parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=f"configuration{default}")
+    parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
+                        help="change a value of the configuration's hardware (may be repeated)")
+
+
+def hardware(args: argparse.Namespace) -> NpuConfig:
+    """The configuration that the options name. Raises ConfigError."""
+    content: dict[str, Any] = (NpuConfig.load(args.config) if args.config else NpuConfig()).to_dict()
+    for word in args.hw:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
+        content["hw"][key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
+    return NpuConfig.from_dict(content)
+
+
+def seed(text: str) -> int:
+    """A whole number, not negative."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on is expected, not {text!r}")
+    return int(text)
+
+
+def sinks(text: str) -> int | str:
+    """A whole number, whose range the model decides, or `auto`."""
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number or auto is expected, not {text[:80]!r}") from None
+
+
+def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:
+    """Whole numbers between separators. Raises StampError."""
+    parts = [part.strip() for part in text.split(separator)]
+    if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts):
+        raise StampError("not a list of numbers" if separator == "," else "not a size", where=option, got=text,
+                         expected=expected)
+    return tuple(map(int, parts))
+
+
+def fill_in(options: argparse.Namespace, text: Mapping[str, Any], images: Mapping[str, Any]) -> None:
+    """Defaults of the options that only the given kind of models has; StampError for one of the other kind."""
+    own, other = (text, images) if options.prompts is None else (images, text)
+    for name in other:
+        if getattr(options, name) is not None:
+            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
+                             expected="--text with it" if name in text else "--prompts with it")
+    for name, default in own.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+
+
+def check_apart(inputs: Mapping[str, Path | None], outputs: Sequence[tuple[str, Path | None]]) -> None:
+    """Raise OutputError where an output would replace an input or another output, or be the folder of one."""
+    taken = [(name, path, Path(os.path.realpath(path))) for name, path in inputs.items() if path is not None]
+    for name, path in outputs:
+        if path is None:
+            continue
+        real = Path(os.path.realpath(path))
+        for other, _, place in taken:
+            if real == place or real in place.parents or place in real.parents:
+                raise OutputError("output in the way of another file", where=f"{name} {path}", got=f"{other} {place}",
+                                  expected="a file of its own")
+        taken.append((name, path, real))
+
+
+def check_writable(path: Path, *, folder: bool) -> None:
+    """Raise OutputError where a file (or a folder for files) of that name could not be made. Makes nothing."""
+    where = str(path)
+    nearest = path if folder else path.parent
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        longest = os.pathconf(nearest, "PC_NAME_MAX")
+    except OSError as error:
+        raise OutputError("cannot write", where=where, got=error.strerror or str(error),
+                          expected="a writable folder") from None
+    # `atomic_file` writes beside the name first, under one that is longer.
+    if max(len(os.fsencode(part)) for part in path.parts or ("",)) + _TEMPORARY > longest:
+        raise OutputError("cannot write", where=where, got="a name too long", expected=f"at most {longest - _TEMPORARY}"
+                          " bytes between slashes")
+    if not nearest.is_dir():
+        raise OutputError("cannot write", where=where, got=f"{nearest} is no folder", expected="a writable folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError("cannot write", where=where, got=f"{nearest} is read-only", expected="a writable folder")
+    if not folder:
+        final_target(path)
+
+
+def progress_line() -> Callable[[str], None]:
+    """One line on stderr, rewritten in place and cut to the terminal's width; nothing when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        return lambda line: None
+
+    def show(line: str) -> None:
+        try:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+        except OSError:
+            width = 0
+        print(f"\r\x1b[K{printable(line)[: (width or _WIDTH) - 1]}", end="", file=sys.stderr, flush=True)
+
+    return show
