@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -217,15 +217,20 @@ class NpuConfig:
     kinds: tuple[tuple[str, JobConfig], ...] = ()
 
     @classmethod
-    def load(cls, path: str | Path) -> NpuConfig:
-        """Read a YAML file. Raises ConfigError naming file and key path."""
+    def load(cls, path: str | Path, hw: Mapping[str, Any] | None = None) -> NpuConfig:
+        """Read a YAML file, then give values of its hardware as `hw` says; what neither gives is derived from both.
+
+        Raises ConfigError naming file and key path, of a value in `hw` the key path alone.
+        """
         path = Path(path)
         data = load_yaml(path, "configuration")
         try:
-            return cls.from_dict(data)
+            config = cls.from_dict(data)
         except ConfigError as error:
             where = f"{path}: {error.where}" if error.where else str(path)
             raise ConfigError(error.what, where=where, got=error.got, expected=error.expected) from None
+        data = data or {}
+        return cls.from_dict({**data, "hw": {**(data.get("hw") or {}), **hw}}) if hw else config
 
     @classmethod
     def from_dict(cls, data: Any) -> NpuConfig:

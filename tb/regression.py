@@ -48,11 +48,11 @@ def tests_of(bench: ModuleType) -> tuple[str, ...]:
 
 
 def reproduce(block: str, set_name: str, seed: int, *, tests: Sequence[str] | None = None, words: int | None = None,
-              config: str | None = None, trace: str | None = None) -> str:
+              config: str | os.PathLike[str] | None = None, hw: Sequence[str] = (), trace: str | None = None) -> str:
     """The command that repeats a run, quoted for a shell."""
     command = ["stamp-hw", "verify", "--block", block, "--set", set_name, "--seed", str(seed)]
-    for option, value in (("--config", config), ("--trace", trace), ("--words", words),
-                          *(("--test", name) for name in tests or ())):
+    for option, value in (("--config", config), *(("--hw", word) for word in hw), ("--trace", trace),
+                          ("--words", words), *(("--test", name) for name in tests or ())):
         if value is not None:
             command += [option, str(value)]
     return shlex.join(command)

@@ -147,6 +147,30 @@ def test_a_configuration_that_cannot_be_is_refused(name: str, tmp_path: Path,
     assert files(tmp_path) == {"npu.yaml"}
 
 
+@pytest.mark.parametrize("command", [
+    f"simulate {TRACE}", f"ablate {TRACE}", f"widths {TRACE}", f"tune {TRACE} --out OUT", f"program {TRACE} --out OUT",
+    "eval --model x --text t", "generate --out OUT", "verify --block mac", "synth",
+    f"place --config {ROOT / 'configs' / 'fpga.yaml'}"], ids=lambda command: command.split()[0])
+@pytest.mark.parametrize(("word", "where"), [("colour=red", "hw.colour"), ("rows", "--hw"), ("rows=[", "--hw rows"),
+                                             ("rows=none", "hw.rows")])
+def test_every_command_takes_values_of_the_hardware(command: str, word: str, where: str, tmp_path: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command.replace("OUT", str(tmp_path / "out")).split()
+    assert where in refused([*arguments, "--hw", word], capsys)
+    assert files(tmp_path) == set()
+
+
+def test_values_of_the_hardware_are_those_of_the_configuration(toy: Path, tmp_path: Path) -> None:
+    both, one = tmp_path / "both.yaml", tmp_path / "one.yaml"
+    both.write_text("{hw: {rows: 4, cols: 16}, job: {levels: 2}}")
+    one.write_text("{hw: {rows: 4}, job: {levels: 2}}")
+    for name, options in (("a", ["--config", str(both)]), ("b", ["--config", str(one), "--hw", "cols=16"])):
+        assert main(["simulate", str(toy), "--schemes", "stamp", *options, "--json", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    hw = json.loads((tmp_path / "a").read_text())["config"]["hw"]
+    assert (hw["rows"], hw["cols"], hw["rescale_lanes"]) == (4, 16, 2)  # the last follows from the columns
+
+
 @pytest.mark.parametrize("value", ["!!bool x", "!!timestamp x", "!!int x", "!!float x", "!!int [1]", "! x", "!own {}",
                                    "{!!bool x: 1}", "[!!int x]", "&a !!bool x"])
 def test_a_tag_in_yaml_is_refused(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

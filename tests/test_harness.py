@@ -133,9 +133,10 @@ def test_verify_does_not_take_an_empty_block_for_all(capsys: pytest.CaptureFixtu
 
 
 def test_the_reproduce_command_keeps_every_option_and_is_quoted() -> None:
-    command = regression.reproduce("mac", "8x8", 7, tests=["a", "b"], words=5, config="my c.yaml", trace="t.st")
-    assert command == ("stamp-hw verify --block mac --set 8x8 --seed 7 --config 'my c.yaml' --trace t.st --words 5"
-                       " --test a --test b")
+    command = regression.reproduce("mac", "8x8", 7, tests=["a", "b"], words=5, config="my c.yaml",
+                                   hw=["rows=4", "cols=2"], trace="t.st")
+    assert command == ("stamp-hw verify --block mac --set 8x8 --seed 7 --config 'my c.yaml' --hw rows=4 --hw cols=2"
+                       " --trace t.st --words 5 --test a --test b")
 
 
 @pytest.mark.rtl

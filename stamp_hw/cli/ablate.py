@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, progress_line, seed
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line, seed
 from stamp_hw.errors import StampError
 
 
@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fit", type=Path, metavar="TRACE", action="append", default=[],
                         help="a trace of the same layers on other sequences, to fit the KLT and SmoothQuant's scales "
                              "on (may be repeated)")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
     parser.add_argument("--levels", type=levels, metavar="LIST",
                         help="levels of the Haar rows, as in 1,3,5 (default: 1 to one more than the 8-bit tokens "
@@ -51,11 +51,10 @@ def run(args: argparse.Namespace) -> int:
     from sim.ablate.fit import Fit
     from sim.report import write_json
     from sim.study import chosen
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file
     from stamp_hw.trace import Trace
 
-    config = NpuConfig.load(args.config) if args.config else NpuConfig()
+    config = hardware(args)
     for path in (args.json, args.csv):
         if path is not None:
             check_writable(path, folder=False)

@@ -18,23 +18,23 @@ _TEMPORARY = 14  # characters that `atomic_file` adds to a name
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
 
-def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False,
+                 says: str = "hardware and job (default: an 8 × 8 array)") -> None:
     """The options that `hardware` reads; `required` says that there is no configuration by default."""
-    default = "" if required else " (default: the built-in 8 x 8 array)"
-    parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=f"configuration{default}")
+    parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=says)
     parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
-                        help="change a value of the configuration's hardware (may be repeated)")
+                        help="change a value of the configuration's hardware, such as rows=16 (may be repeated)")
 
 
 def hardware(args: argparse.Namespace) -> NpuConfig:
     """The configuration that the options name. Raises ConfigError."""
-    content: dict[str, Any] = (NpuConfig.load(args.config) if args.config else NpuConfig()).to_dict()
+    values: dict[str, Any] = {}
     for word in args.hw:
         key, equals, value = word.partition("=")
         if not equals:
             raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
-        content["hw"][key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
-    return NpuConfig.from_dict(content)
+        values[key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
+    return NpuConfig.load(args.config, values) if args.config else NpuConfig.from_dict({"hw": values})
 
 
 def seed(text: str) -> int:

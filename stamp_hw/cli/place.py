@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         description="Synthesize the engine of a configuration, flattened, behind a harness of shift registers that "
                     "stands for the pins it would need, and place and route it for an ECP5-85F, speed grade 6, once "
                     "for each seed, aiming at the configuration's freq_hz. An 8 x 8 array takes many minutes.")
-    add_hardware(parser, required=True)
+    add_hardware(parser, required=True, says="hardware and job")
     parser.add_argument("--seed", metavar="N", type=seed, action="append", help="seed (may be repeated; default: 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     parser.set_defaults(run=run)

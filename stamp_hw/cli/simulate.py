@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, progress_line, seed
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line, seed
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp,stamp_shuffled"
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
         description="Runs every layer of a trace through the bit-accurate model and the cycle and energy models, for "
                     "several schemes on the same array, and prints tables. docs/simulate.md defines every figure.")
     parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a layer and scheme")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots (PNG) into this folder")
@@ -36,11 +36,10 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate, write, print. What can be refused is refused before the first layer runs."""
     from sim import energy, report, schemes, study, tables
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file
     from stamp_hw.trace import Trace
 
-    config = NpuConfig.load(args.config) if args.config else NpuConfig()
+    config = hardware(args)
     wanted = tuple(part.strip() for part in args.schemes.split(",") if part.strip())
     schemes.check(wanted)
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)

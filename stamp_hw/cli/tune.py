@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, progress_line
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line
 from stamp_hw.errors import StampError
 
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
                     "configuration that simulate, eval, program and generate take. docs/tune.md says how.")
     parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
     parser.add_argument("--out", type=Path, metavar="YAML", required=True, help="configuration to write")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--fit", type=Path, metavar="TRACE",
                         help="calibrate on this trace of the same layers (default: on the first half of the tokens, "
                              "and report on the second)")
@@ -36,11 +36,10 @@ def run(options: argparse.Namespace) -> int:
 
     from sim.study import chosen
     from sim.tune import divisible, halves, tune
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import atomic_file
     from stamp_hw.trace import Trace
 
-    config = NpuConfig.load(options.config) if options.config else NpuConfig()
+    config = hardware(options)
     if config.kinds:
         raise StampError("kinds are what is chosen here", where=f"{options.config}: kinds", expected="hw and job alone")
     if options.bits is not None and not 4 <= options.bits <= 8:  # NaN is not

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from stamp_hw.config import NpuConfig
+from stamp_hw.cli.common import add_hardware, hardware
 from stamp_hw.errors import ConfigError
 
 COLUMNS = ("block", "parameter set", "words", "mismatches", "cycles", "timed beats", "cycle differences",
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
                                                "for a run that compared nothing.")
     parser.add_argument("--block", metavar="NAME", help=f"only this block: {', '.join(blocks())}")
     parser.add_argument("--set", metavar="NAME", dest="set_name", help="only this parameter set (needs --block)")
-    parser.add_argument("--config", metavar="YAML", help="this configuration's hardware, not the benches' sets")
+    add_hardware(parser, says="this configuration's hardware, not the benches' sets")
     parser.add_argument("--trace", metavar="FILE", help="take real tensors from this trace, not from the shipped one")
     parser.add_argument("--test", metavar="NAME", action="append", help="only this test of the bench (may be repeated)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the random tests, >= 0; a fresh one if absent")
@@ -61,9 +61,9 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     for block, names in known.items():
         tests = None if args.test is None else tuple(name for name in names if name in args.test)
         sets = bench_module(block).PARAMETER_SETS
-        if args.config is not None:
+        if args.config is not None or args.hw:
             from rtl_gen.generate import units
-            hw = NpuConfig.load(args.config).hw
+            hw = hardware(args).hw
             sets = {unit.module.removeprefix("stamp_"): unit.params(hw) for unit in units(block)}
         if args.set_name is not None and args.set_name not in sets:
             raise ConfigError("unknown parameter set", where=block, got=args.set_name, expected=" or ".join(sets))
@@ -125,6 +125,6 @@ def run(args: argparse.Namespace) -> int:
         if result.log.is_file():
             print(f"    log: {result.log}")
         again = reproduce(job.block, job.set_name, seed, tests=job.tests, words=args.words, config=args.config,
-                          trace=args.trace)
+                          hw=args.hw, trace=args.trace)
         print(f"    again: {again}")
     return int(bool(failed))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, progress_line
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         description="Changes one width of the hardware, or one register of the job, at a time and compares the integer "
                     "engine with the same job in float, on every layer that is transformed. docs/widths.md says how.")
     parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="hardware and job (default: an 8 × 8 array)")
+    add_hardware(parser)
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture (PNG)")
@@ -27,11 +27,10 @@ def run(options: argparse.Namespace) -> int:
     """Measure, write, print."""
     from sim import widths
     from sim.study import chosen
-    from stamp_hw.config import NpuConfig
     from stamp_hw.files import finite, write_json
     from stamp_hw.trace import Trace
 
-    config = NpuConfig.load(options.config) if options.config else NpuConfig()
+    config = hardware(options)
     for path in (options.json, options.plot):
         if path is not None:
             check_writable(path, folder=False)
