@@ -32,10 +32,10 @@ CSV_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One layer under one scheme; `transform` as the trace says it of the layer."""
+    """One layer under one scheme; `accuracy` None for a layer without data; `transform` as the trace says it."""
 
     cost: Cost
-    accuracy: Accuracy
+    accuracy: Accuracy | None
     kind: str
     transform: bool = True
 
@@ -68,15 +68,20 @@ def schemes_of(study: Study) -> tuple[str, ...]:
 
 def layer_figures(outcome: Outcome) -> dict[str, Any]:
     """Figures of one layer under one scheme."""
-    cost, accuracy = outcome.cost, outcome.accuracy
-    task, job = cost.task, cost.task.job
+    accuracy, task, job = outcome.accuracy, outcome.cost.task, outcome.cost.task.job
     return {
         "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]),
-        "s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
-        "calibration": accuracy.calibration, "warnings": list(accuracy.warnings),
+        **({} if accuracy is None else
+           {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
+            "calibration": accuracy.calibration}),
+        "warnings": list(_warnings(outcome)),
     }
+
+
+def _warnings(outcome: Outcome) -> tuple[str, ...]:
+    return outcome.cost.task.job.warnings if outcome.accuracy is None else outcome.accuracy.warnings
 
 
 def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -85,12 +90,11 @@ def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
             # Every linear layer of the captured prefill, one after the other.
             "time_to_first_token_s": figures["time_s"], **figures,
-            "warnings": sum(len(outcome.accuracy.warnings) for outcome in outcomes)}
+            "warnings": sum(len(_warnings(outcome)) for outcome in outcomes)}
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     costs = [outcome.cost for outcome in outcomes]
-    accuracies = [outcome.accuracy for outcome in outcomes]
     cycles = sum(cost.cycles.total for cost in costs)
     seconds = cycles / costs[0].freq_hz
     macs = sum(cost.macs for cost in costs)
@@ -122,6 +126,13 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "tops_per_w": _round(2 * macs / energy),
         "average_bits": _round(bits),
         "average_bits_with_scales": _round(bits + scale_bits),
+        **_accuracy([outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]),
+    }
+
+
+def _accuracy(accuracies: Sequence[Accuracy]) -> dict[str, Any]:
+    """Figures of accuracy of the layers that have data; none where no layer has."""
+    return {} if not accuracies else {
         **mean_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
         **mean_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies]),
         "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
@@ -159,7 +170,7 @@ def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
     for scope, layer, schemes in (*rows, ("total", "TOTAL", report["totals"])):
         for scheme, figures in schemes.items():
             writer.writerow((scope, layer, figures.get("kind"), scheme, *(figures.get(field) for field in CSV_FIELDS),
-                             *figures["saturated"].values()))
+                             *figures.get("saturated", dict.fromkeys("xzy")).values()))
 
 
 def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:

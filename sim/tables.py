@@ -16,8 +16,9 @@ PART_NAMES = {
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """All tables and the footer."""
-    parts = [_totals(report), _layers(report), _energy(report), _cycles(report), _footer(report)]
+    """All tables and the footer; a report of a shape has no table of accuracies."""
+    layers = [] if "shape" in report else [_layers(report)]
+    parts = [_totals(report), *layers, _energy(report), _cycles(report), _footer(report)]
     return "\n\n".join(parts)
 
 
@@ -50,22 +51,25 @@ def labels(names: Sequence[str], width: int = SHOWN) -> list[str]:
 def _totals(report: Mapping[str, Any]) -> str:
     totals = report["totals"]
     base = totals["a4"]["cycles"] if "a4" in totals else None
-    header = ("scheme", "bits", "+scales", "SQNR dB", "out dB", "cycles", "vs a4", "ms", "tokens/s", "TOPS", "util %",
+    measured = () if "shape" in report else ("SQNR dB", "out dB")
+    header = ("scheme", "bits", "+scales", *measured, "cycles", "vs a4", "ms", "tokens/s", "TOPS", "util %",
               "array tiles", "DRAM MB", "energy µJ", "W", "TOPS/W")
     rows = [(
-        scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}", decibels(t, "sqnr_db"),
-        decibels(t, "output_sqnr_db"), f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
+        scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}",
+        *(() if "shape" in report else (decibels(t, "sqnr_db"), decibels(t, "output_sqnr_db"))),
+        f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
         number(t["time_s"] * 1e3, 3), f"{t['tokens_per_s']:,.0f}", number(t["tops"], 4),
         number(t["utilization"] * 100, 1), f"{t['array_tiles']:,}", number(t["dram_bytes"] / 1e6, 2),
         number(t["energy_pj"] / 1e6, 1), number(t["power_w"], 3), number(t["tops_per_w"], 3),
     ) for scheme, t in totals.items()]
     first = next(iter(totals.values()))
     hw = report["config"]["hw"]
-    title = (f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}, "
-             f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
+    what = (f"One linear layer, {report['shape']}" if "shape" in report else
+            f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}")
+    title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
     table = f"{title}\n{align(header, rows)}"
-    if any(figures["grid"] for layer in report["layers"].values() for figures in layer.values()):
+    if "shape" in report or any(figures["grid"] for layer in report["layers"].values() for figures in layer.values()):
         return table  # a denoising step has no first token
     times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
     return f"{table}\ntime to first token (these layers' prefill, nothing else): {times}"
@@ -130,11 +134,8 @@ def _cycles(report: Mapping[str, Any]) -> str:
 
 def _footer(report: Mapping[str, Any]) -> str:
     chosen = report["energy_set"]
-    static = sorted({figures["calibration"] for schemes in report["layers"].values() for figures in schemes.values()})
     lines = [
-        f"SQNR: bit-accurate model; scales {' and '.join(static)} (trace: {report['calibration']}); "
-        f"permutation seed {report['permutation_seed']}.",
-        "∞ dB: no noise at all; −∞ dB: noise where the reference is zero; means: layers with a finite figure.",
+        *(_shape_notes(report) if "shape" in report else _accuracy_notes(report)),
         "Cycles: cycle model of the engine, RTL-checked beat by beat; group scales and the DRAM's rate are modelled.",
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
@@ -142,6 +143,23 @@ def _footer(report: Mapping[str, Any]) -> str:
         "Not modelled: " + "; ".join(chosen["not_modelled"]) + ".",
     ]
     return "\n".join(lines)
+
+
+def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:
+    static = sorted({figures["calibration"] for schemes in report["layers"].values() for figures in schemes.values()})
+    return [
+        f"SQNR: bit-accurate model; scales {' and '.join(static)} (trace: {report['calibration']}); "
+        f"permutation seed {report['permutation_seed']}.",
+        "∞ dB: no noise at all; −∞ dB: noise where the reference is zero; means: layers with a finite figure.",
+    ]
+
+
+def _shape_notes(report: Mapping[str, Any]) -> list[str]:
+    (layer,) = report["layers"].values()
+    warnings = dict.fromkeys(text for figures in layer.values() for text in figures["warnings"])
+    jobs = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
+    return [*(f"* {text}" for text in warnings), f"Levels and tokens at 8 bits: {jobs}.",
+            "A shape alone: there is no data, and so no SQNR."]
 
 
 def _constant(entry: Mapping[str, Any]) -> str:
