@@ -17,6 +17,7 @@ from amaranth.lib import data
 
 from stamp_hw.cli.main import main
 from stamp_hw.errors import ConfigError, ToolError
+from stamp_hw.params import MacParams
 from tb import regression, runner
 from tb.faults import Fault, replace
 from tb.layout import from_json, layout_of, ports_of, to_json
@@ -130,6 +131,19 @@ def test_verify_refuses_an_impossible_request_in_one_line(arguments: list[str], 
 def test_verify_does_not_take_an_empty_block_for_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--block", ""]) == 2
     assert "unknown block" in capsys.readouterr().err
+
+
+def test_verify_builds_the_hardware_of_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    def built(*_: object, params: MacParams, **__: object) -> None:
+        raise ConfigError(f"{params.rows} x {params.cols}")
+
+    config = tmp_path / "npu.yaml"
+    config.write_text("hw: {rows: 3}")
+    monkeypatch.setattr(regression, "run_block", built)
+    for options, wanted in ((["--hw", "cols=5"], "8 x 5"), (["--config", str(config), "--hw", "cols=5"], "3 x 5")):
+        assert main(["verify", "--block", "mac", *options]) == 2
+        assert capsys.readouterr().err == f"stamp-hw: {wanted}\n"
 
 
 def test_the_reproduce_command_keeps_every_option_and_is_quoted() -> None:
