@@ -80,7 +80,10 @@ def test_what_the_page_says_of_the_rows_holds(measured: tuple[str, dict[str, Any
 
 
 def test_the_page_shows_what_the_command_prints(measured: tuple[str, dict[str, Any]]) -> None:
-    """Word by word; figures within a digit of rounding, which another machine's sums may move; worst layers aside."""
+    """Word by word; figures within a digit of rounding, which another machine's sums may move; worst layers aside.
+
+    Eight sequences leave most directions of a KLT of 512 tokens to those sums: its rows may move a tenth of a decibel.
+    """
     printed = [_words(line) for line in measured[0].splitlines()]
     shown = [line for block in re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines() if line]
     assert len(shown) > 40
@@ -93,11 +96,13 @@ def _words(line: str) -> list[str]:
 
 
 def _same(one: list[str], two: list[str]) -> bool:
-    return len(one) == len(two) and all(a == b or _close(a, b) for a, b in zip(one, two, strict=True))
+    slack = 10 if "klt" in one else 2.5
+    return len(one) == len(two) and all(a == b or _close(a, b, slack) for a, b in zip(one, two, strict=True))
 
 
-def _close(a: str, b: str) -> bool:
+def _close(a: str, b: str, slack: float) -> bool:
+    """Two figures of as many digits, the last of which differs by less than `slack`."""
     if not all(re.fullmatch(r"[+-]?\d+\.\d+", word) for word in (a, b)):
         return False
     digits = len(a.split(".")[1])
-    return len(b.split(".")[1]) == digits and abs(float(a) - float(b)) < 2.5 * 10.0**-digits
+    return len(b.split(".")[1]) == digits and abs(float(a) - float(b)) < slack * 10.0**-digits

@@ -275,7 +275,7 @@ def test_a_hub_id_without_network_is_one_line_within_seconds(tmp_path: Path, tin
 @pytest.mark.parametrize("name", ["./nothing", "/nothing/here", "a/b/c", "text.txt"])
 def test_a_path_that_is_no_folder_never_asks_the_hub(tiny: Path, name: str) -> None:
     with pytest.raises(TraceError, match="no such folder|not a model"):
-        command("dump", "--model", str(tiny / name) if name == "text.txt" else name, "--text", "t", "--out", "t")
+        command("dump", "--model", str(tiny / name) if name == "text.txt" else name, "--text", "t", "--out", "o")
 
 
 def test_without_torch_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
