@@ -192,9 +192,9 @@ class Mac(wiring.Component):
 
         self._queue(m, beat, move, pop, queued)
 
-        fours = sum(step.mode4[1:], step.mode4[0])
+        rows4 = sum(step.mode4[1:], step.mode4[0])
         # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
-        fours = sum(fours << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
+        fours = sum(rows4 << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
         m.d.comb += [
             self.events.multiplies4.eq(counted(accept, fours)),
             self.events.multiplies8.eq(counted(accept, params.rows * params.cols - fours)),

@@ -106,7 +106,8 @@ class Pe(wiring.Component):
             sum0.eq(acc0 + low),
             sum1.eq(Cat(Const(1, 1), acc1).as_signed() + high_part),
         ]
-        for acc, now, adds in ((acc0, sum0, control.valid), (acc1, sum1[1:].as_signed(), control.mode4)):
+        now1 = sum1[1:].as_signed()
+        for acc, now, adds in ((acc0, sum0, control.valid), (acc1, now1, control.mode4)):
             with m.If(control.last | adds):
                 m.d.sync += acc.eq(Mux(clears(control.last), 0, now))
 
@@ -115,6 +116,6 @@ class Pe(wiring.Component):
         hold1 = Signal.like(acc1, reset_less=True)
         with m.If(control.last | self.shift):
             m.d.sync += [hold0.eq(Mux(control.last, sum0, self.below0)),
-                         hold1.eq(Mux(control.last, sum1[1:].as_signed(), self.below1))]
+                         hold1.eq(Mux(control.last, now1, self.below1))]
         m.d.comb += [self.hold0.eq(hold0), self.hold1.eq(hold1)]
         return m

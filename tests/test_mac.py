@@ -17,12 +17,24 @@ from sim import mac as mac_sim
 from sim.pipeline import Pattern, always
 from stamp_hw import mac
 from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError
 from stamp_hw.params import MacParams
 from tb import tb_mac
 from tb.patterns import throttles
 from tb.regression import fresh_seed, run_block
 
 SMALL = MacParams(rows=2, cols=3, lanes=1, acc_width=20, max_k=16, mul_stages=1)
+
+
+@pytest.mark.parametrize("max_k", [1, 15, 16, 1024, 16384])
+def test_accumulators_that_products_overflow_are_refused(max_k: int) -> None:
+    largest = 2**14 * max_k
+    params = replace(SMALL, max_k=max_k, acc_width=max(16, largest.bit_length() + 1))
+    assert max_k * 8 * 128 < 2**(params.pair_width - 1) and params.pair_width < params.acc_width
+    if params.acc_width > 16:
+        with pytest.raises(ConfigError, match="acc_width"):
+            replace(params, acc_width=params.acc_width - 1)
+
 
 
 @pytest.mark.rtl
