@@ -41,7 +41,8 @@ class Engine(wiring.Component):
         the one before it
     i, w, p : In(streams): tokens, weights, parameters, in the order of docs/contract.md §4
     o : Out(stream): results
-    status : Out, `idle`: no job; `error`: sticky bits, `engine_layouts.ERRORS`
+    status : Out, `idle`: no job; `error`: sticky bits, `engine_layouts.ERRORS`. While one of `REFUSING` stands no job
+        is taken: what the streams bring may belong to the one that was refused
     clear : In, clears `error`
     events : Out, increments of all blocks of this cycle, `engine_layouts.event_layout`
 
@@ -127,7 +128,8 @@ class Engine(wiring.Component):
         error = Signal(len(layouts.ERRORS))
         seen = Cat(front.illegal, rows.overflow, front.framing, internal)
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
-        m.d.comb += [self.status.error.eq(error),
+        m.d.comb += [front.refuse.eq(Cat(error[layouts.ERRORS.index(name)] for name in layouts.REFUSING).any()),
+                     self.status.error.eq(error),
                      self.status.idle.eq(Cat(stage.idle for stage in (front, *stages)).all())]
 
         for unit, events in (("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),

@@ -83,6 +83,7 @@ class Front(wiring.Component):
     job : In(stream of job_layout)
     i : In(stream of input_layout)
     room : In, the stages behind can take another job's registers
+    refuse : In, no job is taken
     start, registers : Out, they shall take `registers` now
     free : In(2), halves of the activation buffer that are free
     claim : Out(2), a super-tile's first token has been taken for this half
@@ -99,8 +100,8 @@ class Front(wiring.Component):
         self.params = params
         super().__init__({
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
-            "room": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2), "claim": Out(2),
-            "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
+            "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
+            "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
             "internal": Out(1), "idle": Out(1), "haar_events": Out(haar_common.event_layout()),
             "scale_events": Out(scale.event_layout()),
         })
@@ -131,8 +132,8 @@ class Front(wiring.Component):
         else:
             m.d.comb += summed.eq(1)
         with m.If(state == IDLE):
-            m.d.comb += self.job.ready.eq(self.room)
-            with m.If(self.job.valid & self.room):
+            m.d.comb += self.job.ready.eq(self.room & ~self.refuse)
+            with m.If(self.job.valid & self.job.ready):
                 m.d.sync += [job.eq(self.job.payload), state.eq(CHECK)]
                 if params.axes == 2:
                     m.d.sync += [tokens.eq(0), width.eq(self.job.payload.width), height.eq(self.job.payload.height)]

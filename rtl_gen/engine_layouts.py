@@ -15,6 +15,8 @@ from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
 
 #: Sticky bits of `error`, the first in bit 0.
 ERRORS = ("illegal_job", "overflow", "framing", "internal")
+#: Those behind which the streams may hold beats that no job will take: while one stands, the engine takes no job.
+REFUSING = ("illegal_job", "overflow")
 
 
 def key_layout(params: EngineParams) -> data.StructLayout:

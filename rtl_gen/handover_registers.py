@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from rtl_gen.registers import JOB_PREFIX, Field, Register, registers
+from rtl_gen.registers import JOB_PREFIX, Field, Register, events, registers
 from stamp_hw.engine_params import EngineParams
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,7 +21,7 @@ def bits(field: Field) -> str:
 
 
 def document(params: EngineParams) -> str:
-    """Text of registers.md: a table of registers and one of the fields of those that have several."""
+    """Text of registers.md: a table of registers, one of the fields of those that have several, one of the events."""
     table = registers(params)
     rows, details = [], []
     for register in table:
@@ -35,7 +35,9 @@ def document(params: EngineParams) -> str:
                         *(f"| {bits(field)} | `{field.name}` | {_ACCESS[field.access]} | {field.reset} | "
                           f"{field.description} |" for field in register.fields), ""]
     return Template((TEMPLATES / DOCUMENT).read_text(encoding="utf-8")).substitute(
-        rows="\n".join(rows), details="\n".join(details).rstrip())
+        rows="\n".join(rows), details="\n".join(details).rstrip(),
+        events="\n".join(f"| {number} | `{name}` | {text} |"
+                         for number, (name, text) in enumerate(events(params).items())))
 
 
 def _sentence(text: str) -> str:
@@ -49,6 +51,8 @@ def c_header(params: EngineParams) -> str:
     for register in table:
         lines.append(f"#define STAMP_ENGINE_{register.name} 0x{register.offset:03X}u /* {register.description} */")
         lines += _field_macros(register)
+    for number, (name, text) in enumerate(events(params).items()):
+        lines.append(f"#define STAMP_ENGINE_EVENT_{name.upper()} {number}u /* {text} */")
     jobs = [register for register in table if register.name.startswith(JOB_PREFIX)]
     return Template((TEMPLATES / HEADER).read_text(encoding="utf-8")).substitute(
         macros="\n".join(lines), members="\n".join(_members(jobs)), writes="\n".join(

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from rtl_gen import axi_bytes
-from rtl_gen.axi import OUT_BYTES
+from rtl_gen.axi_ports import OUT_BYTES
 from rtl_gen.axi_stream import PARAMETER_BYTES, value_width
 from rtl_gen.handover_registers import HEADER
 from rtl_gen.registers import JOB_PREFIX, job_register, registers

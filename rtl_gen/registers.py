@@ -16,7 +16,9 @@ from typing import Literal
 
 from amaranth.hdl import Shape
 
-from rtl_gen.engine_layouts import ERRORS, job_layout
+from rtl_gen.axi_halt import TIMEOUT_WIDTH
+from rtl_gen.engine_layouts import ERRORS, event_layout, job_layout
+from rtl_gen.event_counters import EVENT_WIDTH, select_width
 from stamp_hw.engine_params import EngineParams
 
 Access = Literal["const", "ro", "rw", "w1c", "pulse"]
@@ -24,7 +26,7 @@ Access = Literal["const", "ro", "rw", "w1c", "pulse"]
 WORD_BYTES = 4
 ADDRESS_WIDTH = 12  # bits of an AXI4-Lite address: one page of 4 KB
 IDENTITY = int.from_bytes(b"STMP", "big")
-MAP_VERSION = 1  # of this table; it grows when a driver would have to change
+MAP_VERSION = 2  # of this table; it grows when a driver would have to change
 JOB_BASE = 0x080  # offset of the first job register
 CAPABILITY_BASE = 0x040
 COUNTER_WIDTH = 32
@@ -32,10 +34,15 @@ JOB_PREFIX = "JOB_"
 WHOLE = "value"  # name of a field that is the whole register
 #: Errors of the wrapper itself, in `ERROR` from bit 8 on.
 EDGE_ERRORS = {"start_busy": "START was written while STATUS.busy; that START did nothing",
-               "range": "a job register was written with a value that does not fit it; it holds the low bits"}
+               "range": "a register was written with a value that does not fit it; it holds the low bits",
+               "starved": "a job waited on a stream, and no beat moved, for TIMEOUT cycles; the engine halts"}
 EDGE_ERROR_BIT = 8
-_ENGINE_ERRORS = {"illegal_job": "a job's registers were refused; the job was dropped, nothing of it will come out",
-                  "overflow": "a super-tile did not fit the activation buffer: registers that do not fit each other",
+#: Errors after which what the streams bring may belong to a job that will not run: the engine halts.
+HALTING_ERRORS = ("illegal_job", "overflow", "starved")
+_ENGINE_ERRORS = {"illegal_job": "a job's registers were refused; nothing of it will come out. The engine ends the "
+                                 "jobs before it and halts",
+                  "overflow": "a super-tile did not fit the activation buffer: registers that do not fit each other. "
+                              "The engine ends the job, with wrong results, and halts",
                   "framing": "TLAST of the activations was not on the last beat of a token",
                   "internal": "a bug of the hardware; reset it"}
 
@@ -59,6 +66,21 @@ _JOB = {
     "out_keep": "valid lanes of the last of them", "tile_width": "tokens of a full super-tile along the width",
     "tile_height": "and along the height", "hi_order": "order of the first coefficient that takes 4 bits",
     "hi_band": "its band", "hi_row": "its row", "hi_column": "its column"}
+
+
+_EVENTS = {
+    "haar_butterflies": "beats of lifted pairs", "haar_cross_butterflies": "beats of a grid's second pairs",
+    "haar_line_reads": "beats read from the lines of the lifting unit", "haar_line_writes": "beats written to them",
+    "scale_compares": "beats compared for their range", "scale_buffer_writes": "beats written to the ring buffer",
+    "scale_buffer_reads": "beats read from it", "scale_divisions": "divisions",
+    "scale_divide_steps": "bits of quotients", "scale_multiplies": "beats quantized",
+    "mac_multiplies8": "multiplications of an 8-bit code", "mac_multiplies4": "those of a pair of 4-bit codes",
+    "mac_steps": "steps of the array", "mac_drained": "beats of sums drained",
+    "rescale_multiplies": "multiplications of the rescale unit", "rescale_outputs": "words it made",
+    "rescale_saturated": "those of them that saturated", "inverse_butterflies": "beats of pairs lifted back",
+    "inverse_cross_butterflies": "beats of a grid's second pairs", "inverse_line_reads": "beats read from the lines of "
+    "the inverse unit", "inverse_line_writes": "beats written to them", "finish_outputs": "words of results, those of "
+    "channels beyond N among them", "finish_saturated": "those of them that saturated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +148,9 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
                  fields=_bits("pulse", {"start": "1: start a job with the job registers as they are now"})),
         Register(name="STATUS", offset=0x00C, description="state of this moment", fields=(
             Field(name="idle", low=0, width=1, access="ro", reset=1,
-                  description="no job waits or runs, and every result was taken"),
-            *_bits("ro", {"busy": "a job waits for the engine to take it: START would be refused"}, 1))),
+                  description="no job waits or runs, every result was taken and every event is counted"),
+            *_bits("ro", {"busy": "a job waits for the engine to take it, or the engine is halted: START is refused",
+                          "halted": "the engine stands still; what the input streams bring is dropped"}, 1))),
         Register(name="ERROR", offset=0x010, description="sticky errors; write 1 to clear", fields=(
             *_bits("w1c", _ENGINE_ERRORS), *_bits("w1c", EDGE_ERRORS, EDGE_ERROR_BIT))),
         Register(name="IRQ_ENABLE", offset=0x014, description="which bits of IRQ_STATUS raise `irq`", fields=_bits(
@@ -136,6 +159,20 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
             *_bits("w1c", interrupts),
             *_bits("ro", {"error": "a bit of ERROR is set; clear it there"}, len(interrupts)))),
         _whole("DONE", 0x01C, "ro", COUNTER_WIDTH, "jobs whose last result was taken since reset, modulo 2^32"),
+        Register(name="CTRL", offset=0x020, description="what the engine does at its edge", fields=(
+            *_bits("rw", {"flush": "1: the engine halts, forgets its jobs and drops what the input streams bring",
+                          "token_tlast": "1: TLAST of the results ends a token of a column tile; 0: a job",
+                          "ignore_framing": "1: TLAST of the activations is not looked at"}),
+            *_bits("pulse", {"clear_events": "1: the totals of all events begin anew"}, 3))),
+        _whole("TIMEOUT", 0x024, "rw", TIMEOUT_WIDTH,
+               "cycles that a job may wait on a stream while no beat moves; 0: any number"),
+        _whole("TIMEOUT_LEFT", 0x028, "ro", TIMEOUT_WIDTH, "cycles of them that are left"),
+        _whole("EVENT_SELECT", 0x02C, "rw", select_width(event_layout(params)), "number of an event"),
+        _whole("EVENT_LOW", 0x030, "ro", 32, "its total since reset or CTRL.clear_events, bits 31:0"),
+        _whole("EVENT_HIGH", 0x034, "ro", EVENT_WIDTH - 32, f"bits {EVENT_WIDTH - 1}:32 of it"),
+        Register(name="ERROR_TEST", offset=0x038, description="sets bits of ERROR, to test what handles them", fields=(
+            *_bits("pulse", {name: f"1: set {name}" for name in _ENGINE_ERRORS}),
+            *_bits("pulse", {name: f"1: set {name}" for name in EDGE_ERRORS}, EDGE_ERROR_BIT))),
     )
     values = {name: getattr(params, name) for name in _CAPABILITIES}
     capabilities = tuple(
@@ -152,3 +189,9 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
 def job_register(name: str) -> str:
     """Name in the map of a field of `stamp_hw.engine_job.EngineJob`."""
     return JOB_PREFIX + name.upper()
+
+
+def events(params: EngineParams) -> dict[str, str]:
+    """Event → what it counts; its place is its number in EVENT_SELECT, the same in all builds."""
+    assert tuple(_EVENTS) == tuple(event_layout(params).members)
+    return dict(_EVENTS)

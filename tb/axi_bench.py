@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cocotb
@@ -18,9 +18,10 @@ from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from rtl_gen import axi_bytes
-from rtl_gen.axi import OUT_BYTES
+from rtl_gen.axi_ports import OUT_BYTES
 from rtl_gen.registers import WORD_BYTES, Register, job_register, registers
 from stamp_hw.engine_streams import Beats
+from tb.axi_cases import Drawn
 from tb.harness import TOTALS, Bench, bench_test
 from tb.patterns import Pattern, throttles
 
@@ -50,6 +51,7 @@ class AxiBench(Bench):
         Clock(dut.aclk, PERIOD_NS, unit="ns").start()
         reset = {"reset": dut.aresetn, "reset_active_level": False}
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.aclk, **reset)
+        self.per_token = False  # a packet of results is a token of a column tile
         self.act, self.wgt, self.par = (
             AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s_axis_{name}"), dut.aclk, **reset)
             for name in ("act", "wgt", "par"))
@@ -69,6 +71,7 @@ class AxiBench(Bench):
             assert not getattr(self.dut, f"{prefix}valid").value, f"{prefix}valid is high in reset"
         for stream in (self.act, self.wgt, self.par, self.out):
             stream.clear()
+        self.per_token = False
         self.dut.aresetn.value = 1
         await RisingEdge(self.dut.aclk)
 
@@ -124,18 +127,28 @@ class AxiBench(Bench):
         """Mask of a field."""
         return next(field.mask for field in self.table[register].fields if field.name == name)
 
+    def at_rest(self, halted: bool = False) -> int:
+        """STATUS without a job."""
+        return sum(self.field("STATUS", name) for name in ("idle", "busy", "halted")[: 3 if halted else 1])
+
     # --- jobs ---
 
-    def feed(self, beats: Mapping[str, Beats]) -> None:
-        """Queue one layer's tokens, weights and parameters (`stamp_hw.engine_streams`)."""
-        tokens = beats["i"]
-        data = axi_bytes.activations(self.params, tokens)
-        size = len(data) // len(tokens["last"])
-        for first, end in _frames(tokens["last"]):
-            self.act.send_nowait(AxiStreamFrame(data[first * size : end * size],
-                                                tuser=int(tokens["sink_shift"][first])))
-        self.wgt.send_nowait(AxiStreamFrame(axi_bytes.weights(beats["w"])))
-        self.par.send_nowait(AxiStreamFrame(axi_bytes.parameters(beats["p"])))
+    def feed(self, beats: Mapping[str, Beats], one_packet: bool = False) -> None:
+        """Queue one layer's tokens, weights and parameters (`stamp_hw.engine_streams`), the tokens a packet each or
+        all in `one_packet`; a stream that is missing gets nothing."""
+        if "i" in beats and len(beats["i"]["last"]):
+            tokens = beats["i"]
+            data = axi_bytes.activations(self.params, tokens)
+            size = len(data) // len(tokens["last"])
+            shifts = np.repeat(tokens["sink_shift"], size).tolist()  # a byte's
+            packets = [(0, len(tokens["last"]))] if one_packet else _frames(tokens["last"])
+            for first, end in packets:
+                part = slice(first * size, end * size)
+                self.act.send_nowait(AxiStreamFrame(data[part], tuser=shifts[part]))
+        for name, source, made in (("w", self.wgt, axi_bytes.weights), ("p", self.par, axi_bytes.parameters)):
+            data = made(beats[name]) if name in beats else b""
+            if data:
+                source.send_nowait(AxiStreamFrame(data))
 
     async def program(self, job: Mapping[str, Any]) -> None:
         """Write the job registers."""
@@ -159,7 +172,7 @@ class AxiBench(Bench):
     async def collect(self, where: str, wanted: Beats) -> None:
         """Take one job's results and compare values, TKEEP, TLAST and TUSER."""
         lanes = self.params.rescale_lanes
-        for first, end in _frames(wanted["last"]):
+        for first, end in _frames(wanted["last" if self.per_token else "end"]):
             frame = await self.within(self.out.recv(compact=False))
             keep = np.array(frame.tkeep, np.int64).reshape(-1, lanes, OUT_BYTES)
             y = np.frombuffer(bytes(frame.tdata), "<i2").reshape(-1, lanes)
@@ -171,6 +184,55 @@ class AxiBench(Bench):
             self.equal(where, "TDATA", first, np.where(kept, y, 0), np.where(kept, wanted["y"][first:end], 0))
             self.words += int(kept.sum())
             TOTALS.words += int(kept.sum())
+
+    async def play(self, layers: Sequence[Drawn], where: str, feed: bool = True) -> None:
+        """Layers back to back: all beats wait at the ports, each job is started as soon as START is free. Without
+        `feed` the beats are there already."""
+        before = await self.read("DONE")
+
+        async def launch() -> AssertionError | None:
+            try:
+                for layer in layers:
+                    await self.launch(layer.beats["job"])
+            except AssertionError as error:  # a task that fails would end the test as if the bench had crashed
+                return error
+            return None
+
+        starting = cocotb.start_soon(launch())
+        for layer in layers if feed else ():
+            self.feed(layer.beats)
+        for index, layer in enumerate(layers):
+            await self.collect(f"{where}, layer {index} ({layer.name})", layer.beats["o"])
+        failed = await self.within(starting)
+        if failed is not None:
+            raise failed
+        await self.expect("ERROR", 0, where)
+        await self.expect("DONE", before + len(layers), where)
+        await self.until("STATUS", "idle", 1)
+
+    def beginning(self, where: str, wanted: Sequence[Beats]) -> None:
+        """Compare what came out before the engine was halted with the beginning of `wanted`, jobs in a row; a packet
+        that was cut off must end in one more beat, with TLAST and without TUSER."""
+        lanes = self.params.rescale_lanes
+        beats = [(tuple(frame.tdata[2 * lanes * beat : 2 * lanes * (beat + 1)]), frame.tuser[2 * lanes * beat])
+                 for frame in self.frames() for beat in range(len(frame.tdata) // (2 * lanes))]
+        whole = np.concatenate([np.zeros(0, np.int64), *(each["end"] for each in wanted)]).tolist()
+        ended = [index for index, (_, end) in enumerate(beats) if end]
+        if beats and not beats[-1][1]:
+            beats.pop()  # the beat that closes the packet
+            assert beats and not whole[len(beats) - 1] and len(beats) < len(whole), f"{where}: a packet without need"
+        assert ended == [index for index in np.flatnonzero(whole).tolist() if index < len(beats)], f"{where}: TUSER"
+        if beats:
+            y, keep = (np.concatenate([each[name] for each in wanted])[: len(beats)] for name in ("y", "keep"))
+            came = np.array([np.frombuffer(bytes(data), "<i2") for data, _ in beats])
+            self.equal(where, "TDATA", 0, np.where(keep, came, 0), np.where(keep, y, 0))
+
+    def frames(self) -> list[Any]:
+        """All packets of results that have come."""
+        found = []
+        while not self.out.empty():
+            found.append(self.out.recv_nowait(compact=False))
+        return found
 
     def equal(self, where: str, what: str, first: int, got: np.ndarray, wanted: np.ndarray) -> None:
         """Raise AssertionError with the first place where two arrays (beats, …) differ."""
@@ -241,5 +303,8 @@ def _stalls(pattern: Pattern) -> Iterator[bool]:
 
 
 def _frames(last: np.ndarray) -> list[tuple[int, int]]:
+    """(first beat, beat behind the last one) of each packet; beats behind the last end are one that was cut off."""
     ends = (np.flatnonzero(last) + 1).tolist()
+    if not ends or ends[-1] < len(last):
+        ends.append(len(last))
     return list(zip([0, *ends[:-1]], ends, strict=True))

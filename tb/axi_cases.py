@@ -9,6 +9,7 @@ import numpy as np
 from stamp_hw import engine_streams
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import run_linear
+from stamp_hw.engine_job import EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.engine_streams import Beats
 from stamp_hw.errors import ConfigError
@@ -19,24 +20,29 @@ DRAWS = 1_000  # of a layer, most of which the hardware takes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A layer's shape in words, and the beats of its streams."""
+    """A layer's shape in words, the beats of its streams, its job's registers, and words that saturate by unit."""
 
     name: str
     beats: dict[str, Beats]
+    registers: EngineJob
+    saturated: dict[str, int]
 
 
-def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = None) -> Drawn:
-    """A layer of random shape and job that the hardware takes, of `tokens` if they are given.
+def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = None, most_tokens: int = 40,
+         most_k: int = 50) -> Drawn:
+    """A layer of random shape and job that the hardware takes, of `tokens` if they are given, else of fewer than
+    `most_tokens`; at most `most_k` channels.
 
     AssertionError if it takes none.
     """
     for _ in range(DRAWS):
         grid, n_sink = None, int(rng.choice([0, 0, 1, 3]))
-        count = int(rng.integers(1, min(params.max_tokens // 2, 40))) if tokens is None else tokens
+        count = int(rng.integers(1, min(params.max_tokens // 2, most_tokens))) if tokens is None else tokens
         if params.axes == 2 and tokens is None and rng.random() < 0.6:
-            grid, n_sink = (int(rng.integers(1, 9)), int(rng.integers(1, 8))), 0
+            side = int(most_tokens**0.5) + 2
+            grid, n_sink = (int(rng.integers(1, side + 1)), int(rng.integers(1, side))), 0
             count = grid[0] * grid[1]
-        k, n = int(rng.integers(1, min(params.max_k, 50) + 1)), int(rng.integers(1, 4 * params.cols))
+        k, n = int(rng.integers(1, min(params.max_k, most_k) + 1)), int(rng.integers(1, 4 * params.cols))
         x = rng.normal(0, 1, (count + n_sink, k)).astype(np.float32)
         x[:n_sink] *= rng.choice([1, 30, 4000])
         bias = rng.normal(0, 3, n).astype(np.float32) if rng.random() < 0.7 else None
@@ -46,10 +52,12 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
             n_hi=int(rng.integers(0, count + 1)), scale_mode=str(rng.choice(["minmax", "symmetric"])),
             weight_bits=int(rng.choice([4, 8])))
         try:
-            beats = engine_streams.streams(layer, config, run_linear(layer, config))
+            result = run_linear(layer, config)
+            beats = engine_streams.streams(layer, config, result)
         except ConfigError:  # a Haar tile beyond the buffer
             continue
-        job = config.job
-        return Drawn(beats=beats, name=f"{grid or count} tokens, {n_sink} sinks, K {k}, N {n}, {job.levels} levels, "
-                                       f"{job.n_hi} high, {job.scale_mode}")
+        shape = f"{grid or count} tokens, {n_sink} sinks, K {k}, N {n}"
+        return Drawn(name=f"{shape}, {config.job.levels} levels, {config.job.n_hi} high, {config.job.scale_mode}",
+                     beats=beats, registers=engine_streams.make_job(layer, config, result),
+                     saturated={"rescale": result.z_saturated, "finish": result.y_saturated})
     raise AssertionError(f"no layer of {tokens or 'any number of'} tokens in {DRAWS} draws")

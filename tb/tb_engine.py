@@ -132,15 +132,19 @@ async def a_consumer_that_stalls_for_100000_cycles_loses_nothing(bench: BatchBen
 @batch_test
 async def an_illegal_job_is_refused_and_the_next_one_is_right(bench: BatchBench) -> None:
     for change in illegal(bench.params):
-        cases = [draw(bench.rng, bench.params) for _ in range(2)]
-        before, after = (case.beats["job"] for case in cases)
-        bad = after | {name: np.array([value]) for name, value in change.items()}
-        jobs = {name: np.concatenate([before[name], bad[name], after[name]]) for name in before}
-        where = f"{cases[0].name}, then {change}, then {cases[1].name}"
-        await bench.run({"job": Feed(jobs)} | {name: Feed(joined(cases, name)) for name in ("i", "w", "p")},
-                        {"o": Expect(joined(cases, "o"))}, job=where)
+        case, after = (draw(bench.rng, bench.params) for _ in range(2))
+        bad = after.beats["job"] | {name: np.array([value]) for name, value in change.items()}
+        jobs = {name: np.concatenate([values, bad[name]]) for name, values in case.beats["job"].items()}
+        where = f"{case.name}, then {change}"
+        await bench.run({"job": Feed(jobs)} | {name: Feed(case.beats[name]) for name in ("i", "w", "p")},
+                        {"o": Expect(case.beats["o"])}, job=where)
         await check_status(bench, where, "illegal_job")
+        run = await bench.run({name: Feed(after.beats[name]) for name in INPUTS}, {}, abort_at=50,
+                              job=f"{where}, then {after.name}")
+        taken = [name for name, cycles in run.timing.items() if len(cycles)]
+        assert not taken, f"{where}: a beat of {taken} is taken while the error stands"
         await clear_errors(bench)
+        await play(bench, [after], f"after {where}")
     await play(bench, several(bench), "after illegal jobs")
 
 

@@ -25,4 +25,29 @@ static inline void stamp_engine_start(volatile uint32_t *base, const stamp_engin
   base[STAMP_ENGINE_START / 4u] = STAMP_ENGINE_START_START_MASK;
 }
 
+/* Ends whatever runs. The engine stays halted, and takes and drops what the input streams bring, until it is resumed. */
+static inline void stamp_engine_flush(volatile uint32_t *base) {
+  base[STAMP_ENGINE_CTRL / 4u] |= STAMP_ENGINE_CTRL_FLUSH_MASK;
+}
+
+/* After a flush or an error that halts, once no DMA has a beat of a former job left: waits until the last results were
+   taken, clears ERROR, lets the engine go on. Returns what ERROR was. */
+static inline uint32_t stamp_engine_resume(volatile uint32_t *base) {
+  uint32_t error;
+  while (!(base[STAMP_ENGINE_STATUS / 4u] & STAMP_ENGINE_STATUS_IDLE_MASK)) {
+  }
+  error = base[STAMP_ENGINE_ERROR / 4u];
+  base[STAMP_ENGINE_CTRL / 4u] &= ~STAMP_ENGINE_CTRL_FLUSH_MASK;
+  base[STAMP_ENGINE_ERROR / 4u] = error;
+  return error;
+}
+
+/* Total of an event, STAMP_ENGINE_EVENT_...; it stands still while STATUS.idle is 1. */
+static inline uint64_t stamp_engine_event(volatile uint32_t *base, uint32_t event) {
+  uint32_t low;
+  base[STAMP_ENGINE_EVENT_SELECT / 4u] = event;
+  low = base[STAMP_ENGINE_EVENT_LOW / 4u];
+  return (uint64_t)base[STAMP_ENGINE_EVENT_HIGH / 4u] << 32 | low;
+}
+
 #endif

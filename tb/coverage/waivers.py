@@ -47,6 +47,4 @@ WAIVERS: tuple[Waiver, ...] = (
             "a value without a neighbour in the tree is compared with itself and is never below or above it"),
     _waiver("mac", "odd flat wide", "stamp_mac", "cond_else", r"= chunk_ends \? 1'h0 :",
             "as many lanes as columns: every beat ends the drain of a row"),
-    _waiver("axi", "grid line", "stamp_axi_registers", "cond_then", r"= set\[3\] \? 1'h1 : held\[3\]",
-            "ERROR.internal: a gate of the engine let something through, which only a bug can do"),
 )

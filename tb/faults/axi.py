@@ -60,9 +60,9 @@ FAULTS: tuple[Fault, ...] = (
     _fault("keep_all_lanes", LAYERS, "lanes beyond N are kept", "axi.lane_bytes", lambda keep: Const(3, 2)),
     _fault("keep_one_byte", LAYERS, "TKEEP of a lane marks one of its two bytes", "axi.lane_bytes",
            lambda keep: Cat(keep, Const(0))),
-    _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "axi.parameter_data",
+    _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "axi_ports.parameter_data",
            _swapped),
-    _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "axi.parameter_data", _narrow),
+    _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "axi_ports.parameter_data", _narrow),
     _reset("keep_the_count_in_reset", "the count of finished jobs survives a reset", "count"),
     _reset("keep_answers_in_reset", "an answer that waits survives a reset", "b__valid"),
 )
