@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, R
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.axi_halt import Halt, Results, Watchdog
+from rtl_gen.axi_halt import Halt, Results, Watchdog, resets
 from rtl_gen.axi_lite import RegisterFile
 from rtl_gen.axi_ports import LITE_PORTS, OUT_BYTES, AxiStream, connect_registers, stream_ports
 from rtl_gen.axi_stream import Slice
@@ -42,6 +42,11 @@ def lane_bytes(keep: Value) -> Value:
 def accepted(start: Value, waiting: Value) -> Value:
     """Whether a START hands its job over: not while another waits."""
     return start & ~waiting
+
+
+def leaves(taken: Value, halted: Value) -> Value:
+    """Whether the job that waits does so no longer: the engine took it, or forgets it with all others."""
+    return taken | halted
 
 
 def taken_now(beat: stream.Interface) -> Value:
@@ -85,7 +90,7 @@ class EngineAxi(wiring.Component):
         m.submodules.registers = file = RegisterFile(registers(self.params))
         m.submodules.halt = halt = Halt()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn), ClockSignal("engine").eq(self.aclk),
-                     ResetSignal("engine").eq(~self.aresetn | halt.halted)]
+                     ResetSignal("engine").eq(resets(self.aresetn, halt.halted))]
         inputs = self._connect_inputs(m, engine, halt.halted)
         results, result = self._connect_output(m, engine)
         connect_registers(m, self, file)
@@ -120,7 +125,7 @@ class EngineAxi(wiring.Component):
             starts.eq(accepted(file.pulse.start_start, pending | halted)),
             file.set.irq_status_taken.eq(taken),
         ]
-        with m.If(taken | halted):
+        with m.If(leaves(taken, halted)):
             m.d.sync += pending.eq(0)
         with m.If(starts):
             m.d.sync += pending.eq(1)

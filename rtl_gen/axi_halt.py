@@ -21,6 +21,21 @@ def stays_halted(flush: Value, stands: Value, drained: Value) -> Value:
     return flush | stands | ~drained
 
 
+def resets(aresetn: Value, halted: Value) -> Value:
+    """Reset of the engine."""
+    return ~aresetn | halted
+
+
+def owes_an_end(is_open: Value) -> Value:
+    """Whether a halted engine sends one more beat: its packet was begun."""
+    return is_open
+
+
+def counts(waits: Value, moves: Value) -> Value:
+    """Whether a cycle is one of those that are too many in the end."""
+    return waits & ~moves
+
+
 class Halt(wiring.Component):
     """Whether the engine stands still.
 
@@ -63,9 +78,9 @@ class Watchdog(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        counts = Signal()
-        m.d.comb += [counts.eq(self.waits & ~self.moves), self.starved.eq(counts & (self.left == 1))]
-        m.d.sync += self.left.eq(Mux(counts & (self.left != 0), self.left - 1, self.limit))
+        quiet = Signal()
+        m.d.comb += [quiet.eq(counts(self.waits, self.moves)), self.starved.eq(quiet & (self.left == 1))]
+        m.d.sync += self.left.eq(Mux(quiet & (self.left != 0), self.left - 1, self.limit))
         return m
 
 
@@ -99,8 +114,8 @@ class Results(wiring.Component):
             i.ready.eq(o.ready),
         ]
         with m.If(self.halted):
-            m.d.comb += [o.payload.eq(0), o.payload.keep.as_value().eq(-1), o.payload.last.eq(1), o.valid.eq(self.open),
-                         i.ready.eq(0)]
+            m.d.comb += [o.payload.eq(0), o.payload.keep.as_value().eq(-1), o.payload.last.eq(1),
+                         o.valid.eq(owes_an_end(self.open)), i.ready.eq(0)]
         with m.If(o.valid & o.ready):
             m.d.sync += self.open.eq(~o.payload.last)
         return m

@@ -6,7 +6,7 @@ holds what one round can bring; in its turn that is added to its word of a memor
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,11 @@ EVENT_WIDTH = 48  # bits of a total: at a product a cycle in each of 1024 PEs an
 def select_width(layout: data.StructLayout) -> int:
     """Bits of an event's number."""
     return max(len(layout.members) - 1, 1).bit_length()
+
+
+def carried(count: Value, its_turn: Value) -> Value:
+    """What stays of an event's small counter: nothing where the memory takes it."""
+    return Mux(its_turn, 0, count)
 
 
 class EventCounters(wiring.Component):
@@ -55,7 +60,7 @@ class EventCounters(wiring.Component):
         waiting = []
         for number, (name, field) in enumerate(self.layout):
             count = Signal(range(turns * ((1 << field.width) - 1) + 1), name=f"waiting_{name}")
-            m.d.sync += count.eq(Mux(turn == number, 0, count) + event[name])
+            m.d.sync += count.eq(carried(count, turn == number) + event[name])
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
             waiting.append(count)
@@ -66,13 +71,13 @@ class EventCounters(wiring.Component):
         write, read, look = store.write_port(), store.read_port(), store.read_port()
         more, late = Signal.like(max(waiting, key=len), name="more"), Signal.like(turn, name="late_turn")
         m.d.sync += [more.eq(Mux(turn < len(waiting), chosen(waiting, turn), 0)), late.eq(turn),
-                     void.bit_select(late, 1).eq(0), is_void.eq(void.bit_select(self.select, 1))]
+                     void.bit_select(late, 1).eq(0), is_void.eq(chosen(list(void), self.select))]
         with m.If(self.clear):
             m.d.sync += [more.eq(0), void.eq(-1)]
         m.d.comb += [
             read.addr.eq(turn), read.en.eq(1),
             write.addr.eq(late), write.en.eq(1),
-            write.data.eq(Mux(void.bit_select(late, 1), 0, read.data) + more),
+            write.data.eq(Mux(chosen(list(void), late), 0, read.data) + more),
             look.addr.eq(self.select), look.en.eq(1),
             self.total.eq(Mux(is_void, 0, look.data)),
             self.settled.eq(~Cat(*waiting, event.as_value(), more).any()),

@@ -63,6 +63,8 @@ def test_the_program_on_the_page_prints_its_table_and_the_c_compiles_with_it(tmp
           if (bytes && stream == PAR) map[STAMP_ENGINE_DONE / 4u]++; /* the job ends when all is sent */
         }
         void dma_receive(void *bytes, uint64_t beats) { if (bytes) seen += beats; }
+        void dma_wait_sent(void) { map[STAMP_ENGINE_STATUS / 4u] = STAMP_ENGINE_STATUS_IDLE_MASK; }
+        void dma_stop_receive(void) { map[STAMP_ENGINE_STATUS / 4u] = 0; }
         int main(void) {
           uint32_t error;
           map[STAMP_ENGINE_ID / 4u] = STAMP_ENGINE_ID_VALUE;
@@ -71,12 +73,15 @@ def test_the_program_on_the_page_prints_its_table_and_the_c_compiles_with_it(tmp
           error = run_layer(map, &stamp_layers[2], map, map, map, map);
           printf("%u %u %u %lu\\n", error, map[STAMP_ENGINE_JOB_BEATS / 4u], map[STAMP_ENGINE_START / 4u],
                  (unsigned long)seen);
+          map[STAMP_ENGINE_ERROR / 4u] = STAMP_ENGINE_ERROR_STARVED_MASK;
+          error = run_layer(map, &stamp_layers[2], map, map, map, map);
+          printf("%u %u\\n", error == STAMP_ENGINE_ERROR_STARVED_MASK, map[STAMP_ENGINE_STATUS / 4u]);
           return 0;
         }
     """)
     assert done.returncode == 0, done.stderr
     row = next(line.split() for line in TEXT.splitlines() if "mlp.down_proj" in line)
-    assert done.stdout.split() == ["4", str(int(row[2]) // FPGA.hw.lanes), "1", str(sum(map(int, row[-4:])))]
+    assert done.stdout.split() == ["4", str(int(row[2]) // FPGA.hw.lanes), "1", str(sum(map(int, row[-4:]))), "1", "0"]
 
 
 def test_the_files_that_the_page_names_are_written() -> None:

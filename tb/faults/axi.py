@@ -14,6 +14,11 @@ ADDRESSES = "an_address_that_is_unknown_or_unaligned_is_refused_and_changes_noth
 ORDER = "answers_come_in_order_and_none_is_lost"
 NEXT = "the_next_job_is_written_while_one_runs_and_another_waits"
 VALID = "valid_rises_without_waiting_for_ready"
+FLUSH = "after_a_flush_at_any_moment_the_next_job_is_right"
+REFUSED = "a_refused_job_leaves_nothing_behind"
+OVERFLOW = "a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_right"
+TIMEOUT = "no_timeout_comes_where_it_is_off_or_the_beats_come_in_time"
+EVENTS = "the_totals_of_events_equal_the_cycle_model"
 RESET = "a_reset_in_the_middle_forgets_the_job_and_the_registers"
 
 
@@ -63,6 +68,24 @@ FAULTS: tuple[Fault, ...] = (
     _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "axi_ports.parameter_data",
            _swapped),
     _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "axi_ports.parameter_data", _narrow),
+    _fault("keep_the_slices", FLUSH, "a halt leaves beats in the slices", "axi.ResetInserter",
+           lambda _halted: lambda unit: unit),
+    _fault("keep_the_engine", FLUSH, "a halt does not reset the engine", "axi.resets",
+           lambda aresetn, halted: ~aresetn),
+    _fault("keep_the_next_job", FLUSH, "a job that waits survives a halt", "axi.leaves", lambda taken, halted: taken),
+    _fault("leave_with_results", FLUSH, "a halt ends while results wait", "axi_halt.stays_halted",
+           lambda flush, stands, drained: flush | stands),
+    _fault("leave_with_an_error", REFUSED, "a halt ends while its error stands", "axi_halt.stays_halted",
+           lambda flush, stands, drained: flush | ~drained),
+    _fault("leave_packets_open", FLUSH, "the packet that a halt cuts off has no end", "axi_halt.owes_an_end",
+           lambda is_open: is_open & 0),
+    _fault("run_on_after_an_overflow", OVERFLOW, "an overflow does not halt", "axi.REFUSING", ("illegal_job",)),
+    _fault("count_moving_cycles", TIMEOUT, "the time-out counts while beats move", "axi_halt.counts",
+           lambda waits, moves: waits | Const(0)),
+    _fault("count_busy_cycles", TIMEOUT, "the time-out counts while nobody waits", "axi_halt.counts",
+           lambda waits, moves: ~moves),
+    _fault("count_twice", EVENTS, "an event's increments are added in every round", "event_counters.carried",
+           lambda count, its_turn: count | Const(0)),
     _reset("keep_the_count_in_reset", "the count of finished jobs survives a reset", "count"),
     _reset("keep_answers_in_reset", "an answer that waits survives a reset", "b__valid"),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Module, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from rtl_gen.axi import EngineAxi
 from rtl_gen.axi_lite import field_layout
+from rtl_gen.engine_layouts import output_layout
 from rtl_gen.registers import registers
 from stamp_hw.engine_params import EngineParams
 from tb.faults import Fault
@@ -68,6 +69,29 @@ class Results(_Edge):
         self.must(m, self.stalls(m, self.axis("m_axis_out_t", "data", "keep", "last", "user"), "out"))
 
 
+class Halts(_Edge):
+    """What a halt leaves behind: no beat, no job, no packet without its end."""
+
+    def check(self, m: Module) -> None:
+        out, halted = self.axis("m_axis_out_t", "last"), self.internal("axi.halt.halted")
+        was_halted, unended = Signal(), Signal()
+        m.d.sync += was_halted.eq(halted)
+        with m.If(out.valid & out.ready):
+            m.d.sync += unended.eq(~out.payload)
+        beat = output_layout(self.params)
+        slice_ = "axi.m_axis_out_slice"
+        held, spare = (data.View(beat, self.internal(f"{slice_}.{name}")) for name in ("o__payload", "spare"))
+        spare_valid, is_open = self.internal(f"{slice_}.spare_valid"), self.internal("axi.results.open")
+        newest = Mux(spare_valid, spare.last, held.last)
+        self.must(m, ~spare_valid | out.valid)
+        self.must(m, is_open == Mux(out.valid, ~newest, unended))
+        beats = Cat(self.internal(f"axi.s_axis_{name}_slice.{valid}") for name in ("act", "wgt", "par")
+                    for valid in ("o__valid", "spare_valid"))
+        self.must(m, ~was_halted | ~beats.any() & ~self.internal("axi.pending"))
+        self.must(m, ~(was_halted & ~halted) | ~out.valid & ~unended)
+        self.reached(m, was_halted & ~halted)
+
+
 class Answers(_Edge):
     """A waiting answer stays as it is, and each address that was taken, with its word, gets one."""
 
@@ -84,7 +108,7 @@ class Answers(_Edge):
 
 
 class Jobs(_Edge):
-    """A job that START handed over waits unchanged until the engine takes it."""
+    """A job that START handed over waits unchanged until the engine takes it or is halted."""
 
     def check(self, m: Module) -> None:
         table = registers(self.params)
@@ -92,7 +116,7 @@ class Jobs(_Edge):
         taken = data.View(field_layout(table, "w1c"), self.internal("axi.set")).irq_status_taken
         start = data.View(field_layout(table, "pulse"), self.internal("axi.registers.pulse")).start_start
         waited, before = Signal(), Signal.like(sent)
-        m.d.sync += [waited.eq(pending & ~taken), before.eq(sent)]
+        m.d.sync += [waited.eq(pending & ~taken & ~self.internal("axi.halt.halted")), before.eq(sent)]
         self.must(m, (~taken | pending) & (~waited | (pending & (sent == before))))
         self.reached(m, waited & start & sent.any())
 
@@ -105,13 +129,19 @@ PROPERTIES = (
         bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
                   patch=("rtl_gen.axi_stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
+        name="axi_halts", block="axi", build=Halts, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
+        says="a halt ends with no beat at an input, no job that waits, and every packet of results ended and taken",
+        bug=Fault(name="leave_with_results", block="axi", why="a halt ends while results wait",
+                  patch=("rtl_gen.axi_halt.stays_halted", lambda flush, stands, drained: flush | stands)), bug_depth=12,
+        seconds=20),
+    Property(
         name="axi_answers", block="axi", build=Answers, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
         says="every AXI4-Lite read and write gets one answer, which stays until it is taken",
         bug=Fault(name="overwrite_an_answer", block="axi", why="the next answer is given while one waits",
                   patch=("rtl_gen.axi_lite.may_answer", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
         name="axi_jobs", block="axi", build=Jobs, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
-        says="a job that START handed over waits, unchanged, until the engine takes it",
+        says="a job that START handed over waits, unchanged, until the engine takes it or is halted",
         bug=Fault(name="overwrite_a_waiting_job", block="axi", why="START replaces the registers of a job that waits",
                   patch=("rtl_gen.axi.accepted", lambda start, waiting: start | Const(0))), bug_depth=10, seconds=10),
 )
