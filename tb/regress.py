@@ -2,7 +2,8 @@
 
 It draws 500 cases over every generated array, and takes every layer of the shipped trace through the largest one;
 values, cycles and events must all be equal. A case is one run of one to three random layers, some with stalls on
-every stream; seeds are fresh, and a failure prints the one command that repeats it.
+every stream. Then 1,000 times jobs are flushed in any cycle behind the AXI ports, and the next one must be right. Seeds
+are fresh, and a failure prints the one command that repeats it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from stamp_hw.errors import StampError
 from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
-from tb import tb_engine
+from tb import tb_axi, tb_engine
 from tb.harness import TRACE
 from tb.regression import fresh_seed, run_block
 from tb.runner import Result
@@ -25,7 +26,9 @@ from tb.runner import Result
 TRACE_SET = "16x16"  # the array that takes the trace
 RANDOM_TESTS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models")
 TRACE_TEST = "a_layer_of_the_trace_equals_the_golden_model"
+FLUSH_TEST = "after_a_flush_at_any_moment_the_next_job_is_right"
 WORDS = 15_000  # output words of one round of a parameter set
+FLUSHES = 1_000
 _LOG = logging.getLogger(__name__)
 
 
@@ -34,6 +37,7 @@ class Totals:
     """What all runs add up to. `products` are multiplications behind the compared outputs of the trace's layers."""
 
     cases: int = 0
+    flushes: int = 0
     words: int = 0
     cycles: int = 0
     timed_beats: int = 0
@@ -44,7 +48,6 @@ class Totals:
     seconds: float = 0.0
 
     def add(self, result: Result) -> None:
-        self.cases += result.runs
         for name in ("words", "cycles", "timed_beats", "mismatches", "cycle_differences", "event_differences"):
             setattr(self, name, getattr(self, name) + getattr(result, name))
         self.seconds += result.seconds
@@ -58,6 +61,7 @@ def random_cases(totals: Totals, cases: int, seed: int) -> None:
         for name in tb_engine.PARAMETER_SETS:
             result = run_block("engine", name, seed + turn, words=WORDS, tests=RANDOM_TESTS)
             totals.add(result)
+            totals.cases += result.runs
             _LOG.info("%-6s seed %d: %d cases, %d words, %d cycles, %.0f s; %d of %d cases", name, seed + turn,
                       result.runs, result.words, result.cycles, result.seconds, totals.cases, cases)
         turn += 1
@@ -76,9 +80,23 @@ def trace_layers(totals: Totals, seed: int) -> None:
               result.words, totals.products, result.cycles, result.seconds)
 
 
+def flushes(totals: Totals, wanted: int, seed: int) -> None:
+    """Rounds over the AXI tops, a new seed each, until there were so many. Raises AssertionError on a difference."""
+    turn = 0
+    while totals.flushes < wanted:
+        for name in tb_axi.PARAMETER_SETS:
+            result = run_block("axi", name, seed + turn, words=WORDS, tests=[FLUSH_TEST])
+            totals.add(result)
+            totals.flushes += result.runs
+            _LOG.info("%-6s seed %d: %d flushes, %d words, %d cycles, %.0f s; %d of %d flushes", name, seed + turn,
+                      result.runs, result.words, result.cycles, result.seconds, totals.flushes, wanted)
+        turn += 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.")
     parser.add_argument("--cases", type=int, default=500, metavar="N", help="random cases (default 500)")
+    parser.add_argument("--flushes", type=int, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="first seed (default: a fresh one)")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
@@ -87,15 +105,16 @@ def main() -> int:
     try:
         random_cases(totals, args.cases, seed)
         trace_layers(totals, seed)
+        flushes(totals, args.flushes, seed)
     except AssertionError as error:
         _LOG.error("%s", error)
         return 1
     except StampError as error:
         _LOG.error("error: %s", error)
         return 2
-    _LOG.info("%d cases over %d arrays: %d words, %d mismatches; %d beats, %d cycle differences; %d event differences",
-              totals.cases, len(tb_engine.PARAMETER_SETS), totals.words, totals.mismatches, totals.timed_beats,
-              totals.cycle_differences, totals.event_differences)
+    _LOG.info("%d cases over %d arrays and %d flushed jobs: %d words, %d mismatches; %d beats, %d cycle differences; "
+              "%d event differences", totals.cases, len(tb_engine.PARAMETER_SETS), totals.flushes, totals.words,
+              totals.mismatches, totals.timed_beats, totals.cycle_differences, totals.event_differences)
     _LOG.info("%d products behind the trace's outputs; %d cycles in %.0f s", totals.products, totals.cycles,
               totals.seconds)
     write_json(Path("build/regress.json"), {"seed": seed} | asdict(totals))
