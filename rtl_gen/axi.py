@@ -20,8 +20,7 @@ from rtl_gen.engine import Engine
 from rtl_gen.engine_layouts import ERRORS, input_layout, job_layout, output_layout, parameter_layout, weight_layout
 from rtl_gen.registers import ADDRESS_WIDTH, COUNTER_WIDTH, EDGE_ERRORS, WORD_BYTES, job_register, registers
 from stamp_hw.engine_params import SINK_WIDTH, EngineParams
-
-OUT_BYTES = 2  # of a result
+from stamp_hw.wire import OUT_BYTES
 
 
 def _streams(params: EngineParams) -> dict[str, Any]:
