@@ -11,8 +11,11 @@ import numpy as np
 
 from rtl_gen.engine import Engine
 from rtl_gen.engine_layouts import ERRORS
+from sim.dram import Memory
+from sim.engine import simulate
 from sim.engine_events import events
 from sim.engine_timing import timing
+from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
@@ -22,7 +25,7 @@ from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
 from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, throttles
+from tb.patterns import ALWAYS, Pattern, listed, rated, throttles
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
 PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
@@ -97,6 +100,20 @@ async def jobs_in_a_row_equal_the_models(bench: BatchBench) -> None:
 async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
     for job in bench.jobs():
         await play(bench, several(bench), job, {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")})
+
+
+@batch_test
+async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
+    """From a byte in two cycles to more than a beat a cycle: every beat's cycle, and the total that a report has."""
+    for number in range(5):
+        case, hw = draw(bench.rng, bench.params), bench.params.hw
+        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * float(bench.rng.choice([0.5, 1, 3, 5, 8, 13, 24])))
+        rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
+        closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw)
+        beats = timing(bench.params, [case.job], rates).cycles
+        where = f"memory {number}, {hw.dram_bytes_per_s:g} bytes/s"
+        assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
+        await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
 
 
 @batch_test
