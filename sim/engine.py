@@ -29,7 +29,21 @@ from sim import dram, memory
 from sim.dram import FULL, Rate
 from sim.engine_array import NEVER, free_cycles
 from sim.engine_arrivals import Arrivals
-from sim.engine_passes import Behind, Rates, State, more_passes, one_pass
+from sim.engine_passes import (
+    BACK,
+    LOADS,
+    STAGES,
+    TILES,
+    TOKENS,
+    Behind,
+    Event,
+    Rates,
+    Rows,
+    State,
+    latest,
+    more_passes,
+    one_pass,
+)
 from sim.task import Task
 from stamp_hw import super_tile
 from stamp_hw.config import HwConfig
@@ -51,7 +65,12 @@ class EngineCycles:
     the memory given a beat in every cycle; `wait_dram_bytes` the layer's bytes take longer than all of these; `tail`
     from the last operand to the last output beat. `first_fill` the waits of the first super-tile's first pass, a part
     of them all. `fill` cycles until the last token's codes are there when no gate stops them. `array_tiles` array runs
-    over all passes, `steps` of each. `bottleneck` what paces the layer, see `name_bottleneck`.
+    over all passes, `steps` of each.
+
+    `critical_path` (stage, cycles) of `sim.engine_passes.STAGES`: what the last output beat waited for, one after the
+    other from the job's start; they add up to `total` less `wait_dram_bytes`. `bottleneck` the largest of them by what
+    limits that stage: `array` or `drain`, `activations` or `dram_activations`, `weights` or `dram_weights`, `back`; or
+    the largest share of the memory's, where the layer's bytes take longer (`dram_bytes`) than all else.
     """
 
     total: int
@@ -70,6 +89,7 @@ class EngineCycles:
     steps: int
     super_tiles: int
     column_tiles: int
+    critical_path: tuple[tuple[str, int], ...]
     bottleneck: str
 
     @property
@@ -114,39 +134,51 @@ def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
     columns, last_beats = task.columns(hw)
     rates = Rates.of(task, hw, params)
     late = Arrivals(task, hw, parts, rates.memory.i)
-    # The second behind the same gates, if the memory gave a beat in every cycle.
-    fronts = [late] if rates.memory.i.full else [late, Arrivals(task, hw, parts, FULL)]
-    freed = free_cycles(params)
+    # The same behind the same gates, if the memory gave a beat in every cycle.
+    prompt = late if rates.memory.i.full else Arrivals(task, hw, parts, FULL)
+    since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
     # The first tile is issued without another one's drain in front of it.
-    state = State(last=rates.span - rates.tile - 1, load=rates.begin)
+    state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin))
     first_fill = 0
+
+    def take(number: int, gate: Event) -> None:
+        if number < len(parts):
+            since[number] = gate if late.take(gate.cycle) else since[number - 1]
+            if prompt is not late:
+                prompt.take(gate.cycle)
+
+    take(0, Event(NEVER))
     for index, part in enumerate(parts):
         # A super-tile is complete once the next one has been taken, which waits for the half of the one before it.
-        for gate in (NEVER, NEVER) if index == 0 else (state.last + freed,):
-            for front in fronts:
-                front.take(gate)
+        take(index + 1, state.last.after(TILES, free_cycles(params)) if index else Event(NEVER))
         full, short = (Behind.of(task, part, params, beats) for beats in (params.chunks, last_beats))
         completes = part.order[part.ready]
-        one_pass(state, rates, part.array_tiles, full if columns > 1 else short, fronts[-1].ready[completes],
-                 late.ready[completes])
+        rows = Rows(late.ready[completes], prompt.ready[completes],
+                    [since[number] for number in late.behind[completes].tolist()])
+        one_pass(state, rates, part.array_tiles, full if columns > 1 else short, rows)
         if index == 0:
-            first_fill = state.last + 1 + rates.tile - rates.span - part.array_tiles * rates.tile
+            first_fill = state.last.cycle + 1 + rates.tile - rates.span - part.array_tiles * rates.tile
         more_passes(state, rates, part.array_tiles, full, columns - 2)
         if columns > 1:
             one_pass(state, rates, part.array_tiles, short)
         # Now it is known whether another super-tile follows.
-        state.load = max(state.load, int(late.ready[part.order[-1]])) + 1
+        closing, start = int(late.ready[part.order[-1]]), since[int(late.behind[part.order[-1]])]
+        state.load = latest(state.load, start.after(TOKENS, closing - start.cycle)).after(LOADS, 1)
     array_tiles = sum(part.array_tiles for part in parts) * columns
-    total = state.free[1] + params.finish.latency
-    slow = max(0, dram.cycles(memory.dram_bytes(task, hw, len(parts)).total, hw) - total)
+    end = state.free[1].after(BACK, params.finish.latency)
+    slow = max(0, dram.cycles(memory.dram_bytes(task, hw, len(parts)).total, hw) - end.cycle)
     streaming = array_tiles * task.k
     return EngineCycles(
-        total=total + slow, streaming=streaming,
+        total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
-        tail=total - state.last - 1, first_fill=first_fill, fill=_fill(task, hw, parts, rates.memory.i),
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts, rates.memory.i),
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
-        bottleneck=name_bottleneck(state.paced, rates.tile > task.k, total - state.last - 1, slow),
+        critical_path=tuple(zip(STAGES, end.path, strict=True)),
+        bottleneck=_bottleneck(end.path, slow, {
+            TILES: "drain" if rates.tile > task.k else "array",
+            TOKENS: "dram_activations" if late.memory_paced else "activations",
+            LOADS: "dram_weights" if rates.memory_paced else "weights", BACK: "back"}),
     )
 
 
@@ -157,20 +189,11 @@ def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], rate: Rate) -> i
     return int(front.ready.max())
 
 
-def name_bottleneck(paced: dict[str, int], drains: bool, tail: int, slow: int) -> str:
-    """What most of a layer's cycles go with: `array`, `drain`, `activations`, `weights`, `output`, `tail`, or, of the
-    memory's `dram_activations`, `dram_weights`, `dram_bytes`, the largest.
-
-    Parameters
-    ----------
-    paced : cycles of passes by what paced them (`sim.engine_passes.State`)
-    drains : a tile has fewer steps than its drain takes, so that the drain paces what the array paces otherwise
-    tail : cycles behind the last operand
-    slow : cycles by which the layer's bytes take longer; where there are any, the memory paces all of it
-    """
-    late = {name: cycles for name, cycles in paced.items() if name.startswith("dram_")} | {"dram_bytes": slow}
-    others = {("drain" if name == "array" and drains else name): cycles for name, cycles in paced.items()
-              if name not in late} | {"tail": tail}
-    if slow or sum(late.values()) > max(others.values()):
-        return max(late, key=lambda name: late[name])
-    return max(others, key=lambda name: others[name])
+def _bottleneck(path: Sequence[int], slow: int, names: dict[int, str]) -> str:
+    """The stage with the most cycles on the critical path; where the layer's bytes take `slow` cycles longer than all
+    of that, the memory's largest share."""
+    if slow:
+        shares = {names[stage]: path[stage] for stage in (TOKENS, LOADS) if names[stage].startswith("dram_")}
+        shares["dram_bytes"] = slow
+        return max(shares, key=lambda name: shares[name])
+    return names[max(names, key=lambda stage: path[stage])]

@@ -21,9 +21,10 @@ from stamp_hw.super_tile import SuperTile
 class Arrivals:
     """Tokens in, super-tile after super-tile, in cycles since the job's registers were taken.
 
-    `ready` int64[n_sink + tokens], sinks first and then by coefficient: from when a token's codes count as there. The
-    low-pass tokens of a super-tile leave the lifting unit behind the first tokens of the next, so that a super-tile is
-    complete when the next one has been taken too, and the last one when it has itself.
+    `ready` int64[n_sink + tokens], sinks first and then by coefficient: from when a token's codes count as there;
+    `behind` the last super-tile whose first token had been taken when that token left the lifting unit. The low-pass
+    tokens of a super-tile leave it behind the first tokens of the next, so that a super-tile is complete when the next
+    one has been taken too, and the last one when it has itself.
 
     Raises ConfigError for a group that the scale unit cannot take.
     """
@@ -45,31 +46,43 @@ class Arrivals:
         size = 1 << chain_levels(job.levels, job.grid)
         self._bounds = [part.first_tile * size for part in parts[1:]] + [len(self._slots[0])]
         self._slot = 0  # the first that has not been followed
+        self._number = -1  # of the last super-tile that was taken
         self._last = -1  # cycle of the last beat taken
         self._codes: int | None = None  # from when the last token's codes count as there
         self._advance: dict[tuple[int, int], int] = {}
         self._cycle = start_cycles(params, job.grid[0] if job.grid else 1) + 1
-        self.ready = np.empty(task.tokens, np.int64)
+        self.ready, self.behind = np.empty(task.tokens, np.int64), np.zeros(task.tokens, np.int64)
         if job.n_sink:
-            self._run(slots(job.n_sink, 0, None), self.ready[: job.n_sink])
+            self._cycle += self._unit.job_cycles
+            self._run(slots(job.n_sink, 0, None), slice(job.n_sink))
 
-    def take(self, gate: int) -> None:
-        """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one."""
+    @property
+    def memory_paced(self) -> bool:
+        """A token's beats take the memory longer than its slot takes the lifting unit."""
+        return self._beats * self._rate.den > max(self._whole, self._pace) * self._rate.num
+
+    def take(self, gate: int) -> bool:
+        """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
+        it waited for that."""
         if not self._bounds:
-            return
+            return False
         first, self._slot = self._slot, self._bounds.pop(0)
+        self._number += 1
+        if not first:
+            self._cycle += self._unit.job_cycles
+        waits, self._cycle = gate > self._cycle, max(self._cycle, gate)
         window = slice(first, self._slot)
-        self._run(tuple(column[window] for column in self._slots), self.ready[self._sinks :], gate, starts=not first)
+        self._run(tuple(column[window] for column in self._slots), slice(self._sinks, None))
+        return waits
 
     def take_all(self) -> None:
         """All tokens, where no gate is ever closed."""
         while self._bounds:
             self.take(self._cycle)
 
-    def _run(self, run: tuple[np.ndarray, ...], ready: np.ndarray, gate: int = 0, starts: bool = True) -> None:
-        """Slots of the lifting unit, one after the other; `starts` where they begin with its registers."""
+    def _run(self, run: tuple[np.ndarray, ...], tokens: slice) -> None:
+        """Slots of the lifting unit, one after the other, whose coefficients are numbers among `tokens`."""
         takes, busy, coef = run
-        self._cycle = max(self._cycle + (self._unit.job_cycles if starts else 0), gate)
         lasts = self._prompt(busy) if self._rate.full else self._throttled(takes, busy)
         leave = np.flatnonzero(coef >= 0)
         if leave.size:
@@ -78,7 +91,8 @@ class Arrivals:
             if self._codes is not None:
                 codes[0] = max(int(codes[0]), self._codes + self._pace)
             codes = np.maximum.accumulate(codes) + steps
-            ready[coef[leave]], self._codes = codes, int(codes[-1])
+            self.ready[tokens][coef[leave]], self._codes = codes, int(codes[-1])
+            self.behind[tokens][coef[leave]] = max(self._number, 0)
 
     def _prompt(self, busy: np.ndarray) -> np.ndarray:
         """Cycle of each slot's last beat where one is always offered."""

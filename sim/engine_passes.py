@@ -5,11 +5,14 @@ A pass ends with the latest of what it needs. Its cycles are counted for causes 
 then in the order of `CAUSES`; a cause gets the cycles by which it is later than those before it. What would have been
 there in time, had the memory given a beat in every cycle, is a cause of its own and comes last: the memory is blamed
 for no more than it alone explains.
+
+Beside it every event knows its critical path: of the stages that it waited for, one after the other back to the job's
+start, how many cycles each worked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +29,10 @@ from stamp_hw.super_tile import SuperTile
 #: What a pass may wait for: row slots to fill; weights; a half of the output buffer; tokens and weights that are late
 #: because of the memory.
 CAUSES = ("activations", "weights", "output", "dram_activations", "dram_weights")
+#: Stages of a critical path: array tiles, tokens (memory, lifting, scale unit), loads of weights and parameters, and
+#: what is behind the array.
+STAGES = ("tiles", "tokens", "loads", "back")
+TILES, TOKENS, LOADS, BACK = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,12 @@ class Rates:
                    words=hw.cols * len(task.groups), memory=Memory.of(hw),
                    begin=start_cycles(params, task.job.grid[0] if task.job.grid else 1) + 2 * START)
 
+    @property
+    def memory_paced(self) -> bool:
+        """A pass's weights and parameters take the memory longer than a beat a cycle would."""
+        w, p = self.memory.w, self.memory.p
+        return max(self.weights * w.den / w.num, self.words * p.den / p.num) > max(self.weights, self.words)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
@@ -76,113 +89,122 @@ class Behind:
                    free=haar.cycles(unit, jobs))
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A cycle, and the cycles of each of STAGES on the critical path that led to it, which add up to it."""
+
+    cycle: int
+    path: tuple[int, ...] = (0,) * len(STAGES)
+
+    def after(self, stage: int, cycles: int) -> Event:
+        """That much later, because of a stage."""
+        path = self.path
+        return Event(self.cycle + cycles, (*path[:stage], path[stage] + cycles, *path[stage + 1 :]))
+
+    def moved(self, cycles: int, path: tuple[int, ...]) -> Event:
+        """Later by all of this."""
+        return Event(self.cycle + cycles, tuple(map(sum, zip(self.path, path, strict=True))))
+
+
+def latest(*events: Event) -> Event:
+    """The last of them, of several the first named."""
+    return max(events, key=lambda event: event.cycle)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The array tiles of a super-tile's first pass: `ready` int64[tiles] first cycle in which each can begin; `prompt`
+    the same if the memory had given every token without delay; `since` of each the event from which on the tokens were
+    followed without a wait for the array."""
+
+    ready: np.ndarray
+    prompt: np.ndarray
+    since: list[Event]
+
+
 @dataclass(slots=True)
 class State:
-    """Latest events: last step issued; ends of the last two passes; first cycle in which the loader can begin a pass
-    and the inverse unit a job; halves of the output buffer, free from; last weights and parameters taken. Newest last.
+    """Latest events: last step issued; when the loader can begin a pass; ends of the last two passes; when the inverse
+    unit can begin a job; when the halves of the output buffer are free; last weights and parameters taken, in cycles.
+    Newest last. `waits` cycles by CAUSES."""
 
-    `waits` cycles by CAUSES; `paced` cycles of passes by what came last: `array` (their own tiles), `weights`,
-    `output`, `dram_weights`.
-    """
-
-    last: int
-    load: int
-    releases: tuple[int, int] = (NEVER, NEVER)
-    lifting: int = 0
-    free: tuple[int, int] = (NEVER, NEVER)
+    last: Event
+    load: Event
+    releases: tuple[Event, Event] = (Event(NEVER), Event(NEVER))
+    lifting: Event = Event(0)
+    free: tuple[Event, Event] = (Event(NEVER), Event(NEVER))
     taken: tuple[int, int] = (-1, -1)
     waits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
-    paced: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("array", *CAUSES), 0))
 
-    def relative(self, memory: Memory) -> tuple[int, ...]:
-        """The events seen from the last step, and where that is in the memory's periods: when this repeats, so does
-        everything after it."""
-        return (self.releases[0] - self.last, self.load - self.last, self.lifting - self.last,
-                self.free[0] - self.last, self.free[1] - self.last, self.taken[0] - self.last,
-                self.taken[1] - self.last, self.last % memory.w.den, self.last % memory.p.den)
+    def relative(self, memory: Memory) -> tuple[object, ...]:
+        """The events and their paths seen from the last step, and where that is in the memory's periods: when this
+        repeats, so does everything after it."""
+        last = self.last
+        back = -last.cycle, tuple(-cycles for cycles in last.path)
+        events = (self.load, self.releases[0], self.lifting, *self.free)
+        return (*(event.moved(*back) for event in events), *(cycle - last.cycle for cycle in self.taken),
+                last.cycle % memory.w.den, last.cycle % memory.p.den)
 
-    def shift(self, cycles: int) -> None:
-        """Everything `cycles` later."""
-        self.last += cycles
-        self.load += cycles
-        self.lifting += cycles
-        self.releases = (self.releases[0] + cycles, self.releases[1] + cycles)
-        self.free = (self.free[0] + cycles, self.free[1] + cycles)
-        self.taken = (self.taken[0] + cycles, self.taken[1] + cycles)
+    def repeat(self, before: State, times: int) -> None:
+        """What has happened since `before` happens so many times more."""
+        cycles = times * (self.last.cycle - before.last.cycle)
+        path = tuple(times * (now - then) for now, then in zip(self.last.path, before.last.path, strict=True))
+        self.last, self.load, self.lifting = (
+            event.moved(cycles, path) for event in (self.last, self.load, self.lifting))
+        self.releases = self.releases[0].moved(cycles, path), self.releases[1].moved(cycles, path)
+        self.free = self.free[0].moved(cycles, path), self.free[1].moved(cycles, path)
+        self.taken = self.taken[0] + cycles, self.taken[1] + cycles
+        self.waits = {cause: now + times * (now - before.waits[cause]) for cause, now in self.waits.items()}
 
 
-def one_pass(state: State, rates: Rates, tiles: int, behind: Behind, prompt: np.ndarray | None = None,
-             ready: np.ndarray | None = None) -> None:
-    """One column pass of `tiles` array tiles.
-
-    Parameters
-    ----------
-    ready : where the tiles wait for their rows, first cycle in which each can begin
-    prompt : the same if the memory had given the tokens without delay
-    """
-    before, work = state.last, tiles * rates.tile
+def one_pass(state: State, rates: Rates, tiles: int, behind: Behind, rows: Rows | None = None) -> None:
+    """One column pass of `tiles` array tiles; `rows` where they wait for theirs."""
+    work = tiles * rates.tile
     lead = rates.span - 1 + work - rates.tile  # from the first tile's first step to the last tile's last
-    begin = max(state.load, state.releases[0] + 1) + LOAD_SETUP
-    state.taken = (rates.memory.w.take(state.taken[0], begin, rates.weights),
-                   rates.memory.p.take(state.taken[1], begin, rates.words))
-    loaded = max(state.taken) + LOADED
-    at_once = begin + max(rates.weights, rates.words) - 1 + LOADED
-    ends = {
-        "activations": before if prompt is None else _filled(prompt, rates, lead),
-        "weights": at_once + lead,
-        "output": state.free[0] + work - rates.tile,
-        "dram_activations": before if ready is None else _filled(ready, rates, lead),
-        "dram_weights": loaded + lead,
-    }
-    pacer, state.last = "array", before + work
-    for cause, end in ends.items():
-        wait = max(0, end - state.last)
-        state.waits[cause] += wait
-        state.last += wait
-        if cause.endswith("activations"):
-            state.paced[cause] += wait  # a pass fills once, whatever follows runs at the array's own pace
-            before += wait
-        elif wait:
-            pacer = cause
-    state.paced[pacer] += state.last - before
-    accepted = max(state.last + behind.word, state.lifting)
-    state.load, state.lifting = loaded, accepted + behind.lifting
-    state.releases = (state.releases[1], state.last)
-    state.free = (state.free[1], accepted + behind.free)
+    begin = latest(state.releases[0].after(TILES, 1), state.load).after(LOADS, LOAD_SETUP)
+    state.taken = (rates.memory.w.take(state.taken[0], begin.cycle, rates.weights),
+                   rates.memory.p.take(state.taken[1], begin.cycle, rates.words))
+    loaded = begin.after(LOADS, max(state.taken) + LOADED - begin.cycle)
+    at_once = begin.cycle + max(rates.weights, rates.words) - 1 + LOADED
+    after_tiles, after_load = state.last.after(TILES, work), loaded.after(TILES, lead)
+    after_output = state.free[0].after(TILES, work - rates.tile)
+    after_rows, prompt = (after_tiles, after_tiles.cycle) if rows is None else _filled(rows, rates, lead)
+    end = after_tiles.cycle
+    for cause, cycle in (("activations", prompt), ("weights", at_once + lead), ("output", after_output.cycle),
+                         ("dram_activations", after_rows.cycle), ("dram_weights", after_load.cycle)):
+        state.waits[cause] += max(0, cycle - end)
+        end = max(cycle, end)
+    state.last = latest(after_tiles, after_rows, after_load, after_output)
+    accepted = latest(state.last.after(BACK, behind.word), state.lifting)
+    state.load, state.lifting = loaded, accepted.after(BACK, behind.lifting)
+    state.releases = state.releases[1], state.last
+    state.free = state.free[1], accepted.after(BACK, behind.free)
 
 
-def _filled(ready: np.ndarray, rates: Rates, lead: int) -> int:
-    """Last step of a pass whose tiles can begin in these cycles: tile j follows tile j − 1 by at least `tile`, and what
-    is left after the latest wait runs back to back."""
-    return int((ready - np.arange(len(ready)) * rates.tile).max()) + lead
+def _filled(rows: Rows, rates: Rates, lead: int) -> tuple[Event, int]:
+    """(last step of a pass as its tiles become ready, its cycle with a prompt memory): tile j follows tile j − 1 by at
+    least `tile`, and what is left after the latest wait runs back to back."""
+    steps = np.arange(len(rows.ready)) * rates.tile
+    tile = int((rows.ready - steps).argmax())
+    ready = int(rows.ready[tile])
+    event = rows.since[tile].after(TOKENS, ready - rows.since[tile].cycle)
+    return event.after(TILES, lead - int(steps[tile])), int((rows.prompt - steps).max()) + lead
 
 
 def more_passes(state: State, rates: Rates, tiles: int, behind: Behind, count: int) -> None:
     """`count` passes whose activations are there; once one leaves a relative state that an earlier one left, all that
     was between them repeats."""
-    seen: dict[tuple[int, ...], tuple[int, int, tuple[int, ...]]] = {}
-    done = 0
-    while done < count:
+    seen: dict[tuple[object, ...], tuple[int, State]] = {}
+    left = count
+    while left > 0:
         where = state.relative(rates.memory)
         if where in seen:
-            number, last, counted = seen[where]
-            times = (count - done) // (done - number)
-            done += times * (done - number)
-            state.shift(times * (state.last - last))
-            _set_counts(state, tuple(now + times * (now - then)
-                                     for now, then in zip(_counts(state), counted, strict=True)))
-            for _ in range(count - done):
+            before, then = seen[where]
+            period = before - left
+            state.repeat(then, left // period)
+            for _ in range(left % period):
                 one_pass(state, rates, tiles, behind)
             return
-        seen[where] = done, state.last, _counts(state)
+        seen[where] = left, replace(state, waits=dict(state.waits))
         one_pass(state, rates, tiles, behind)
-        done += 1
-
-
-def _counts(state: State) -> tuple[int, ...]:
-    return (*state.waits.values(), *state.paced.values())
-
-
-def _set_counts(state: State, values: tuple[int, ...]) -> None:
-    state.waits = dict(zip(state.waits, values, strict=False))
-    state.paced = dict(zip(state.paced, values[len(state.waits):], strict=True))
+        left -= 1

@@ -74,6 +74,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
+        "critical_path": dict(outcome.cost.cycles.critical_path),
         **({} if accuracy is None else
            {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
             "calibration": accuracy.calibration}),

@@ -16,9 +16,8 @@ PART_NAMES = {
     "wait_dram_weights": "DRAM: weights late", "wait_dram_bytes": "DRAM: all bytes", "tail": "behind the last operand",
 }
 BOTTLENECK_NAMES = {
-    "array": "array", "drain": "drain", "activations": "activations", "weights": "weights", "output": "output buffer",
+    "array": "array", "drain": "drain", "activations": "activations", "weights": "weights", "back": "behind the array",
     "dram_activations": "DRAM (activations)", "dram_weights": "DRAM (weights)", "dram_bytes": "DRAM (all bytes)",
-    "tail": "tail",
 }
 
 

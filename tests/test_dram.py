@@ -109,14 +109,15 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
         assert found.total == max(timing.cycles, dram.cycles(bytes_, hw)), (drawn, hw, limit)
         assert found.total - found.wait_dram_bytes == timing.cycles, (drawn, hw, limit)
         assert sum(parts.values()) == found.total and min(parts.values()) >= 0, (drawn, hw, limit)
+        assert sum(cycles for _, cycles in found.critical_path) == timing.cycles, (drawn, hw, limit)
         seen.update({"cases": 1, found.bottleneck: 1, **{part: 1 for part, cycles in parts.items() if cycles},
                      **{f"slow {name}": 1 for name, rate in rates.patterns.items() if rate != FULL},
                      "2-D": int(drawn.job.grid is not None), "sinks": int(drawn.job.n_sink > 0),
                      "gates": int(found.super_tiles > 2), "many passes": int(found.column_tiles > 3)})
     # Every cause, every stream, every kind of layer many times: nothing was equal for want of something to differ.
-    assert min(seen[name] for name in (*engine.PARTS, "slow i", "slow w", "slow p", "2-D", "sinks", "gates",
-                                       "many passes", "drain", "activations", "weights", "dram_activations",
-                                       "dram_weights", "array", "tail")) > CASES // 200, seen
+    wanted = (*engine.PARTS, "slow i", "slow w", "slow p", "2-D", "sinks", "gates", "many passes")
+    assert min(seen[name] for name in wanted) > CASES // 200, seen
+    assert {"array", "drain", "activations", "dram_activations", "dram_weights", "dram_bytes", "back"} <= seen.keys()
 
 
 def figures_of(folder: Path, shape: str, *options: str) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def figures_of(folder: Path, shape: str, *options: str) -> dict[str, Any]:
     report = json.loads(document.read_text(encoding="utf-8"))
     figures = dict(report["layers"][shape]["a4"])
     assert report["totals"]["a4"]["bottleneck"] == figures["bottleneck"]
+    assert sum(figures["critical_path"].values()) == figures["cycles"] - figures["cycles_by_part"]["wait_dram_bytes"]
     for row in csv.DictReader(lines.read_text(encoding="utf-8").splitlines()):
         assert row["bottleneck"] == figures["bottleneck"]
         assert {part: int(row[f"cycles_{part}"]) for part in engine.PARTS} == figures["cycles_by_part"]
@@ -134,7 +136,7 @@ def figures_of(folder: Path, shape: str, *options: str) -> dict[str, Any]:
 
 
 def test_tokens_of_fewer_beats_than_their_slots_wait_for_their_own_beats_only(tmp_path: Path) -> None:
-    # Three beats of 128 bytes at 16 bytes a cycle, and a slot of 18 cycles: a token every 32 cycles, not 18 * 8.
+    # Three beats of 128 bytes at 16 bytes a cycle in a slot of 18 cycles: a token every 24 cycles, not every 18 * 8.
     found = figures_of(tmp_path, "2048x192x32", *NPU32, "--hw", "dram_bytes_per_s=12.8e9")
     hw = HwConfig(rows=32, cols=32, lanes=64, max_k=14336, max_tokens=16384, act_slots=1056, rescale_lanes=4,
                   freq_hz=800e6, dram_bytes_per_s=12.8e9)
@@ -142,7 +144,7 @@ def test_tokens_of_fewer_beats_than_their_slots_wait_for_their_own_beats_only(tm
     job = EngineJob.of(ResolvedJob(tokens=2048, grid=None, levels=0, n_hi=0, n_sink=0), k=192, n=32, params=params,
                        limit=2 * 32 * 32)  # of the super-tiles that the transform has
     assert found["cycles"] == engine_timing.timing(params, [job], Memory.of(hw).patterns).cycles
-    assert 32 * 2048 < found["cycles"] < 33 * 2048
+    assert 24 * 2048 < found["fill_cycles"] < 24 * 2048 + 100 and found["bottleneck"] == "dram_activations"
 
 
 def test_an_array_that_waits_for_its_drain_is_not_streaming_and_the_drain_is_its_bottleneck(
@@ -176,11 +178,8 @@ def test_a_layer_whose_weights_come_a_little_late_is_bound_by_them_though_the_ar
     assert found.streaming > 2 * found.wait_dram_weights > 0 and found.bottleneck == "dram_weights"
 
 
-@pytest.mark.parametrize(("paced", "drains", "tail", "slow", "name"), [
-    ({"array": 5, "weights": 4}, False, 0, 0, "array"), ({"array": 5, "weights": 4}, True, 0, 0, "drain"),
-    ({"array": 5, "weights": 6}, True, 0, 0, "weights"), ({"array": 5}, False, 6, 0, "tail"),
-    ({"array": 5, "dram_weights": 3, "dram_activations": 4}, False, 0, 0, "dram_activations"),
-    ({"array": 5, "dram_weights": 3}, False, 0, 1, "dram_weights"), ({"array": 5}, False, 0, 1, "dram_bytes")])
-def test_a_bottleneck_is_what_paces_most_cycles(paced: dict[str, int], drains: bool, tail: int, slow: int, name: str
-                                                ) -> None:
-    assert engine.name_bottleneck(paced, drains, tail, slow) == name
+def test_weights_that_are_late_once_are_no_bottleneck() -> None:
+    # One pass of 32 array tiles, which begins 13 cycles after its tokens because its own weights are being loaded.
+    found = engine.simulate(Task(job=ResolvedJob(tokens=256, grid=(16, 16), levels=0, n_hi=256, n_sink=0), k=192, n=8),
+                            HwConfig())
+    assert found.column_tiles == found.super_tiles == 1 and found.wait_weights > 0 and found.bottleneck == "array"

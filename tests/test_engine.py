@@ -84,10 +84,12 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
     # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
     # finish 2: out in 377.
+    # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
     assert found == engine.EngineCycles(
         total=378, streaming=128, wait_drain=0, wait_activations=197, wait_weights=0, wait_output=0,
         wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53, fill=197, first_fill=197, steps=64,
-        array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations")
+        array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
+        critical_path=(("tiles", 63 + 64), ("tokens", 197), ("loads", 0), ("back", 54)))
     assert (found.overlapped, found.exposed) == (0, 197)
 
 
@@ -104,11 +106,15 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     # left in 675, so 677…740 and loaded from 742 on, 2 late: 742…805; the next one as well: 808…871.
     # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 177 cycles of stall.
     # Complete from 868 + 177 = 1045 on, 173 late: 1045…1108, 1109…1172; weights 2 late, 1175…1238.
+    # The last pass waits for its weights (66 from the release of the pass before the last in 1108), that one for its
+    # tokens from 693 to 1045, those for the array, from the first super-tile's second tile (tokens until 356) to 693.
     # Behind it 32 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == engine.EngineCycles(
         total=1238 + 32 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=228 + 64 + 173,
         wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53,
-        fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3, bottleneck="array")
+        fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
+        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 356 + 352), ("loads", 66), ("back", 54)),
+        bottleneck="activations")
 
 
 def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Generator) -> None:
