@@ -22,6 +22,7 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.haar_slots import positions as positions_of
 from stamp_hw.layer import Layer
 from stamp_hw.trace import Trace
+from stamp_hw.wire import beat_bytes
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
 from tb.harness import TRACE, Expect, Feed
@@ -104,14 +105,16 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """From a byte in two cycles to more than a beat a cycle: every beat's cycle, and the total that a report has."""
-    for number in range(5):
+    """From an eighth of a token's beat a cycle to more than one: every beat's cycle, and the total of a report."""
+    for number in range(4):
         case, hw = draw(bench.rng, bench.params), bench.params.hw
-        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * float(bench.rng.choice([0.5, 1, 3, 5, 8, 13, 24])))
+        beat = beat_bytes(hw)["i"]
+        moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
+        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
         rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
         closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw)
         beats = timing(bench.params, [case.job], rates).cycles
-        where = f"memory {number}, {hw.dram_bytes_per_s:g} bytes/s"
+        where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
         await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
 
