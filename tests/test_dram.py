@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +21,7 @@ from sim.engine_front import Source
 from sim.task import Task
 from stamp_hw import super_tile
 from stamp_hw.cli.main import main
-from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine_job import EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
@@ -118,6 +119,17 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
     wanted = (*engine.PARTS, "slow i", "slow w", "slow p", "2-D", "sinks", "gates", "many passes")
     assert min(seen[name] for name in wanted) > CASES // 200, seen
     assert {"array", "drain", "activations", "dram_activations", "dram_weights", "dram_bytes", "back"} <= seen.keys()
+
+
+def test_a_full_size_layer_takes_little_time_at_any_rate() -> None:
+    # 16 bytes a cycle, and a rate whose pattern repeats after no layer.
+    for rate in (12.8e9, 1.234567891e9):
+        hw = replace(NpuConfig.load(NPU32[1]).hw, dram_bytes_per_s=rate)
+        engine._simulate.cache_clear()
+        start = time.process_time()
+        for tokens, k, n in ((2048, 4096, 14336), (2048, 14336, 4096), (1, 4096, 128256)):
+            engine.simulate(Task(job=ResolvedJob(tokens=tokens, grid=None, levels=5, n_hi=64, n_sink=0), k=k, n=n), hw)
+        assert time.process_time() - start < 1.5  # 0.1 s on an idle core
 
 
 def figures_of(folder: Path, shape: str, *options: str) -> dict[str, Any]:
