@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.axi_halt import Halt, Results, Watchdog, resets
 from rtl_gen.axi_lite import RegisterFile
-from rtl_gen.axi_ports import LITE_PORTS, OUT_BYTES, AxiStream, connect_registers, stream_ports
+from rtl_gen.axi_ports import LITE_PORTS, AxiStream, connect_registers, stream_ports
 from rtl_gen.axi_stream import Slice
 from rtl_gen.emit import Shared
 from rtl_gen.engine import Engine
@@ -32,6 +32,7 @@ from rtl_gen.engine_layouts import (
 from rtl_gen.event_counters import EventCounters
 from rtl_gen.registers import COUNTER_WIDTH, EDGE_ERRORS, HALTING_ERRORS, job_register, registers
 from stamp_hw.engine_params import EngineParams
+from stamp_hw.wire import OUT_BYTES
 
 
 def lane_bytes(keep: Value) -> Value:

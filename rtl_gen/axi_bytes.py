@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from amaranth.hdl import Shape
 
-from rtl_gen.axi_stream import parameter_data, value_width
+from rtl_gen.axi_stream import parameter_data
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.engine_streams import Beats
+from stamp_hw.wire import OUT_BYTES, value_bytes
 
 #: The fields of `rtl_gen.axi_stream.parameter_data`, little endian.
 PARAMETER = np.dtype([(name, f"<{'i' if Shape.cast(shape).signed else 'u'}{Shape.cast(shape).width // 8}")
@@ -16,7 +17,7 @@ PARAMETER = np.dtype([(name, f"<{'i' if Shape.cast(shape).signed else 'u'}{Shape
 
 def activations(params: EngineParams, beats: Beats) -> bytes:
     """TDATA of all tokens: `lanes` values a beat, those beyond K zero."""
-    return beats["x"].astype(f"<i{value_width(params) // 8}").tobytes()
+    return beats["x"].astype(f"<i{value_bytes(params.in_width)}").tobytes()
 
 
 def sink_shifts(beats: Beats) -> list[int]:
@@ -39,4 +40,4 @@ def parameters(beats: Beats) -> bytes:
 
 def results(beats: Beats) -> bytes:
     """TDATA of all results without the bytes that TKEEP leaves out."""
-    return beats["y"][beats["keep"] == 1].astype("<i2").tobytes()
+    return beats["y"][beats["keep"] == 1].astype(f"<i{OUT_BYTES}").tobytes()

@@ -12,8 +12,7 @@ from rtl_gen.axi_lite import DATA_WIDTH, RegisterFile
 from rtl_gen.axi_stream import activation_data, parameter_data, result_data, weight_data
 from rtl_gen.registers import ADDRESS_WIDTH, WORD_BYTES
 from stamp_hw.engine_params import SINK_WIDTH, EngineParams
-
-OUT_BYTES = 2  # of a result
+from stamp_hw.wire import OUT_BYTES
 
 
 def stream_ports(params: EngineParams) -> dict[str, Any]:

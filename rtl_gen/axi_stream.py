@@ -14,18 +14,12 @@ from amaranth.lib.wiring import In, Out
 
 from stamp_hw.engine_params import BIAS_WIDTH, EngineParams
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
-
-PARAMETER_BYTES = 16  # of an output channel
-
-
-def value_width(params: EngineParams) -> int:
-    """Bits of an activation in TDATA: those of `in_width` rounded up to whole bytes."""
-    return -(-params.in_width // 8) * 8
+from stamp_hw.wire import value_bytes
 
 
 def activation_data(params: EngineParams) -> data.StructLayout:
     """TDATA of `s_axis_act`: `lanes` values in two's complement; bits above `in_width` are ignored."""
-    return data.StructLayout({"x": data.ArrayLayout(signed(value_width(params)), params.lanes)})
+    return data.StructLayout({"x": data.ArrayLayout(signed(8 * value_bytes(params.in_width)), params.lanes)})
 
 
 def weight_data(params: EngineParams) -> data.StructLayout:

@@ -9,8 +9,6 @@ from string import Template
 from typing import Any
 
 from rtl_gen import axi_bytes
-from rtl_gen.axi_ports import OUT_BYTES
-from rtl_gen.axi_stream import PARAMETER_BYTES, value_width
 from rtl_gen.handover_registers import HEADER
 from rtl_gen.registers import JOB_PREFIX, job_register, registers
 from stamp_hw import engine, engine_streams
@@ -18,6 +16,7 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine_job import EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.layer import Layer
+from stamp_hw.wire import OUT_BYTES, beat_bytes
 
 LAYERS_TEMPLATE = Path(__file__).parent / "templates" / "stamp_layers.h"
 
@@ -51,11 +50,11 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)
     passes = parts * job.columns
     out_beats = (job.columns - 1) * params.chunks + job.out_beats
-    act_bytes = params.lanes * value_width(params) // 8
+    beat = beat_bytes(params)
     streams: dict[str, dict[str, int | str | None]] = {
-        "s_axis_act": _stream(tokens * job.beats, act_bytes, tokens),
-        "s_axis_wgt": _stream(passes * k, params.cols, None),
-        "s_axis_par": _stream(passes * params.cols, PARAMETER_BYTES, None),
+        "s_axis_act": _stream(tokens * job.beats, beat["i"], tokens),
+        "s_axis_wgt": _stream(passes * k, beat["w"], None),
+        "s_axis_par": _stream(passes * params.cols, beat["p"], None),
         "m_axis_out": {**_stream(tokens * out_beats, 0, tokens * job.columns), "bytes": tokens * n * OUT_BYTES},
     }
     shape = {"tokens": tokens, "n_sink": sinks, "grid": None if grid is None else list(grid), "k": k, "n": n,

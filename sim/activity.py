@@ -13,6 +13,7 @@ from sim import haar, mac, memory, rescale, scale
 from sim.energy import Event
 from sim.task import Task
 from stamp_hw.config import HwConfig
+from stamp_hw.engine_params import MANT_WIDTH
 from stamp_hw.params import INVERSE_WIDTH, HaarParams, MacParams, RescaleParams, ScaleParams
 from stamp_hw.super_tile import SuperTile
 
@@ -88,7 +89,7 @@ def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
     return (
         Event(name="multiply_span", constant="rescale.multiply", count=each, at=params.width * params.sum_width),
         Event(name="multiply_wsum", constant="rescale.multiply", count=each, at=params.width * params.wsum_width),
-        Event(name="multiply_mant", constant="rescale.multiply", count=each, at=params.total_width * memory.MANT_BITS),
+        Event(name="multiply_mant", constant="rescale.multiply", count=each, at=params.total_width * MANT_WIDTH),
         Event(name="add_mid", constant="rescale.add", count=count.outputs, at=params.sum_width),
         Event(name="add_total", constant="rescale.add", count=3 * count.outputs, at=params.total_width),
         Event(name="round", constant="rescale.add", count=count.outputs, at=params.product_width),

@@ -14,10 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim import scale
 from sim.pipeline import Pattern, always
-from sim.task import Task
-from stamp_hw.config import HwConfig
 from stamp_hw.engine_job import EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.haar import Grid
@@ -71,61 +68,6 @@ def start_cycles(params: EngineParams, height: int) -> int:
     """Cycles from a job's acceptance to its start in the stages behind: the check, and in 2-D builds a cycle for each
     bit of the height (1 for a sequence), in which the tokens are counted."""
     return 1 + (height.bit_length() if params.axes == 2 else 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Arrivals:
-    """Tokens of one job that nothing stops, in cycles since its registers were taken.
-
-    `ready` int64[n_sink + tokens], sinks first and then by coefficient: from when a token's codes count as there;
-    `behind` the last super-tile whose first token was taken before that token left the lifting unit; `opens`
-    int64[super-tiles] the cycle in which that first token is taken.
-    """
-
-    ready: np.ndarray
-    behind: np.ndarray
-    opens: np.ndarray
-
-
-def arrivals(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> Arrivals:
-    """`Front` for one job without stalls, in closed form; where the DRAM is slower than a beat a cycle, tokens come
-    slower by that factor. The gates delay what is `behind` a super-tile's first token.
-
-    Raises ConfigError for a group that the scale unit cannot take.
-    """
-    params, job = EngineParams.of(hw), task.job
-    unit, scales = params.haar, params.scale
-    registers = scales.job(tokens=task.tokens, k=task.k, group=task.group)
-    beats = registers.beats
-    whole = max(beats, unit.min_slot_cycles)
-    first = start_cycles(params, job.grid[0] if job.grid else 1) + 1 + unit.job_cycles
-    sinks = first + np.arange(job.n_sink) * whole
-    if job.n_sink:
-        first += job.n_sink * whole + unit.job_cycles
-    _, busy, coef = slots(job.tokens, job.levels, job.grid)
-    cycles = np.where(busy, whole, 1)
-    starts = first + np.cumsum(cycles) - cycles
-    size = 1 << chain_levels(job.levels, job.grid)
-    firsts = np.array([part.first_tile * size for part in parts])
-    leaves = np.flatnonzero(coef >= 0)
-    slot = np.full(task.tokens, -1)
-    slot[job.n_sink + coef[leaves]] = leaves
-    taken = np.concatenate([sinks, starts[slot[job.n_sink :]]]) + beats - 1 + unit.latency
-    opens = starts[firsts]
-    slow = hw.lanes * hw.in_width / 8 * hw.freq_hz / hw.dram_bytes_per_s
-    if slow > 1:
-        taken, opens = (np.ceil(times * slow).astype(np.int64) for times in (taken, opens))
-    # A group's codes follow its last beat by `latency`, and the group before it by the slower of its beats and the
-    # divider: `sim.scale.group_times` without a full ring buffer, a token at a time.
-    groups = scale.group_beats(registers)
-    rate = sum(max(size, scales.recip_width) for size in groups)
-    last = groups[-1]
-    after = scales.latency + max(last, groups[0] - beats + rate - max(last, scales.recip_width) + last)
-    order = np.argsort(taken, kind="stable")
-    steps = np.arange(len(taken)) * rate
-    ready = np.empty_like(taken)
-    ready[order] = np.maximum.accumulate(taken[order] + after - steps) + steps
-    return Arrivals(ready=ready, behind=np.maximum(np.searchsorted(firsts, slot, side="right") - 1, 0), opens=opens)
 
 
 class Scales:

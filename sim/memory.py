@@ -1,7 +1,7 @@
-"""Bytes that cross the chip's edge and bytes that its buffers move (docs/contract.md §4, "Memory" and "Outside").
+"""Bytes that cross the chip's edge and bytes that its buffers move (docs/contract.md §4, "Memory" and "Bytes").
 
-DRAM: activations come once as INT16 and results leave once as INT16, whatever the scheme; weights and the parameter
-words of each output channel (wsum, mant, shift, bias) come once a super-tile. On chip: see `on_chip`.
+DRAM: what crosses the engine's streams, beat by beat (`stamp_hw.wire`): activations come once and results leave once,
+whatever the scheme; weights and the parameters of each output channel come once a super-tile. On chip: see `on_chip`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from sim import haar, scale
 from sim.task import Task
 from stamp_hw.config import HwConfig
-from stamp_hw.params import OUT_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
+from stamp_hw.engine_params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
+from stamp_hw.params import CODE_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
 from stamp_hw.super_tile import SuperTile
+from stamp_hw.wire import OUT_BYTES, beat_bytes
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
-MANT_BITS = 16
-SHIFT_BITS = 6
-BIAS_BITS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DramBytes:
-    """Bytes over the external memory by operand; `scales` are the parameter words of the output channels."""
+    """Bytes over the external memory by operand; `scales` are the parameters of the output channels."""
 
     weights: int
     activations: int
@@ -45,18 +44,17 @@ class Access:
     moved: int
 
 
-def parameter_bytes(hw: HwConfig, symmetric: bool) -> int:
-    """Bytes of a channel's parameter word: wsum, mant, shift, bias; symmetric mode has two pairs of mant and shift."""
-    tables = 2 if symmetric else 1
-    return _bytes(RescaleParams.of(hw).wsum_width + tables * (MANT_BITS + SHIFT_BITS) + BIAS_BITS)
+def parameter_bits(hw: HwConfig) -> int:
+    """Bits of a channel's word in the parameter buffer: wsum, two tables of mant and shift, bias."""
+    return RescaleParams.of(hw).wsum_width + 2 * (MANT_WIDTH + SHIFT_WIDTH) + BIAS_WIDTH
 
 
 def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
-    """Bytes of one layer that is cut into `super_tiles`."""
-    return DramBytes(weights=super_tiles * _bytes(task.n * task.k * task.weight_bits),
-                     activations=task.tokens * _bytes(task.k * hw.in_width),
-                     scales=super_tiles * task.n * parameter_bytes(hw, task.symmetric),
-                     outputs=task.tokens * _bytes(task.n * OUT_WIDTH))
+    """Bytes of one layer that is cut into `super_tiles`: whole beats, channels beyond K and N included, but of the
+    results. Groups of channels that share a scale, which the RTL refuses, have parameters each."""
+    beat, passes = beat_bytes(hw), super_tiles * task.columns(hw)[0]
+    return DramBytes(weights=passes * task.k * beat["w"], activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
+                     scales=passes * hw.cols * len(task.groups) * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
 def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, Access]:
@@ -64,12 +62,12 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
 
     Sizes are the hardware's, whatever the job. Words that the blocks move are counted by the blocks' `events`; of the
     engine's own buffers: codes are written once and a row slot (8 bits a channel) is read once a column tile; a beat
-    of C weights is written once a pass and read once an array tile; lo and span are written once and read once a
-    column tile; a channel's parameters are written once a pass and read with every output; an output coefficient is
-    written and read once.
+    of C weights, 8 bits each whatever they hold, is written once a pass and read once an array tile; lo and span are
+    written once and read once a column tile; a channel's parameters are written once a pass and read with every output;
+    an output coefficient is written and read once.
     """
     forward, inverse, unit = HaarParams.forward(hw), HaarParams.inverse(hw), ScaleParams.of(hw)
-    columns, words = task.columns(hw)[0], parameter_bytes(hw, task.symmetric)
+    columns, word = task.columns(hw)[0], parameter_bits(hw)
     outputs = task.tokens * columns * hw.cols
     tiles = sum(part.array_tiles for part in parts) * columns
     registers = unit.job(tokens=task.tokens, k=task.k, group=task.group)
@@ -91,19 +89,14 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
                               moved=_bytes((ring.buffer_writes + ring.buffer_reads) * hw.lanes * unit.width)),
         "activation_buffer": Access(size=hw.act_slots * hw.max_k,
                                     moved=_bytes(code_bits * task.k) + row_slots * task.k * columns),
-        "weight_buffer": Access(size=hw.max_k * hw.cols,
-                                moved=_bytes((len(parts) * columns + tiles) * task.k * hw.cols * task.weight_bits)),
+        "weight_buffer": Access(size=_bytes(hw.max_k * hw.cols * CODE_WIDTH),
+                                moved=_bytes((len(parts) * columns + tiles) * task.k * hw.cols * CODE_WIDTH)),
         "scale_buffer": Access(size=_bytes(2 * hw.act_slots * 2 * hw.coef_width),
                                moved=_bytes(task.tokens * scale_bits * (1 + columns))),
-        "parameter_buffer": Access(size=hw.cols * parameter_bytes(hw, symmetric=True),
-                                   moved=(len(parts) * columns * hw.cols + outputs) * words),
+        "parameter_buffer": Access(size=_bytes(hw.cols * word),
+                                   moved=_bytes((len(parts) * columns * hw.cols + outputs) * len(task.groups) * word)),
         "output_buffer": Access(size=_bytes(2 * hw.act_slots * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
     }
-
-
-def dram_cycles(moved: int, hw: HwConfig) -> int:
-    """Cycles that `moved` bytes take at the external memory's rate."""
-    return math.ceil(moved * hw.freq_hz / hw.dram_bytes_per_s)
 
 
 def _bytes(bits: int) -> int:

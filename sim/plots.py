@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sim.report import PARTS
+from sim.engine import PARTS
 from sim.schemes import TokenEnergy
 from sim.tables import PART_NAMES, labels, plural
 from stamp_hw.files import atomic_file
@@ -25,8 +25,9 @@ SCHEME_COLOURS = {"a8": "#000000", "a4": "#999999", "first_n": "#E69F00", "stamp
 SCHEME_MARKERS = {"a8": "s", "a4": "o", "first_n": "^", "stamp": "D", "stamp_shuffled": "v"}
 COMPONENT_COLOURS = {"lifting": "#D55E00", "scale": "#F0E442", "mac": "#0072B2", "rescale": "#CC79A7",
                      "memory": "#56B4E9", "dram": "#BBBBBB"}
-PART_COLOURS = {"busy": "#0072B2", "wait_activations": "#D55E00", "wait_weights": "#E69F00", "wait_output": "#F0E442",
-                "wait_dram": "#BBBBBB", "tail": "#009E73"}
+PART_COLOURS = {"streaming": "#0072B2", "wait_drain": "#56B4E9", "wait_activations": "#D55E00",
+                "wait_weights": "#E69F00", "wait_output": "#F0E442", "wait_dram_activations": "#444444",
+                "wait_dram_weights": "#888888", "wait_dram_bytes": "#CCCCCC", "tail": "#009E73"}
 FILES = ("sqnr_by_layer.png", "energy_and_cycles.png", "token_energy.png")
 NAMED_LAYERS = 48  # more layers than this are numbered instead of named
 _DPI = 150
@@ -101,14 +102,14 @@ def energy_and_cycles(report: Mapping[str, Any]) -> Figure:
     energies = {name: [t["energy_by_component"][name]["energy_pj"] / 1e6 for t in totals.values()]
                 for name in next(iter(totals.values()))["energy_by_component"]}
     cycles = {part: [t["cycles_by_part"][part] for t in totals.values()] for part in PARTS}
-    still = {part: values for part, values in cycles.items() if part != "busy"}
+    still = {part: values for part, values in cycles.items() if part != "streaming"}
     _stack(axes[0], totals, energies, COMPONENT_COLOURS, ratio=True)
     chosen = unmath(plain(report["energy_set"]["name"]))
     _style(axes[0], f"Energy by component{against}\nmodelled, set {chosen}", None, "µJ")
     _stack(axes[1], totals, cycles, PART_COLOURS, ratio=True)
     _style(axes[1], f"Cycles{against}\ncycle model", None, "cycles")
     _stack(axes[2], totals, still, PART_COLOURS)
-    _style(axes[2], "Cycles in which the array is not busy\nenlarged from the middle", None, "cycles")
+    _style(axes[2], "Cycles in which the array streams no operand\nenlarged from the middle", None, "cycles")
     place = list(totals).index(shown)
     # Thin layers cannot be read off the bars: the legends say one scheme's figures.
     legends = ((axes[0], energies, " µJ"), (axes[1], cycles, ""), (axes[2], still, ""))

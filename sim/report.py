@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from sim.energy import EnergySet
+from sim.engine import PARTS
 from sim.memory import OPERANDS
 from sim.schemes import Accuracy
 from sim.workload import Cost
 from stamp_hw.config import NpuConfig
 
 SCHEMA_VERSION = 1
-PARTS = ("busy", "wait_activations", "wait_weights", "wait_output", "wait_dram", "tail")
 CSV_FIELDS = (
     "tokens", "k", "n",
-    "cycles", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes", "energy_pj",
-    "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db", "output_sqnr_db", "headroom",
+    "cycles", "bottleneck", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes",
+    "energy_pj", "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db",
+    "output_sqnr_db", "headroom",
 )
 
 
@@ -72,7 +73,8 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
     return {
         "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
-        **_figures([outcome]),
+        **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
+        "critical_path": dict(outcome.cost.cycles.critical_path),
         **({} if accuracy is None else
            {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
             "calibration": accuracy.calibration}),
@@ -89,8 +91,17 @@ def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     figures = _figures(outcomes)
     return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
             # Every linear layer of the captured prefill, one after the other.
-            "time_to_first_token_s": figures["time_s"], **figures,
+            "time_to_first_token_s": figures["time_s"], **figures, "bottleneck": _most_common(outcomes),
             "warnings": sum(len(_warnings(outcome)) for outcome in outcomes)}
+
+
+def _most_common(outcomes: Sequence[Outcome]) -> str:
+    """The bottleneck of the layers that take the most cycles."""
+    cycles: dict[str, int] = {}
+    for outcome in outcomes:
+        name, count = outcome.cost.cycles.bottleneck, outcome.cost.cycles.total
+        cycles[name] = cycles.get(name, 0) + count
+    return max(cycles, key=lambda name: cycles[name])
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -165,12 +176,14 @@ def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
     The first column tells them apart (`layer` or `total`), whatever a layer is called.
     """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("scope", "layer", "kind", "scheme", *CSV_FIELDS, *(f"{name}_saturated" for name in "xzy")))
+    writer.writerow(("scope", "layer", "kind", "scheme", *CSV_FIELDS, *(f"{name}_saturated" for name in "xzy"),
+                     *(f"cycles_{part}" for part in PARTS)))
     rows = [("layer", name, schemes) for name, schemes in report["layers"].items()]
     for scope, layer, schemes in (*rows, ("total", "TOTAL", report["totals"])):
         for scheme, figures in schemes.items():
             writer.writerow((scope, layer, figures.get("kind"), scheme, *(figures.get(field) for field in CSV_FIELDS),
-                             *figures.get("saturated", dict.fromkeys("xzy")).values()))
+                             *figures.get("saturated", dict.fromkeys("xzy")).values(),
+                             *(figures["cycles_by_part"][part] for part in PARTS)))
 
 
 def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:

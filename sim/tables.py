@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.report import PARTS
+from sim.engine import PARTS
 
 SHOWN = 60  # characters of a layer's name
 
 PART_NAMES = {
-    "busy": "array busy", "wait_activations": "waits for activations", "wait_weights": "waits for weights",
-    "wait_output": "waits for the output buffer", "wait_dram": "DRAM-bound", "tail": "drain, rescale, inverse lifting",
+    "streaming": "array streams operands", "wait_drain": "waits for its own drain",
+    "wait_activations": "waits for activations", "wait_weights": "waits for weights",
+    "wait_output": "waits for the output buffer", "wait_dram_activations": "DRAM: activations late",
+    "wait_dram_weights": "DRAM: weights late", "wait_dram_bytes": "DRAM: all bytes", "tail": "behind the last operand",
+}
+BOTTLENECK_NAMES = {
+    "array": "array", "drain": "drain", "activations": "activations", "weights": "weights", "back": "behind the array",
+    "dram_activations": "DRAM (activations)", "dram_weights": "DRAM (weights)", "dram_bytes": "DRAM (all bytes)",
 }
 
 
 def render(report: Mapping[str, Any]) -> str:
     """All tables and the footer; a report of a shape has no table of accuracies."""
     layers = [] if "shape" in report else [_layers(report)]
-    parts = [_totals(report), *layers, _energy(report), _cycles(report), _footer(report)]
+    parts = [_totals(report), *layers, _energy(report), _cycles(report), _bottlenecks(report), _footer(report)]
     return "\n\n".join(parts)
 
 
@@ -132,11 +138,24 @@ def _cycles(report: Mapping[str, Any]) -> str:
     return "Cycles by what the array does\n" + align(("part", *totals), rows)
 
 
+def _bottlenecks(report: Mapping[str, Any]) -> str:
+    """What paces each layer, with the part of its cycles in which the array streams operands."""
+    def cell(figures: Mapping[str, Any]) -> str:
+        streams = figures["cycles_by_part"]["streaming"] / figures["cycles"]
+        return f"{BOTTLENECK_NAMES[figures['bottleneck']]} {number(streams * 100, 1)} %"
+
+    layers = list(report["layers"].items())
+    rows = [(label, *(cell(figures[scheme]) for scheme in report["totals"]))
+            for (_, figures), label in zip(layers, labels([name for name, _ in layers]), strict=True)]
+    return ("Bottleneck of each layer, and the part of its cycles in which the array streams operands\n"
+            + align(("layer", *report["totals"]), rows))
+
+
 def _footer(report: Mapping[str, Any]) -> str:
     chosen = report["energy_set"]
     lines = [
         *(_shape_notes(report) if "shape" in report else _accuracy_notes(report)),
-        "Cycles: cycle model of the engine, RTL-checked beat by beat; group scales and the DRAM's rate are modelled.",
+        "Cycles: cycle model of the engine, RTL-checked beat by beat; group scales and the DRAM are modelled.",
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
         *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),

@@ -35,22 +35,19 @@ class Task:
     """One layer under one job.
 
     `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, None for
-    the whole token; `weight_bits` 8 or 4; `symmetric` scale mode.
+    the whole token. Weights of 4 and of 8 bits, and both scale modes, take the same cycles and bytes.
     """
 
     job: ResolvedJob
     k: int
     n: int
     group: int | None = None
-    weight_bits: int = 4
-    symmetric: bool = False
 
     @classmethod
     def of(cls, shape: Shape, config: NpuConfig) -> Task:
         """The configuration's job for this shape. Raises ConfigError for a job beyond the hardware."""
         job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k, transform=shape.transform)
-        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group, weight_bits=config.job.weight_bits,
-                   symmetric=config.job.symmetric)
+        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group)
 
     @property
     def tokens(self) -> int:

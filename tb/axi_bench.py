@@ -18,9 +18,9 @@ from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from rtl_gen import axi_bytes
-from rtl_gen.axi_ports import OUT_BYTES
 from rtl_gen.registers import WORD_BYTES, Register, job_register, registers
 from stamp_hw.engine_streams import Beats
+from stamp_hw.wire import OUT_BYTES
 from tb.axi_cases import Drawn
 from tb.harness import TOTALS, Bench, bench_test
 from tb.patterns import Pattern, throttles

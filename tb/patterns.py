@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.dram import Rate
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -42,6 +44,11 @@ def periodic(on: int, off: int, first_off: bool = False) -> Pattern:
 def listed(bits: Sequence[int] | np.ndarray, name: str = "listed") -> Pattern:
     """The given bits."""
     return Pattern(tuple(int(bit) for bit in bits), name)
+
+
+def rated(rate: Rate) -> Pattern:
+    """A stream at the external memory's rate."""
+    return listed(rate.bits, f"{rate.num}of{rate.den}")
 
 
 def random_bits(rng: np.random.Generator, length: int = 997, density: float = 0.5) -> Pattern:

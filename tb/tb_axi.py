@@ -9,10 +9,10 @@ import cocotb
 import numpy as np
 
 from rtl_gen.axi import EngineAxi
-from rtl_gen.axi_ports import OUT_BYTES
 from rtl_gen.registers import EDGE_ERROR_BIT, WORD_BYTES, events
 from sim.engine_events import events as counts
 from stamp_hw.engine_params import EngineParams
+from stamp_hw.wire import OUT_BYTES
 from tb.axi_bench import HANG_CYCLES, OKAY, AxiBench, axi_test
 from tb.axi_cases import draw
 from tb.axi_halts import (  # noqa: F401  tests of this bench

@@ -11,18 +11,22 @@ import numpy as np
 
 from rtl_gen.engine import Engine
 from rtl_gen.engine_layouts import ERRORS
+from sim.dram import Memory
+from sim.engine import simulate
 from sim.engine_events import events
 from sim.engine_timing import timing
+from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar_slots import positions as positions_of
 from stamp_hw.layer import Layer
 from stamp_hw.trace import Trace
+from stamp_hw.wire import beat_bytes
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
 from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, throttles
+from tb.patterns import ALWAYS, Pattern, listed, rated, throttles
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
 PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
@@ -97,6 +101,22 @@ async def jobs_in_a_row_equal_the_models(bench: BatchBench) -> None:
 async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
     for job in bench.jobs():
         await play(bench, several(bench), job, {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")})
+
+
+@batch_test
+async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
+    """From an eighth of a token's beat a cycle to more than one: every beat's cycle, and the total of a report."""
+    for number in range(4):
+        case, hw = draw(bench.rng, bench.params), bench.params.hw
+        beat = beat_bytes(hw)["i"]
+        moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
+        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
+        rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
+        closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw)
+        beats = timing(bench.params, [case.job], rates).cycles
+        where = f"memory {number}, {moved} bytes a cycle"
+        assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
+        await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
 
 
 @batch_test

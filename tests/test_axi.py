@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from rtl_gen.axi import EngineAxi
-from rtl_gen.axi_stream import PARAMETER_BYTES, parameter_data
+from rtl_gen.axi_stream import parameter_data
 from rtl_gen.emit import verilog
 from rtl_gen.registers import ADDRESS_WIDTH, WORD_BYTES, job_register, registers
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine_job import TWO_D_ONLY, EngineJob
 from stamp_hw.engine_params import EngineParams
+from stamp_hw.wire import PARAMETER_BYTES
 from tb import axi_cases, tb_axi
 from tb.regression import fresh_seed, run_block
 

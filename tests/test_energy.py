@@ -162,10 +162,11 @@ def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
             "inverse_lines": 8 * 2 * 2 * 28 // 8,
             "ring_buffer": 2 * 4 * 64 * 17 // 8,
             "activation_buffer": 4 * 64 // 2 + 2 * 64 * 2,  # codes once; two row slots in both column tiles
-            "weight_buffer": 2 * 64 * 4 // 2,  # into the buffer, out for the one array tile
+            "weight_buffer": 2 * 64 * 4,  # into the buffer, out for the one array tile: a byte a weight
             "scale_buffer": 4 * 2 * 17 * (1 + 2) // 8,
-            "parameter_buffer": (4 + outputs) * 9,  # wsum 15, mant 16, shift 6, bias 32 bits: 9 bytes
+            # wsum 15 bits, twice mant 16 and shift 6, bias 32
+            "parameter_buffer": -(-(4 + outputs) * (15 + 2 * 22 + 32) // 8),
             "output_buffer": 2 * outputs * 3,
         },
-        "dram": {"weights": 4 * 64 // 2, "activations": 4 * 64 * 2, "scales": 4 * 9, "outputs": 4 * 4 * 2},
+        "dram": {"weights": 4 * 64, "activations": 4 * 64 * 2, "scales": 4 * 16, "outputs": 4 * 4 * 2},
     }

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from sim import activity, engine, engine_front, engine_timing, haar, mac, memory, scale, schemes
+from sim.dram import FULL
+from sim.engine_arrivals import Arrivals
 from sim.engine_compat import output_stationary
+from sim.engine_passes import Behind, Rates, State, one_pass
 from sim.task import Shape, Task
 from stamp_hw import super_tile
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
@@ -44,7 +47,7 @@ def random_task(rng: np.random.Generator, hw: HwConfig) -> Task:
         grid, tokens, n_sink = None, int(rng.integers(1, 150)), int(rng.choice([0, 0, 1, 5]))
     n_hi = int(rng.choice([0, tokens, rng.integers(0, tokens + 1)]))
     return Task(job=job(tokens, levels, n_hi, grid, n_sink), k=int(rng.integers(1, hw.max_k + 1)),
-                n=int(rng.integers(1, 90)), weight_bits=int(rng.choice([4, 8])), symmetric=bool(rng.random() < 0.5))
+                n=int(rng.integers(1, 90)))
 
 
 def random_hw(rng: np.random.Generator) -> HwConfig:
@@ -55,9 +58,15 @@ def random_hw(rng: np.random.Generator) -> HwConfig:
                     dram_bytes_per_s=float(rng.choice([1e8, 2e9, 1e12])))
 
 
-def parts_add_up(cycles: engine.EngineCycles) -> bool:
-    return cycles.total == (cycles.busy + cycles.wait_activations + cycles.wait_weights + cycles.wait_output
-                            + cycles.wait_dram + cycles.tail)
+def parts_of(cycles: engine.EngineCycles) -> dict[str, int]:
+    return {part: getattr(cycles, part) for part in engine.PARTS}
+
+
+def prompt_arrivals(drawn: Task, hw: HwConfig, limit: int) -> np.ndarray:
+    """From when each token counts as there without stalls and gates."""
+    front = Arrivals(drawn, hw, super_tile.split(drawn.job, hw, limit), FULL)
+    front.take_all()
+    return front.ready
 
 
 def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
@@ -69,17 +78,18 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     # Token i's last of 32 beats comes in 35 + 32 i, leaves in 39 + 32 i (latency 4); scale: 30 to the first code
     # (input, tree 1, min/max, bounds, range: 5; 2; 17 quotient bits; 6), 31 more to the last one, and it counts from
     # the next cycle on: 39 + 32 i + 62 = 101 + 32 i, the last one (i = 3) from 197 on.
-    come = engine_front.arrivals(drawn, hw, super_tile.split(drawn.job, hw, 64))
-    assert come.ready.tolist() == [101, 133, 165, 197]
+    assert prompt_arrivals(drawn, hw, 64).tolist() == [101, 133, 165, 197]
     # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
     # both passes: 197…260 and 261…324. Behind a last step: 3 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
     # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
     # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
     # finish 2: out in 377.
+    # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
     assert found == engine.EngineCycles(
-        total=378, busy=128, wait_activations=197, wait_weights=0, wait_output=0, wait_dram=0, tail=53, fill=197,
-        first_fill=197, steps=64,
-        array_tiles=2, super_tiles=1, column_tiles=2)
+        total=378, streaming=128, wait_drain=0, wait_activations=197, wait_weights=0, wait_output=0,
+        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53, fill=197, first_fill=197, steps=64,
+        array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
+        critical_path=(("tiles", 63 + 64), ("tokens", 197), ("loads", 0), ("back", 54)))
     assert (found.overlapped, found.exposed) == (0, 197)
 
 
@@ -96,11 +106,15 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     # left in 675, so 677…740 and loaded from 742 on, 2 late: 742…805; the next one as well: 808…871.
     # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 177 cycles of stall.
     # Complete from 868 + 177 = 1045 on, 173 late: 1045…1108, 1109…1172; weights 2 late, 1175…1238.
+    # The last pass waits for its weights (66 from the release of the pass before the last in 1108), that one for its
+    # tokens from 693 to 1045, those for the array, from the first super-tile's second tile (tokens until 356) to 693.
     # Behind it 32 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == engine.EngineCycles(
-        total=1238 + 32 + 15 + 6 + 1, busy=3 * (128 + 64 + 64), wait_activations=228 + 64 + 173, wait_weights=3 * 2,
-        wait_output=0, wait_dram=0, tail=53, fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3,
-        column_tiles=3)
+        total=1238 + 32 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=228 + 64 + 173,
+        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53,
+        fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
+        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 356 + 352), ("loads", 66), ("back", 54)),
+        bottleneck="activations")
 
 
 def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Generator) -> None:
@@ -111,8 +125,7 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Ge
         params = EngineParams.of(hw)
         registers = EngineJob.of(drawn.job, k=drawn.k, n=drawn.n, params=params, limit=limit)
         found = engine.simulate(drawn, hw, limit)
-        assert found.total == engine_timing.timing(params, [registers]).cycles
-        assert parts_add_up(found)
+        assert found.total == engine_timing.timing(params, [registers]).cycles == sum(parts_of(found).values())
 
 
 def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.Generator) -> None:
@@ -121,10 +134,10 @@ def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.G
         drawn = random_task(rng, hw)
         found = engine.simulate(drawn, hw)
         array = MacParams.of(hw)
-        assert parts_add_up(found)
-        assert min(found.wait_activations, found.wait_weights, found.wait_output, found.wait_dram, found.tail) >= 0
+        assert sum(parts_of(found).values()) == found.total and min(parts_of(found).values()) >= 0
         # The first tile has no drain in front of it.
         least = mac.tile_cycles(array, drawn.k)
+        assert found.streaming == found.array_tiles * drawn.k
         assert found.busy == found.array_tiles * least - (least - drawn.k)
         assert found.total >= mac.cycles(array, [drawn.k] * found.array_tiles)
         moved = memory.dram_bytes(drawn, hw, found.super_tiles).total
@@ -140,11 +153,11 @@ def test_the_shortcut_over_repeating_passes_changes_no_cycle(rng: np.random.Gene
         drawn.append((random_task(rng, hw), hw))
     quick = [engine.simulate(*pair) for pair in drawn]
 
-    def every_pass(state: engine._State, rates: engine.Rates, tiles: int, behind: engine._Behind, count: int) -> None:
+    def every_pass(state: State, rates: Rates, tiles: int, behind: Behind, count: int) -> None:
         for _ in range(count):
-            engine._pass(state, rates, tiles, behind)
+            one_pass(state, rates, tiles, behind)
 
-    monkeypatch.setattr(engine, "_more_passes", every_pass)
+    monkeypatch.setattr(engine, "more_passes", every_pass)
     engine._simulate.cache_clear()
     slow = [engine.simulate(*pair) for pair in drawn]
     engine._simulate.cache_clear()
@@ -164,17 +177,16 @@ def test_arrivals_are_the_two_front_units_in_a_row_and_the_second_never_stops_th
     timing = scale.timing(params.scale, [params.scale.job(tokens=tokens + n_sink, k=k)],
                           valid=lambda cycle: cycle in offered)
     assert timing.inputs.tolist() == leaving.tolist()
-    come = engine_front.arrivals(drawn, hw, super_tile.split(drawn.job, hw, 1000))
-    assert np.sort(come.ready).tolist() == (timing.outputs[beats - 1 :: beats] + 1).tolist()
+    ready = prompt_arrivals(drawn, hw, 1000)
+    assert np.sort(ready).tolist() == (timing.outputs[beats - 1 :: beats] + 1).tolist()
 
 
 def test_the_divider_sets_the_pace_of_narrow_tokens() -> None:
     hw = HwConfig(axes=1)  # 16 lanes: 2 beats a token, 17 quotient bits
     drawn = Task(job=job(100, 0, 0), k=32, n=8)
-    come = engine_front.arrivals(drawn, hw, super_tile.split(drawn.job, hw, 1000))
     unit = ScaleParams.of(hw)
     _, first = scale.group_times(unit, unit.job(tokens=100, k=32))
-    assert set(np.diff(come.ready)) == {unit.recip_width} == set(np.diff(first))
+    assert set(np.diff(prompt_arrivals(drawn, hw, 1000))) == {unit.recip_width} == set(np.diff(first))
 
 
 def test_groups_of_channels_cost_a_division_and_an_array_run_each() -> None:

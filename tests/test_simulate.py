@@ -94,9 +94,10 @@ def test_a_layers_figures_follow_from_its_counts(toy_report: dict[str, Any]) -> 
         slots = TOKENS * figures["average_bits"] / 8 * figures["k"] * figures["n"]
         assert figures["utilization"] == pytest.approx(slots / 64 / figures["cycles"], rel=1e-7)
         assert figures["utilization"] <= 1
-        weights = -(-figures["k"] * figures["n"] // 2) * figures["super_tiles"]
+        # A byte a weight; both layers fill whole column tiles, and beats of 16 channels but for K = 40.
+        weights = figures["k"] * figures["n"] * figures["super_tiles"]
         assert figures["dram_bytes_by_operand"]["weights"] == weights
-        assert figures["dram_bytes_by_operand"]["activations"] == 2 * TOKENS * figures["k"]
+        assert figures["dram_bytes_by_operand"]["activations"] == 2 * TOKENS * -(-figures["k"] // 16) * 16
         assert figures["dram_bytes_by_operand"]["outputs"] == 2 * TOKENS * figures["n"]
 
 
