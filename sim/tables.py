@@ -16,8 +16,8 @@ PART_NAMES = {
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """All tables and the footer; a report of a shape has no table of accuracies."""
-    layers = [] if "shape" in report else [_layers(report)]
+    """All tables and the footer; a report of shapes has no table of accuracies, of several one of their cycles."""
+    layers = [_layers(report)] if "shape" not in report else [_shapes(report)] if len(report["layers"]) > 1 else []
     parts = [_totals(report), *layers, _energy(report), _cycles(report), _footer(report)]
     return "\n\n".join(parts)
 
@@ -64,7 +64,7 @@ def _totals(report: Mapping[str, Any]) -> str:
     ) for scheme, t in totals.items()]
     first = next(iter(totals.values()))
     hw = report["config"]["hw"]
-    what = (f"One linear layer, {report['shape']}" if "shape" in report else
+    what = (f"One linear layer, {report['shape']}" if "shape" in report and first["layers"] == 1 else
             f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}")
     title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
@@ -73,6 +73,15 @@ def _totals(report: Mapping[str, Any]) -> str:
         return table  # a denoising step has no first token
     times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
     return f"{table}\ntime to first token (these layers' prefill, nothing else): {times}"
+
+
+def _shapes(report: Mapping[str, Any]) -> str:
+    """Cycles of each shape by scheme, and their sums."""
+    totals = report["totals"]
+    rows = [(label, *(f"{figures[scheme]['cycles']:,}" for scheme in totals))
+            for label, figures in zip(labels(list(report["layers"])), report["layers"].values(), strict=True)]
+    rows.append(("total", *(f"{t['cycles']:,}" for t in totals.values())))
+    return "Cycles by shape\n" + align(("shape", *totals), rows)
 
 
 def _layers(report: Mapping[str, Any]) -> str:
@@ -155,11 +164,13 @@ def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _shape_notes(report: Mapping[str, Any]) -> list[str]:
-    (layer,) = report["layers"].values()
-    warnings = dict.fromkeys(text for figures in layer.values() for text in figures["warnings"])
-    jobs = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
-    return [*(f"* {text}" for text in warnings), f"Levels and tokens at 8 bits: {jobs}.",
-            "A shape alone: there is no data, and so no SQNR."]
+    notes = []
+    for name, layer in report["layers"].items():
+        warnings = dict.fromkeys(text for figures in layer.values() for text in figures["warnings"])
+        jobs = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
+        here = f"{name}: " if len(report["layers"]) > 1 else ""
+        notes += [*(f"* {here}{text}" for text in warnings), f"{here}levels and tokens at 8 bits: {jobs}."]
+    return [*(note[0].upper() + note[1:] for note in notes), "Shapes alone: there is no data, and so no SQNR."]
 
 
 def _constant(entry: Mapping[str, Any]) -> str:

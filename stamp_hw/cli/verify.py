@@ -53,6 +53,7 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     if args.set_name is not None and args.block is None:
         raise ConfigError("a parameter set belongs to a block", where="--set", got=args.set_name,
                           expected="--block as well")
+    config = hardware(args)
     chosen = blocks() if args.block is None else (args.block,)
     known = {block: tests_of(bench_module(block)) for block in chosen}
     for name in args.test or ():
@@ -65,8 +66,7 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
         sets = bench_module(block).PARAMETER_SETS
         if args.config is not None or args.hw:
             from rtl_gen.generate import units
-            hw = hardware(args).hw
-            sets = {unit.module.removeprefix("stamp_"): unit.params(hw) for unit in units(block)}
+            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw) for unit in units(block)}
         if args.set_name is not None and args.set_name not in sets:
             raise ConfigError("unknown parameter set", where=block, got=args.set_name, expected=" or ".join(sets))
         jobs += [_Job(block=block, set_name=name, params=params, tests=tests) for name, params in sets.items()
