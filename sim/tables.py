@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim import notices
 from sim.report import PARTS
 
 SHOWN = 60  # characters of a layer's name
@@ -98,11 +99,11 @@ def _layers(report: Mapping[str, Any]) -> str:
         return [decibels(figures[scheme], "sqnr_db") for scheme in schemes] + [
             "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
-    rows, notes = [], []
-    for (_, figures), label in zip(report["layers"].items(), labels(list(report["layers"])), strict=True):
+    rows = []
+    labelled = dict(zip(labels(list(report["layers"])), report["layers"].values(), strict=True))
+    for label, figures in labelled.items():
         first = figures[schemes[0]]
-        said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
-        notes += [f"* {label}: {text}" for text in said]
+        said = any(figures[scheme]["warnings"] for scheme in schemes)
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
         rows.append((label + ("" if first["transform"] else "†") + ("*" if said else ""), *sizes,
                      *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
@@ -110,17 +111,12 @@ def _layers(report: Mapping[str, Any]) -> str:
     gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
     rows.append(("mean", "", "", "", "", *cells(report["totals"], [sum(g) / len(g) if g else None for g in gains])))
     title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
-    lines = [title, align(header, rows), *notes[:_NOTES]]
-    if len(notes) > _NOTES:
-        lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
+    lines = [title, align(header, rows), *notices.lines(labelled)]
     plain = sum(not figures[schemes[0]]["transform"] for figures in report["layers"].values())
     if plain:
         lines.append(f"† {plural(plain, 'layer')} without transform under every scheme: the trace says that the input "
                      "is no token sequence worth one")
     return "\n".join(lines)
-
-
-_NOTES = 8  # warnings shown
 
 
 def _energy(report: Mapping[str, Any]) -> str:
@@ -164,13 +160,12 @@ def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _shape_notes(report: Mapping[str, Any]) -> list[str]:
-    notes = []
+    jobs = []
     for name, layer in report["layers"].items():
-        warnings = dict.fromkeys(text for figures in layer.values() for text in figures["warnings"])
-        jobs = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
-        here = f"{name}: " if len(report["layers"]) > 1 else ""
-        notes += [*(f"* {here}{text}" for text in warnings), f"{here}levels and tokens at 8 bits: {jobs}."]
-    return [*(note[0].upper() + note[1:] for note in notes), "Shapes alone: there is no data, and so no SQNR."]
+        each = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
+        head = f"{name}: levels" if len(report["layers"]) > 1 else "Levels"
+        jobs.append(f"{head} and tokens at 8 bits: {each}.")
+    return [*notices.lines(report["layers"]), *jobs, "Shapes alone: there is no data, and so no SQNR."]
 
 
 def _constant(entry: Mapping[str, Any]) -> str:
