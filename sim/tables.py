@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from sim import notices
 from sim.report import PARTS
 
 SHOWN = 60  # characters of a layer's name
+_STEM = "transformer_blocks."
 
 PART_NAMES = {
     "busy": "array busy", "wait_activations": "waits for activations", "wait_weights": "waits for weights",
@@ -36,17 +38,45 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 
 
 def shorten(name: str, width: int = SHOWN) -> str:
-    """A long name without its middle."""
+    """A long name without its middle, the stem of a model's blocks first."""
     name = name.replace("model.layers.", "")
+    if len(name) > width:
+        name = name.replace(_STEM, "")
     return name if len(name) <= width else f"{name[: (width - 1) // 2]}…{name[-(width // 2) :]}"
 
 
 def labels(names: Sequence[str], width: int = SHOWN) -> list[str]:
-    """A short label for each name; where two would look the same, all get their place in front."""
-    short = [shorten(name, width) for name in names]
+    """A label of at most `width` characters for each name, different ones for different names.
+
+    Of names that are too long what says nothing goes first: the origin (behind @) that all have, the stem of a model's
+    blocks, what all begin and end with; then the middle. Where two would look the same, all get their place in front.
+    """
+    short = [name.replace("model.layers.", "") for name in names]
+    for cut in (_without_origin, _without_stem, _without_ends):
+        if max(map(len, short), default=0) > width:
+            short = cut(short)
+    short = [shorten(name, width) for name in short]
     if len(set(short)) == len(set(names)):
         return short
-    return [f"{place} {shorten(name, width - 4)}" for place, name in enumerate(names)]
+    room = width - len(str(len(names))) - 1
+    return [f"{place} {shorten(name, room)}" for place, name in enumerate(names)]
+
+
+def _without_origin(names: Sequence[str]) -> list[str]:
+    """`a@prompt1.step10` without what is behind the @, if that is the same everywhere."""
+    same = len({name.partition("@")[2] for name in names}) == 1
+    return [name.partition("@")[0] if same else name for name in names]
+
+
+def _without_stem(names: Sequence[str]) -> list[str]:
+    return [name.replace(_STEM, "") for name in names]
+
+
+def _without_ends(names: Sequence[str]) -> list[str]:
+    """Names without what all of them begin with and end with."""
+    head = os.path.commonprefix(names)
+    tail = os.path.commonprefix([name[len(head) :][::-1] for name in names])
+    return [f"{'…' * bool(head)}{name[len(head) : len(name) - len(tail)]}{'…' * bool(tail)}" for name in names]
 
 
 def _totals(report: Mapping[str, Any]) -> str:
