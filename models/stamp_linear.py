@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from stamp_hw.engine import INT16_WIDTH
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.weights import Weights, quantize_weights
+
+_BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 class StampLinear(torch.nn.Module):
@@ -42,21 +45,34 @@ class StampLinear(torch.nn.Module):
 
     `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
     the bits that they took as activation codes.
-    It is for inference: no gradient goes through it, and it is made from a `Linear` again instead of loaded: nothing of
-    it is in a `state_dict`. `.half()` or `.bfloat16()` of a model changes nothing of it.
+    It is for inference: no gradient goes through it.
 
-    Raises LayerError for numbers beyond the datapath, ConfigError for a job beyond the hardware (when it runs).
+    Buffers, and so the `state_dict`: `wgt` int8[N, K], `scale` float64[N] and `group` int64[] of the weights; where
+    there are any `factor` int64[groups, N], `bias` float32[N], `rotation` float32[K, K], `steps` float64[2] = (s_x,
+    s_y). With the parameters above they are all that makes an output. Loading takes them bit for bit into a layer of
+    the same shape and parameters, and refuses other keys, shapes, dtypes and groups; moving to a device moves them;
+    `.half()`, `.double()` and the like of a model change nothing of them.
+
+    Raises LayerError for numbers beyond the datapath and for a cast of its integers, ConfigError for a job beyond the
+    hardware (when it runs).
     """
 
     wgt: Tensor
+    scale: Tensor
+    group: Tensor
     factor: Tensor | None
+    bias: Tensor | None
+    rotation: Tensor | None
+    steps: Tensor | None
+    s_x: float | None
+    s_y: float | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
                  s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
                  n_sink: int = 0, transform: bool = True, single: bool = False, activations: bool = True,
                  name: str = "") -> None:
         super().__init__()
-        self.config, self.s_x, self.s_y, self.name = config, s_x, s_y, name
+        self.config, self.name = config, name
         self.grid, self.n_sink, self.transform, self.single = grid, n_sink, transform, single
         self.activations = activations
         self.out_features, self.in_features = weights.codes.shape
@@ -68,17 +84,18 @@ class StampLinear(torch.nn.Module):
             raise LayerError("groups of weights and activations differ", where=f"layer {name}",
                              got=f"{weights.group} and {config.job.group} channels",
                              expected="the same, or job.group null")
-        self._weights = weights
-        self._largest = int(np.abs(weights.codes.astype(np.int16)).max())
-        factor = None if weights.factor is None else torch.from_numpy(weights.factor.T.copy())
-        self.register_buffer("wgt", torch.from_numpy(weights.codes.copy()), persistent=False)
-        self.register_buffer("factor", factor, persistent=False)
-        self._rotation = None if rotation is None else rotation.detach().float()  # no buffer: it must stay float32
-        self._bias = None if bias is None else bias.detach().float().cpu().numpy()
-        if self._bias is not None and not np.isfinite(self._bias).all():
+        bias = None if bias is None else bias.detach().float().cpu().clone()
+        if bias is not None and not torch.isfinite(bias).all():
             raise LayerError("bias holds NaN or infinite values", where=f"layer {name}", expected="finite values")
-        self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
-        self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+        factor = None if weights.factor is None else torch.from_numpy(weights.factor.T.copy())
+        for key, value in (("wgt", torch.from_numpy(weights.codes.copy())),
+                           ("scale", torch.from_numpy(weights.scale.copy())), ("group", torch.tensor(weights.group)),
+                           ("factor", factor), ("bias", bias),
+                           ("rotation", None if rotation is None else rotation.detach().float().clone(
+                               memory_format=torch.contiguous_format)),
+                           ("steps", None if s_x is None else torch.tensor([s_x, s_y], dtype=torch.float64))):
+            self.register_buffer(key, value)
+        self._derive()
         self.x_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
         self.values, self.bits = 0, 0.0
@@ -102,10 +119,55 @@ class StampLinear(torch.nn.Module):
         """float32[N, K], what the codes stand for: for code that asks a `Linear` for its weight's dtype or device."""
         return self._parameters_on(self.wgt.device)[0]
 
-    @property
-    def bias(self) -> Tensor | None:
-        """float32[N] or None."""
-        return self._parameters_on(self.wgt.device)[1]
+    def _derive(self) -> None:
+        """What is kept beside the buffers, made from them."""
+        codes, factor = self.wgt.cpu().numpy(), None if self.factor is None else self.factor.T.cpu().numpy()
+        self._weights = Weights(codes, self.scale.cpu().numpy(), factor, int(self.group))
+        self._bias = None if self.bias is None else self.bias.cpu().numpy()
+        self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
+        self._largest = int(np.abs(codes.astype(np.int16)).max())
+        self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
+        self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StampLinear:
+        """What `.to`, `.half` and the like do: here they move, and cast nothing. Raises LayerError for `.type`."""
+        if fn(self.wgt[:0]).dtype != self.wgt.dtype:
+            raise LayerError("its integers cannot be cast", where=f"layer {self.name}", expected="a cast of floats")
+        floats = {key: value.dtype for key, value in self._buffers.items()
+                  if value is not None and value.is_floating_point()}
+        for key, dtype in floats.items():  # as integers of the same bits no cast of floats sees them
+            self._buffers[key] = self._buffers[key].view(_BITS[dtype])  # type: ignore[union-attr]
+        try:
+            super()._apply(fn, recurse)
+        finally:
+            for key, dtype in floats.items():
+                self._buffers[key] = self._buffers[key].view(dtype)  # type: ignore[union-attr]
+        return self
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        """torch's, but a layer is taken whole or not at all: another dtype, a weight of other groups and what is no
+        step are errors as well."""
+        own = {prefix + key: value for key, value in self._buffers.items() if value is not None}
+        missing = [key for key in own if key not in state_dict]
+        given = {key: state_dict[key] for key in own if key in state_dict}
+        wrong = [f"{key}: {value.dtype}{list(value.shape)}, expected {own[key].dtype}{list(own[key].shape)}"
+                 for key, value in given.items() if (value.dtype, value.shape) != (own[key].dtype, own[key].shape)]
+        if not wrong:
+            group = given.get(prefix + "group", self.group)
+            if int(group) != int(self.group):
+                wrong.append(f"{prefix}group: {int(group)} channels a weight scale, expected {int(self.group)}")
+            for key, least in (("steps", MIN_SCALE), ("scale", 0.0)):
+                value = given.get(prefix + key)
+                if value is not None and not ((value >= least) & (value <= MAX_SCALE) & (value > 0)).all():
+                    wrong.append(f"{prefix}{key}: what is no step, expected 2^-100…2^100")
+        if missing or wrong:
+            missing_keys += missing
+            error_msgs += wrong
+            return
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+        self._derive()
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -145,9 +207,8 @@ class StampLinear(torch.nn.Module):
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
-        if self._rotation is not None:
-            self._rotation = self._rotation.to(x.device)
-            x = x @ self._rotation
+        if self.rotation is not None:
+            x = x @ self.rotation.to(x.device)
         if not torch.isfinite(x).all():
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:

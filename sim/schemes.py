@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim import notices
+from sim.notices import Notice
 from sim.task import Shape, Task
 from stamp_hw import engine, super_tile
 from stamp_hw.config import NpuConfig, ResolvedJob
@@ -42,7 +44,7 @@ class Accuracy:
     y_saturated: int
     headroom: float
     calibration: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +101,7 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
         order = permutation(layer, engine.resolve(layer, config).n_sink, seed)
         layer = replace(layer, x=layer.x[order])
     result = engine.run_linear(layer, own)
-    warnings = [*result.job.warnings, *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
+    warnings = [*notices.levels(result.job.warnings), *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
     accuracy = Accuracy(
         sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
@@ -108,21 +110,17 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
     return accuracy, _token_energy(layer, result)
 
 
-def _warnings(layer: Layer, result: engine.LinearResult, top: int) -> list[str]:
+def _warnings(layer: Layer, result: engine.LinearResult, top: int) -> list[Notice]:
     """What costs accuracy in the layer's own numbers; `top` is the largest input code."""
-    found = []
-    # Zeros are exact whatever the scale: only a layer that holds something can lose it.
-    low = LOW_HEADROOM * top
-    if result.headroom < low and layer.x[result.job.n_sink :].any():
-        found.append(f"median token's absmax uses {result.headroom:.0f} of {top}: "
-                     f"below {low:.0f} the 8-bit tokens lose accuracy")
-    for what, count, total in (("inputs (x)", result.x_saturated, layer.x.size),
-                               ("output coefficients (z)", result.z_saturated, result.z.size),
-                               ("outputs (y)", result.y_saturated, result.y.size)):
-        # Any at all: one outlier that is clipped can cost a layer more than many values just beyond the limit.
-        if count:
-            found.append(f"{count} of {total} {what} saturate ({count / total * 100:.2g} %)")
-    return found
+    x, low = layer.x[result.job.n_sink :], LOW_HEADROOM * top
+    peak = float(np.abs(x).max()) / (result.s_x * top)
+    found = (
+        # Zeros are exact whatever the scale: only a layer that holds something can lose it.
+        notices.headroom(result.headroom, low, top) if x.any() else None,
+        notices.saturated("x_saturated", "inputs (x)", result.x_saturated, layer.x.size, peak),
+        notices.saturated("z_saturated", "output coefficients (z)", result.z_saturated, result.z.size),
+        notices.saturated("y_saturated", "outputs (y)", result.y_saturated, result.y.size))
+    return [notice for notice in found if notice is not None]
 
 
 def _token_energy(layer: Layer, result: engine.LinearResult) -> TokenEnergy:

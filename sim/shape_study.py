@@ -1,8 +1,8 @@
-"""One layer of a given shape, without data: cycles, bytes and energy under several schemes, and no accuracy."""
+"""Layers of given shapes, without data: cycles, bytes and energy under several schemes, and no accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim import report, schemes, workload
@@ -37,15 +37,18 @@ def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence
             for scheme in wanted}
 
 
-def document(shape: Shape, outcomes: dict[str, Outcome], config: NpuConfig, energy_set: EnergySet, *, version: str
+def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, energy_set: EnergySet, *, version: str
              ) -> dict[str, Any]:
-    """A report of one layer, `shape` instead of a trace, without the figures of accuracy."""
+    """A report of layers named by their shapes, `shape` (all of them) instead of a trace, without the figures of
+    accuracy."""
     return {
         "schema_version": report.SCHEMA_VERSION,
         "version": version,
-        "shape": shape.name,
+        "shape": " ".join(study),
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
-        "layers": {shape.name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}},
-        "totals": {scheme: report.totals([outcome]) for scheme, outcome in outcomes.items()},
+        "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
+                   for name, outcomes in study.items()},
+        "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])
+                   for scheme in report.schemes_of(study)},
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim import notices
 from sim.engine import PARTS
 
 SHOWN = 60  # characters of a layer's name
+_STEM = "transformer_blocks."
 
 PART_NAMES = {
     "streaming": "array streams operands", "wait_drain": "waits for its own drain",
@@ -22,8 +25,8 @@ BOTTLENECK_NAMES = {
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """All tables and the footer; a report of a shape has no table of accuracies."""
-    layers = [] if "shape" in report else [_layers(report)]
+    """All tables and the footer; a report of shapes has no table of accuracies, of several one of their cycles."""
+    layers = [_layers(report)] if "shape" not in report else [_shapes(report)] if len(report["layers"]) > 1 else []
     parts = [_totals(report), *layers, _energy(report), _cycles(report), _bottlenecks(report), _footer(report)]
     return "\n\n".join(parts)
 
@@ -41,17 +44,45 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 
 
 def shorten(name: str, width: int = SHOWN) -> str:
-    """A long name without its middle."""
+    """A long name without its middle, the stem of a model's blocks first."""
     name = name.replace("model.layers.", "")
+    if len(name) > width:
+        name = name.replace(_STEM, "")
     return name if len(name) <= width else f"{name[: (width - 1) // 2]}…{name[-(width // 2) :]}"
 
 
 def labels(names: Sequence[str], width: int = SHOWN) -> list[str]:
-    """A short label for each name; where two would look the same, all get their place in front."""
-    short = [shorten(name, width) for name in names]
+    """A label of at most `width` characters for each name, different ones for different names.
+
+    Of names that are too long what says nothing goes first: the origin (behind @) that all have, the stem of a model's
+    blocks, what all begin and end with; then the middle. Where two would look the same, all get their place in front.
+    """
+    short = [name.replace("model.layers.", "") for name in names]
+    for cut in (_without_origin, _without_stem, _without_ends):
+        if max(map(len, short), default=0) > width:
+            short = cut(short)
+    short = [shorten(name, width) for name in short]
     if len(set(short)) == len(set(names)):
         return short
-    return [f"{place} {shorten(name, width - 4)}" for place, name in enumerate(names)]
+    room = width - len(str(len(names))) - 1
+    return [f"{place} {shorten(name, room)}" for place, name in enumerate(names)]
+
+
+def _without_origin(names: Sequence[str]) -> list[str]:
+    """`a@prompt1.step10` without what is behind the @, if that is the same everywhere."""
+    same = len({name.partition("@")[2] for name in names}) == 1
+    return [name.partition("@")[0] if same else name for name in names]
+
+
+def _without_stem(names: Sequence[str]) -> list[str]:
+    return [name.replace(_STEM, "") for name in names]
+
+
+def _without_ends(names: Sequence[str]) -> list[str]:
+    """Names without what all of them begin with and end with."""
+    head = os.path.commonprefix(names)
+    tail = os.path.commonprefix([name[len(head) :][::-1] for name in names])
+    return [f"{'…' * bool(head)}{name[len(head) : len(name) - len(tail)]}{'…' * bool(tail)}" for name in names]
 
 
 def _totals(report: Mapping[str, Any]) -> str:
@@ -70,7 +101,7 @@ def _totals(report: Mapping[str, Any]) -> str:
     ) for scheme, t in totals.items()]
     first = next(iter(totals.values()))
     hw = report["config"]["hw"]
-    what = (f"One linear layer, {report['shape']}" if "shape" in report else
+    what = (f"One linear layer, {report['shape']}" if "shape" in report and first["layers"] == 1 else
             f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}")
     title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
@@ -79,6 +110,15 @@ def _totals(report: Mapping[str, Any]) -> str:
         return table  # a denoising step has no first token
     times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
     return f"{table}\ntime to first token (these layers' prefill, nothing else): {times}"
+
+
+def _shapes(report: Mapping[str, Any]) -> str:
+    """Cycles of each shape by scheme, and their sums."""
+    totals = report["totals"]
+    rows = [(label, *(f"{figures[scheme]['cycles']:,}" for scheme in totals))
+            for label, figures in zip(labels(list(report["layers"])), report["layers"].values(), strict=True)]
+    rows.append(("total", *(f"{t['cycles']:,}" for t in totals.values())))
+    return "Cycles by shape\n" + align(("shape", *totals), rows)
 
 
 def _layers(report: Mapping[str, Any]) -> str:
@@ -95,11 +135,11 @@ def _layers(report: Mapping[str, Any]) -> str:
         return [decibels(figures[scheme], "sqnr_db") for scheme in schemes] + [
             "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
-    rows, notes = [], []
-    for (_, figures), label in zip(report["layers"].items(), labels(list(report["layers"])), strict=True):
+    rows = []
+    labelled = dict(zip(labels(list(report["layers"])), report["layers"].values(), strict=True))
+    for label, figures in labelled.items():
         first = figures[schemes[0]]
-        said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
-        notes += [f"* {label}: {text}" for text in said]
+        said = any(figures[scheme]["warnings"] for scheme in schemes)
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
         rows.append((label + ("" if first["transform"] else "†") + ("*" if said else ""), *sizes,
                      *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
@@ -107,17 +147,12 @@ def _layers(report: Mapping[str, Any]) -> str:
     gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
     rows.append(("mean", "", "", "", "", *cells(report["totals"], [sum(g) / len(g) if g else None for g in gains])))
     title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
-    lines = [title, align(header, rows), *notes[:_NOTES]]
-    if len(notes) > _NOTES:
-        lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
+    lines = [title, align(header, rows), *notices.lines(labelled)]
     plain = sum(not figures[schemes[0]]["transform"] for figures in report["layers"].values())
     if plain:
         lines.append(f"† {plural(plain, 'layer')} without transform under every scheme: the trace says that the input "
                      "is no token sequence worth one")
     return "\n".join(lines)
-
-
-_NOTES = 8  # warnings shown
 
 
 def _energy(report: Mapping[str, Any]) -> str:
@@ -174,11 +209,12 @@ def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def _shape_notes(report: Mapping[str, Any]) -> list[str]:
-    (layer,) = report["layers"].values()
-    warnings = dict.fromkeys(text for figures in layer.values() for text in figures["warnings"])
-    jobs = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
-    return [*(f"* {text}" for text in warnings), f"Levels and tokens at 8 bits: {jobs}.",
-            "A shape alone: there is no data, and so no SQNR."]
+    jobs = []
+    for name, layer in report["layers"].items():
+        each = ", ".join(f"{scheme} {figures['levels']} and {figures['n_hi']}" for scheme, figures in layer.items())
+        head = f"{name}: levels" if len(report["layers"]) > 1 else "Levels"
+        jobs.append(f"{head} and tokens at 8 bits: {each}.")
+    return [*notices.lines(report["layers"]), *jobs, "Shapes alone: there is no data, and so no SQNR."]
 
 
 def _constant(entry: Mapping[str, Any]) -> str:

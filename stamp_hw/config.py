@@ -217,10 +217,12 @@ class NpuConfig:
     kinds: tuple[tuple[str, JobConfig], ...] = ()
 
     @classmethod
-    def load(cls, path: str | Path, hw: Mapping[str, Any] | None = None) -> NpuConfig:
-        """Read a YAML file, then give values of its hardware as `hw` says; what neither gives is derived from both.
+    def load(cls, path: str | Path, hw: Mapping[str, Any] | None = None, job: Mapping[str, Any] | None = None
+             ) -> NpuConfig:
+        """Read a YAML file, then give values of its hardware as `hw` says and of its section `job` as `job` does; what
+        neither gives is derived from both. A kind that has a value of its own keeps it.
 
-        Raises ConfigError naming file and key path, of a value in `hw` the key path alone.
+        Raises ConfigError naming file and key path, of a value in `hw` or `job` the key path alone.
         """
         path = Path(path)
         data = load_yaml(path, "configuration")
@@ -230,7 +232,8 @@ class NpuConfig:
             where = f"{path}: {error.where}" if error.where else str(path)
             raise ConfigError(error.what, where=where, got=error.got, expected=error.expected) from None
         data = data or {}
-        return cls.from_dict({**data, "hw": {**(data.get("hw") or {}), **hw}}) if hw else config
+        changed = {name: {**(data.get(name) or {}), **values} for name, values in (("hw", hw), ("job", job)) if values}
+        return cls.from_dict({**data, **changed}) if changed else config
 
     @classmethod
     def from_dict(cls, data: Any) -> NpuConfig:
@@ -252,7 +255,9 @@ class NpuConfig:
                                   expected=f"keys among {', '.join(known)}")
             for key in values:
                 if key not in known:
-                    raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"one of {', '.join(known)}")
+                    other = section_of(key)
+                    raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"it in section {other}"
+                                      if other else f"one of {', '.join(known)}")
             parts[name] = section(**values)
         return cls(**parts, kinds=_kinds(data.get("kinds"), parts["job"]))
 
@@ -319,6 +324,14 @@ class NpuConfig:
         if 0 < levels < wanted:
             warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
+
+
+def section_of(key: object) -> str | None:
+    """The section that has a value of this name: "hw", "job", or None for neither."""
+    for name, section in (("hw", HwConfig), ("job", JobConfig)):
+        if key in [item.name for item in fields(section)]:
+            return name
+    return None
 
 
 def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:

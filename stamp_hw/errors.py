@@ -1,11 +1,13 @@
 """The one family of errors that a user can cause.
 
-The command line prints such an error as one line and exits with code 2; any other exception is a bug of ours
-and keeps its traceback. Whatever a stranger's file holds, the line stays short and printable.
+The command line prints such an error as one line and exits with code 2, or the error's own; any other exception is a
+bug of ours and keeps its traceback (`stamp_hw.exits`). Whatever a stranger's file holds, the line stays short and
+printable.
 """
 
 import os
 import reprlib
+from typing import ClassVar
 
 _LIMIT = 400  # characters of a part of a message; long enough for a path and a list of keys
 _repr = reprlib.Repr()
@@ -40,7 +42,11 @@ class StampError(Exception):
     where : file, key path, layer or field that holds it
     got : the offending value, as the user would recognise it
     expected : what would have been accepted, or the command that mends it
+
+    `exit_code` is what a command ends with.
     """
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, what: str, *, where: str = "", got: object = None, expected: str = "") -> None:
         self.what, self.where, self.got, self.expected = what, where, got, expected
@@ -75,5 +81,20 @@ class ToolError(StampError):
     """An external tool that is missing, too old, or that failed."""
 
 
+class BuildError(ToolError):
+    """A simulator that cannot be built, though nothing is missing: what does the checking is broken."""
+
+    exit_code: ClassVar[int] = 3
+
+
 class OutputError(StampError):
     """A result that cannot be written."""
+
+
+class MemoryShortage(StampError):
+    """Too little memory, or a limit on it."""
+
+
+def short_of_memory(got: object = None, *, where: str = "") -> MemoryShortage:
+    """The error of a tool or a function that asked for more than there is."""
+    return MemoryShortage("not enough memory", where=where, got=got, expected="more, or a larger limit (ulimit -v)")

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from stamp_hw.errors import TraceError
+from stamp_hw.file_kinds import looks_like
 
 #: Names of the float types of a trace, as a user writes them, and their names in the container.
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
@@ -27,6 +28,7 @@ _SIZES = {"F16": 2, "BF16": 2, "F32": 4}
 #: The limit of the safetensors library on its own header.
 MAX_HEADER = 100_000_000
 MAX_RANK = 8
+_LOOK = 4096  # bytes of a file that is none, to say what it is
 
 
 def printable(value: object, limit: int = 120) -> str:
@@ -168,11 +170,15 @@ class SafetensorsFile:
         return buffer
 
     def _header(self) -> tuple[dict[str, Any], int]:
-        if self.size_bytes < 8:
-            fail("truncated", self.path, got=f"{self.size_bytes} bytes", expected="an 8-byte header length")
-        length = int.from_bytes(self._pread(0, 8), "little")
+        length = int.from_bytes(self._pread(0, min(self.size_bytes, 8)), "little")
         room = min(self.size_bytes - 8, MAX_HEADER)
         if not 2 <= length <= room:
+            kind = looks_like(bytes(self._pread(0, min(self.size_bytes, _LOOK))))
+            if kind is not None:
+                fail("not a safetensors file", self.path, got=kind,
+                     expected="a trace that `stamp-hw trace dump` wrote, or tensors in safetensors")
+            if self.size_bytes < 8:
+                fail("truncated", self.path, got=f"{self.size_bytes} bytes", expected="an 8-byte header length")
             fail("bad header length", self.path, got=length, expected=f"2…{room}")
         header = strict_json(bytes(self._pread(8, length)), f"{self.path}, header")
         if not isinstance(header, dict):

@@ -26,6 +26,10 @@ WORDS_PER_BLOCK = 1_000_000  # output words that a block's parameter sets compar
 _LOG = logging.getLogger(__name__)
 
 
+class BrokenBenchError(AssertionError):
+    """A testbench or a simulator that broke, and so found nothing."""
+
+
 @functools.cache
 def fresh_seed() -> int:
     """STAMP_SEED if it is set, else a new one for this process; logged once."""
@@ -90,7 +94,7 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     words : output words of the `bench.jobs()` loops, None for this set's share of the bench's own `WORDS`, or of
         WORDS_PER_BLOCK
     check : raise AssertionError when a test failed, when nothing was compared, or when all tests together compared
-        fewer words than asked for
+        fewer words than asked for; BrokenBenchError, which is one, when a test crashed
     bench : the testbench, None for `tb.tb_<block>`
     params : parameters from elsewhere than PARAMETER_SETS; `set_name` is then what reports call them
 
@@ -117,7 +121,8 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     if check:
         where, again = f"block {block}, set {set_name}", f"seed {seed}; again: {again}"
         if not result.passed:
-            raise AssertionError(f"{where}, {' || '.join(result.failures)}; {again}; log: {result.log}")
+            raise (BrokenBenchError if result.crashed else AssertionError)(
+                f"{where}, {' || '.join(result.failures)}; {again}; log: {result.log}")
         if not result.words:
             raise AssertionError(f"{where}: nothing compared; {again}")
         if tests is None and result.words < words:
@@ -129,7 +134,8 @@ def catch(fault: Fault, seed: int, words: int = 20_000, bench: ModuleType | None
           ) -> Result:
     """Seed `fault` and run the block's regression on `words` output words; it must fail, and for no other reason.
 
-    Raises AssertionError when the regression passes, or when the testbench crashed instead of finding a difference.
+    Raises AssertionError when the regression passes, BrokenBenchError when the testbench crashed instead of finding a
+    difference.
     """
     bench = bench or bench_module(fault.block)
     set_name = fault.set_name or next(iter(bench.PARAMETER_SETS))
@@ -137,7 +143,7 @@ def catch(fault: Fault, seed: int, words: int = 20_000, bench: ModuleType | None
                        bench=bench, root=root)
     named = f"fault {fault.block}.{fault.name} ({fault.why}), set {set_name}, seed {seed}"
     if result.crashed:
-        raise AssertionError(f"{named}: the testbench crashed: {' || '.join(result.failures)}; log: {result.log}")
+        raise BrokenBenchError(f"{named}: the testbench crashed: {' || '.join(result.failures)}; log: {result.log}")
     if result.passed:
         raise AssertionError(f"{named}: the regression passed")
     return result

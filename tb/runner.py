@@ -1,8 +1,8 @@
 """Builds a component with Verilator and runs a testbench on it.
 
-Builds are cached under `build/rtl/<hash>`; the hash covers the Verilog, the flags and the versions of the tools, so
-nothing is ever stale. A build is made in a temporary folder under a file lock and renamed, which makes it safe for
-several processes at once.
+Builds are cached under `build/rtl/<hash>` of the checkout, or of the folder that STAMP_BUILD names; the hash covers the
+Verilog, the flags and the versions of the tools, so nothing is ever stale. A build is made in a temporary folder under
+a file lock and renamed, which makes it safe for several processes at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,18 +24,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cocotb_tools import config as cocotb_config
 from cocotb_tools import runner as cocotb_runner
 
 from rtl_gen import toolchain
-from stamp_hw.errors import ToolError
+from stamp_hw.errors import BuildError, OutputError, StampError, ToolError
 from tb.batch import program as main_program
 from tb.harness import CONTEXT, params_to_json
 from tb.layout import Port, to_json
 
-BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
+BUILD_ROOT = Path(os.environ.get("STAMP_BUILD") or Path(__file__).parents[1] / "build").resolve()
+ELSEWHERE = "STAMP_BUILD=DIR in the environment, a folder to build in"
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal")
 # the model itself runs briefly and is compiled often; Verilator's runtime (GLOBAL) is compiled once, see _Verilator
 MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+_CAUSE = re.compile(r"%Error|\berror\b|\*\*\*|No space left|undefined reference", re.IGNORECASE)
 _LOG = logging.getLogger(__name__)
 
 
@@ -113,7 +117,7 @@ class _Verilator(cocotb_runner.Verilator):
         objects = [str(path) for path in self._runtime.glob("*.o")] if self._runtime and self._runtime.is_dir() else []
         # copied after Vtop.mk is written, so that make finds them newer than it
         copy = [["cp", *objects, str(self.build_dir)]] if objects else []
-        words = [str(main_program.SOURCES[0]) if word.endswith("verilator.cpp") else word
+        words = [main_program.SOURCES[0].name if word.endswith("verilator.cpp") else word
                  for word in verilate if word != "--public-flat-rw"]
         return [[*words, "-LDFLAGS", "-rdynamic"], *copy, make]  # Python calls functions of the program
 
@@ -128,6 +132,35 @@ class _Verilator(cocotb_runner.Verilator):
             made.rename(self._runtime)
         except OSError:  # another process was faster
             shutil.rmtree(made)
+
+
+def check_folder(root: Path = BUILD_ROOT) -> None:
+    """Make a build folder. Raises OutputError where nothing can be written in it."""
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+
+
+def check_root(root: Path = BUILD_ROOT) -> None:
+    """`check_folder`, and ToolError where `make` cannot build."""
+    check_folder(root)
+    for what, path in (("build folder", root), ("cocotb", Path(cocotb_config.libs_dir)),
+                       ("Verilator", Path(toolchain.verilator()[0].path))):
+        if re.search(r"\s", str(path)):
+            raise ToolError(f"make cannot build with a space in the path of the {what}", where=str(path),
+                            expected=ELSEWHERE if path == root else "a checkout, with its .venv, in a path without one")
+
+
+@contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """What the file system refuses below a build folder, as an OutputError that says how to have another."""
+    try:
+        yield
+    except OSError as error:
+        place = Path(error.filename or root)  # a file in the way, or a temporary one that there never was
+        raise OutputError("cannot write", where=str(place if place.exists() else root),
+                          got=error.strerror or str(error), expected=ELSEWHERE) from error
 
 
 @contextmanager
@@ -155,9 +188,11 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
 
     `flags` are options of Verilator on top of FLAGS.
 
-    Raises ToolError when a tool is missing or the build fails; its log stays beside the cache.
+    Raises ToolError when a tool is missing, OutputError as `check_root` does, and BuildError when the build fails; its
+    log stays beside the cache.
     """
     env = toolchain.verilator_env()
+    check_root(root)
     env["MAKEFLAGS"] += f" {MAKE_FLAGS}"
     tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
     tools = [(*FLAGS, *flags), MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
@@ -166,19 +201,22 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
     cache = root / "rtl" / _digest([*tools, dict(files), top, control, own])
     if cache.is_dir():
         return cache, 0.0
-    with _locked(root / "rtl" / f"{cache.name}.lock"):
+    with _writing(root), _locked(root / "rtl" / f"{cache.name}.lock"):
         if cache.is_dir():
             return cache, 0.0
         start = time.monotonic()
         made = Path(tempfile.mkdtemp(dir=root / "rtl", prefix=f"{cache.name}."))
+        log, kept = made / "build.log", root / "rtl" / f"{cache.name}.failed.log"
         try:
             runtime = root / "rtl" / f"runtime-{_digest(tools)}"
-            _build(files, top, waves, flags, made, _Verilator(tool.path, env, runtime))
+            try:
+                _build(files, top, waves, flags, made, _Verilator(tool.path, env, runtime))
+            except (RuntimeError, SystemExit) as error:
+                raise _why(log.read_text("utf-8", "replace") if log.is_file() else str(error), top, kept) from error
             made.rename(cache)
         except BaseException:
-            log = made / "build.log"
             if log.is_file():
-                shutil.copy(log, root / "rtl" / f"{cache.name}.failed.log")
+                shutil.copy(log, kept)
             shutil.rmtree(made, ignore_errors=True)
             raise
         seconds = time.monotonic() - start
@@ -199,16 +237,22 @@ def _build(files: Mapping[str, str], top: str, waves: bool, flags: Sequence[str]
     control = folder / "ports.vlt"
     control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
     (folder / main_program.HEADER).write_text(main_program.header(files[f"{top}.v"], top), "utf-8")
-    try:
-        verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=(*FLAGS, *flags), build_dir=folder,
-                        always=True, timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
-    except (RuntimeError, SystemExit) as error:
-        log = (folder / "build.log").read_text("utf-8", "replace").strip().splitlines()
-        raise ToolError(f"build of {top} failed: {' | '.join(log[-6:])}", where="verilator", got=error) from error
+    for source in main_program.SOURCES:  # beside what is made of them: a path of the checkout may hold a space
+        shutil.copy(source, folder)
+    verilator.build(sources=[control, *sources], hdl_toplevel=top, build_args=(*FLAGS, *flags), build_dir=folder,
+                    always=True, timescale=("1ns", "1ps"), waves=waves, log_file=folder / "build.log")
     verilator.keep_runtime()
     for path in folder.iterdir():  # objects and generated C++ are many megabytes
         if path.name not in (top, "build.log") and path.suffix not in (".v", ".vlt"):
             path.unlink()
+
+
+def _why(log: str, top: str, kept: Path) -> StampError:
+    """The error of a build that ended so: the lines that say why, in front of whatever a tool prints besides."""
+    toolchain.check_memory("verilator", log)
+    lines = log.strip().splitlines()
+    causes = [line.strip() for line in lines if _CAUSE.search(line)] or lines[-1:]
+    return BuildError(f"build of {top} failed", where=str(kept), got=" | ".join(causes[:2]))
 
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
@@ -231,12 +275,13 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     context : more of what the testbench is told
     """
     program, build_seconds = build(files, top, waves, root, flags)
-    (root / "sim").mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
-    totals, told = folder / "totals.json", folder / "context.json"
-    told.write_text(json.dumps({**(context or {}), "block": block, "set": set_name, "seed": seed, "words": words,
-                                "result": str(totals), "ports": to_json(ports), "params": params_to_json(params)}),
-                    "utf-8")
+    with _writing(root):
+        (root / "sim").mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
+        totals, told = folder / "totals.json", folder / "context.json"
+        told.write_text(json.dumps({**(context or {}), "block": block, "set": set_name, "seed": seed, "words": words,
+                                    "result": str(totals), "ports": to_json(ports), "params": params_to_json(params)}),
+                        "utf-8")
     verilator = _Verilator("", {"PYTHONWARNINGS": "error", CONTEXT: str(told), "COCOTB_ANSI_OUTPUT": "0",
                                 "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, limit=limit)
     log, start = folder / "sim.log", time.monotonic()

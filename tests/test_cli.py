@@ -147,17 +147,78 @@ def test_a_configuration_that_cannot_be_is_refused(name: str, tmp_path: Path,
     assert files(tmp_path) == {"npu.yaml"}
 
 
-@pytest.mark.parametrize("command", [
+CONFIGURED = [  # every command that takes a configuration
     f"simulate {TRACE}", f"ablate {TRACE}", f"widths {TRACE}", f"tune {TRACE} --out OUT", f"program {TRACE} --out OUT",
     "eval --model x --text t", "generate --out OUT", "verify --block mac", "synth",
-    f"place --config {ROOT / 'configs' / 'fpga.yaml'}"], ids=lambda command: command.split()[0])
-@pytest.mark.parametrize(("word", "where"), [("colour=red", "hw.colour"), ("rows", "--hw"), ("rows=[", "--hw rows"),
-                                             ("rows=none", "hw.rows")])
-def test_every_command_takes_values_of_the_hardware(command: str, word: str, where: str, tmp_path: Path,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    f"place --config {ROOT / 'configs' / 'fpga.yaml'}"]
+
+
+@pytest.mark.parametrize("command", CONFIGURED, ids=lambda command: command.split()[0])
+@pytest.mark.parametrize(("words", "where"), [
+    ("--hw colour=red", "hw.colour"), ("--hw rows", "--hw"), ("--hw rows=[", "--hw rows"),
+    ("--hw rows=none", "hw.rows"),
+    ("--job colour=red", "job.colour"), ("--job n_hi", "--job"), ("--job n_hi=[", "--job n_hi"),
+    ("--job levels=9", "job.levels"), ("--job levels=2 --job levels=3", "--job levels: given twice; got levels=3"),
+    ("--hw rows=2 --hw cols=4 --hw rows=4", "--hw rows: given twice; got rows=4; expected each value once"),
+    ("--hw n_hi=32", "--hw n_hi=32: n_hi is a value of the job; expected --job n_hi=32"),
+    ("--job rows=32", "--job rows=32: rows is a value of the hardware; expected --hw rows=32")])
+def test_every_command_takes_values_of_hardware_and_job(command: str, words: str, where: str, tmp_path: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
     arguments = command.replace("OUT", str(tmp_path / "out")).split()
-    assert where in refused([*arguments, "--hw", word], capsys)
+    assert where in refused([*arguments, *words.split()], capsys)
     assert files(tmp_path) == set()
+
+
+def test_every_command_with_a_configuration_is_among_them(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            parser().parse_args([*command.split(), "--help"])
+        said = capsys.readouterr().out
+        among = command in [words.split()[0] for words in CONFIGURED]
+        assert ("--config YAML" in said) == ("--hw KEY=VALUE" in said) == ("--job KEY=VALUE" in said) == among, command
+
+
+def test_values_of_the_job_are_those_of_the_configuration_and_a_kind_keeps_its_own(toy: Path, tmp_path: Path) -> None:
+    both, one = tmp_path / "both.yaml", tmp_path / "one.yaml"
+    kind = json.loads(run_info(toy))["layers"][0]["kind"]
+    kinds = f"kinds: {{{kind}: {{levels: 1}}}}"
+    both.write_text(f"{{job: {{levels: 2, n_hi: 3}}, {kinds}}}")
+    one.write_text(f"{{job: {{n_hi: 4}}, {kinds}}}")
+    for name, options in (("a", ["--config", str(both)]),
+                          ("b", ["--config", str(one), "--job", "levels=2", "--job", "n_hi=3"])):
+        assert main(["simulate", str(toy), "--schemes", "stamp", *options, "--json", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    layers = json.loads((tmp_path / "b").read_text())["layers"].values()
+    assert {(layer["stamp"]["kind"] == kind, layer["stamp"]["levels"], layer["stamp"]["n_hi"])
+            for layer in layers if layer["stamp"]["transform"]} >= {(True, 1, 3)}
+
+
+def run_info(path: Path) -> str:
+    """The trace's own description, JSON."""
+    raw = path.read_bytes()
+    return str(json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])["__metadata__"]["stamp"])
+
+
+ONCE = {  # options that may be repeated; a repeat of any other is refused
+    "--hw", "--job", "--shape", "--fit", "--test", "--seed", "--waves", "--vectors", "--help", "--verbose"}
+
+
+@pytest.mark.parametrize("command", [word for word in (
+    "simulate", "ablate", "widths", "tune", "trace dump", "eval", "generate", "program", "synth", "place", "verify")])
+def test_no_option_silently_forgets_an_earlier_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([*command.split(), "--help"])
+    options = set(re.findall(r"^  (--[a-z-]+) ", capsys.readouterr().out, re.M))
+    repeatable = ONCE - ({"--seed"} if command != "place" else set()) - ({"--fit"} if command == "tune" else set())
+    values = {"--dtype": "float32", "--device": "cpu", "--rotate": "hadamard", "--levels": "1"}
+    checked = 0
+    for option in options - repeatable:
+        with pytest.raises(SystemExit) as stop:
+            parser().parse_args([*command.split(), *[option, values.get(option, "1")] * 2])
+        said = capsys.readouterr().err
+        assert stop.value.code == 2 and f"argument {option}: given twice" in said and len(said.splitlines()) == 1
+        checked += 1
+    assert checked >= 2
 
 
 def test_values_of_the_hardware_are_those_of_the_configuration(toy: Path, tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def llama(*more: str, windows: int = 3) -> list[str]:
 
 def of_pipeline(folder: Path, family: str, *more: str) -> list[str]:
     (folder.parent / "prompts.txt").write_text("a red boat\nthe old town\n", "utf-8")
-    height, width = SIZE[family]
-    return ["--model", str(folder), "--prompts", str(folder.parent / "prompts.txt"), "--size", f"{height}x{width}",
-            "--inference-steps", "3", *more]
+    size = () if "--size" in more else ("--size", "{}x{}".format(*SIZE[family]))
+    return ["--model", str(folder), "--prompts", str(folder.parent / "prompts.txt"), *size, "--inference-steps", "3",
+            *more]
 
 
 def test_schemes_stand_in_order_and_stamp_is_above_its_baselines(tmp_path: Path, capsys: pytest.CaptureFixture[str]

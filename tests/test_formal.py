@@ -99,7 +99,7 @@ def test_a_checker_that_cannot_be_built_is_a_verdict_and_the_others_get_theirs(
     monkeypatch.setattr(__main__, "REPORT", tmp_path / "formal.json")
     monkeypatch.setattr(__main__, "settle", partial(settle, root=tmp_path))
     with caplog.at_level(logging.INFO, logger="tb.formal"):
-        assert __main__.main([]) == 1
+        assert __main__.main([]) == 3
     table, reason, total = (record.getMessage() for record in caplog.records[-3:])
     assert [line.split()[:3] for line in table.splitlines()[1:]] == [
         ["broken", "haar_finish", "NO"], ["haar_finish_holds", "haar_finish", "proved,"]]

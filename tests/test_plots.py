@@ -11,6 +11,9 @@ import pytest
 from simulate_cases import ar1, run, write_one
 
 from sim import plots, tables
+from stamp_hw.trace import Trace
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_plots_are_written_for_few_and_many_layers_and_long_names(toy: Path, toy_report: dict[str, Any],
@@ -43,6 +46,32 @@ def test_names_that_differ_keep_labels_that_differ() -> None:
                   [f"{'x' * 60}.{i}.{'y' * 60}" for i in range(12)]):
         short = tables.labels(names, 34)
         assert len(set(short)) == len(names) and max(map(len, short)) <= 34
+
+
+PARTS = ("attn1.to_q", "attn1.to_k", "attn1.to_out.0", "attn2.to_q", "attn2.to_out.0", "ff.net.0.proj", "ff.net.2")
+
+
+@pytest.mark.parametrize("origins", [["@prompt1.step10"], ["@prompt1.step1", "@prompt2.step1", "@prompt2.step9"], [""]])
+def test_a_label_says_which_layer_it_is(origins: list[str]) -> None:
+    """Not twelve times the beginning and the end that all names share, with a number in front."""
+    names = [f"transformer_blocks.{block}.{part}{origin}" for block in (1, 14) for part in PARTS for origin in origins]
+    short = tables.labels([*names, f"proj_out{origins[0]}"], 34)
+    assert len(set(short)) == len(names) + 1 and max(map(len, short)) <= 34
+    for name, label in zip(names, short, strict=False):
+        block, part, origin = name.split(".", 2)[1], name.split(".", 2)[2].partition("@")[0], name.partition("@")[2]
+        assert label.startswith(f"{block}.{part}") and (len(origins) == 1 or label.endswith(f"@{origin}"))
+    assert tables.labels(names) == names, "names that fit stay as they are"
+
+
+def test_the_pictures_of_the_shipped_traces_name_every_layer() -> None:
+    for trace in ("llama_small", "pixart_small"):
+        with Trace.open(ROOT / "models" / "traces" / f"{trace}.safetensors") as opened:
+            names = opened.layer_names
+        short = tables.labels(names, 34)
+        assert len(set(short)) == len(names)
+        for name, label in zip(names, short, strict=True):
+            layer = name.partition("@")[0].removeprefix("model.layers.").removeprefix("transformer_blocks.")
+            assert label == layer or "…" in label and label.split("…")[0] in layer and label.split("…")[1] in layer
 
 
 def test_the_legend_of_the_cycles_names_every_part_that_is_drawn(toy_report: dict[str, Any]) -> None:

@@ -63,6 +63,26 @@ def test_sinks_are_among_the_tokens_and_kinds_do_not_count(tmp_path: Path) -> No
     assert (figures["tokens"], figures["n_sink"], figures["n_hi"]) == (64, 4, 2)
 
 
+def test_several_shapes_have_a_row_each_and_their_sums(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = ("64x32x8", "8x8,32,24", "128x16x8")
+    alone = [shaped(tmp_path, shape) for shape in shapes]
+    capsys.readouterr()
+    found = shaped(tmp_path, shapes[0], "--shape", shapes[1], "--shape", shapes[2], "--csv", str(tmp_path / "s.csv"))
+    text = capsys.readouterr().out
+    assert tuple(found["layers"]) == shapes and found["shape"] == " ".join(shapes)
+    for shape, one in zip(shapes, alone, strict=True):
+        assert found["layers"][shape] == one["layers"][shape]
+        row = next(line for line in text.splitlines() if line.startswith(f"{shape} "))
+        assert row.split()[1:] == [f"{figures['cycles']:,}" for figures in one["totals"].values()]
+    for scheme, total in found["totals"].items():
+        assert total["layers"] == 3
+        for key in ("cycles", "energy_pj", "dram_bytes", "macs"):
+            assert total[key] == pytest.approx(sum(one["totals"][scheme][key] for one in alone), rel=1e-8)
+    assert "Totals: 3 linear layers, 128 tokens" in text
+    scopes = [row["layer"] for row in csv.DictReader((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines())]
+    assert scopes == [shape for shape in shapes for _ in range(4)] + ["TOTAL"] * 4
+
+
 def test_the_output_says_that_there_is_no_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "shape.csv"
     assert main(["simulate", "--shape", "64x32x8", "--schemes", "a4,stamp", "--csv", str(path)]) == 0
@@ -83,6 +103,7 @@ def test_the_output_says_that_there_is_no_accuracy(tmp_path: Path, capsys: pytes
     (["--shape", "5000x4x4"], "hw.max_tokens"), (["--shape", "4x4x4", "--plots", "OUT"], "--plots"),
     (["--shape", "4x4x4", "--layers", "q"], "--layers"), (["--shape", "4x4x4", "--seed", "1"], "--seed"),
     (["--shape", "4x4x4", "--schemes", "stamp_shuffled"], "shuffle"),
+    (["--shape", "4x4x4", "--shape", "4x4x4"], "shape given twice"), (["--shape", "4x4x4", "--shape", "4x4"], "not a"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_what_is_no_shape_is_refused_in_one_line(arguments: list[str], message: str, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,7 +198,7 @@ def test_small_figures_keep_significant_digits() -> None:
 def test_the_json_has_the_promised_schema_and_the_csv_its_figures(toy: Path, tmp_path: Path) -> None:
     found = document(tmp_path, toy, "--csv", tmp_path / "out.csv", "--schemes", "a4,stamp")
     assert {"schema_version", "config", "energy_set", "layers", "totals"} <= set(found)
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert NpuConfig.from_dict(found["config"]) == NpuConfig()
     promised = {"cycles", "array_tiles", "tokens_per_s", "utilization", "energy_pj", "average_bits",
                 "average_bits_with_scales", "sqnr_db", "output_sqnr_db"}
@@ -225,7 +225,8 @@ def test_saturation_is_warned_of_with_its_share_and_a_layer_of_zeros_is_not_warn
     for key, size, what in (("x", 64 * 16, "inputs (x)"), ("z", 64 * 8, "output coefficients (z)"),
                             ("y", 64 * 8, "outputs (y)")):
         count = figures["saturated"][key]
-        assert count and any(f"{count} of {size} {what} saturate" in text for text in figures["warnings"]), key
+        assert count and any(f"{count} of {size} {what} saturate" in notice["text"]
+                             and notice["kind"] == f"{key}_saturated" for notice in figures["warnings"]), key
     zeros = write_one(tmp_path / "zeros.safetensors", np.zeros((64, 16)))
     assert document(tmp_path, zeros, "--schemes", "stamp")["layers"]["one"]["stamp"]["warnings"] == []
 

@@ -110,12 +110,39 @@ def tool(name: str, needed_for: str, found: bool, note: str = "") -> toolchain.T
                           needed_for=needed_for, install=f"get {name}", note=note)
 
 
-def test_doctor_fails_only_for_what_the_tests_need_and_says_how_to_get_it(
+def test_doctor_fails_only_for_what_is_required_and_says_what_each_part_is_for(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_tools(monkeypatch, tool("alpha", "make test", True, note="beta is ignored"), tool("gamma", "proofs", False))
+    fake_tools(monkeypatch, tool("alpha", "verify", True, note="beta is ignored"), tool("gamma", "make formal", False))
     assert doctor.run(argparse.Namespace()) == 0
     text = capsys.readouterr().out
-    assert "beta is ignored" in text and "missing: gamma, needed for proofs: get gamma" in text
-    fake_tools(monkeypatch, tool("alpha", "make test", False), tool("gamma", "proofs", True))
-    assert doctor.run(argparse.Namespace()) == 1
-    assert "NOT FOUND" in (text := capsys.readouterr().out) and "get alpha" in text
+    assert "beta is ignored" in text and "optional, not found: gamma, needed for make formal: `get gamma`" in text
+    assert text.splitlines()[-1].startswith("all that `make demo` needs was found")
+    fake_tools(monkeypatch, tool("alpha", "verify", False), tool("gamma", "make formal", False))
+    assert doctor.run(argparse.Namespace()) == 2
+    text = capsys.readouterr().out
+    assert "NOT FOUND" in text and "missing: alpha, needed for verify: `get alpha`" in text
+    assert text.splitlines()[-1] == "required and missing: alpha"
+
+
+def test_doctor_is_content_after_make_demo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make demo` sets up `.venv` without torch, transformers and diffusers."""
+    find = toolchain.find_spec
+    monkeypatch.setattr(toolchain, "find_spec",
+                        lambda name: None if name in ("torch", "transformers", "diffusers") else find(name))
+    assert doctor.run(argparse.Namespace()) == 0
+    text = capsys.readouterr().out
+    for name in ("torch", "transformers", "diffusers"):
+        assert (f"optional, not found: {name}, needed for trace dump, eval, make test: `make venv-trace`, or by hand "
+                "`pip install -e '.[trace]'`\n") in text
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: None if name == "amaranth" else find(name))
+    assert doctor.run(argparse.Namespace()) == 2
+    text = capsys.readouterr().out
+    assert "missing: amaranth, needed for generate, program, synth, place, verify: `make venv`, or by hand `pip" in text
+
+
+def test_an_ignored_verilator_is_announced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("PATH", fake_verilator(tmp_path, "Verilator 5.006 2023"))
+    for _ in range(3):
+        assert toolchain.verilator()[0].note
+    assert len(caplog.records) == 1

@@ -382,3 +382,25 @@ def test_the_shipped_trace_holds_every_kind_of_layer_of_two_blocks() -> None:
         assert trace.calibration.startswith("static: ")
         for layer in trace:
             assert layer.x.shape[0] == 512 and np.abs(layer.x).max() / layer.s_x > 1000
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"GGUF" + bytes(range(200)), "a GGUF file"), (b"PK\x03\x04" + bytes(200), "a zip archive, which torch.save"),
+    (b"\x80\x04\x95" + bytes(range(200)), "a pickle"), (b'{"a": 1, "b": [1, 2, 3]}', "JSON"), (b"[]", "JSON"),
+    ("hw: {rows: 8}  # größer\n".encode() * 500, "text"), (b"short", "text"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    (b"\x93NUMPY\x01\x00" + bytes(90), "a NumPy"), (b"\x1f\x8b" + bytes(90), "a gzip")],
+    ids=lambda value: ascii(value)[:20])
+def test_a_file_of_another_kind_is_named(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(content)
+    with pytest.raises(TraceError) as caught:
+        Trace.open(tmp_path / "t")
+    assert str(caught.value).startswith(f"{tmp_path}/t: not a safetensors file; got {kind}")
+    assert "expected a trace that `stamp-hw trace dump` wrote" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 500, bytes(range(256)) * 4])
+def test_a_file_of_no_known_kind_is_still_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(content)
+    with pytest.raises(TraceError, match="truncated|bad header length"):
+        Trace.open(tmp_path / "t")

@@ -11,8 +11,27 @@ from stamp_hw.errors import clip, printable
 _LIMIT = 400  # characters of a message
 
 
+class _Once(argparse._StoreAction):
+    """The action that stores a value; argparse's own forgets an earlier one of the same option without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        """Store; an error if this option was given before."""
+        given = namespace.__dict__.setdefault("_given", set())
+        if self.option_strings and self.dest in given:
+            raise argparse.ArgumentError(self, "given twice; this option takes one value")
+        given.add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse's parser without the usage text in front of an error; sub-commands are of the same kind."""
+    """argparse's parser without the usage text in front of an error, and without options of which the last wins;
+    sub-commands are of the same kind."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
 from stamp_hw.files import final_target
 from stamp_hw.yaml_file import parse_yaml
@@ -24,17 +24,33 @@ def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False,
     parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=says)
     parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
                         help="change a value of the configuration's hardware, such as rows=16 (may be repeated)")
+    parser.add_argument("--job", metavar="KEY=VALUE", action="append", default=[],
+                        help="change a value of the configuration's job, such as n_hi=32 (may be repeated); a kind of "
+                             "layers for which the configuration's section kinds has that value keeps its own")
 
 
 def hardware(args: argparse.Namespace) -> NpuConfig:
     """The configuration that the options name. Raises ConfigError."""
+    hw, job = _values("hw", args.hw, "rows=16"), _values("job", args.job, "n_hi=32")
+    return NpuConfig.load(args.config, hw, job) if args.config else NpuConfig.from_dict({"hw": hw, "job": job})
+
+
+def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
+    """Values of a section from the words KEY=VALUE of its option. Raises ConfigError."""
     values: dict[str, Any] = {}
-    for word in args.hw:
+    for word in words:
         key, equals, value = word.partition("=")
+        key = key.strip()
         if not equals:
-            raise ConfigError("not a value", where="--hw", got=word, expected="KEY=VALUE, such as rows=16")
-        values[key.strip()] = parse_yaml(value, f"--hw {key.strip()}")
-    return NpuConfig.load(args.config, values) if args.config else NpuConfig.from_dict({"hw": values})
+            raise ConfigError("not a value", where=f"--{section}", got=word, expected=f"KEY=VALUE, such as {example}")
+        other = section_of(key)
+        if other not in (section, None):
+            raise ConfigError(f"{key} is a value of the {'job' if other == 'job' else 'hardware'}",
+                              where=f"--{section} {word}", expected=f"--{other} {word}")
+        if key in values:
+            raise ConfigError("given twice", where=f"--{section} {key}", got=word, expected="each value once")
+        values[key] = parse_yaml(value, f"--{section} {key}")
+    return values
 
 
 def seed(text: str) -> int:

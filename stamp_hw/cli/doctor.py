@@ -9,25 +9,30 @@ from typing import Any
 def add_parser(subparsers: Any) -> None:
     """Register the subcommand."""
     parser = subparsers.add_parser("doctor", help="list the tools, found or not, and what installs them",
-                                   description="List every tool, found or not, its version, and the command that "
-                                               "installs it. Exit code 1 if one that `make test` needs is missing.")
+                                   description="List every tool, found or not, its version, what it is needed for and "
+                                               "the command that installs it. Exit code 2 if one is missing that "
+                                               "`make demo` needs; parts that one may do without change nothing.")
     parser.set_defaults(run=run)
 
 
 def run(_args: argparse.Namespace) -> int:
-    """Print the table; 0 when everything that `make test` needs was found, otherwise 1."""
-    from rtl_gen.toolchain import TEST, tools
+    """Print the table; 0 when everything that is required was found, otherwise 2."""
+    from rtl_gen.toolchain import tools
 
     found = tools()
     width = max(len(tool.name) for tool in found)
     for tool in found:
-        state = tool.version if tool.found else "NOT FOUND"
+        state = tool.version if tool.found else "NOT FOUND" if tool.required else "not found"
         print(f"{tool.name:{width}}  {state:<24}  {tool.path if tool.found else tool.install}")
         if tool.note:
             print(f"{'':{width}}  {tool.note}")
-    missing = [tool for tool in found if not tool.found]
+    missing = sorted((tool for tool in found if not tool.found), key=lambda tool: not tool.required)
     for tool in missing:
-        print(f"missing: {tool.name}, needed for {tool.needed_for}: {tool.install}")
-    if not missing:
-        print("every tool was found")
-    return int(any(tool.needed_for.startswith(TEST) for tool in missing))
+        kind = "missing" if tool.required else "optional, not found"
+        way = f"`{tool.target}`, or by hand `{tool.install}`" if tool.target else f"`{tool.install}`"
+        print(f"{kind}: {tool.name}, needed for {tool.needed_for}: {way}")
+    lacking = [tool for tool in missing if tool.required]
+    print("every tool was found" if not missing else
+          f"required and missing: {', '.join(tool.name for tool in lacking)}" if lacking else
+          "all that `make demo` needs was found; the optional parts are for the commands named above")
+    return 2 if lacking else 0

@@ -1,6 +1,7 @@
 """The command `stamp-hw`: one sub-command a file of this package.
 
-Bad input ends in one line on standard error and exit code 2; exit code 1 means that something was checked and is wrong.
+Bad input ends in one line on standard error and exit code 2; exit code 1 means that something was checked and is wrong,
+and nothing else (`stamp_hw.exits`): whatever breaks ends in 3.
 """
 
 # Nothing heavy is imported here: whoever interrupts the first moments of the program gets one line as well.
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stamp_hw.errors import OutputError, StampError
+from stamp_hw.errors import OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -58,11 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(argv)
         finally:
             sys.stdout.flush()
-    except StampError as error:
-        print(f"stamp-hw: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
         return _lost_output(error)
+    except Exception as error:
+        return _failed(error)
     except KeyboardInterrupt:
         import warnings
 
@@ -92,8 +92,19 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _failed(error: Exception) -> int:
+    """Say what a user can mend in one line, and all of what nobody foresaw; its exit code."""
+    from stamp_hw import exits
+
+    if (known := exits.refusal(error)) is not None:
+        print(f"stamp-hw: {known}", file=sys.stderr)
+        return known.exit_code
+    print(exits.broken(error), file=sys.stderr)
+    return exits.BROKEN
+
+
 def _lost_output(error: OSError) -> int:
-    """Exit code where standard output cannot be written; any other OSError is a bug and raised again."""
+    """Exit code where standard output cannot be written, or of any other OSError."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -102,10 +113,10 @@ def _lost_output(error: OSError) -> int:
     else:
         # Unbuffered, nothing is left to fail twice. An error of a write to an open stream names no file.
         if error.filename is not None or error.errno not in _WRITE_ERRORS:
-            raise error
+            return _failed(error)
     if isinstance(error, BrokenPipeError):
         # The reader of a pipe (head, less) has gone; there is nobody left to tell.
-        return 1
+        return 2
     print(f"stamp-hw: standard output: cannot write; got {error.strerror or error}", file=sys.stderr)
     return 2
 

@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
                   f"{placement.end}, {placement.logic_ns:.1f} ns of logic and {placement.routing_ns:.1f} ns of routing,"
                   f" {placement.seconds:.0f} s", flush=True)
     first = best(placements)
-    print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
-          f"median {median_mhz(placements):.1f} MHz")
+    if len(placements) > 1:  # of one seed its line says it all
+        print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
+              f"median {median_mhz(placements):.1f} MHz")
     if args.json is not None:
         write_json(args.json, summary(config, use, placements))
     return 0

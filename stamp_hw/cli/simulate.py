@@ -23,12 +23,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "simulate", help="accuracy, cycles and energy of a trace's layers",
         description="Runs every layer of a trace through the bit-accurate model and the cycle and energy models, for "
-                    "several schemes on the same array, and prints tables; or one layer of a shape, without data, "
+                    "several schemes on the same array, and prints tables; or layers of given shapes, without data, "
                     "through the cycle and energy models. docs/simulate.md defines every figure.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("trace", type=Path, metavar="TRACE", nargs="?", help="a trace that `stamp-hw trace dump` wrote")
-    source.add_argument("--shape", metavar="SxKxN",
-                        help="tokens, inputs and outputs of one layer, or HxW,K,N on a grid: cycles and energy alone")
+    source.add_argument("--shape", metavar="SxKxN", action="append",
+                        help="tokens, inputs and outputs of a layer, or HxW,K,N on a grid: cycles and energy alone "
+                             "(may be repeated: a row each, and their sums)")
     add_hardware(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a layer and scheme")
@@ -109,13 +110,22 @@ def _of_shape(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
     for name in _OF_TRACES:
         if getattr(args, name):
             raise StampError("option of traces", where=f"--{name}", expected="TRACE with it, not --shape")
+    config = replace(config, kinds=())  # a shape is of no kind
+    shapes = [_shape(text, config) for text in args.shape]
+    if len(set(args.shape)) < len(shapes):
+        raise StampError("shape given twice", where="--shape", got=" ".join(args.shape), expected="each shape once")
+    study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in shapes}
+    return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))
+
+
+def _shape(text: str, config: NpuConfig) -> Any:
+    """The layer of a shape as it is written. Raises StampError for what is none."""
+    from sim import shape_study
+
     form = "tokens, inputs and outputs, as in 2048x4096x4096 or 16x16,192,192"
-    first, comma, rest = args.shape.partition(",")
+    first, comma, rest = text.partition(",")
     tokens = numbers("--shape", first, "x", form)
     tokens, sizes = (tokens, numbers("--shape", rest, ",", form)) if comma else (tokens[:-2], tokens[-2:])
     if (len(tokens), len(sizes)) != (2 if comma else 1, 2):
-        raise StampError("not a shape", where="--shape", got=args.shape, expected=form)
-    config = replace(config, kinds=())  # a shape is of no kind
-    shape = shape_study.shape_of(args.shape, tokens, sizes[0], sizes[1], config)
-    outcomes = shape_study.run(shape, config, energy_set, wanted)
-    return shape_study.document(shape, outcomes, config, energy_set, version=metadata.version("stamp-hw"))
+        raise StampError("not a shape", where="--shape", got=text, expected=form)
+    return shape_study.shape_of(text, tokens, sizes[0], sizes[1], config)

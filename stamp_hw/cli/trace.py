@@ -15,7 +15,7 @@ from stamp_hw.trace import FULL_SCALE, LayerEntry, Trace
 
 #: Below this INT16 code of the median token's absmax a report warns (docs/contract.md §3.1).
 LOW_HEADROOM = 1000
-_MISSING = 8  # operations shown that are not covered
+_MISSING = 8  # operations shown that are not covered, layers with outliers, and tokens of them
 
 
 def add_parser(subparsers: Any) -> None:
@@ -56,10 +56,13 @@ def run_info(options: argparse.Namespace) -> int:
         if len(missing) > _MISSING:
             print(f"  and {len(missing) - _MISSING} more")
     low = any("*" in row[-1] for row in rows)
-    for name, tokens in loud.items():
+    worst = sorted(loud.items(), key=lambda item: -max(ratio for _, ratio in item[1]))
+    for name, tokens in worst[:_MISSING]:
         shown = ", ".join(f"token {token} ({ratio:.0f} ×)" for token, ratio in tokens[:_MISSING])
         print(f"\noutlier norms: {printable(name, 60)}: {shown}{', …' if len(tokens) > _MISSING else ''} the median "
               "token's; leading ones: `trace dump --sinks auto`")
+    if len(worst) > _MISSING:
+        print(f"outlier norms: and {len(worst) - _MISSING} more layers, each with smaller ones than these")
     print("\nheadroom: INT16 code of the median token's absmax"
           + (f"; * below {LOW_HEADROOM}, the 8-bit tokens lose accuracy" if low else ""))
     return 0

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.bits is not None and not 4 <= options.bits <= 8:  # NaN is not
         raise StampError("budget out of range", where="--bits", got=options.bits, expected="4…8")
     if config.job.n_sink != "auto":
-        raise StampError("the trace says which tokens are sinks", where=f"{options.config}: job.n_sink",
+        raise StampError("the trace says which tokens are sinks", where="job.n_sink",
                          got=config.job.n_sink, expected="auto")
     check_writable(options.out, folder=False)
     check_apart({"the trace": options.trace, "--fit": options.fit, "--config": options.config},

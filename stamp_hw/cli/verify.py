@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
+from stamp_hw import exits
 from stamp_hw.cli.common import add_hardware, hardware
 from stamp_hw.errors import ConfigError
 
@@ -21,8 +22,9 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser("verify", help="run the testbenches against the golden model",
                                    description="Build each block with Verilator and compare values, cycles and events "
-                                               "with the golden and cycle models. Exit code 1 on any difference, and "
-                                               "for a run that compared nothing.")
+                                               "with the golden and cycle models. Builds and logs go to build/ of the "
+                                               "checkout, or where STAMP_BUILD in the environment says.",
+                                   epilog=exits.HELP)
     parser.add_argument("--block", metavar="NAME", help=f"only this block: {', '.join(blocks())}")
     parser.add_argument("--set", metavar="NAME", dest="set_name", help="only this parameter set (needs --block)")
     add_hardware(parser, says="this configuration's hardware, not the benches' sets")
@@ -51,6 +53,7 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     if args.set_name is not None and args.block is None:
         raise ConfigError("a parameter set belongs to a block", where="--set", got=args.set_name,
                           expected="--block as well")
+    config = hardware(args)
     chosen = blocks() if args.block is None else (args.block,)
     known = {block: tests_of(bench_module(block)) for block in chosen}
     for name in args.test or ():
@@ -63,8 +66,7 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
         sets = bench_module(block).PARAMETER_SETS
         if args.config is not None or args.hw:
             from rtl_gen.generate import units
-            hw = hardware(args).hw
-            sets = {unit.module.removeprefix("stamp_"): unit.params(hw) for unit in units(block)}
+            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw) for unit in units(block)}
         if args.set_name is not None and args.set_name not in sets:
             raise ConfigError("unknown parameter set", where=block, got=args.set_name, expected=" or ".join(sets))
         jobs += [_Job(block=block, set_name=name, params=params, tests=tests) for name, params in sets.items()
@@ -72,10 +74,17 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     return jobs
 
 
+def _verdict(result: Any, wrong: tuple[str, ...]) -> str:
+    """The last cell of a row."""
+    if result.crashed:
+        return "BROKEN"
+    return "FAILED" if result.failures else "nothing compared" if wrong else "ok"
+
+
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen benches, printing a row as each ends; 0 if nothing differs, otherwise 1."""
+    """Run the chosen benches, printing a row as each ends; the exit code of `stamp_hw.exits`."""
     from tb.regression import fresh_seed, reproduce, run_block
-    from tb.runner import BUILD_ROOT, Result
+    from tb.runner import BUILD_ROOT, Result, check_root
 
     seed = fresh_seed() if args.seed is None else args.seed
     if seed < 0:
@@ -87,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         with Trace.open(args.trace):
             os.environ["STAMP_TRACE"] = os.path.realpath(args.trace)
     jobs = _jobs(args)
+    check_root()
     widths = [max(len(COLUMNS[0]), *(len(job.block) for job in jobs)),
               max(len(COLUMNS[1]), *(len(job.set_name) for job in jobs)),
               *(max(9, len(title)) for title in COLUMNS[2:])]
@@ -111,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             wrong = (f"nothing compared by {', '.join(result.idle) or 'any test'}",)
         print(row((block, name, result.words, result.mismatches, result.cycles, result.timed_beats,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}",
-                   "FAILED" if result.failures else "nothing compared" if wrong else "ok")), flush=True)
+                   _verdict(result, wrong))), flush=True)
         if result.wave:
             kept = BUILD_ROOT / "waves" / f"{block}-{name}-{seed}.vcd"
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -127,4 +137,6 @@ def run(args: argparse.Namespace) -> int:
         again = reproduce(job.block, job.set_name, seed, tests=job.tests, words=args.words, config=args.config,
                           hw=args.hw, trace=args.trace)
         print(f"    again: {again}")
-    return int(bool(failed))
+    if any(not result.crashed for _, result, _ in failed):
+        return exits.FOUND
+    return exits.BROKEN if failed else exits.OK

@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from stamp_hw.errors import StampError
+from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from tb import plan
 from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
+from tb.exits import ended
 from tb.regression import blocks, fresh_seed
-from tb.runner import BUILD_ROOT
+from tb.runner import BUILD_ROOT, check_root
 
 WORDS = 60_000  # output words of each build's random tests, at most; the directed ones come on top
 _LOG = logging.getLogger("tb.coverage")
@@ -25,7 +26,7 @@ _LOG = logging.getLogger("tb.coverage")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tb.coverage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tb.coverage", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random tests; a fresh one if absent")
     parser.add_argument("--words", type=int, metavar="N", default=WORDS,
@@ -53,6 +54,7 @@ def run(argv: Sequence[str]) -> int:
     wanted = tuple(dict.fromkeys(args.blocks)) or blocks()
     for block in wanted:
         measured(block)
+    check_root()
     seed = fresh_seed() if args.seed is None else args.seed
     again = f"python -m tb.coverage {' '.join(args.blocks)} --seed {seed} --words {args.words}".replace("  ", " ")
     _LOG.info("seed %d; again: %s", seed, again)
@@ -70,14 +72,7 @@ def main(argv: Sequence[str]) -> int:
     """`run`, with a user's errors and failing tests as one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
-    try:
-        return run(argv)
-    except StampError as error:
-        _LOG.error("tb.coverage: %s", error)
-        return 2
-    except AssertionError as error:
-        _LOG.error("tb.coverage: %s", error)
-        return 1
+    return ended(_LOG, lambda: run(argv))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from tb.coverage.parts import part_of
 from tb.coverage.points import parse
 from tb.coverage.report import Sample
-from tb.regression import WORDS_PER_BLOCK, bench_module, elaborate, reproduce
+from tb.regression import WORDS_PER_BLOCK, BrokenBenchError, bench_module, elaborate, reproduce
 from tb.runner import BUILD_ROOT, simulate
 
 # Toggle points of vectors up to the widest payload; Verilator's own limit is 256 bits.
@@ -20,7 +20,7 @@ def measure(block: str, set_name: str, seed: int, words: int, root: Path = BUILD
     """Run every test of one parameter set, `words` output words in its random ones, or what its regression compares
     there if that is less.
 
-    Raises AssertionError when a test fails: coverage of a failing run means nothing.
+    Raises AssertionError when a test fails, BrokenBenchError when one crashes: coverage of a failing run means nothing.
     """
     bench = bench_module(block)
     params, top = bench.PARAMETER_SETS[set_name], f"stamp_{block}"
@@ -32,8 +32,9 @@ def measure(block: str, set_name: str, seed: int, words: int, root: Path = BUILD
         result = simulate(files, top, bench.__name__, ports, params, block=block, set_name=set_name, seed=seed,
                           words=words, root=root, flags=FLAGS, plusargs=(f"+verilator+coverage+file+{data}",))
         if not result.passed:
-            raise AssertionError(f"block {block}, set {set_name}: {' || '.join(result.failures)}; seed {seed}; again: "
-                                 f"{reproduce(block, set_name, seed, words=words)}; log: {result.log}")
+            raise (BrokenBenchError if result.crashed else AssertionError)(
+                f"block {block}, set {set_name}: {' || '.join(result.failures)}; seed {seed}; again: "
+                f"{reproduce(block, set_name, seed, words=words)}; log: {result.log}")
         points = tuple(parse(data.read_bytes(), files))
     own = [point for point in points if part_of(block, point.module) == block]
     inner = [point for point in own if point.kind == "toggle" and not point.port]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import os
@@ -9,8 +10,12 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from stamp_hw.errors import ConfigError
+from stamp_hw.exits import BROKEN, FOUND, HELP, OK
+from tb.exits import ended
 from tb.faults import Fault
-from tb.regression import catch, fresh_seed
+from tb.regression import BrokenBenchError, catch, fresh_seed
+from tb.runner import check_root
 
 _LOG = logging.getLogger("tb.faults")
 
@@ -31,29 +36,45 @@ def attempt(block: str, index: int, seed: int) -> str:
 
 
 def main(wanted: list[str]) -> int:
-    """Run the faults of the wanted blocks, all if none is named; 0 when every one was caught."""
+    """`run`, with a user's errors as one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
+    return ended(_LOG, lambda: run(wanted))
+
+
+def run(wanted: list[str]) -> int:
+    """Run the faults of the wanted blocks, all if none is named; 0 when every one was caught, 1 when one was missed, 3
+    when a bench broke."""
     unknown = sorted(set(wanted) - set(blocks()))
     if unknown:
-        _LOG.error("no faults for block %s; there are %s", ", ".join(unknown), ", ".join(blocks()))
-        return 2
-    seed, missed = fresh_seed(), []
+        raise ConfigError("no faults for block", where="faults", got=", ".join(unknown), expected=" or ".join(blocks()))
+    check_root()
+    seed = fresh_seed()
+    missed: list[str] = []
+    broken: list[str] = []
     _LOG.info("seed %d", seed)
     jobs = [(block, index) for block in wanted or blocks() for index in range(len(table(block)))]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         running = {pool.submit(attempt, block, index, seed): table(block)[index] for block, index in jobs}
         for done, future in enumerate(as_completed(running), 1):
             fault = running[future]
-            error = future.exception()
-            how = f"MISSED: {error}" if error else f"caught: {future.result()}"
-            _LOG.info("%d of %d: %s.%s, %s", done, len(jobs), fault.block, fault.name, how)
-            if error:
-                missed.append(f"{fault.block}.{fault.name}")
-    _LOG.info("%d of %d faults caught%s", len(jobs) - len(missed), len(jobs),
-              f"; missed: {', '.join(missed)}; again: STAMP_SEED={seed} python -m tb.faults" if missed else "")
-    return int(bool(missed))
+            name = f"{fault.block}.{fault.name}"
+            try:
+                how = f"caught: {future.result()}"
+            except BrokenBenchError as error:
+                how = f"BROKEN: {error}"
+                broken.append(name)
+            except AssertionError as error:
+                how = f"MISSED: {error}"
+                missed.append(name)
+            _LOG.info("%d of %d: %s, %s", done, len(jobs), name, how)
+    _LOG.info("%d of %d faults caught%s", len(jobs) - len(missed) - len(broken), len(jobs),
+              f"; not: {', '.join(missed + broken)}; again: STAMP_SEED={seed} python -m tb.faults"
+              if missed or broken else "")
+    return FOUND if missed else BROKEN if broken else OK
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m tb.faults", description=__doc__, epilog=HELP)
+    parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
+    sys.exit(main(parser.parse_args().blocks))

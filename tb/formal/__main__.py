@@ -11,11 +11,14 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from stamp_hw.errors import ConfigError, StampError
+from stamp_hw.errors import ConfigError
+from stamp_hw.exits import BROKEN, FOUND, HELP, OK
 from stamp_hw.files import write_json
+from tb.exits import ended
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
+from tb.runner import check_folder
 
 PROCESSES = 2
 REPORT = ROOT.parent / "formal.json"
@@ -24,7 +27,7 @@ _LOG = logging.getLogger("tb.formal")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tb.formal", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tb.formal", description=__doc__, epilog=HELP)
     parser.add_argument("names", metavar="NAME", nargs="*", help="a property; all if none is named")
     parser.add_argument("--list", action="store_true", help="prove nothing: say what the properties are")
     return parser.parse_args(argv)
@@ -103,29 +106,31 @@ def _stop(*_: object) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when every property holds, every cover is reached and every bug is caught; 1 if not, 2 for an error."""
+    """`run`, with a user's errors as one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
+    return ended(_LOG, lambda: run(argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prove, say and write what holds; 1 if a property does not, a cover is not reached or a bug not caught, 3 if a
+    checker or a solver broke."""
     args = arguments(argv)
-    try:
-        wanted = chosen(args.names)
-        if args.list:
-            _LOG.info("%s", listing(wanted))
-            return 0
-        verdicts = prove(wanted)
-        write_json(REPORT, [verdict.to_dict() for verdict in verdicts])
-    except StampError as error:
-        _LOG.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        _LOG.error("interrupted")
-        return 130
+    wanted = chosen(args.names)
+    if args.list:
+        _LOG.info("%s", listing(wanted))
+        return 0
+    check_folder()
+    verdicts = prove(wanted)
+    write_json(REPORT, [verdict.to_dict() for verdict in verdicts])
     _LOG.info("%s", table(verdicts))
     wrong = [verdict for verdict in verdicts if verdict.wrong]
     for verdict in wrong:
         _LOG.info("wrong: %s: %s", verdict.name, verdict.wrong)
     _LOG.info("%d of %d properties as they should be", len(verdicts) - len(wrong), len(verdicts))
-    return int(bool(wrong))
+    if any(not verdict.broken for verdict in wrong):
+        return FOUND
+    return BROKEN if wrong else OK
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtl_gen import emit
-from stamp_hw.errors import StampError, clip, printable
+from stamp_hw.errors import MemoryShortage, OutputError, StampError, clip, printable
 from tb.formal import PROVE, Property, solver
 from tb.runner import BUILD_ROOT
 
@@ -21,7 +21,7 @@ class Verdict:
     """`proved` by induction over `depth` cycles, else it holds for the first `depth` cycles after reset.
 
     `cover` and `bug` are the cycles in which the last cover is reached and the bug is seen, `seconds` processor time.
-    `wrong` says what failed, empty when all is well; what was not found out is -1.
+    `wrong` says what failed, empty when all is well; `broken`: a checker or a tool did. What was not found out is -1.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Verdict:
     bug: int
     seconds: float
     wrong: str
+    broken: bool = False
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -62,13 +63,13 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
     """Prove, cover and break one property; logs, waveforms and Verilog stay in `root`/name.
 
     Whatever goes wrong is the verdict on this property, that its checker cannot be built as well: others are not held
-    up by it.
+    up by it. Only what the machine lacks is raised: MemoryShortage, OutputError.
     """
     start, limit = _seconds(), 120 + 20 * prop.seconds
     small = prop.params if prop.small is None else prop.small
     folder = root / prop.name
     shutil.rmtree(folder, ignore_errors=True)
-    wrong, proved, depth, reached, caught = "", False, -1, -1, -1
+    wrong, is_broken, proved, depth, reached, caught = "", False, False, -1, -1, -1
 
     def model(name: str, files: dict[str, str]) -> Path:
         return solver.translate(files, folder / name, prop.free)
@@ -89,14 +90,19 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
         clean = prop.small is None or solver.base(short, caught, limit).holds
         if not clean:
             raise AssertionError(f"fails on the small hardware without bug {prop.bug.name} as well")
-    except (AssertionError, StampError) as error:
+    except AssertionError as error:
         wrong = str(error)
+    except (MemoryShortage, OutputError):
+        raise
+    except StampError as error:
+        wrong, is_broken = str(error), True
     except Exception as error:  # the checker or the generator is broken
+        is_broken = True
         message = " ".join(str(error.args[0] if error.args else "").split())
         wrong = printable(clip(f"{type(error).__name__}: {message}", 400))
     return Verdict(name=prop.name, block=prop.block, says=prop.says, params=str(prop.params), small=str(small),
                    free=prop.free, proved=proved, depth=depth, cover=reached, bug_name=prop.bug.name, bug=caught,
-                   seconds=round(_seconds() - start, 1), wrong=wrong)
+                   seconds=round(_seconds() - start, 1), wrong=wrong, broken=is_broken)
 
 
 def _holds(prop: Property, model: Path, limit: float) -> tuple[bool, int]:

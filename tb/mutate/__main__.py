@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
 
-from stamp_hw.errors import ConfigError, StampError
+from stamp_hw.errors import ConfigError
+from stamp_hw.exits import BROKEN, FOUND, HELP, OK
 from stamp_hw.files import write_json
+from tb.exits import ended
 from tb.mutate import netlist
-from tb.mutate.measure import Prepared, Verdict, attempt, prepare
+from tb.mutate.measure import CRASHED, Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
 from tb.mutate.units import UNITS, Unit
-from tb.runner import BUILD_ROOT
+from tb.runner import BUILD_ROOT, check_root
 
 PROCESSES = 2
 TOGETHER = 10  # mutants that a process takes
@@ -29,7 +31,7 @@ _LOG = logging.getLogger("tb.mutate")
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     names = ", ".join(dict.fromkeys(name for unit in UNITS for name in (unit.block, unit.name)))
-    parser = argparse.ArgumentParser(prog="python -m tb.mutate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tb.mutate", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{names}; all if none is named")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N",
                         help=f"picks the mutants and seeds the benches (default {SEED})")
@@ -81,7 +83,7 @@ def verdicts(units: Sequence[Unit], seed: int, count: int | None, only: int | No
 
 
 def run(argv: Sequence[str]) -> int:
-    """Mutate, print the table; 0 if enough was killed and no bench crashed, 1 if not."""
+    """Mutate, print the table; 0 if enough was killed, 1 if not, 3 if a bench crashed."""
     args = arguments(argv)
     units = chosen(args.blocks)
     if args.only is not None and len(units) != 1:
@@ -89,6 +91,7 @@ def run(argv: Sequence[str]) -> int:
     if args.count is not None and args.count < 1:
         raise ConfigError("impossible value", where="--count", got=args.count, expected="at least 1")
     netlist.require()
+    check_root()
     found: list[Verdict] = []
     for verdict in verdicts(units, args.seed, args.count, args.only):
         found.append(verdict)
@@ -102,24 +105,17 @@ def run(argv: Sequence[str]) -> int:
     for line in (*table(report), *(f"survived: {line}" for line in report.survivors), *report.errors,
                  f"all figures: {REPORT}"):
         _LOG.info("%s", line)
-    return int(bool(report.errors))
+    crashed = report.total[CRASHED]
+    if len(report.errors) > crashed:
+        return FOUND
+    return BROKEN if crashed else OK
 
 
 def main(argv: Sequence[str]) -> int:
     """`run`, with a user's errors, and an original that fails, as one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
-    try:
-        return run(argv)
-    except StampError as error:
-        _LOG.error("tb.mutate: %s", error)
-        return 2
-    except AssertionError as error:
-        _LOG.error("tb.mutate: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        _LOG.error("interrupted")
-        return 130
+    return ended(_LOG, lambda: run(argv))
 
 
 def _stop(*_: object) -> None:

@@ -16,7 +16,7 @@ from tb.mutate.mutation import Mutation
 from tb.mutate.netlist import Netlist, make
 from tb.mutate.proof import equivalent
 from tb.mutate.units import Unit
-from tb.regression import bench_module, elaborate
+from tb.regression import BrokenBenchError, bench_module, elaborate
 from tb.runner import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
@@ -52,7 +52,8 @@ class Verdict:
 
 def prepare(unit: Unit, seed: int, count: int | None = None, bench: ModuleType | None = None, root: Path = BUILD_ROOT
             ) -> Prepared:
-    """Make and build the netlist; the original in it must pass, else AssertionError: no verdict would mean anything."""
+    """Make and build the netlist; the original in it must pass, else AssertionError, BrokenBenchError where it
+    crashes: no verdict would mean anything."""
     bench = bench or bench_module(unit.block)
     top = f"stamp_{unit.block}"
     files, ports = elaborate(bench, unit.params, top)
@@ -66,8 +67,9 @@ def prepare(unit: Unit, seed: int, count: int | None = None, bench: ModuleType |
         outcome, result = _play(prepared, [0], turn, None, bench, root)
         if 0 not in outcome or outcome[0]["test"] or not result.words:
             said = outcome[0]["message"] if 0 in outcome else result.failures[0] if result.failures else "no words"
-            raise AssertionError(f"{unit.name}: the original fails its bench: {said.splitlines()[0]}; "
-                                 f"log: {result.log}")
+            raise (BrokenBenchError if result.crashed else AssertionError)(
+                f"{unit.name}: the original fails its bench: {said.splitlines()[0]}; "
+                f"log: {result.log}")
         words, longest = words + result.words, max(longest, result.seconds)
     return Prepared(unit=unit, netlist=netlist, ports=ports, seed=seed, words=words, seconds=longest)
 
