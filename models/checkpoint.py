@@ -84,7 +84,7 @@ def sequences(checkpoint: Checkpoint, text: Path, count: int, length: int) -> np
     if not 1 <= length <= limit:
         raise TraceError("sequence length out of range", where=checkpoint.name, got=length, expected=f"1…{limit}")
     if count < 1:
-        raise TraceError("number of sequences out of range", got=count, expected="at least 1")
+        raise TraceError("number of sequences out of range", where="--sequences", got=count, expected="at least 1")
     try:
         with text.open(encoding="utf-8") as stream:
             # No tokenizer averages 64 characters a token; Python cannot ask a file for any number of them.

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Callable
 
 from stamp_hw import exits
 from tb.regression import BrokenBenchError
+
+
+def seed(text: str) -> int:
+    """An option's whole number from 0 on."""
+    return _whole(text, 0)
+
+
+def count(text: str) -> int:
+    """An option's whole number from 1 on."""
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"a whole number from {least} on is expected, not {text[:80]!r}")
+    return int(text)
 
 
 def ended(log: logging.Logger, run: Callable[[], int]) -> int:

@@ -18,7 +18,7 @@ from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
 from tb import tb_axi, tb_engine
-from tb.exits import ended
+from tb.exits import count, ended, seed
 from tb.harness import TRACE
 from tb.regression import fresh_seed, run_block
 from tb.runner import BUILD_ROOT, Result, check_root
@@ -96,28 +96,28 @@ def flushes(totals: Totals, wanted: int, seed: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
                                      epilog=HELP)
-    parser.add_argument("--cases", type=int, default=500, metavar="N", help="random cases (default 500)")
-    parser.add_argument("--flushes", type=int, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="first seed (default: a fresh one)")
+    parser.add_argument("--cases", type=count, default=500, metavar="N", help="random cases (default 500)")
+    parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
+    parser.add_argument("--seed", type=seed, default=None, metavar="N", help="first seed (default: a fresh one)")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("tb.regression").setLevel(logging.WARNING)
     return ended(_LOG, lambda: run(args.cases, args.flushes, fresh_seed() if args.seed is None else args.seed))
 
 
-def run(cases: int, flushed: int, seed: int) -> int:
+def run(cases: int, flushed: int, first: int) -> int:
     """Draw the cases, take the trace, flush jobs, say and write what came; 0."""
     check_root()
     totals = Totals()
-    random_cases(totals, cases, seed)
-    trace_layers(totals, seed)
-    flushes(totals, flushed, seed)
+    random_cases(totals, cases, first)
+    trace_layers(totals, first)
+    flushes(totals, flushed, first)
     _LOG.info("%d cases over %d arrays and %d flushed jobs: %d words, %d mismatches; %d beats, %d cycle differences; "
               "%d event differences", totals.cases, len(tb_engine.PARAMETER_SETS), totals.flushes, totals.words,
               totals.mismatches, totals.timed_beats, totals.cycle_differences, totals.event_differences)
     _LOG.info("%d products behind the trace's outputs; %d cycles in %.0f s", totals.products, totals.cycles,
               totals.seconds)
-    write_json(BUILD_ROOT / "regress.json", {"seed": seed} | asdict(totals))
+    write_json(BUILD_ROOT / "regress.json", {"seed": first} | asdict(totals))
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -157,8 +158,9 @@ CONFIGURED = [  # every command that takes a configuration
 @pytest.mark.parametrize(("words", "where"), [
     ("--hw colour=red", "hw.colour"), ("--hw rows", "--hw"), ("--hw rows=[", "--hw rows"),
     ("--hw rows=none", "hw.rows"),
-    ("--job colour=red", "job.colour"), ("--job n_hi", "--job"), ("--job n_hi=[", "--job n_hi"),
-    ("--job levels=9", "job.levels"), ("--job levels=2 --job levels=3", "--job levels: given twice; got levels=3"),
+    ("--job colour=red", "job.colour"), ("--job n_hi", "--job"), ("--job =3", "--job: not a value"),
+    ("--job n_hi=[", "--job n_hi"), ("--job levels=9", "job.levels"),
+    ("--job levels=2 --job levels=3", "--job levels: given twice; got levels=3"),
     ("--hw rows=2 --hw cols=4 --hw rows=4", "--hw rows: given twice; got rows=4; expected each value once"),
     ("--hw n_hi=32", "--hw n_hi=32: n_hi is a value of the job; expected --job n_hi=32"),
     ("--job rows=32", "--job rows=32: rows is a value of the hardware; expected --hw rows=32")])
@@ -315,6 +317,19 @@ def test_an_output_never_replaces_an_input(command: str, link: bool, tmp_path: P
     assert "in the way" in line or command.startswith("generate")
     assert source.read_bytes() == content
     assert files(tmp_path) == {"folder", "folder/in.partial"} | ({"link.partial"} if link else set())
+
+
+@pytest.mark.parametrize(("arguments", "option"), [
+    ("simulate ''", "TRACE"), (f"simulate {TRACE} --json ''", "--json"), ("generate --out ''", "--out"),
+    (f"simulate {TRACE} --config ''", "--config"), ("eval --model '' --text t", "--model"),
+    ("trace dump --model '' --text t --out o", "--model"), ("trace info ''", "FILE")])
+def test_an_empty_name_is_not_the_current_folder(arguments: str, option: str, capsys: pytest.CaptureFixture[str]
+                                                 ) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parser().parse_args(shlex.split(arguments))
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and len(said.splitlines()) == 1
+    assert option in said and "is expected, not an empty text" in said
 
 
 @pytest.mark.parametrize("arguments", [["simulate", str(TRACE), "--layers", "nothing_like_it"],

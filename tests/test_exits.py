@@ -186,6 +186,31 @@ def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(w
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(("program", "words"), [
+    (coverage, "scale --words 0"), (coverage, "scale --seed -1"), (mutate, "scale --only 0"), (mutate, "--count 0"),
+    (mutate, "scale --seed x"), (coverage, "scale --seed 99999999999999999999"), (coverage, "nope"), (mutate, "nope"),
+    (formal, "nope"), (faults, "nope")], ids=lambda value: value if isinstance(value, str) else value.__name__)
+def test_wrong_arguments_of_a_bench_program_are_refused_before_it_builds(
+        program: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner, "build", lambda *_args, **_options: pytest.fail("built"))
+    try:
+        code: object = program.main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+
+
+def test_a_seed_of_the_environment_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    regression.fresh_seed.cache_clear()
+    try:
+        for seed in ("abc", "-3", "1.5", "9" * 30):
+            monkeypatch.setenv("STAMP_SEED", seed)
+            with pytest.raises(ConfigError, match="^STAMP_SEED: not a seed; got .*; expected a whole number"):
+                regression.fresh_seed()
+    finally:
+        regression.fresh_seed.cache_clear()
+
+
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
 def test_a_read_only_checkout_is_one_line(code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(**options: Any) -> None:

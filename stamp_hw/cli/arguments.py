@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
+
+
+def _path(text: str) -> Path:
+    """A path; the empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    return Path(text)
 
 
 class _Once(argparse._StoreAction):
@@ -32,6 +40,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
         self.register("action", None, _Once)
         self.register("action", "store", _Once)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""

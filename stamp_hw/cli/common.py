@@ -41,7 +41,7 @@ def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition("=")
         key = key.strip()
-        if not equals:
+        if not equals or not key:
             raise ConfigError("not a value", where=f"--{section}", got=word, expected=f"KEY=VALUE, such as {example}")
         other = section_of(key)
         if other not in (section, None):
@@ -51,6 +51,13 @@ def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
             raise ConfigError("given twice", where=f"--{section} {key}", got=word, expected="each value once")
         values[key] = parse_yaml(value, f"--{section} {key}")
     return values
+
+
+def named(text: str) -> str:
+    """A name that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is expected, not an empty text")
+    return text
 
 
 def seed(text: str) -> int:

@@ -15,6 +15,7 @@ from stamp_hw.cli.common import (
     check_writable,
     fill_in,
     hardware,
+    named,
     numbers,
     progress_line,
     seed,
@@ -38,7 +39,8 @@ def add_parser(subparsers: Any) -> None:
         description="Replaces every linear layer of a running model by the bit-accurate engine and compares with the "
                     "float model: perplexity and KL divergence of a Llama or Qwen, the final latent and the picture of "
                     "a PixArt or SANA pipeline, and the output of every layer. docs/eval.md defines every figure.")
-    parser.add_argument("--model", required=True, metavar="PATH_OR_HUB_ID", help="Hugging Face folder or hub id")
+    parser.add_argument("--model", required=True, type=named, metavar="PATH_OR_HUB_ID",
+                        help="Hugging Face folder or hub id")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", type=Path, metavar="FILE", help="held-out UTF-8 text for a language model")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")

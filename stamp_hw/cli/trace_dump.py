@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, fill_in, numbers, progress_line, sinks
+from stamp_hw.cli.common import check_apart, check_writable, fill_in, named, numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 from stamp_hw.files import final_target
 from stamp_hw.safetensors_file import DTYPES
@@ -25,7 +25,8 @@ def add_parser(actions: Any) -> None:
         description="Runs a model and captures the input of every linear layer: a Llama or Qwen over a text, or the "
                     "transformer of a PixArt or SANA pipeline at chosen denoising steps of prompts. An interrupted "
                     "dump leaves FILE.partial, and the same command goes on from there.")
-    dump.add_argument("--model", required=True, metavar="PATH_OR_HUB_ID", help="Hugging Face folder or hub id")
+    dump.add_argument("--model", required=True, type=named, metavar="PATH_OR_HUB_ID",
+                      help="Hugging Face folder or hub id")
     source = dump.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text to run through a language model")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")

@@ -16,7 +16,7 @@ from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
-from tb.exits import ended
+from tb.exits import count, ended, seed
 from tb.regression import blocks, fresh_seed
 from tb.runner import BUILD_ROOT, check_root
 
@@ -28,8 +28,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tb.coverage", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the random tests; a fresh one if absent")
-    parser.add_argument("--words", type=int, metavar="N", default=WORDS,
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the random tests; a fresh one if absent")
+    parser.add_argument("--words", type=count, metavar="N", default=WORDS,
                         help="output words of a build's random tests, at most those of its regression")
     return parser.parse_args(argv)
 

@@ -14,7 +14,7 @@ from typing import Any
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
 from stamp_hw.files import write_json
-from tb.exits import ended
+from tb.exits import count, ended, seed
 from tb.mutate import netlist
 from tb.mutate.measure import CRASHED, Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
@@ -33,10 +33,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     names = ", ".join(dict.fromkeys(name for unit in UNITS for name in (unit.block, unit.name)))
     parser = argparse.ArgumentParser(prog="python -m tb.mutate", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{names}; all if none is named")
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N",
+    parser.add_argument("--seed", type=seed, default=SEED, metavar="N",
                         help=f"picks the mutants and seeds the benches (default {SEED})")
-    parser.add_argument("--count", type=int, metavar="N", help="mutants of each unit; a number of its own if absent")
-    parser.add_argument("--only", type=int, metavar="N", help="this one mutant of the one unit that is named")
+    parser.add_argument("--count", type=count, metavar="N", help="mutants of each unit; a number of its own if absent")
+    parser.add_argument("--only", type=count, metavar="N", help="this one mutant of the one unit that is named")
     return parser.parse_args(argv)
 
 
@@ -59,7 +59,7 @@ def numbers(prepared: Prepared, only: int | None) -> Sequence[int]:
 
 def verdicts(units: Sequence[Unit], seed: int, count: int | None, only: int | None) -> Iterator[Verdict]:
     """Every mutant's verdict as it comes: a unit's mutants run as soon as its original has passed."""
-    with ProcessPoolExecutor(PROCESSES) as pool:
+    with ProcessPoolExecutor(PROCESSES, initializer=_begin) as pool:
         waiting: set[Future[Any]] = {pool.submit(prepare, unit, seed, count) for unit in units}
         try:
             while waiting:
@@ -88,8 +88,6 @@ def run(argv: Sequence[str]) -> int:
     units = chosen(args.blocks)
     if args.only is not None and len(units) != 1:
         raise ConfigError("one unit is needed", where="--only", got=" ".join(unit.name for unit in units))
-    if args.count is not None and args.count < 1:
-        raise ConfigError("impossible value", where="--count", got=args.count, expected="at least 1")
     netlist.require()
     check_root()
     found: list[Verdict] = []
@@ -116,6 +114,11 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
     return ended(_LOG, lambda: run(argv))
+
+
+def _begin() -> None:
+    """A worker that is ended says nothing: the main process has said why."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 
 
 def _stop(*_: object) -> None:
