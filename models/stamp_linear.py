@@ -49,7 +49,6 @@ class StampLinear(torch.nn.Module):
     """
 
     wgt: Tensor
-    factor: Tensor | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
                  s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
@@ -63,16 +62,9 @@ class StampLinear(torch.nn.Module):
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
                              expected="both in 2^-100…2^100, or none")
-        group = min(config.job.group or self.in_features, self.in_features)
-        if weights.factor is not None and group not in (self.in_features, weights.group):
-            raise LayerError("groups of weights and activations differ", where=f"layer {name}",
-                             got=f"{weights.group} and {config.job.group} channels",
-                             expected="the same, or job.group null")
         self._weights = weights
         self._largest = int(np.abs(weights.codes.astype(np.int16)).max())
-        factor = None if weights.factor is None else torch.from_numpy(weights.factor.T.copy())
         self.register_buffer("wgt", torch.from_numpy(weights.codes.copy()), persistent=False)
-        self.register_buffer("factor", factor, persistent=False)
         self._rotation = None if rotation is None else rotation.detach().float()  # no buffer: it must stay float32
         self._bias = None if bias is None else bias.detach().float().cpu().numpy()
         if self._bias is not None and not np.isfinite(self._bias).all():
@@ -94,7 +86,7 @@ class StampLinear(torch.nn.Module):
                              expected="finite values")
         if rotation is not None:
             weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
-        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
+        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
 
     @property
@@ -197,12 +189,10 @@ class StampLinear(torch.nn.Module):
         except LayerError as error:
             raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
                              expected=error.expected) from error
-        group = min(self.config.job.group or self.in_features, self._weights.group)
+        group = min(self.config.job.group or self.in_features, self.in_features)
         return engine.Constants(
             wgt=self.wgt.to(device), wsum=torch.from_numpy(self._weights.sums(group)).to(device),
-            largest=self._largest, weight_group=self._weights.group,
-            factor=None if self.factor is None else self.factor.to(device),
-            mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
+            largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
 
 

@@ -82,7 +82,7 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
 
     Raises LayerError and ConfigError as `run_linear` does.
     """
-    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
+    weight = quantize_weights(layer.weight, config.job.weight_bits).real()
     reference = layer.x @ weight.T
     power = float(np.einsum("sn,sn->", reference, reference, dtype=np.float64))
     job = engine.resolve(layer, config)

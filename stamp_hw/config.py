@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,7 +130,6 @@ class JobConfig:
     n_hi : tokens at 8 bits, in coefficient order: a number, "1/N" = ceil(S / N), or "auto" = "1/32"
     scale_mode : "minmax" or "symmetric"
     group : channels that share an activation scale, or None for one scale a token
-    weight_group : channels that share a weight scale, or None for one scale an output channel
     n_sink : leading tokens kept out of the transform, or "auto" = what the trace says
     weight_bits : 8 or 4
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
@@ -141,7 +140,6 @@ class JobConfig:
     n_hi: int | str = "auto"
     scale_mode: str = "minmax"
     group: int | None = None
-    weight_group: int | None = None
     n_sink: int | Literal["auto"] = "auto"
     weight_bits: int = 4
     calibration: str = "auto"
@@ -154,11 +152,8 @@ class JobConfig:
                          "an integer in 0…65536, auto, or a part such as 1/16")
             elif value != "auto":
                 _integer("job", self, name, 0, high)
-        for name in ("group", "weight_group"):
-            if getattr(self, name) is not None:
-                _integer("job", self, name, 1, 16384)
-        _require(self.group is None or self.weight_group in (None, self.group), "job.weight_group",
-                 self.weight_group, f"null or the activation group {self.group}")
+        if self.group is not None:
+            _integer("job", self, "group", 1, 16384)
         _require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
         _require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
@@ -250,9 +245,7 @@ class NpuConfig:
             if not isinstance(values, dict):
                 raise ConfigError("not a mapping", where=name, got=type(values).__name__,
                                   expected=f"keys among {', '.join(known)}")
-            for key in values:
-                if key not in known:
-                    raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"one of {', '.join(known)}")
+            _check_keys(name, values, known)
             parts[name] = section(**values)
         return cls(**parts, kinds=_kinds(data.get("kinds"), parts["job"]))
 
@@ -321,6 +314,19 @@ class NpuConfig:
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
 
 
+#: What a job might ask for and no hardware does: it would have no cycles, no energy and no registers.
+_NOT_BUILT = {"weight_group": "the hardware has one weight scale an output channel"}
+
+
+def _check_keys(where: str, values: Mapping[Any, Any], known: Sequence[str]) -> None:
+    """Raise ConfigError for a key of a section that is not known."""
+    for key in values:
+        if key in _NOT_BUILT:
+            raise ConfigError(_NOT_BUILT[key], where=f"{where}.{key}", got=brief(values[key]), expected="no such key")
+        if key not in known:
+            raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(known)}")
+
+
 def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
     """The section `kinds`: a mapping of kinds to what differs from `job` for them."""
     if data is None:
@@ -336,9 +342,7 @@ def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
         if not isinstance(values, dict):
             raise ConfigError("not a mapping", where=where, got=type(values).__name__,
                               expected=f"keys among {', '.join(known)}")
-        for key in values:
-            if key not in known:
-                raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(known)}")
+        _check_keys(where, values, known)
         try:
             jobs.append((str(kind), replace(job, **values)))
         except ConfigError as error:
