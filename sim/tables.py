@@ -89,11 +89,13 @@ def _layers(report: Mapping[str, Any]) -> str:
         return [decibels(figures[scheme], "sqnr_db") for scheme in schemes] + [
             "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
-    rows, notes = [], []
+    rows: list[tuple[str, ...]] = []
+    notes: dict[str, list[tuple[int, str]]] = {}  # text → tokens and label of each layer that it is said of
     for (_, figures), label in zip(report["layers"].items(), labels(list(report["layers"])), strict=True):
         first = figures[schemes[0]]
         said = list(dict.fromkeys(text for scheme in schemes for text in figures[scheme]["warnings"]))
-        notes += [f"* {label}: {text}" for text in said]
+        for text in said:
+            notes.setdefault(text, []).append((first["tokens"], label))
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
         rows.append((label + ("" if first["transform"] else "†") + ("*" if said else ""), *sizes,
                      *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
@@ -101,7 +103,7 @@ def _layers(report: Mapping[str, Any]) -> str:
     gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
     rows.append(("mean", "", "", "", "", *cells(report["totals"], [sum(g) / len(g) if g else None for g in gains])))
     title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
-    lines = [title, align(header, rows), *notes[:_NOTES]]
+    lines = [title, align(header, rows), *(_note(text, of) for text, of in list(notes.items())[:_NOTES])]
     if len(notes) > _NOTES:
         lines.append(f"* and {len(notes) - _NOTES} more warnings, in the JSON report")
     plain = sum(not figures[schemes[0]]["transform"] for figures in report["layers"].values())
@@ -112,6 +114,13 @@ def _layers(report: Mapping[str, Any]) -> str:
 
 
 _NOTES = 8  # warnings shown
+
+
+def _note(text: str, layers: Sequence[tuple[int, str]]) -> str:
+    """A warning with the layer that it is said of, or with how many they are and the shortest of them."""
+    tokens, label = min(layers, key=lambda layer: layer[0])
+    return f"* {label}: {text}" if len(layers) == 1 else (
+        f"* {plural(len(layers), 'layer')}, the shortest {label} with {plural(tokens, 'token')}: {text}")
 
 
 def _energy(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -260,6 +260,22 @@ class NpuConfig:
         """The configuration of a layer of this kind: its own job, if it has one, and no other kinds'."""
         return replace(self, job=dict(self.kinds).get(kind, self.job), kinds=()) if self.kinds else self
 
+    def check_n_hi(self, layers: Iterable[tuple[str, int]]) -> None:
+        """Raise ConfigError for an `n_hi` beyond the tokens of every layer that takes it from its job.
+
+        `layers`: kind, and tokens without sinks, of all layers of a run. In one of several layers such a number may be
+        right, since a job is for layers of several lengths; where it fits none of them it is a slip.
+        """
+        kinds = dict(self.kinds)
+        longest: dict[str, int] = {}
+        for kind, tokens in layers:
+            where = f"kinds.{kind}" if kind in kinds else "job"
+            longest[where] = max(longest.get(where, 0), tokens)
+        for where, most in longest.items():
+            n_hi = kinds.get(where.removeprefix("kinds."), self.job).n_hi
+            _require(not isinstance(n_hi, int) or n_hi <= most, f"{where}.n_hi", n_hi,
+                     f"at most {most}, the tokens of the longest layer; 1/1 for all of every layer")
+
     def with_job(self, **changes: Any) -> NpuConfig:
         """The same hardware with some job registers changed, those of every kind included."""
         kinds = tuple((kind, replace(job, **changes)) for kind, job in self.kinds)
@@ -309,6 +325,11 @@ class NpuConfig:
             levels = job.levels
             _require(levels <= limit, "job.levels", levels,
                      f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
+        if isinstance(job.n_hi, int) and job.n_hi > tokens:
+            warnings.append(f"n_hi = {job.n_hi} is beyond the tokens: all of them take 8 bits")
+        if k is not None and job.group is not None and job.group < k:
+            warnings.append(f"group = {job.group}: the generated engine has one scale a token and refuses this job; "
+                            "cycles and energy are modelled alone")
         if 0 < levels < wanted:
             warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))

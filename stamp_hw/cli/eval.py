@@ -147,8 +147,9 @@ def _check_text(options: argparse.Namespace, config: Any) -> None:
     if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
         raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
                          expected="none of them: a cached token has a scale a head")
-    if options.kv < 0:
-        raise StampError("number of tokens out of range", where="--kv", got=options.kv, expected="at least 0")
+    if not 0 <= options.kv <= options.length:
+        raise StampError("number of tokens out of range", where="--kv", got=options.kv,
+                         expected=f"0…{options.length}, the tokens of a window")
 
 
 def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
@@ -184,7 +185,7 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
     if options.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink, options.length - n_sink)
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=options.decode, progress=progress)
     else:
         cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
@@ -219,22 +220,24 @@ def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any],
             progress(f"calibrating {number}/{len(others)}")
             draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
 
-    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0)
-    scores = score_images(pipeline, integer, wanted, drawing, progress)
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0, grid[0] * grid[1])
+    scores = score_images(pipeline, integer, wanted, drawing, progress)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
             "rows": image_report(scores)}
 
 
 def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, calibrate: Callable[[], None],
-             n_sink: int) -> Any:
-    """The model with its integer layers at hand, calibrated where that was asked for."""
+             n_sink: int, tokens: int) -> Any:
+    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or grid,
+    without sinks."""
     from models.given_weights import load_given
     from models.integer_model import IntegerModel, ranges_of, rotations_of
     from models.kinds import survey
 
     found = survey(model, family, options.layers).layers
+    config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
     given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)
     ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None

@@ -93,6 +93,7 @@ def _of_trace(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
     progress = progress_line()
     with Trace.open(args.trace) as trace:
         names = study.chosen(trace, args.layers)
+        study.check_n_hi(trace, config, names)
         try:
             outcomes, energies = study.run(trace, config, energy_set, names, wanted, args.seed, progress)
         finally:
