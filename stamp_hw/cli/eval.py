@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
     from models.hub import require_torch
     from sim import schemes
+    from stamp_hw.cli.eval_table import render
     from stamp_hw.files import finite, write_json
 
     config = hardware(options)
@@ -242,52 +242,3 @@ def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, 
     rotations = rotations_of(found, given, options.rotate)
     ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
     return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
-
-
-def render(document: Mapping[str, Any]) -> str:
-    """The table, and what it means."""
-    from sim.tables import align
-
-    text = document["kind"] == "text"
-    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-        ("bits", lambda row: _number(row["average_bits"], 3)),
-        *((("perplexity", lambda row: _number(row["perplexity"], 3)),
-           ("Δ loss", lambda row: _with_error(row["loss_difference"], row["loss_difference_error"])),
-           ("KL nats/token", lambda row: _with_error(row["kl"], row["kl_error"]))) if text else
-          (("latent SQNR dB", lambda row: _number(row["latent_sqnr_db"], 2)),
-           ("picture SQNR dB", lambda row: _number(row["picture_sqnr_db"], 2)),
-           ("picture PSNR dB", lambda row: _number(row["picture_psnr_db"], 2)))),
-        ("layers dB", lambda row: _number(row.get("layer_sqnr_db"), 2)),
-        ("worst dB", lambda row: _number(row.get("worst_sqnr_db"), 2)),
-        ("worst layer", lambda row: row.get("worst_layer", "–")),
-        ("saturated x, y", lambda row: f"{row['x_saturated']}, {row['y_saturated']}" if "x_saturated" in row else "–"),
-    )
-    rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
-    table = align(("model", *(name for name, _ in columns)), rows)
-    if text:
-        what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
-                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. ")
-        what += (f"Decode: the last {document['decode']} tokens of a window, a token a run." if document["decode"] else
-                 "Prefill: in a causal model the transform mixes later tokens into the rounding noise of earlier ones.")
-    else:
-        what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
-                f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
-                f"{document['guidance']:g}; against the float model's latent and picture.")
-    if text and document["quantized"] == "cache":
-        return f"{table}\n\n{what}\nKeys and values are quantized, a scale a token and head; all else is float."
-    return "\n".join([
-        table, "", what,
-        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
-        "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
-        "input.",
-        "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float."])
-
-
-def _number(value: float | None, digits: int) -> str:
-    if value is None:
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
-
-
-def _with_error(value: float, error: float) -> str:
-    return f"{value:+.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")
