@@ -138,7 +138,8 @@ def test_the_trace_says_how_it_was_made(pipelines: dict[str, Path], dumped: dict
         said = trace.metadata
     assert {key: said[key] for key in said if key not in ("versions", "not_covered", "calibration")} == {
         "model": str(pipelines["pixart"]), "family": "pixart", "prompts": list(PROMPTS), "steps": [1, 3], "seed": 0,
-        "inference_steps": 4, "size": [32, 48], "guidance": 4.5, "dtype": "float32", "device": "cpu"}
+        "inference_steps": 4, "size": [32, 48], "guidance": 4.5, "dtype": "float32", "device": "cpu",
+        "linear_layers": 26}
     assert set(said["versions"]) == {"numpy", "torch", "transformers", "diffusers"}
 
 
