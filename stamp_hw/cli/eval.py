@@ -63,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
                       help="leading tokens that bypass the transform (default 0); auto: as in trace dump")
     text.add_argument("--decode", type=int, metavar="N",
                       help="predict only the last N tokens of a window, a token a run behind a prefill of the others")
-    text.add_argument("--kv", type=int, nargs="?", const=_KV_HIGH, metavar="N",
+    text.add_argument("--kv", type=int, nargs="?", const=True, metavar="N",
                       help=f"quantize keys and values, not the layers, the first N tokens ({_KV_HIGH}) at 8 bits")
 
     images = parser.add_argument_group("with --prompts")
@@ -147,6 +147,8 @@ def _check_text(options: argparse.Namespace, config: Any) -> None:
     if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
         raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
                          expected="none of them: a cached token has a scale a head")
+    if options.kv is True:  # without a number: all of a window that is shorter
+        options.kv = min(_KV_HIGH, options.length)
     if not 0 <= options.kv <= options.length:
         raise StampError("number of tokens out of range", where="--kv", got=options.kv,
                          expected=f"0…{options.length}, the tokens of a window")
