@@ -69,7 +69,8 @@ def describe(found: Survey, metadata: Mapping[str, Any], packages: tuple[str, ..
         log.warning("%d layers of unknown role, recorded as kind other: %s%s", len(found.unknown),
                     ", ".join(found.unknown[:4]), ", …" if len(found.unknown) > 4 else "")
     dtypes = sorted({dtype_of(layer.weight) for layer in found.layers})
-    return {**metadata, "dtype": ", ".join(dtypes), "versions": {name: version(name) for name in packages},
+    return {**metadata, "linear_layers": found.total, "dtype": ", ".join(dtypes),
+            "versions": {name: version(name) for name in packages},
             "calibration": f"static: {count} sequence{'s' * (count > 1)}" if count else "self",
             **({"not_covered": list(found.not_covered)} if found.not_covered else {})}
 

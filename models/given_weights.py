@@ -4,7 +4,6 @@ Tensors, by layer; every layer is optional:
 
     NAME.codes     int8[N, K], in −2^(b−1)…2^(b−1) − 1 for b = weight_bits
     NAME.scale     float[N], real value of a step of each output channel
-    NAME.factor    integers 1…15 [N, groups], where the scale of a group of K / groups channels is scale · factor
     NAME.rotation  float[K, K], invertible: the layer reads x · rotation, and its codes are for that
 
 A rotation without codes is folded into the model's own weights, which are then rounded to the nearest.
@@ -23,9 +22,9 @@ from models.kinds import Found
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import TraceError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
-from stamp_hw.weights import MAX_GROUP_FACTOR, Weights
+from stamp_hw.weights import Weights
 
-PARTS = ("codes", "scale", "factor", "rotation")
+PARTS = ("codes", "scale", "rotation")
 _WORST_CONDITION = 1e6  # of a rotation: beyond it, float32 does not undo it
 
 
@@ -47,6 +46,9 @@ def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[s
         with safe_open(path, "np") as file:
             for key in file.keys():  # noqa: SIM118
                 name, _, part = key.rpartition(".")
+                if part == "factor" and name in known:
+                    raise TraceError("the hardware has one weight scale an output channel", where=str(path), got=key,
+                                     expected="no scales of groups")
                 if part not in PARTS or name not in known:
                     raise TraceError("unknown tensor", where=str(path), got=key,
                                      expected=f"LAYER.{'|'.join(PARTS)} of a layer such as {next(iter(known))}")
@@ -68,7 +70,7 @@ def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int)
             rotation = _checked(where, "rotation", rotation, (channels, channels), np.floating).astype(np.float32)
         if not np.isfinite(rotation).all() or not np.linalg.cond(rotation) < _WORST_CONDITION:
             raise TraceError("rotation cannot be undone", where=where, expected="an invertible matrix")
-    if ("codes" in parts) != ("scale" in parts) or ("factor" in parts and "codes" not in parts):
+    if ("codes" in parts) != ("scale" in parts):
         raise TraceError("incomplete weights", where=where, got=", ".join(sorted(parts)), expected="codes and scale")
     if "codes" not in parts:
         return Given(None, rotation)
@@ -80,18 +82,7 @@ def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int)
     scale = _checked(where, "scale", parts["scale"], (outputs,), np.floating).astype(np.float64)
     if not ((scale >= MIN_SCALE) & (scale <= MAX_SCALE)).all():
         raise TraceError("scale out of range", where=where, expected="positive numbers in 2^-100…2^100")
-    if "factor" not in parts:
-        return Given(Weights(codes, scale, None, channels), rotation)
-    factor = parts["factor"]
-    groups = factor.shape[1] if factor.ndim == 2 else 0
-    if not groups or channels % groups:
-        raise TraceError("groups do not divide the channels", where=where, got=factor.shape,
-                         expected=f"factor [{outputs}, a divisor of {channels}]")
-    factor = _checked(where, "factor", factor, (outputs, groups), np.integer).astype(np.int64)
-    if factor.min() < 1 or factor.max() > MAX_GROUP_FACTOR:
-        raise TraceError("factor out of range", where=where, got=f"{factor.min()}…{factor.max()}",
-                         expected=f"1…{MAX_GROUP_FACTOR}")
-    return Given(Weights(codes, scale, factor, channels // groups), rotation)
+    return Given(Weights(codes, scale), rotation)
 
 
 def _checked(where: str, part: str, value: np.ndarray, shape: tuple[int, ...], kind: type) -> np.ndarray:

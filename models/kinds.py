@@ -80,9 +80,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Layers in model order; `not_covered` names convolutions that are none, with the reason."""
+    """Layers in model order, of `total` that the model has; `not_covered` names convolutions that are none, with the
+    reason."""
 
     layers: tuple[Found, ...]
+    total: int
     not_covered: tuple[dict[str, str], ...]
 
     @property
@@ -112,12 +114,13 @@ def survey(model: Any, family: str, pattern: str = "") -> Survey:
     except re.error as error:
         raise TraceError("not a regular expression", where="--layers", got=f"{pattern} ({error})") from error
     layers, example = [], "(the model has none)"
-    not_covered = []
+    not_covered, total = [], 0
     for name, module in model.named_modules():
         linear = isinstance(module, torch.nn.Linear)
         if not linear and not isinstance(module, torch.nn.modules.conv._ConvNd):
             continue
         reason = "" if linear else _reason(module)
+        total += not reason
         if not wanted.search(name):
             example = example if reason else name
         elif reason:
@@ -128,7 +131,7 @@ def survey(model: Any, family: str, pattern: str = "") -> Survey:
         raise TraceError("no linear layer matches", where="--layers", got=pattern,
                          expected=f"a pattern found in a name such as {example}")
     _check_dtypes(layers)
-    return Survey(layers=tuple(layers), not_covered=tuple(not_covered))
+    return Survey(layers=tuple(layers), total=total, not_covered=tuple(not_covered))
 
 
 def _reason(conv: Any) -> str:

@@ -47,11 +47,11 @@ class StampLinear(torch.nn.Module):
     the bits that they took as activation codes.
     It is for inference: no gradient goes through it.
 
-    Buffers, and so the `state_dict`: `wgt` int8[N, K], `scale` float64[N] and `group` int64[] of the weights; where
-    there are any `factor` int64[groups, N], `bias` float32[N], `rotation` float32[K, K], `steps` float64[2] = (s_x,
-    s_y). With the parameters above they are all that makes an output. Loading takes them bit for bit into a layer of
-    the same shape and parameters, and refuses other keys, shapes, dtypes and groups; moving to a device moves them;
-    `.half()`, `.double()` and the like of a model change nothing of them.
+    Buffers, and so the `state_dict`: `wgt` int8[N, K] and `scale` float64[N] of the weights; where there are any `bias`
+    float32[N], `rotation` float32[K, K], `steps` float64[2] = (s_x, s_y). With the parameters above they are all that
+    makes an output. Loading takes them bit for bit into a layer of the same shape and parameters, and refuses other
+    keys, shapes and dtypes; moving to a device moves them; `.half()`, `.double()` and the like of a model change
+    nothing of them.
 
     Raises LayerError for numbers beyond the datapath and for a cast of its integers, ConfigError for a job beyond the
     hardware (when it runs).
@@ -59,8 +59,6 @@ class StampLinear(torch.nn.Module):
 
     wgt: Tensor
     scale: Tensor
-    group: Tensor
-    factor: Tensor | None
     bias: Tensor | None
     rotation: Tensor | None
     steps: Tensor | None
@@ -79,18 +77,11 @@ class StampLinear(torch.nn.Module):
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
                              expected="both in 2^-100…2^100, or none")
-        group = min(config.job.group or self.in_features, self.in_features)
-        if weights.factor is not None and group not in (self.in_features, weights.group):
-            raise LayerError("groups of weights and activations differ", where=f"layer {name}",
-                             got=f"{weights.group} and {config.job.group} channels",
-                             expected="the same, or job.group null")
         bias = None if bias is None else bias.detach().float().cpu().clone()
         if bias is not None and not torch.isfinite(bias).all():
             raise LayerError("bias holds NaN or infinite values", where=f"layer {name}", expected="finite values")
-        factor = None if weights.factor is None else torch.from_numpy(weights.factor.T.copy())
         for key, value in (("wgt", torch.from_numpy(weights.codes.copy())),
-                           ("scale", torch.from_numpy(weights.scale.copy())), ("group", torch.tensor(weights.group)),
-                           ("factor", factor), ("bias", bias),
+                           ("scale", torch.from_numpy(weights.scale.copy())), ("bias", bias),
                            ("rotation", None if rotation is None else rotation.detach().float().clone(
                                memory_format=torch.contiguous_format)),
                            ("steps", None if s_x is None else torch.tensor([s_x, s_y], dtype=torch.float64))):
@@ -111,7 +102,7 @@ class StampLinear(torch.nn.Module):
                              expected="finite values")
         if rotation is not None:
             weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
-        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
+        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
 
     @property
@@ -121,8 +112,8 @@ class StampLinear(torch.nn.Module):
 
     def _derive(self) -> None:
         """What is kept beside the buffers, made from them."""
-        codes, factor = self.wgt.cpu().numpy(), None if self.factor is None else self.factor.T.cpu().numpy()
-        self._weights = Weights(codes, self.scale.cpu().numpy(), factor, int(self.group))
+        codes = self.wgt.cpu().numpy()
+        self._weights = Weights(codes, self.scale.cpu().numpy())
         self._bias = None if self.bias is None else self.bias.cpu().numpy()
         self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
         self._largest = int(np.abs(codes.astype(np.int16)).max())
@@ -146,17 +137,14 @@ class StampLinear(torch.nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
-        """torch's, but a layer is taken whole or not at all: another dtype, a weight of other groups and what is no
-        step are errors as well."""
+        """torch's, but a layer is taken whole or not at all: another dtype and what is no step are errors as
+        well."""
         own = {prefix + key: value for key, value in self._buffers.items() if value is not None}
         missing = [key for key in own if key not in state_dict]
         given = {key: state_dict[key] for key in own if key in state_dict}
         wrong = [f"{key}: {value.dtype}{list(value.shape)}, expected {own[key].dtype}{list(own[key].shape)}"
                  for key, value in given.items() if (value.dtype, value.shape) != (own[key].dtype, own[key].shape)]
         if not wrong:
-            group = given.get(prefix + "group", self.group)
-            if int(group) != int(self.group):
-                wrong.append(f"{prefix}group: {int(group)} channels a weight scale, expected {int(self.group)}")
             for key, least in (("steps", MIN_SCALE), ("scale", 0.0)):
                 value = given.get(prefix + key)
                 if value is not None and not ((value >= least) & (value <= MAX_SCALE) & (value > 0)).all():
@@ -258,12 +246,10 @@ class StampLinear(torch.nn.Module):
         except LayerError as error:
             raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
                              expected=error.expected) from error
-        group = min(self.config.job.group or self.in_features, self._weights.group)
+        group = min(self.config.job.group or self.in_features, self.in_features)
         return engine.Constants(
             wgt=self.wgt.to(device), wsum=torch.from_numpy(self._weights.sums(group)).to(device),
-            largest=self._largest, weight_group=self._weights.group,
-            factor=None if self.factor is None else self.factor.to(device),
-            mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
+            largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
 
 

@@ -45,8 +45,7 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
     params = EngineParams.of(config.hw)
     sinks = n_sink if config.job.n_sink == "auto" else config.job.n_sink
     resolved = config.resolve(tokens - sinks, grid, n_sink=n_sink, k=k, transform=transform)
-    job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group,
-                       weight_group=config.job.weight_group)
+    job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group)
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)
     passes = parts * job.columns
     out_beats = (job.columns - 1) * params.chunks + job.out_beats

@@ -29,6 +29,7 @@ PART_COLOURS = {"streaming": "#0072B2", "wait_drain": "#56B4E9", "wait_activatio
                 "wait_weights": "#E69F00", "wait_output": "#F0E442", "wait_dram_activations": "#444444",
                 "wait_dram_weights": "#888888", "wait_dram_bytes": "#CCCCCC", "tail": "#009E73"}
 FILES = ("sqnr_by_layer.png", "energy_and_cycles.png", "token_energy.png")
+_GAP = 0.8  # rows between the layers that are transformed and the others
 NAMED_LAYERS = 48  # more layers than this are numbered instead of named
 _DPI = 150
 
@@ -59,33 +60,44 @@ def unmath(text: str) -> str:
 
 def sqnr_by_layer(report: Mapping[str, Any]) -> Figure:
     """Every layer's SQNR by scheme, and what each scheme gains over plain 4 bits."""
-    names, schemes = list(report["layers"]), list(report["totals"])
+    schemes = list(report["totals"])
+    moved, apart = ([name for name, figures in report["layers"].items() if figures[schemes[0]]["transform"] == wanted]
+                    for wanted in (True, False))
+    names, marks = moved + apart, [""] * len(moved) + ["†"] * len(apart)
     gains = [scheme for scheme in schemes if scheme not in ("a4", "a8")] if "a4" in schemes else []
     named = len(names) <= NAMED_LAYERS
     height = 1.9 + 0.27 * max(len(names), 4) if named else 10.0
     figure, axes = _figure(11.0, height, 2 if gains else 1, sharey=True, ratios=[1.0, 1.0][: 2 if gains else 1])
-    rows = np.arange(len(names))
+    gap = _GAP if moved and apart else 0.0  # before the layers that are not in the means
+    rows = np.arange(len(names)) + gap * (np.arange(len(names)) >= len(moved))
     for scheme in schemes:
         _dots(axes[0], _series(report, names, scheme), rows, scheme, label=scheme)
     _style(axes[0], "SQNR of the quantized input", "dB")
     if named:
-        axes[0].set_yticks(rows, [unmath(text) for text in labels([plain(name) for name in names], 34)])
+        shown = labels([plain(name) for name in names], 34)
+        axes[0].set_yticks(rows, [unmath(text) + mark for text, mark in zip(shown, marks, strict=True)])
     else:
-        axes[0].set_ylabel("layer, in the trace's order")
+        axes[0].set_ylabel("layer, in the trace's order" + (", those without transform last" if gap else ""))
         axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    axes[0].set_ylim(len(names) + gap - 0.4, -0.6)
+    for axis in axes if gap else ():
+        axis.axhline(len(moved) - 0.5 + gap / 2, color="#999999", linewidth=1)
+    if gap:
+        axes[0].text(0.99, len(moved) - 0.5 + gap / 2, "† without transform: not in the means", fontsize=8, ha="right",
+                     va="bottom", transform=axes[0].get_yaxis_transform())
     for scheme in gains:
         gain = _series(report, names, scheme) - _series(report, names, "a4")
-        known = gain[np.isfinite(gain)]
+        mean_of = gain[: len(moved) or len(names)]
+        known = mean_of[np.isfinite(mean_of)]
         if not known.size:
             axes[1].plot([], [], color=SCHEME_COLOURS[scheme], label=f"{scheme}: no finite gain")
             continue
         mean = float(known.mean())
         _dots(axes[1], gain, rows, scheme)
-        axes[1].axvline(mean, color=SCHEME_COLOURS[scheme], linewidth=1.2, linestyle="--",
-                        label=f"{scheme}: mean {mean:+.2f} dB")
+        axes[1].plot([mean, mean], [-0.6, len(moved or names) - 0.5 + gap / 2], color=SCHEME_COLOURS[scheme],
+                     linewidth=1.2, linestyle="--", label=f"{scheme}: mean {mean:+.2f} dB")
     if gains:
-        bits = report["totals"][gains[0]]["average_bits"]
+        bits = _mean_bits(report, moved or names, gains[0])
         _style(axes[1], f"Gain over a4, at {bits:.3f} bits on average", "dB")
         axes[1].axvline(0, color="#999999", linewidth=1)
         axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -_below(height)), ncols=1, frameon=False, fontsize=9)
@@ -174,6 +186,13 @@ def _figure(width: float, height: float, columns: int, *, ratios: Sequence[float
 def _below(height: float) -> float:
     """Distance of a legend below its axes, as a part of their height, for 0.6 inch."""
     return 0.6 / height
+
+
+def _mean_bits(report: Mapping[str, Any], names: Sequence[str], scheme: str) -> float:
+    """Bits of an activation of these layers."""
+    figures = [report["layers"][name][scheme] for name in names]
+    values = [one["tokens"] * one["k"] for one in figures]
+    return sum(one["average_bits"] * count for one, count in zip(figures, values, strict=True)) / sum(values)
 
 
 def _series(report: Mapping[str, Any], names: Sequence[str], scheme: str) -> np.ndarray:

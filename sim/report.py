@@ -1,9 +1,9 @@
 """From costs and accuracies to the figures of a report: JSON and CSV (docs/simulate.md defines every figure).
 
 A layer's figures and a scheme's totals are the same formulas over one layer or all of them: cycles, time, energy,
-bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the finite ones among the layers' dB;
-average bits are weighted by activations. The same input gives the same bytes: no paths, no dates, floats rounded to
-nine digits (dB to four decimals).
+bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the finite ones among the layers' dB, of
+layers that are transformed, with those that are not apart; average bits are weighted by activations. The same input
+gives the same bytes: no paths, no dates, floats rounded to nine digits (dB to four decimals).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stamp_hw.config import NpuConfig
 
 SCHEMA_VERSION = 2
 CSV_FIELDS = (
-    "tokens", "k", "n",
+    "transform", "tokens", "k", "n",
     "cycles", "bottleneck", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes",
     "energy_pj", "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db",
     "output_sqnr_db", "headroom",
@@ -48,8 +48,9 @@ Study = Mapping[str, Mapping[str, Outcome]]
 
 
 def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str, *,
-             trace_sha256: str, version: str) -> dict[str, Any]:
-    """The whole report as JSON-able dictionaries; `version` of the tool, `trace_sha256` of the trace's file."""
+             trace_sha256: str, version: str, linear_layers: int, model_linear_layers: int | None) -> dict[str, Any]:
+    """The whole report as JSON-able dictionaries; `version` of the tool, `trace_sha256` of the trace's file,
+    `linear_layers` of the model that the study is of, and all that the model has, where the trace says so."""
     return {
         "schema_version": SCHEMA_VERSION,
         "version": version,
@@ -58,6 +59,8 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "energy_set": energy_set.describe(),
         "permutation_seed": seed,
         "calibration": calibration,
+        "linear_layers": linear_layers,
+        "model_linear_layers": model_linear_layers,
         "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
@@ -89,11 +92,19 @@ def _warnings(outcome: Outcome) -> tuple[Notice, ...]:
 
 
 def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Figures of all layers under one scheme; `tokens` are those of the longest layer."""
+    """Figures of all layers under one scheme; `tokens` are those of the longest layer.
+
+    A token of a sequence is through when every layer is; a picture is no sequence, and one step of it makes none.
+    """
     figures = _figures(outcomes)
+    if any(outcome.cost.task.job.grid for outcome in outcomes):
+        figures["tokens_per_s"] = None
+    apart = [outcome for outcome in outcomes if not outcome.transform]
     return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
-            # Every linear layer of the captured prefill, one after the other.
-            "time_to_first_token_s": figures["time_s"], **figures, "bottleneck": _most_common(outcomes),
+            # Every one of these layers of the captured prefill, one after the other.
+            "time_to_first_token_s": None if figures["tokens_per_s"] is None else figures["time_s"], **figures,
+            "bottleneck": _most_common(outcomes),
+            "untransformed": {"layers": len(apart), **_means(apart)} if 0 < len(apart) < len(outcomes) else None,
             "warnings": sum(len(_warnings(outcome)) for outcome in outcomes)}
 
 
@@ -139,17 +150,26 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "tops_per_w": _round(2 * macs / energy),
         "average_bits": _round(bits),
         "average_bits_with_scales": _round(bits + scale_bits),
-        **_accuracy([outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]),
+        **_accuracy(outcomes),
     }
 
 
-def _accuracy(accuracies: Sequence[Accuracy]) -> dict[str, Any]:
-    """Figures of accuracy of the layers that have data; none where no layer has."""
+def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of accuracy of the layers that have data; none where no layer has. On a layer that is not transformed the
+    schemes do not differ in what they are compared for, so that means are over the others where there are any."""
+    accuracies = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
     return {} if not accuracies else {
-        **mean_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
-        **mean_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies]),
+        **_means([outcome for outcome in outcomes if outcome.transform] or outcomes),
         "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
     }
+
+
+def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Mean dB of the layers that have data; none where no layer has."""
+    accuracies = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
+    return {} if not accuracies else {
+        **mean_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
+        **mean_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies])}
 
 
 def _events(costs: Sequence[Cost]) -> dict[str, Any]:
@@ -173,19 +193,23 @@ def write_json(report: Mapping[str, Any], stream: IO[str]) -> None:
 
 
 def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
-    """One line a layer and scheme, then one of a scheme's totals; what a line has no figure for is empty.
+    """One line a layer and scheme, one of a scheme's totals, and one of the mean dB of layers without transform where
+    there are others; what a line has no figure for is empty.
 
-    The first column tells them apart (`layer` or `total`), whatever a layer is called.
+    The first column tells them apart (`layer`, `total` or `untransformed`), whatever a layer is called.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("scope", "layer", "kind", "scheme", *CSV_FIELDS, *(f"{name}_saturated" for name in "xzy"),
                      *(f"cycles_{part}" for part in PARTS)))
     rows = [("layer", name, schemes) for name, schemes in report["layers"].items()]
-    for scope, layer, schemes in (*rows, ("total", "TOTAL", report["totals"])):
+    rows.append(("total", "TOTAL", report["totals"]))
+    rows.append(("untransformed", "UNTRANSFORMED", {scheme: apart for scheme, figures in report["totals"].items()
+                                                    if (apart := figures["untransformed"])}))
+    for scope, layer, schemes in rows:
         for scheme, figures in schemes.items():
             writer.writerow((scope, layer, figures.get("kind"), scheme, *(figures.get(field) for field in CSV_FIELDS),
                              *figures.get("saturated", dict.fromkeys("xzy")).values(),
-                             *(figures["cycles_by_part"][part] for part in PARTS)))
+                             *(figures.get("cycles_by_part", {}).get(part) for part in PARTS)))
 
 
 def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:

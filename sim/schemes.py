@@ -24,7 +24,6 @@ from stamp_hw.layer import Layer
 SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
 #: Below this part of the input's range (1000 of 32767) the median token's absmax is warned of (docs/contract.md §3.1).
 LOW_HEADROOM = 1000 / 32767
-_ALL = 65536  # more tokens than any job has: resolve() cuts n_hi down to them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def check(names: tuple[str, ...]) -> None:
 def configure(scheme: str, config: NpuConfig) -> NpuConfig:
     """The configuration whose job is that scheme."""
     if scheme == "a8":
-        return config.with_job(levels=0, n_hi=_ALL)
+        return config.with_job(levels=0, n_hi="1/1")
     if scheme == "a4":
         return config.with_job(levels=0, n_hi=0)
     if scheme == "first_n":

@@ -31,6 +31,7 @@ def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence
     if "stamp_shuffled" in wanted:
         raise StampError("a shape has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
                          expected="stamp: it costs the same")
+    config.check_n_hi([("", shape.tokens)])
     limit = schemes.token_limit(shape, config)
     return {scheme: Outcome(cost=workload.cost(shape, schemes.configure(scheme, config), energy_set, limit),
                             accuracy=None, kind="")

@@ -31,6 +31,17 @@ def chosen(trace: Trace, pattern: str) -> tuple[str, ...]:
     return found
 
 
+def check_n_hi(trace: Trace, config: NpuConfig, names: Sequence[str]) -> None:
+    """Raise ConfigError where a job's n_hi is beyond the tokens of each of these layers that takes it."""
+    layers = []
+    for name in names:
+        entry = trace.entry(name)
+        n_sink = config.for_kind(entry.kind).job.n_sink
+        tokens = trace.tensor(entry.input).shape[0] - (entry.n_sink if n_sink == "auto" else n_sink)
+        layers.append((entry.kind, tokens))
+    config.check_n_hi(layers)
+
+
 def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[str], wanted: Sequence[str], seed: int,
         progress: Progress = lambda _line: None) -> tuple[dict[str, dict[str, Outcome]], dict[str, TokenEnergy]]:
     """(layer → scheme → outcome, layer → energy of its tokens under `stamp`), a layer at a time.

@@ -88,28 +88,46 @@ def _without_ends(names: Sequence[str]) -> list[str]:
 def _totals(report: Mapping[str, Any]) -> str:
     totals = report["totals"]
     base = totals["a4"]["cycles"] if "a4" in totals else None
-    measured = () if "shape" in report else ("SQNR dB", "out dB")
-    header = ("scheme", "bits", "+scales", *measured, "cycles", "vs a4", "ms", "tokens/s", "TOPS", "util %",
+    first = next(iter(totals.values()))
+    shaped, sequence = "shape" in report, first["tokens_per_s"] is not None
+    measured = () if shaped else ("SQNR dB", "out dB")
+    rate = (("tokens/s" if shaped else "tokens/s of these",) if sequence else ())
+    header = ("scheme", "bits", "+scales", *measured, "cycles", "vs a4", "ms", *rate, "TOPS", "util %",
               "array tiles", "DRAM MB", "energy µJ", "W", "TOPS/W")
     rows = [(
         scheme, f"{t['average_bits']:.3f}", f"{t['average_bits_with_scales']:.3f}",
-        *(() if "shape" in report else (decibels(t, "sqnr_db"), decibels(t, "output_sqnr_db"))),
+        *(() if shaped else (decibels(t, "sqnr_db"), decibels(t, "output_sqnr_db"))),
         f"{t['cycles']:,}", f"{t['cycles'] / base:.3f}" if base else "–",
-        number(t["time_s"] * 1e3, 3), f"{t['tokens_per_s']:,.0f}", number(t["tops"], 4),
+        number(t["time_s"] * 1e3, 3), *((f"{t['tokens_per_s']:,.0f}",) if sequence else ()), number(t["tops"], 4),
         number(t["utilization"] * 100, 1), f"{t['array_tiles']:,}", number(t["dram_bytes"] / 1e6, 2),
         number(t["energy_pj"] / 1e6, 1), number(t["power_w"], 3), number(t["tops_per_w"], 3),
     ) for scheme, t in totals.items()]
-    first = next(iter(totals.values()))
     hw = report["config"]["hw"]
-    what = (f"One linear layer, {report['shape']}" if "shape" in report and first["layers"] == 1 else
-            f"Totals: {plural(first['layers'], 'linear layer')}, {plural(first['tokens'], 'token')}")
+    what = (f"One linear layer, {report['shape']}" if shaped and first["layers"] == 1 else
+            f"Totals: {plural(first['layers'], 'linear layer') if shaped else _part(report)}, "
+            f"{plural(first['tokens'], 'token')}")
     title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
              f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
-    table = f"{title}\n{align(header, rows)}"
-    if "shape" in report or any(figures["grid"] for layer in report["layers"].values() for figures in layer.values()):
-        return table  # a denoising step has no first token
-    times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
-    return f"{table}\ntime to first token (these layers' prefill, nothing else): {times}"
+    lines = [title, align(header, rows)]
+    if first["untransformed"]:
+        apart = first["untransformed"]["layers"]
+        lines.append(f"dB: means over the {first['layers'] - apart} layers that are transformed, the other {apart} "
+                     "apart below; all else: every layer.")
+    if sequence and not shaped:
+        times = ", ".join(f"{scheme} {number(t['time_to_first_token_s'] * 1e3, 3)} ms" for scheme, t in totals.items())
+        lines.append("tokens/s: of these layers alone, one after the other, and no rate of the model; their part of "
+                     f"the time to first token: {times}")
+    return "\n".join(lines)
+
+
+def _part(report: Mapping[str, Any]) -> str:
+    """Which part of the model the layers are, as far as the trace knows."""
+    own, of_model = report["linear_layers"], report["model_linear_layers"]
+    captured = next(iter(report["totals"].values()))["layers"]
+    times = "" if captured == own else f", {captured} captures of them"
+    if of_model is None:
+        return f"these {plural(own, 'linear layer')} of a model{times}"
+    return f"{'all' if own == of_model else f'{own} of'} the model's {plural(of_model, 'linear layer')}{times}"
 
 
 def _shapes(report: Mapping[str, Any]) -> str:
@@ -135,23 +153,34 @@ def _layers(report: Mapping[str, Any]) -> str:
         return [decibels(figures[scheme], "sqnr_db") for scheme in schemes] + [
             "–" if m is None else f"{round(m, 2) + 0.0:+.2f}" for m in gained]
 
-    rows = []
+    rows_of: dict[str, list[tuple[str, ...]]] = {"": [], "†": []}  # of layers with and without transform
     labelled = dict(zip(labels(list(report["layers"])), report["layers"].values(), strict=True))
     for label, figures in labelled.items():
         first = figures[schemes[0]]
         said = any(figures[scheme]["warnings"] for scheme in schemes)
         sizes = (str(round(first[key])) for key in ("tokens", "k", "n", "headroom"))
-        rows.append((label + ("" if first["transform"] else "†") + ("*" if said else ""), *sizes,
-                     *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
-    # A gain's mean is over the layers that have one: the schemes' own means may be over different layers.
-    gains = [[m for f in report["layers"].values() if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
-    rows.append(("mean", "", "", "", "", *cells(report["totals"], [sum(g) / len(g) if g else None for g in gains])))
+        mark = "" if first["transform"] else "†"
+        rows_of[mark].append((label + mark + ("*" if said else ""), *sizes,
+                              *cells(figures, [gain(figures, a, b) for _, a, b in pairs])))
+
+    def mean(mark: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+        # A gain's mean is over the layers that have one: the schemes' own means may be over different layers.
+        layers = [f for f in report["layers"].values() if f[schemes[0]]["transform"] == (not mark)]
+        gains = [[m for f in layers if (m := gain(f, a, b)) is not None] for _, a, b in pairs]
+        name = f"mean of {len(layers)}{mark}" if all(rows_of.values()) else "mean"
+        return (name, "", "", "", "", *cells(figures, [sum(g) / len(g) if g else None for g in gains]))
+
+    rows: list[tuple[str, ...]] = []
+    for mark, some in rows_of.items():
+        apart = bool(mark and rows_of[""])
+        figures = {scheme: t["untransformed"] if apart else t for scheme, t in report["totals"].items()}
+        rows += [*some, mean(mark, figures)] if some else []
     title = "SQNR of the quantized input by layer, dB (headroom: INT16 code of the median token's absmax)"
     lines = [title, align(header, rows), *notices.lines(labelled)]
-    plain = sum(not figures[schemes[0]]["transform"] for figures in report["layers"].values())
-    if plain:
-        lines.append(f"† {plural(plain, 'layer')} without transform under every scheme: the trace says that the input "
-                     "is no token sequence worth one")
+    if rows_of["†"]:
+        count = plural(len(rows_of["†"]), "layer")
+        lines.append(f"† {count} without transform under every scheme: the trace says that the input is no token "
+                     "sequence worth one")
     return "\n".join(lines)
 
 

@@ -82,7 +82,7 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
 
     Raises LayerError and ConfigError as `run_linear` does.
     """
-    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
+    weight = quantize_weights(layer.weight, config.job.weight_bits).real()
     reference = layer.x @ weight.T
     power = float(np.einsum("sn,sn->", reference, reference, dtype=np.float64))
     job = engine.resolve(layer, config)
@@ -152,6 +152,7 @@ def tune(calibration: Sequence[Layer], held_out: Sequence[Layer], config: NpuCon
          progress: Callable[[str], None] = lambda line: None) -> Tuned:
     """Choose on `calibration` within `bits` an activation (None: as many as the configuration's own job takes there),
     measure on `held_out`. Raises StampError for what a layer or the job was refused for."""
+    config.check_n_hi((layer.kind, len(layer.x) - layer.n_sink) for layer in (*calibration, *held_out))
     by_kind: dict[str, list[int]] = {}
     for index, layer in enumerate(calibration):
         by_kind.setdefault(layer.kind, []).append(index)

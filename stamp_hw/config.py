@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,7 +130,6 @@ class JobConfig:
     n_hi : tokens at 8 bits, in coefficient order: a number, "1/N" = ceil(S / N), or "auto" = "1/32"
     scale_mode : "minmax" or "symmetric"
     group : channels that share an activation scale, or None for one scale a token
-    weight_group : channels that share a weight scale, or None for one scale an output channel
     n_sink : leading tokens kept out of the transform, or "auto" = what the trace says
     weight_bits : 8 or 4
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
@@ -141,7 +140,6 @@ class JobConfig:
     n_hi: int | str = "auto"
     scale_mode: str = "minmax"
     group: int | None = None
-    weight_group: int | None = None
     n_sink: int | Literal["auto"] = "auto"
     weight_bits: int = 4
     calibration: str = "auto"
@@ -154,11 +152,8 @@ class JobConfig:
                          "an integer in 0…65536, auto, or a part such as 1/16")
             elif value != "auto":
                 _integer("job", self, name, 0, high)
-        for name in ("group", "weight_group"):
-            if getattr(self, name) is not None:
-                _integer("job", self, name, 1, 16384)
-        _require(self.group is None or self.weight_group in (None, self.group), "job.weight_group",
-                 self.weight_group, f"null or the activation group {self.group}")
+        if self.group is not None:
+            _integer("job", self, "group", 1, 16384)
         _require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
         _require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
@@ -253,11 +248,7 @@ class NpuConfig:
             if not isinstance(values, dict):
                 raise ConfigError("not a mapping", where=name, got=type(values).__name__,
                                   expected=f"keys among {', '.join(known)}")
-            for key in values:
-                if key not in known:
-                    other = section_of(key)
-                    raise ConfigError("unknown key", where=f"{name}.{key}", expected=f"it in section {other}"
-                                      if other else f"one of {', '.join(known)}")
+            _check_keys(name, values, known)
             parts[name] = section(**values)
         return cls(**parts, kinds=_kinds(data.get("kinds"), parts["job"]))
 
@@ -271,6 +262,22 @@ class NpuConfig:
     def for_kind(self, kind: str) -> NpuConfig:
         """The configuration of a layer of this kind: its own job, if it has one, and no other kinds'."""
         return replace(self, job=dict(self.kinds).get(kind, self.job), kinds=()) if self.kinds else self
+
+    def check_n_hi(self, layers: Iterable[tuple[str, int]]) -> None:
+        """Raise ConfigError for an `n_hi` beyond the tokens of every layer that takes it from its job.
+
+        `layers`: kind, and tokens without sinks, of all layers of a run. In one of several layers such a number may be
+        right, since a job is for layers of several lengths; where it fits none of them it is a slip.
+        """
+        kinds = dict(self.kinds)
+        longest: dict[str, int] = {}
+        for kind, tokens in layers:
+            where = f"kinds.{kind}" if kind in kinds else "job"
+            longest[where] = max(longest.get(where, 0), tokens)
+        for where, most in longest.items():
+            n_hi = kinds.get(where.removeprefix("kinds."), self.job).n_hi
+            _require(not isinstance(n_hi, int) or n_hi <= most, f"{where}.n_hi", n_hi,
+                     f"at most {most}, the tokens of the longest layer; 1/1 for all of every layer")
 
     def with_job(self, **changes: Any) -> NpuConfig:
         """The same hardware with some job registers changed, those of every kind included."""
@@ -321,6 +328,11 @@ class NpuConfig:
             levels = job.levels
             _require(levels <= limit, "job.levels", levels,
                      f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
+        if isinstance(job.n_hi, int) and job.n_hi > tokens:
+            warnings.append(f"n_hi = {job.n_hi} is beyond the tokens: all of them take 8 bits")
+        if k is not None and job.group is not None and job.group < k:
+            warnings.append(f"group = {job.group}: the generated engine has one scale a token and refuses this job; "
+                            "cycles and energy are modelled alone")
         if 0 < levels < wanted:
             warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
@@ -332,6 +344,21 @@ def section_of(key: object) -> str | None:
         if key in [item.name for item in fields(section)]:
             return name
     return None
+
+
+#: What a job might ask for and no hardware does: it would have no cycles, no energy and no registers.
+_NOT_BUILT = {"weight_group": "the hardware has one weight scale an output channel"}
+
+
+def _check_keys(where: str, values: Mapping[Any, Any], known: Sequence[str]) -> None:
+    """Raise ConfigError for a key of a section that is not known."""
+    for key in values:
+        if key in _NOT_BUILT:
+            raise ConfigError(_NOT_BUILT[key], where=f"{where}.{key}", got=brief(values[key]), expected="no such key")
+        if key not in known:
+            other = section_of(key)
+            raise ConfigError("unknown key", where=f"{where}.{key}",
+                              expected=f"it in section {other}" if other else f"one of {', '.join(known)}")
 
 
 def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
@@ -349,9 +376,7 @@ def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:
         if not isinstance(values, dict):
             raise ConfigError("not a mapping", where=where, got=type(values).__name__,
                               expected=f"keys among {', '.join(known)}")
-        for key in values:
-            if key not in known:
-                raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(known)}")
+        _check_keys(where, values, known)
         try:
             jobs.append((str(kind), replace(job, **values)))
         except ConfigError as error:

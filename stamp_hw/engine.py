@@ -79,7 +79,7 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     LayerError : the layer's numbers are beyond the datapath
     """
     job = resolve(layer, config)
-    weights = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group)
+    weights = quantize_weights(layer.weight, config.job.weight_bits)
     weight_real = weights.real()
     with np.errstate(over="ignore", invalid="ignore"):
         reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
@@ -125,7 +125,7 @@ def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: floa
 
     acc, wsum = products(quantized, weights)
     mant, shift = rescale.factors(s_x, weights.scale, s_y, config)
-    z = rescale.rescale(acc, quantized, wsum, mant, shift, config, weights.factor)
+    z = rescale.rescale(acc, quantized, wsum, mant, shift, config)
     v = haar.inverse(z[job.n_sink :], job.levels, job.grid)
     if job.n_sink:
         v = np.concatenate([z[: job.n_sink], v])
@@ -196,7 +196,7 @@ def sink_exponent(absmax: float, s_x: float, width: int) -> int:
 
 def products(quantized: Quantized, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """(acc, wsum): int32[S, N] and int64[1, N], or with groups int32[S, groups, N] and int64[groups, N]."""
-    group = min(quantized.group, weights.group)
+    group = quantized.group
     wsum = weights.sums(group)
     if len(wsum) == 1:
         return mac.matmul(quantized.codes, weights.codes), wsum

@@ -50,13 +50,13 @@ class EngineJob:
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
-           limit: int | None = None, group: int | None = None, weight_group: int | None = None) -> EngineJob:
+           limit: int | None = None, group: int | None = None) -> EngineJob:
         """Registers of a layer of `k` input and `n` output channels.
 
         Parameters
         ----------
         limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
-        group, weight_group : channels that share a scale; the engine has one a token and one an output channel
+        group : input channels that share an activation scale; the engine has one a token
 
         Raises
         ------
@@ -64,11 +64,8 @@ class EngineJob:
         """
         height, width = job.grid or (1, job.tokens)
         two_d = job.grid is not None
-        # One group of weights has a factor u = 15 in T', which the hardware has not; one of activations is the token.
-        for name, value, ok in (("job.group", group, group is None or group >= k),
-                                ("job.weight_group", weight_group, weight_group is None)):
-            if not ok:
-                raise ConfigError("the engine has no group scales", where=name, got=value, expected="null")
+        if group is not None and group < k:
+            raise ConfigError("the engine has no group scales", where="job.group", got=group, expected="null")
         chain = job.levels * (2 if two_d else 1)
         for name, value, low, high in (
             ("job.k", k, 1, params.max_k), ("job.n", n, 1, (2**COLUMNS_WIDTH - 1) * params.cols),

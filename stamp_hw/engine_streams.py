@@ -53,7 +53,7 @@ def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int |
     """The job's registers. Raises ConfigError as `EngineJob.of`."""
     return EngineJob.of(
         result.job, k=layer.x.shape[1], n=layer.weight.shape[0], params=EngineParams.of(config.hw), limit=limit,
-        symmetric=config.job.symmetric, group=config.job.group, weight_group=config.job.weight_group)
+        symmetric=config.job.symmetric, group=config.job.group)
 
 
 def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
@@ -95,7 +95,7 @@ def parameter_beats(layer: Layer, config: NpuConfig, params: EngineParams, job: 
     weights = result.weights
     mant, shift = rescale.factors(result.s_x, weights.scale, result.s_y, config)
     none = np.zeros(mant.shape[1], np.int64)
-    channels = {"wsum": weights.sums(weights.group)[0], "mant0": mant[0], "shift0": shift[0],
+    channels = {"wsum": weights.sums(weights.codes.shape[1])[0], "mant0": mant[0], "shift0": shift[0],
                 "mant1": mant[1] if len(mant) > 1 else none, "shift1": shift[1] if len(shift) > 1 else none,
                 "bias": rescale.integer_bias(layer.bias, result.s_y, mant.shape[1])}
     times, more = len(token_order(params, job)), job.columns * params.cols - mant.shape[1]

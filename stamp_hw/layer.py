@@ -33,8 +33,8 @@ class Layer:
 
     Raises
     ------
-    LayerError : wrong rank, shapes that do not fit, empty tensors, NaN or infinite values, values beyond ±2^100, scales
-        outside 2^-100…2^100
+    LayerError : wrong type or rank, shapes that do not fit, empty tensors, NaN or infinite values, values beyond
+        ±2^100, scales outside 2^-100…2^100
     """
 
     name: str
@@ -55,6 +55,7 @@ class Layer:
                 continue
             self._check(isinstance(value, np.ndarray) and value.ndim == rank, f"{field} has the wrong rank",
                         getattr(value, "shape", type(value).__name__), f"an array of rank {rank}")
+            self._check(value.dtype == np.float32, f"{field} is not float32", str(value.dtype), "float32 values")
             self._check(value.size > 0, f"{field} is empty", value.shape, "at least one element")
             self._check(bool(np.isfinite(value).all()), f"{field} holds NaN or infinite values",
                         f"{int((~np.isfinite(value)).sum())} of {value.size}", "finite values")

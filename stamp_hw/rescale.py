@@ -17,7 +17,6 @@ from stamp_hw.params import OUT_WIDTH, Z_WIDTH
 from stamp_hw.scale import Quantized
 
 MANT_WIDTH = 16
-T_WIDTH = 48  # bits of T with one weight scale an output channel (docs/contract.md §3.6)
 MAX_SHIFT = 63
 SYMMETRIC_QMAX = (254, 14)  # row of the symmetric factor tables: 8-bit tokens, 4-bit tokens
 
@@ -64,16 +63,15 @@ def factors(s_x: float, s_w: np.ndarray, s_y: float, config: NpuConfig) -> tuple
 
 
 def rescale(acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.ndarray, shift: np.ndarray,
-            config: NpuConfig, group_factor: np.ndarray | None = None) -> np.ndarray:
+            config: NpuConfig) -> np.ndarray:
     """Accumulators to output coefficients.
 
     Parameters
     ----------
-    acc : int32[S, N], or int32[S, groups, N] with several activation or weight groups
+    acc : int32[S, N], or int32[S, groups, N] with several groups
     quantized : what the accumulators were made from
     wsum : integers [N], or [groups, N]: sum of the weight codes
     mant, shift : integers [N] or [tables, N], see `factors`
-    group_factor : u, integers [N, groups] in 1…15, or None
 
     Returns
     -------
@@ -88,7 +86,7 @@ def rescale(acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.nd
     total = np.empty((tokens, channels), np.int64)
     for start in range(0, tokens, _STEP):
         rows = slice(start, start + _STEP)
-        total[rows] = _sums(acc[rows], rows, quantized, wsum, group_factor)
+        total[rows] = _sums(acc[rows], rows, quantized, wsum)
     if not config.job.symmetric:
         total[quantized.bits == 4] *= 17
     z = np.empty((tokens, channels), np.int32)
@@ -104,27 +102,20 @@ def rescale(acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.nd
 _STEP = 64  # tokens that are worked on at a time
 
 
-def _sums(acc: np.ndarray, rows: slice, quantized: Quantized, wsum: np.ndarray,
-          group_factor: np.ndarray | None) -> np.ndarray:
+def _sums(acc: np.ndarray, rows: slice, quantized: Quantized, wsum: np.ndarray) -> np.ndarray:
     """T, int64[rows, N]."""
     qmax, mid = quantized.qmax[rows, None], quantized.mid[rows, None]
     lo, span = quantized.lo[rows].astype(np.int64), quantized.span[rows].astype(np.int64)
     total = np.zeros((acc.shape[0], acc.shape[2]), np.int64)
     for group in range(acc.shape[1]):
-        column = min(group, lo.shape[1] - 1)  # one activation scale may serve several weight groups
-        width = span[:, column, None]
-        part = width * acc[:, group]
-        part += (width * mid + qmax * lo[:, column, None]) * wsum[group]
-        total += part if group_factor is None else part * group_factor[:, group]
+        width = span[:, group, None]
+        total += width * acc[:, group]
+        total += (width * mid + qmax * lo[:, group, None]) * wsum[group]
     return total
 
 
 def _round(total: np.ndarray, mant: np.ndarray, shift: np.ndarray, sink_shift: int) -> np.ndarray:
     """sat24((T'·2^e·mant + 2^(shift−1)) >> shift) in 64 bits: for shift > e that is a shift by shift − e."""
-    if max(int(total.max()), -int(total.min())) >> (T_WIDTH - 1):
-        # Weight groups multiply T by up to 15, beyond what 64 bits hold times mant: Python integers for these few.
-        wide, down = total.astype(object) << sink_shift, shift.astype(object)
-        return saturate((wide * mant.astype(object) + (1 << (down - 1))) >> down, Z_WIDTH).astype(np.int64)
     less = shift - sink_shift
     product = total * mant
     if sink_shift:

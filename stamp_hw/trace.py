@@ -42,6 +42,7 @@ class Trace:
     metadata : origin of the trace: everything in ``stamp`` but the layers and the schema version
     layer_names : in file order
     calibration : ``self`` or, e.g., ``static: 8 sequences``
+    linear_layers : that the model has, in the trace or not; None where the trace does not say
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -54,6 +55,7 @@ class Trace:
             raise
         self.layer_names = tuple(self._layers)
         self.calibration: str = self.metadata["calibration"]
+        self.linear_layers: int | None = self.metadata.get("linear_layers")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Trace:
@@ -135,6 +137,9 @@ class Trace:
                 fail("layer is listed twice", where)
             check_entry(entry, self._file.tensors, calibration, where)
             layers[entry.name] = entry
+        own, total = len({entry.weight for entry in layers.values()}), metadata.get("linear_layers")
+        if total is not None and not (type(total) is int and own <= total < 1 << 31):
+            fail("linear_layers is malformed", self.path, got=total, expected=f"a whole number, {own} at least")
         return metadata, layers
 
 

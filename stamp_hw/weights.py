@@ -1,4 +1,9 @@
-"""Round-to-nearest weight quantization, per output channel or per group of input channels (docs/contract.md §3.5)."""
+"""Round-to-nearest weight quantization, a scale an output channel (docs/contract.md §3.5).
+
+The code of w is the integer nearest to w · top / absmax as real numbers, ties to even, with top = 2^(bits−1) − 1. In
+float64 w · top is exact (24 + 7 bits), and the rounded quotient stands at a tie k + 1/2 only where the exact one does:
+of two float32, a quotient that is no tie is at least 2^-32 away from one, and it is rounded by less than 2^-46.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +14,19 @@ import numpy as np
 from stamp_hw.scale import group_starts
 
 MIN_CHANNEL = 2.0**-100  # an output channel whose weights stay below this counts as all-zero
-MAX_GROUP_FACTOR = 15  # u[n, g] is 4 bits unsigned and never 0
+_BLOCK = 1 << 16  # elements that are worked on at a time: their float64 copies stay in the second-level cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Integer weights of one layer.
-
-    `codes` int8[N, K]; `scale` float64[N], real value of one step; `factor` int64[N, groups], u[n, g] in 1…15, or
-    None for one scale an output channel; `group` channels a group (K when there is one).
-    """
+    """Integer weights of one layer: `codes` int8[N, K]; `scale` float64[N], real value of one step."""
 
     codes: np.ndarray
     scale: np.ndarray
-    factor: np.ndarray | None
-    group: int
 
     def real(self) -> np.ndarray:
         """float32[N, K], what the codes stand for."""
-        real = self.codes * self.scale[:, None].astype(np.float32)
-        if self.factor is not None:
-            real *= np.repeat(self.factor, self.group, axis=1)[:, : self.codes.shape[1]].astype(np.float32)
-        return real
+        return self.codes * self.scale[:, None].astype(np.float32)
 
     def sums(self, group: int) -> np.ndarray:
         """wsum int64[groups, N]: sum of the codes of each group of `group` input channels."""
@@ -38,32 +34,28 @@ class Weights:
         return np.add.reduceat(self.codes, starts, axis=1, dtype=np.int64).T
 
 
-def quantize_weights(weight: np.ndarray, bits: int, group: int | None = None) -> Weights:
-    """Symmetric round-to-nearest-even: codes in −(2^(bits−1) − 1)…2^(bits−1) − 1, scale = absmax / (2^(bits−1) − 1).
+def quantize_weights(weight: np.ndarray, bits: int) -> Weights:
+    """Symmetric codes in −(2^(bits−1) − 1)…2^(bits−1) − 1, the nearest to the exact quotient, ties to even.
 
     Parameters
     ----------
-    weight : float[N, K]
+    weight : float[N, K], taken as float32
     bits : 4 or 8
-    group : input channels that share a scale `s_w[n] · u[n, g]`, u the smallest integer in 1…15 that covers the group
-        when the largest group takes 15; None for one scale an output channel
 
-    An all-zero channel (absmax below 2^-100) takes the scale of the layer's largest channel, which rescale can reach as
-    surely as that channel's own; a layer of nothing else takes scale 1.
+    `scale` is the float64 nearest to absmax / (2^(bits−1) − 1). An all-zero channel (absmax below 2^-100) takes the
+    scale of the layer's largest channel, which rescale can reach as surely as that channel's own; a layer of nothing
+    else takes scale 1.
     """
     weight = np.asarray(weight, dtype=np.float32)
-    channels = weight.shape[1]
     top = 2 ** (bits - 1) - 1
-    size = channels if group is None else min(group, channels)
-    absmax = np.maximum.reduceat(np.abs(weight), group_starts(channels, size), axis=1).astype(np.float64)
-    peak = absmax.max(axis=1)
+    peak = np.maximum(weight.max(axis=1), -weight.min(axis=1)).astype(np.float64)
     largest = float(peak.max())
-    divisor = top if group is None else top * MAX_GROUP_FACTOR
-    scale = np.where(peak < MIN_CHANNEL, largest if largest >= MIN_CHANNEL else divisor, peak) / divisor
-    if group is None:
-        codes = np.rint(weight / scale[:, None].astype(np.float32))
-        return Weights(np.clip(codes, -top, top, out=codes).astype(np.int8), scale, None, size)
-    factor = np.clip(np.ceil(absmax / (top * scale[:, None]) - 1e-9), 1, MAX_GROUP_FACTOR).astype(np.int64)
-    steps = np.repeat(scale[:, None] * factor, size, axis=1)[:, :channels]
-    codes = np.clip(np.rint(weight / steps.astype(np.float32)), -top, top)
-    return Weights(codes.astype(np.int8), scale, factor, size)
+    peak = np.where(peak < MIN_CHANNEL, largest if largest >= MIN_CHANNEL else top, peak)
+    codes = np.empty(weight.shape, np.int8)
+    step = max(1, _BLOCK // weight.shape[1])
+    for start in range(0, len(weight), step):
+        rows = slice(start, start + step)
+        work = np.multiply(weight[rows], top, dtype=np.float64)
+        work /= peak[rows, None]
+        codes[rows] = np.rint(work, out=work)
+    return Weights(codes, peak / top)

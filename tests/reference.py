@@ -17,7 +17,7 @@ Where §3 leaves room, this file chooses
  3. 1-D order after `levels`: bands that are empty (extra levels) take no place.
  4. Groups are `G` consecutive channels; the last one holds what is left of K.
  5. Symmetric mode: absmax, like lo and hi, is of the group; a group of zeros has span 0, q 0, code −mid.
- 6. `T` of several groups is the sum of u·T_g, with u = 1 where the weights have no groups.
+ 6. `T` of several groups is the sum of T_g.
  7. A sink is multiplied by 2^e in T before mant; its e is its own, not the layer's: the least at which its absmax,
     rounded to a code, is at most 32767, or 15 if none is.
  8. `T' = T` in symmetric mode, and mant/shift come from one table for each precision (qmax 254 and 14 in place of 255).
@@ -28,17 +28,14 @@ Where §3 leaves room, this file chooses
 11. `rint` of a float is round half to even; INT16 inputs saturate; an all-zero tensor has scale 1, an all-zero
     channel of a weight that of the layer's largest channel.
 12. A bias beyond INT32 is refused.
-13. Weight codes: the quotient is rounded to float32 from the float32 of weight and scale, then to the nearest even
-    integer. With weight groups, s_w[n] makes the largest group's u 15 and the others take the smallest u that
-    covers them.
+13. An input code is the nearest even integer of the quotient that a float64 holds; a weight code that of the exact
+    quotient.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
 
 from reference_lifting import Row, Tensor, forward, inverse
 
@@ -141,17 +138,12 @@ def affine(acc: int, wsum: int, lo: int, span: int, qmax: int, mid: int, symmetr
     return span * (acc + mid * wsum) + qmax * lo * wsum
 
 
-def t_value(codes: Row, groups: list[Group], weights: Row, u: Row | None, size: int, symmetric: bool,
-            e: int = 0) -> int:
-    """T' of one token and output channel from groups of `size` channels, the sink's shift included.
-
-    One activation group may serve several weight groups.
-    """
+def t_value(codes: Row, groups: list[Group], weights: Row, size: int, symmetric: bool, e: int = 0) -> int:
+    """T' of one token and output channel from groups of `size` channels, the sink's shift included."""
     total = 0
-    for g, (a, b) in enumerate(groups_of(len(weights), size)):
-        w, part = weights[a:b], groups[min(g, len(groups) - 1)]
-        term = affine(dot(codes[a:b], w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
-        total += term * (u[g] if u else 1)
+    for part, (a, b) in zip(groups, groups_of(len(weights), size), strict=True):
+        w = weights[a:b]
+        total += affine(dot(codes[a:b], w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
     if not symmetric and groups[0].qmax == 15:
         total *= 17
     return total << e
@@ -214,27 +206,14 @@ def sink_exponent(row: list[float], s_x: float) -> int:
     return next((e for e in range(16) if round(absmax / (s_x * 2.0**e)) <= 32767), 15)
 
 
-def float32(value: float) -> float:
-    """The nearest IEEE single, as a Python float."""
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])
-
-
-def quantize_weight(row: list[float], bits: int, group: int | None = None,
-                    largest: float = 0.0) -> tuple[Row, float, Row | None]:
-    """Symmetric codes of one output channel, its s_w, and u of every group or None; `largest` is the layer's absmax."""
+def quantize_weight(row: list[float], bits: int, largest: float = 0.0) -> tuple[Row, float]:
+    """Symmetric codes of one output channel and its s_w; `largest` is the layer's absmax."""
     top = 2 ** (bits - 1) - 1
     absmax = max(abs(value) for value in row)
     if absmax < 2.0**-100:
-        absmax = largest if largest >= 2.0**-100 else 0.0
-    if group is None:
-        s_w, u = (absmax / top if absmax else 1.0), None
-    else:
-        s_w = absmax / (15 * top) if absmax else 1.0
-        peaks = [Fraction(max(abs(value) for value in row[a:b])) for a, b in groups_of(len(row), group)]
-        u = [max(1, ceil(15 * peak / Fraction(absmax))) if absmax else 1 for peak in peaks]
-    steps = [float32(s_w * (u[k // group] if u and group else 1)) for k in range(len(row))]
-    codes = [round(float32(float32(value) / step)) for value, step in zip(row, steps, strict=True)]
-    return [max(-top, min(top, code)) for code in codes], s_w, u
+        absmax = largest if largest >= 2.0**-100 else float(top)
+    step = Fraction(absmax) / top
+    return [round(Fraction(value) / step) for value in row], absmax / top
 
 
 def integer_bias(value: float, s_y: float) -> int:
@@ -263,12 +242,11 @@ class Linear:
     z: Tensor
     exponents: Row
     weights: Tensor
-    u: list[Row | None]
 
 
 def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_x: float, s_y: float,
                levels: int, n_hi: int, weight_bits: int, grid: tuple[int, int] | None = None, n_sink: int = 0,
-               symmetric: bool = False, group: int | None = None, weight_group: int | None = None) -> Linear:
+               symmetric: bool = False, group: int | None = None) -> Linear:
     """Float tensors in, the INT16 output and every stage before it out."""
     body = x[n_sink:]
     exponents = [sink_exponent(row, s_x) for row in x[:n_sink]] + [0] * len(body)
@@ -278,16 +256,15 @@ def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float
     groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
     codes = [[a for part in parts for a in part.codes] for parts in groups]
     largest = max(abs(value) for row in weight for value in row)
-    channels = [quantize_weight(row, weight_bits, weight_group, largest) for row in weight]
-    size = min(group or len(x[0]), weight_group or len(x[0]))
-    acc = [[[dot(row[a:b], w[a:b]) for w, _, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
-    t = [[t_value(row, parts, w, u, size, symmetric, e) for w, _, u in channels]
+    channels = [quantize_weight(row, weight_bits, largest) for row in weight]
+    size = min(group or len(x[0]), len(x[0]))
+    acc = [[[dot(row[a:b], w[a:b]) for w, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
+    t = [[t_value(row, parts, w, size, symmetric, e) for w, _ in channels]
          for row, parts, e in zip(codes, groups, exponents, strict=True)]
     # Both tables are loaded, whether the job has tokens for both or not.
-    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w, _ in channels] for b in (8, 4)}
+    tables = {b: [multiplier(factor(s_x, s_w, s_y, b, symmetric)) for _, s_w in channels] for b in (8, 4)}
     z = [[rescale(value, *tables[b][n]) for n, value in enumerate(row)] for row, b in zip(t, bits, strict=True)]
     v = z[:n_sink] + inverse(z[n_sink:], levels, grid)
     b_codes = [integer_bias(value, s_y) for value in bias] if bias else [0] * len(weight)
     y = [[output(value, b_codes[n]) for n, value in enumerate(row)] for row in v]
-    return Linear(y, coefficients, groups, codes, acc, t, z, exponents, [w for w, _, _ in channels],
-                  [u for _, _, u in channels])
+    return Linear(y, coefficients, groups, codes, acc, t, z, exponents, [w for w, _ in channels])

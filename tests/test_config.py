@@ -122,7 +122,7 @@ def test_a_job_beyond_the_hardware_is_refused_by_name(config: NpuConfig, argumen
     ('hw: {"a\\e[31m\\nb": 1}', "hw.a\\x1b[31m\\nb"), ('hw: {rows: "\\e[31m"}', "hw.rows"),
     ("hw: {freq_hz: 1e5000}", "hw.freq_hz"), ("hw: {rows: 2020-99-99}", "npu.yaml"),
     ("job: {scale_mode: [1]}", "job.scale_mode"), ("job: {weight_bits: [4]}", "job.weight_bits"),
-    ("job: {group: 32, weight_group: 64}", "job.weight_group"), ("job: {calibration: best}", "job.calibration"),
+    ("job: {group: 0}", "job.group"), ("job: {calibration: best}", "job.calibration"),
     ("job: {n_sink: -1}", "job.n_sink"), ("hw: 3", "hw"), ("[1, 2]", "npu.yaml"), ("a: b: c", "npu.yaml"),
     ("hw: {rows: [}", "npu.yaml"), ("hw: {1: 2}", "hw.1"), ("\0", "npu.yaml"),
     ("!!python/object:os.system {}", "npu.yaml"),
@@ -133,6 +133,16 @@ def test_impossible_files_are_refused_with_file_and_key_path_in_one_line(tmp_pat
         load(tmp_path, text)
     line = str(caught.value)
     assert where in line and "npu.yaml" in line and line.isprintable() and len(line) < 1000
+
+
+@pytest.mark.parametrize("value", ["32", "null"])
+@pytest.mark.parametrize("section", ["job", "kinds.q_proj"])
+def test_weight_groups_are_refused_with_the_reason(tmp_path: Path, section: str, value: str) -> None:
+    """No hardware has them, so no job may cost what it would without them."""
+    inner = f"{{weight_group: {value}}}"
+    text = f"job: {inner}" if section == "job" else f"kinds: {{q_proj: {inner}}}"
+    with pytest.raises(ConfigError, match=rf"{section}.weight_group: the hardware has one weight scale an output chan"):
+        load(tmp_path, text)
 
 
 @pytest.mark.parametrize("make", [lambda path: path / "missing.yaml", lambda path: path])

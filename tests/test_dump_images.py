@@ -138,7 +138,8 @@ def test_the_trace_says_how_it_was_made(pipelines: dict[str, Path], dumped: dict
         said = trace.metadata
     assert {key: said[key] for key in said if key not in ("versions", "not_covered", "calibration")} == {
         "model": str(pipelines["pixart"]), "family": "pixart", "prompts": list(PROMPTS), "steps": [1, 3], "seed": 0,
-        "inference_steps": 4, "size": [32, 48], "guidance": 4.5, "dtype": "float32", "device": "cpu"}
+        "inference_steps": 4, "size": [32, 48], "guidance": 4.5, "dtype": "float32", "device": "cpu",
+        "linear_layers": 26}
     assert set(said["versions"]) == {"numpy", "torch", "transformers", "diffusers"}
 
 
@@ -257,7 +258,8 @@ def test_an_image_trace_is_simulated_with_the_2d_transform(tmp_path: Path, dumpe
         else:
             assert schemes["stamp"]["grid"] is None and schemes["stamp"]["levels"] == 0
             assert schemes["stamp"] == schemes["first_n"]
-    assert printed.count("†") == 5 + 1 and "5 layers without transform under every scheme" in printed
+    assert printed.count("†") == 5 + 2 and "mean of 5†" in printed
+    assert "5 layers without transform under every scheme" in printed
     if family == "pixart":
         assert main(["trace", "info", str(dumped[family])]) == 0
         shown = capsys.readouterr().out

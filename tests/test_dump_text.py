@@ -78,6 +78,9 @@ def test_captures_of_a_qwen_equal_what_an_independent_hook_sees(tmp_path: Path, 
             product = layer.x @ layer.weight.T + (0 if layer.bias is None else layer.bias)
             assert np.abs(product - y).max() <= 1e-5 * np.abs(y).max()
         assert trace.metadata["dtype"] == "float32"  # as it lies on the disk
+        assert trace.linear_layers == LAYERS
+    with Trace.open(dump(qwens[name], tmp_path / "part", "--layers", "q_proj")) as trace:
+        assert len(trace) < trace.linear_layers == LAYERS, "of the model, not of the trace"
 
 
 def test_an_interrupted_dump_of_a_language_model_goes_on(tmp_path: Path, qwens: dict[str, Path],

@@ -132,7 +132,7 @@ def engine_by_hand(hw: HwConfig, job: EngineJob, streams: dict[str, dict[str, np
             assert word["wsum"] == sum(weights)
             z = []
             for group, b, e in zip(groups, bits, shifts, strict=True):
-                t = reference.t_value(group.codes, [group], weights, None, k, job.symmetric, e)
+                t = reference.t_value(group.codes, [group], weights, k, job.symmetric, e)
                 table = "1" if job.symmetric and b == 4 else "0"
                 assert job.symmetric or word["mant1"] == word["shift1"] == 0
                 mant, shift = word["mant" + table], word["shift" + table]
@@ -262,7 +262,7 @@ def test_builds_for_sequences_have_no_registers_of_a_second_axis() -> None:
     ({"job": resolved(5000, 0, 0)}, "job.tokens"), ({"job": resolved(50, 9, 0)}, "job.levels"),
     ({"job": resolved(64, 5, 0, (8, 8))}, "job.levels"), ({"job": resolved(64, 1, 0, (8, 8), 1)}, "job.n_sink"),
     ({"job": resolved(50, 1, 0, n_sink=5000)}, "job.n_sink"), ({"group": 16}, "job.group"),
-    ({"weight_group": 64}, "job.weight_group"), ({"job": resolved(4000, 8, 4000)}, None),
+    ({"job": resolved(4000, 8, 4000)}, None),
     ({"job": resolved(4096, 8, 0), "params": EngineParams.of(HwConfig(act_slots=127))}, "act_slots"),
     ({"job": resolved(64, 1, 0, (8, 8)), "params": EngineParams.of(HwConfig(axes=1))}, "axes"),
 ])
@@ -282,6 +282,6 @@ def test_a_group_that_is_the_whole_token_is_no_group(rng: np.random.Generator) -
     layer = layer_of(rng, 20, 8, 8)
     jobs = [engine_streams.make_job(layer, one, run_linear(layer, one)) for one in (plain, grouped)]
     assert jobs[0] == jobs[1] and replace(jobs[0], levels=1) != jobs[0]
-    result: LinearResult = run_linear(layer, config.with_job(weight_group=4, group=4))
+    result: LinearResult = run_linear(layer, config.with_job(group=4))
     with pytest.raises(ConfigError, match="group"):
-        engine_streams.make_job(layer, config.with_job(weight_group=4, group=4), result)
+        engine_streams.make_job(layer, config.with_job(group=4), result)

@@ -38,7 +38,7 @@ def expect(layer: Layer, config: NpuConfig, s_x: float, s_y: float, levels: int,
     return reference.run_linear(
         layer.x.tolist(), layer.weight.tolist(), None if layer.bias is None else layer.bias.tolist(), s_x=s_x, s_y=s_y,
         levels=levels, n_hi=n_hi, weight_bits=job.weight_bits, grid=layer.grid, n_sink=layer.n_sink,
-        symmetric=job.symmetric, group=job.group, weight_group=job.weight_group)
+        symmetric=job.symmetric, group=job.group)
 
 
 def check(layer: Layer, config: NpuConfig) -> tuple[LinearResult, reference.Linear]:
@@ -52,8 +52,6 @@ def check(layer: Layer, config: NpuConfig) -> tuple[LinearResult, reference.Line
     assert got.quantized.lo.tolist() == [[group.lo for group in row] for row in expected.groups]
     assert got.quantized.span.tolist() == [[group.span for group in row] for row in expected.groups]
     assert got.weights.codes.tolist() == expected.weights
-    assert (got.weights.factor is None) == (expected.u[0] is None)
-    assert got.weights.factor is None or got.weights.factor.tolist() == expected.u
     acc = got.acc[:, None] if got.acc.ndim == 2 else got.acc
     assert acc.tolist() == expected.acc
     assert got.z.tolist() == expected.z
@@ -78,8 +76,7 @@ def layers(draw: st.DrawFn) -> tuple[Layer, NpuConfig]:
     bias = draw(tensors(1, outputs))[0] * s_y * draw(st.sampled_from([0.7, 1.0, 40.3])) if draw(st.booleans()) else None
     group = draw(st.none() | st.integers(1, channels + 1))
     config = npu(draw(MODES), group, levels=draw(st.just("auto") | st.integers(0, 8 if grid is None else 4)),
-                 n_hi=draw(st.just("auto") | st.integers(0, tokens)), weight_bits=draw(st.sampled_from([4, 8])),
-                 weight_group=draw(st.none() | (st.integers(1, channels + 1) if group is None else st.just(group))))
+                 n_hi=draw(st.just("auto") | st.integers(0, tokens)), weight_bits=draw(st.sampled_from([4, 8])))
     layer = Layer("drawn", x.astype(np.float32), weight.astype(np.float32), None if bias is None else
                   bias.astype(np.float32), grid, sinks, s_x=s_x if static else None, s_y=s_y if static else None)
     return layer, config
@@ -118,19 +115,17 @@ def floats(rng: np.random.Generator, tokens: int, channels: int, outputs: int, *
 
 
 @pytest.mark.parametrize("mode", ["minmax", "symmetric"])
-@pytest.mark.parametrize(("tokens", "grid", "sinks", "group", "weight_group"), [
-    (128, None, 0, None, None), (97, None, 1, None, None), (133, None, 4, 5, None), (121, (11, 11), 0, None, None),
-    (60, (4, 15), 0, 7, 7), (64, None, 0, None, 6), (1, None, 0, None, None), (65, None, 64, None, None),
+@pytest.mark.parametrize(("tokens", "grid", "sinks", "group"), [
+    (128, None, 0, None), (97, None, 1, None), (133, None, 4, 5), (121, (11, 11), 0, None), (60, (4, 15), 0, 7),
+    (1, None, 0, None), (65, None, 64, None),
 ])
 def test_a_real_valued_layer_equals_the_reference_and_its_figures_their_definitions(
-        mode: str, tokens: int, grid: Grid, sinks: int, group: int | None, weight_group: int | None) -> None:
+        mode: str, tokens: int, grid: Grid, sinks: int, group: int | None) -> None:
     rng = np.random.default_rng(SEED)
     layer = floats(rng, tokens, 17, 6, grid=grid, n_sink=sinks)
-    config = npu(mode, group, weight_group=weight_group)
-    got, expected = check(layer, config)
+    got, expected = check(layer, npu(mode, group))
     x, weight = layer.x.tolist(), [
-        [code * s_w * (u[k // weight_group] if u and weight_group else 1) for k, code in enumerate(row)]
-        for row, s_w, u in zip(expected.weights, got.weights.scale.tolist(), expected.u, strict=True)]
+        [code * s_w for code in row] for row, s_w in zip(expected.weights, got.weights.scale.tolist(), strict=True)]
     assert layer.bias is not None
     float_layer = [[math.fsum(a * b for a, b in zip(row, w, strict=True)) + bias
                     for w, bias in zip(weight, layer.bias.tolist(), strict=True)] for row in x]
@@ -207,17 +202,17 @@ def test_a_sink_as_large_as_the_body_times_a_power_of_two_takes_that_power(s_x: 
     assert got.quantized.sink_shift.tolist() == [power, 0]
 
 
-def test_t_with_the_largest_weight_factors_is_exact() -> None:
-    # T of the worst 2-D coefficients, u = 15 and K = 4096 needs more than 48 bits, and T·mant more than 64.
-    channels = 4096
+def test_t_of_the_largest_layer_is_exact() -> None:
+    # T of the worst 2-D coefficients at the largest K: 46 bits, 62 with mant.
+    channels = 16384
     x = np.repeat(np.array([32767, -32768, -32768, 32767], np.float32)[:, None], channels, axis=1)
     weight = np.stack([np.full(channels, 127), np.full(channels, -127)]).astype(np.float32)
     for s_y in (127.0 * 32768 * channels / 32767, 3e6):
         layer = Layer("wide", x, weight, None, (2, 2), s_x=1.0, s_y=s_y)
         for mode in ("minmax", "symmetric"):
-            _, expected = check(layer, npu(mode, weight_group=2048, weight_bits=8, levels=1, n_hi=4))
+            _, expected = check(layer, npu(mode, weight_bits=8, levels=1, n_hi=4).with_hw(max_k=channels))
             if mode == "minmax":
-                assert max(abs(t) for row in expected.t for t in row).bit_length() > 47
+                assert max(abs(t) for row in expected.t for t in row).bit_length() == 46
 
 
 @pytest.mark.parametrize(("x_power", "w_power"), [(60, 0), (80, -90), (-70, 0), (-60, -10), (0, -70), (-10, 60)])
@@ -260,14 +255,12 @@ def test_narrow_inputs_take_static_scales_as_well_as_their_own(width: int) -> No
     assert static.x_saturated <= layer.x.size // 20  # only what lies within half a step of absmax
 
 
-@pytest.mark.parametrize("weight_group", [None, 5])
 @pytest.mark.parametrize("gain", [1e-12, 1.0, 1e6])
 @pytest.mark.parametrize("pruned", [0.0, 1e-45, -1e-31])
-def test_a_pruned_channel_takes_the_largest_scale_and_changes_no_other(weight_group: int | None, gain: float,
-                                                                        pruned: float) -> None:
+def test_a_pruned_channel_takes_the_largest_scale_and_changes_no_other(gain: float, pruned: float) -> None:
     layer = floats(np.random.default_rng(SEED), 40, 17, 4)
     layer = replace(layer, bias=None, weight=np.float32(gain) * layer.weight)
-    config = npu("minmax", weight_group=weight_group)
+    config = npu("minmax")
     whole = run_linear(layer, config)
     weight = np.insert(layer.weight, 2, np.float32(pruned), axis=0)
     got, _ = check(replace(layer, weight=weight), config)
@@ -275,11 +268,9 @@ def test_a_pruned_channel_takes_the_largest_scale_and_changes_no_other(weight_gr
     assert not got.y[:, 2].any() and (np.delete(got.y, 2, axis=1) == whole.y).all()
 
 
-@pytest.mark.parametrize("weight_group", [None, 5])
-def test_a_weight_of_zeros_takes_scale_one(weight_group: int | None) -> None:
+def test_a_weight_of_zeros_takes_scale_one() -> None:
     layer = replace(floats(np.random.default_rng(SEED), 40, 17, 4), bias=None)
-    got, _ = check(replace(layer, weight=np.zeros_like(layer.weight), s_x=1.0, s_y=1.0),
-                   npu("minmax", weight_group=weight_group))
+    got, _ = check(replace(layer, weight=np.zeros_like(layer.weight), s_x=1.0, s_y=1.0), npu("minmax"))
     assert got.weights.scale.tolist() == [1.0] * 4 and not got.y.any()
 
 
@@ -291,13 +282,13 @@ EXTREME = [0.0, 1e-45, 1e-38, 2.0**-100, 1e-20, 1.0, 1e20, 2.0**100]
 def test_extreme_values_run_or_are_refused_in_one_line(x: float, weight: float) -> None:
     """Every warning is an error in these tests."""
     for scale in (None, 2.0**-100, 1.0, 2.0**100):
-        for mode, weight_group, bias in (("minmax", None, 1.0), ("symmetric", 2, -x)):
+        for mode, bias in (("minmax", 1.0), ("symmetric", -x)):
             for sign in (1, -1):
                 columns = np.array([[x, sign * x, 0.5 * x]] * 4, np.float32)
                 layer = Layer("extreme", columns, np.full((2, 3), sign * weight, np.float32),
                               np.full(2, bias, np.float32), n_sink=1, s_x=scale, s_y=scale)
                 try:
-                    assert run_linear(layer, npu(mode, weight_group=weight_group)).y.dtype == np.int16
+                    assert run_linear(layer, npu(mode)).y.dtype == np.int16
                 except LayerError as error:
                     assert "\n" not in str(error)
 

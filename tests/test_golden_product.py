@@ -82,7 +82,7 @@ def test_rescale_equals_the_reference_with_sinks_and_any_factor(case: dict[str, 
     expected = []
     for groups, b, e in zip(reference.quantize(c, bits, symmetric, None, 18), bits, case["e"], strict=True):
         row = 1 if symmetric and b == 4 else 0
-        t = [reference.t_value(groups[0].codes, groups, w, None, len(w), symmetric, e) for w in weights]
+        t = [reference.t_value(groups[0].codes, groups, w, len(w), symmetric, e) for w in weights]
         expected.append([reference.rescale(t[n], int(mant[row, n]), int(shift[row, n])) for n in range(outputs)])
     assert got.dtype == np.int32 and got.tolist() == expected
 

@@ -323,6 +323,84 @@ def test_a_layer_without_transform_costs_and_quantizes_as_first_n_does(tmp_path:
     assert made.shape["levels"] == 0
 
 
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Layers that are transformed and that are not, some of them single vectors; five of seven layers of the model."""
+    rng, path = np.random.default_rng(4), tmp_path / "mixed.safetensors"
+    with TraceWriter(path, {"linear_layers": 7}) as writer:
+        for name, tokens in (("time", 1), ("q", 128), ("text", 40), ("down", 96), ("pooled", 1)):
+            writer.add_input(name, ar1(rng, tokens, 24), "float32")
+            writer.add_layer(name=name, kind="any", input_key=name, weight=rng.standard_normal((8, 24)),
+                             transform=tokens > 50)
+    return path
+
+
+def test_means_are_over_layers_that_are_transformed_and_the_others_stand_apart(
+        mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A vector that all schemes but a4 hold at 8 bits would else be a gain of the transform's."""
+    found = document(tmp_path, mixed, "--csv", tmp_path / "out.csv", "--plots", tmp_path / "plots")
+    text = capsys.readouterr().out
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {(row["scope"], row["scheme"]): row for row in csv.DictReader(stream) if row["scope"] != "layer"}
+    for scheme, total in found["totals"].items():
+        for field in ("sqnr_db", "output_sqnr_db"):
+            means = {moved: np.mean([found["layers"][name][scheme][field] for name in names]) for moved, names in (
+                (True, ("q", "down")), (False, ("time", "text", "pooled")))}
+            assert total[field] == pytest.approx(means[True], abs=2e-4)
+            assert total["untransformed"][field] == pytest.approx(means[False], abs=2e-4)
+            assert float(rows["total", scheme][field]) == total[field]
+            assert float(rows["untransformed", scheme][field]) == total["untransformed"][field]
+        assert (total["layers"], total["untransformed"]["layers"], total["sqnr_db_layers"]) == (5, 3, 2)
+        assert total["cycles"] == sum(layer[scheme]["cycles"] for layer in found["layers"].values()), "of all layers"
+    table = [line.split() for line in text.split("SQNR of the quantized input by layer")[1].splitlines()]
+    firsts = [line[0] if line[0] != "mean" else " ".join(line[:3]) for line in table[3:] if line]
+    assert [name.rstrip("*") for name in firsts[:7]] == [
+        "q", "down", "mean of 2", "time†", "text†", "pooled†", "mean of 3†"]
+    gain = found["totals"]["stamp"]["sqnr_db"] - found["totals"]["a4"]["sqnr_db"]
+    legend = plots.sqnr_by_layer(found).axes[1].get_legend()
+    assert legend is not None and f"stamp: mean {gain:+.2f} dB" in [item.get_text() for item in legend.get_texts()]
+
+
+def test_layers_of_one_sort_have_nothing_that_stands_apart(mixed: Path, tmp_path: Path) -> None:
+    for layers, count in (("q|down", 2), ("time|text", 2), ("q", 1), ("text", 1)):
+        found = document(tmp_path, mixed, "--layers", layers, "--csv", tmp_path / "out.csv", "--plots", tmp_path / "p")
+        total = found["totals"]["stamp"]
+        assert (total["layers"], total["untransformed"]) == (count, None)
+        finite = [layer["stamp"]["sqnr_db"] for layer in found["layers"].values()]
+        assert total["sqnr_db"] == pytest.approx(np.mean(finite), abs=2e-4)
+        assert "untransformed" not in (tmp_path / "out.csv").read_text()
+
+
+def test_a_rate_of_tokens_says_of_which_part_of_the_model_it_is(mixed: Path, toy: Path, tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    for trace, layers, said in ((mixed, "q", "1 of the model's 7 linear layers"),
+                                (mixed, "", "5 of the model's 7 linear layers"),
+                                (toy, "", "these 4 linear layers of a model")):
+        found = document(tmp_path, trace, "--layers", layers, "--schemes", "a4,stamp")
+        text = capsys.readouterr().out
+        assert text.startswith(f"Totals: {said}, ") and "tokens/s of these" in text
+        assert "tokens/s: of these layers alone, one after the other, and no rate of the model" in text
+        assert found["model_linear_layers"] == (7 if trace == mixed else None)
+        assert found["linear_layers"] == len(found["layers"])
+    whole = write_one(tmp_path / "whole", ar1(np.random.default_rng(2), 16, 8), origin={"linear_layers": 1})
+    assert run(whole) == 0 and capsys.readouterr().out.startswith("Totals: all the model's 1 linear layer, 16 tokens")
+
+
+def test_a_step_of_a_picture_has_no_rate_of_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = write_one(tmp_path / "t", ar1(np.random.default_rng(2), 64, 8), grid=(8, 8))
+    found = document(tmp_path, trace)
+    assert "tokens/s" not in (text := capsys.readouterr().out) and "first token" not in text
+    assert found["totals"]["stamp"]["tokens_per_s"] is None is found["totals"]["stamp"]["time_to_first_token_s"]
+    assert found["layers"]["one"]["stamp"]["tokens_per_s"] > 0, "of the layer alone"
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "7", True, 1 << 40])
+def test_a_number_of_layers_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
+    trace = write_one(tmp_path / "t", ar1(np.random.default_rng(2), 16, 8), origin={"linear_layers": value})
+    with pytest.raises(StampError, match="linear_layers is malformed.*at least"):
+        run(trace)
+
+
 def test_bad_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a regular file")
     (tmp_path / "short.safetensors").write_bytes(toy.read_bytes()[:-1000])

@@ -17,14 +17,12 @@ from stamp_hw.scale import group_starts
 
 class Constants(NamedTuple):
     """What a layer keeps between runs, on one device: `wgt` int8[N, K]; `wsum` int64[groups, N], their sums; `largest`
-    magnitude of them; `weight_group` channels that share a scale; `factor` u, int64[groups, N], or None; `mant`,
-    `shift` int64[tables, N]; `bias` int64[N] in steps of s_y; `s_x`, `s_y` real value of a step."""
+    magnitude of them; `mant`, `shift` int64[tables, N]; `bias` int64[N] in steps of s_y; `s_x`, `s_y` real value of a
+    step."""
 
     wgt: Tensor
     wsum: Tensor
     largest: int
-    weight_group: int
-    factor: Tensor | None
     mant: Tensor
     shift: Tensor
     bias: Tensor
@@ -54,8 +52,7 @@ def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfi
     coefficients = torch.cat([codes[:sinks], lifted]) if sinks else lifted
     quantized = scale.quantize(coefficients, sinks + job.n_hi, config)
     acc = products(quantized, constants)
-    z = rescale.rescale(acc, quantized, constants.wsum, constants.mant, constants.shift, config, constants.factor,
-                        sink_shift)
+    z = rescale.rescale(acc, quantized, constants.wsum, constants.mant, constants.shift, config, sink_shift)
     v = haar.inverse(z[sinks:], job.levels, job.grid)
     if sinks:
         v = torch.cat([z[:sinks], v])
@@ -72,7 +69,8 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
 
     def fill(rows: slice, step: float) -> None:
         nonlocal saturated
-        work = x[rows].double().div_(step).round_()
+        # By a tensor of the device: CUDA multiplies by the reciprocal of a number, which is not a division.
+        work = x[rows].double().div_(torch.tensor(step, dtype=torch.float64, device=x.device)).round_()
         if work.device.type == "cpu":  # a look at the extremes is cheap here, and waits for the device elsewhere
             low, high = work.aminmax()
             if low >= -top - 1 and high <= top:
@@ -92,8 +90,7 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
 
 def products(quantized: Quantized, constants: Constants) -> Tensor:
     """acc int32[S, groups, N]."""
-    channels = quantized.codes.shape[1]
-    group = min(quantized.group, constants.weight_group)
+    channels, group = quantized.codes.shape[1], quantized.group
     parts = [slice(start, start + group) for start in group_starts(channels, group).tolist()]
     wgt = constants.wgt
     return torch.stack([mac.matmul(quantized.codes[:, part], wgt[:, part], constants.largest) for part in parts], 1)

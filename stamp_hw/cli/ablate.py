@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from sim.ablate import report, rows, study, tables
     from sim.ablate.fit import Fit
     from sim.report import write_json
-    from sim.study import chosen
+    from sim.study import check_n_hi, chosen
     from stamp_hw.files import atomic_file
     from stamp_hw.trace import Trace
 
@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         trace = stack.enter_context(Trace.open(args.trace))
         fit = Fit(trace, [stack.enter_context(Trace.open(path)) for path in args.fit])
         names = chosen(trace, args.layers)
+        check_n_hi(trace, config, names)
         layers = [study.tokens_of(trace, name, config) for name in names if trace.entry(name).transform]
         if not layers:
             raise StampError("no layer to transform", where=str(args.trace), expected="a layer over a token sequence")

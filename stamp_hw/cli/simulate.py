@@ -94,12 +94,15 @@ def _of_trace(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
     progress = progress_line()
     with Trace.open(args.trace) as trace:
         names = study.chosen(trace, args.layers)
+        study.check_n_hi(trace, config, names)
         try:
             outcomes, energies = study.run(trace, config, energy_set, names, wanted, args.seed, progress)
         finally:
             progress("")
         document = report.document(outcomes, config, energy_set, args.seed, trace.calibration,
-                                   trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"))
+                                   trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"),
+                                   linear_layers=len({trace.entry(name).weight for name in names}),
+                                   model_linear_layers=trace.linear_layers)
     return document, energies
 
 

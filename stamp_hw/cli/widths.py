@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, write, print."""
     from sim import widths
-    from sim.study import chosen
+    from sim.study import check_n_hi, chosen
     from stamp_hw.files import finite, write_json
     from stamp_hw.trace import Trace
 
@@ -39,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
     progress = progress_line()
     try:
         with Trace.open(options.trace) as trace:
-            layers = [trace.layer(name) for name in chosen(trace, options.layers)]
+            names = chosen(trace, options.layers)
+            check_n_hi(trace, config, names)
+            layers = [trace.layer(name) for name in names]
         document = widths.document(widths.run(layers, config, progress), config)
     finally:
         progress("")
