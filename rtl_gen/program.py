@@ -54,11 +54,12 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
         "s_axis_act": _stream(tokens * job.beats, beat["i"], tokens),
         "s_axis_wgt": _stream(passes * k, beat["w"], None),
         "s_axis_par": _stream(passes * params.cols, beat["p"], None),
-        "m_axis_out": {**_stream(tokens * out_beats, 0, tokens * job.columns), "bytes": tokens * n * OUT_BYTES},
+        "m_axis_out": {**_stream(tokens * out_beats, 0, 1), "bytes": tokens * n * OUT_BYTES},
     }
     shape = {"tokens": tokens, "n_sink": sinks, "grid": None if grid is None else list(grid), "k": k, "n": n,
              "levels": resolved.levels, "n_hi": resolved.n_hi, "super_tiles": parts, "column_tiles": job.columns}
-    return LayerProgram(name=name, shape=shape, streams=streams, warnings=resolved.warnings,
+    return LayerProgram(name=name, shape=shape, streams=streams,
+                        warnings=tuple(text for _, _, text in resolved.warnings),
                         registers={job_register(field): value for field, value in job.registers(params).items()})
 
 

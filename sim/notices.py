@@ -15,7 +15,8 @@ FAR_BEYOND = 2.0
 KINDS = {
     "headroom": "leave the 8-bit tokens too few codes", "x_saturated": "saturate inputs (x)",
     "z_saturated": "saturate output coefficients (z)", "y_saturated": "saturate outputs (y)",
-    "levels": "have fewer levels than their 8-bit tokens need",
+    "levels": "have fewer levels than their 8-bit tokens need", "n_hi": "have fewer tokens than n_hi",
+    "group": "run on no generated engine",
 }
 
 
@@ -23,8 +24,8 @@ KINDS = {
 class Notice:
     """A warning: its `kind`, one of KINDS; its `severity` in 0…1, which orders warnings; its `text`.
 
-    The severity is the part of the values that saturates, or the part of the least headroom that is missing; 0 for what
-    is legal and merely odd.
+    The severity is the part of the values that saturates, of the least headroom or of n_hi that is missing; 1 for what
+    no hardware runs, 0 for what is legal and merely odd.
     """
 
     kind: str
@@ -35,9 +36,9 @@ class Notice:
         return asdict(self)
 
 
-def levels(texts: Sequence[str]) -> tuple[Notice, ...]:
+def of_job(warnings: Sequence[tuple[str, float, str]]) -> tuple[Notice, ...]:
     """The warnings of a resolved job."""
-    return tuple(Notice(kind="levels", severity=0.0, text=text) for text in texts)
+    return tuple(Notice(kind=kind, severity=severity, text=text) for kind, severity, text in warnings)
 
 
 def headroom(code: float, limit: float, top: int) -> Notice | None:

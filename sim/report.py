@@ -88,7 +88,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _warnings(outcome: Outcome) -> tuple[Notice, ...]:
-    return notices.levels(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
+    return notices.of_job(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
 
 
 def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:

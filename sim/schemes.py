@@ -100,7 +100,7 @@ def run(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accura
         order = permutation(layer, engine.resolve(layer, config).n_sink, seed)
         layer = replace(layer, x=layer.x[order])
     result = engine.run_linear(layer, own)
-    warnings = [*notices.levels(result.job.warnings), *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
+    warnings = [*notices.of_job(result.job.warnings), *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
     accuracy = Accuracy(
         sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,

@@ -175,14 +175,15 @@ class JobConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedJob:
-    """The numbers of one job: `tokens` (sinks excluded), `grid`, `levels`, `n_hi`, `n_sink`, and warnings in words."""
+    """The numbers of one job: `tokens` (sinks excluded), `grid`, `levels`, `n_hi`, `n_sink`, and warnings: each a
+    (kind, severity in 0…1, text)."""
 
     tokens: int
     grid: tuple[int, int] | None
     levels: int
     n_hi: int
     n_sink: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, float, str], ...] = ()
 
     @property
     def average_bits(self) -> float:
@@ -329,12 +330,14 @@ class NpuConfig:
             _require(levels <= limit, "job.levels", levels,
                      f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
         if isinstance(job.n_hi, int) and job.n_hi > tokens:
-            warnings.append(f"n_hi = {job.n_hi} is beyond the tokens: all of them take 8 bits")
+            warnings.append(("n_hi", 1 - tokens / job.n_hi,
+                             f"n_hi = {job.n_hi} is beyond the tokens: all of them take 8 bits"))
         if k is not None and job.group is not None and job.group < k:
-            warnings.append(f"group = {job.group}: the generated engine has one scale a token and refuses this job; "
-                            "cycles and energy are modelled alone")
+            warnings.append(("group", 1.0, f"group = {job.group}: the generated engine has one scale a token and "
+                             "refuses this job; cycles and energy are modelled alone"))
         if 0 < levels < wanted:
-            warnings.append(f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the low-pass band")
+            warnings.append(("levels", 0.0, f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the "
+                             "low-pass band"))
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
 
 

@@ -72,12 +72,12 @@ def test_layers_that_are_too_short_are_said_in_one_line_and_reported_with_what_t
     out = tmp_path / "report.json"
     assert main(["simulate", str(mixed), "--config", configured(tmp_path, "job: {n_hi: 20}"), "--json", str(out)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "n_hi" in line]
-    assert lines == ["* 2 layers, the shortest time with 1 token: n_hi = 20 is beyond the tokens: all of them take 8 "
-                     "bits"]
+    assert lines == ["* 2 layers have fewer tokens than n_hi, the worst time (first_n): n_hi = 20 is beyond the "
+                     "tokens: all of them take 8 bits"]
     layers = json.loads(out.read_text())["layers"]
     assert {name: layers[name]["stamp"]["n_hi"] for name in layers} == {"q": 20, "text": 12, "time": 1}
-    assert not any("n_hi" in text for layer in layers.values() for scheme in ("a8", "a4")
-                   for text in layer[scheme]["warnings"]), "these schemes name no number"
+    assert not any(notice["kind"] == "n_hi" for layer in layers.values() for scheme in ("a8", "a4")
+                   for notice in layer[scheme]["warnings"]), "these schemes name no number"
 
 
 @pytest.mark.trace
@@ -94,7 +94,8 @@ def test_scale_groups_are_simulated_as_what_no_generated_engine_runs(mixed: Path
                                                                      capsys: pytest.CaptureFixture[str]) -> None:
     config = configured(tmp_path, "job: {group: 16}")
     assert main(["simulate", str(mixed), "--schemes", "stamp", "--config", config]) == 0
-    assert "* 3 layers, the shortest time with 1 token: group = 16: the generated engine" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "* 3 layers run on no generated engine, the worst q (stamp): group = 16: the generated engine" in said
     assert "no group scales" in refusal(capsys, "program", str(mixed), "--out", str(tmp_path / "p"), "--config", config)
     whole = configured(tmp_path, "job: {group: 32}")  # the whole token
     assert main(["simulate", str(mixed), "--schemes", "stamp", "--config", whole]) == 0

@@ -48,7 +48,7 @@ def test_a_program_counts_the_beats_that_the_golden_model_sends(config: NpuConfi
         assert made.streams["s_axis_par"] == {"beats": len(beats["p"]["bias"]), "bytes": 16 * len(beats["p"]["bias"]),
                                               "packets": None, "file": None}
         assert (out["beats"], out["packets"], out["bytes"]) == (
-            len(beats["o"]["last"]), beats["o"]["last"].sum(), 2 * beats["o"]["keep"].sum())
+            len(beats["o"]["last"]), beats["o"]["end"].sum(), 2 * beats["o"]["keep"].sum())
 
 
 def test_the_command_writes_json_and_a_header_that_fits_the_build(toy: Path, tmp_path: Path,
