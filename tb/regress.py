@@ -7,12 +7,12 @@ every stream; seeds are fresh, and a failure prints the one command that repeats
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 from dataclasses import asdict, dataclass
 
+from stamp_hw.arguments import Parser
 from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
@@ -26,7 +26,7 @@ TRACE_SET = "16x16"  # the array that takes the trace
 RANDOM_TESTS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models")
 TRACE_TEST = "a_layer_of_the_trace_equals_the_golden_model"
 WORDS = 15_000  # output words of one round of a parameter set
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("tb.regress")
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ def trace_layers(totals: Totals, seed: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
+    parser = Parser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
                                      epilog=HELP)
     parser.add_argument("--cases", type=count, default=500, metavar="N", help="random cases (default 500)")
     parser.add_argument("--seed", type=seed, default=None, metavar="N", help="first seed (default: a fresh one)")
