@@ -41,7 +41,7 @@ def ended(log: logging.Logger, run: Callable[[], int]) -> int:
         return 130
     except Exception as error:
         if (known := exits.refusal(error)) is not None:
-            log.error("error: %s", known)
+            log.error("%s: %s", log.name, known)
             return known.exit_code
         log.error("%s", exits.broken(error))
         return exits.BROKEN

@@ -8,12 +8,12 @@ are fresh, and a failure prints the one command that repeats it.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 from dataclasses import asdict, dataclass
 
+from stamp_hw.arguments import Parser
 from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
@@ -29,7 +29,7 @@ TRACE_TEST = "a_layer_of_the_trace_equals_the_golden_model"
 FLUSH_TEST = "after_a_flush_at_any_moment_the_next_job_is_right"
 WORDS = 15_000  # output words of one round of a parameter set
 FLUSHES = 1_000
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("tb.regress")
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def flushes(totals: Totals, wanted: int, seed: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
+    parser = Parser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
                                      epilog=HELP)
     parser.add_argument("--cases", type=count, default=500, metavar="N", help="random cases (default 500)")
     parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")

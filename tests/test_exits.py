@@ -77,10 +77,10 @@ def test_a_testbench_that_breaks_is_no_difference(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("error", "code", "said"), [
     (None, 0, ""), (AssertionError("beat 3 differs"), 1, "beat 3 differs"),
     (BrokenBenchError("the simulator died"), 3, "broken: the simulator died"),
-    (ConfigError("unknown block", where="x"), 2, "error: x: unknown block"),
-    (BuildError("build of top failed"), 3, "error: build of top failed"),
-    (MemoryError(), 2, "error: not enough memory; expected more"),
-    (OSError(errno.ENOSPC, "No space left on device", "/b/log"), 2, "error: /b/log: cannot be used; got No space left"),
+    (ConfigError("unknown block", where="x"), 2, "work: x: unknown block"),
+    (BuildError("build of top failed"), 3, "work: build of top failed"),
+    (MemoryError(), 2, "work: not enough memory; expected more"),
+    (OSError(errno.ENOSPC, "No space left on device", "/b/log"), 2, "work: /b/log: cannot be used; got No space left"),
     (KeyError("a"), 3, "Traceback"), (KeyboardInterrupt(), 130, "interrupted")], ids=lambda value: repr(value)[:30])
 def test_every_error_of_a_bench_program_has_its_code(error: BaseException | None, code: int, said: str,
                                                      caplog: pytest.LogCaptureFixture) -> None:
@@ -188,16 +188,17 @@ def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(w
 
 @pytest.mark.parametrize(("program", "words"), [
     (coverage, "scale --words 0"), (coverage, "scale --seed -1"), (mutate, "scale --only 0"), (mutate, "--count 0"),
-    (mutate, "scale --seed x"), (coverage, "scale --seed 99999999999999999999"), (coverage, "nope"), (mutate, "nope"),
+    (mutate, "scale --seed x"), (coverage, "scale --seed 99999999999999999999"), (coverage, "--words 3 --words 4"),
+    (coverage, "nope"), (mutate, "nope"),
     (formal, "nope"), (faults, "nope")], ids=lambda value: value if isinstance(value, str) else value.__name__)
 def test_wrong_arguments_of_a_bench_program_are_refused_before_it_builds(
-        program: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        program: Any, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(runner, "build", lambda *_args, **_options: pytest.fail("built"))
     try:
         code: object = program.main(words.split())
     except SystemExit as stop:
         code = stop.code
-    assert code == 2
+    assert code == 2 and len(capsys.readouterr().err.splitlines()) <= 1
 
 
 def test_a_seed_of_the_environment_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

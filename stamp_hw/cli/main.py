@@ -25,9 +25,9 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command's module adds its own."""
     from importlib import metadata
 
+    from stamp_hw import arguments
     from stamp_hw.cli import (
         ablate,
-        arguments,
         doctor,
         eval,
         generate,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from stamp_hw.arguments import Parser
 from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from tb import plan
@@ -26,7 +27,7 @@ _LOG = logging.getLogger("tb.coverage")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tb.coverage", description=__doc__, epilog=HELP)
+    parser = Parser(prog="python -m tb.coverage", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the random tests; a fresh one if absent")
     parser.add_argument("--words", type=count, metavar="N", default=WORDS,

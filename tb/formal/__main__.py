@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from stamp_hw.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
 from stamp_hw.files import write_json
@@ -27,7 +28,7 @@ _LOG = logging.getLogger("tb.formal")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tb.formal", description=__doc__, epilog=HELP)
+    parser = Parser(prog="python -m tb.formal", description=__doc__, epilog=HELP)
     parser.add_argument("names", metavar="NAME", nargs="*", help="a property; all if none is named")
     parser.add_argument("--list", action="store_true", help="prove nothing: say what the properties are")
     return parser.parse_args(argv)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
 
+from stamp_hw.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
 from stamp_hw.files import write_json
@@ -31,7 +32,7 @@ _LOG = logging.getLogger("tb.mutate")
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     names = ", ".join(dict.fromkeys(name for unit in UNITS for name in (unit.block, unit.name)))
-    parser = argparse.ArgumentParser(prog="python -m tb.mutate", description=__doc__, epilog=HELP)
+    parser = Parser(prog="python -m tb.mutate", description=__doc__, epilog=HELP)
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{names}; all if none is named")
     parser.add_argument("--seed", type=seed, default=SEED, metavar="N",
                         help=f"picks the mutants and seeds the benches (default {SEED})")
