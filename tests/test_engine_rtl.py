@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from rtl_gen.generate import units
+from stamp_hw.cli.main import main
+from stamp_hw.engine_params import EngineParams
 from tb import tb_engine
-from tb.regression import fresh_seed, run_block
+from tb.regression import fresh_seed, run_block, tests_of
+from tests.hardware_corners import CORNERS
+from tests.test_cli import TRACE
 
 WORDS = 12_000  # output words of random layers a parameter set
 
@@ -15,3 +20,31 @@ WORDS = 12_000  # output words of random layers a parameter set
 def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> None:
     result = run_block("engine", name, fresh_seed(), words=WORDS)
     assert result.words >= WORDS and result.timed_beats > 0
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", CORNERS)
+def test_the_bench_fits_any_legal_hardware(name: str) -> None:
+    """Every test but the longest one finds layers that the hardware takes, or says why there are none."""
+    tests = [test for test in tests_of(tb_engine) if test != "thousands_of_column_tiles_are_counted"]
+    params = EngineParams.of(CORNERS[name])
+    result = run_block("engine", "corner", fresh_seed(), params=params, words=300, tests=tests)
+    assert set(result.idle) == set(result.reasons)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("block", ["haar", "scale", "mac", "rescale"])
+def test_the_benches_of_the_units_fit_the_smallest_hardware(block: str) -> None:
+    for unit in units(block):
+        run_block(block, "corner", fresh_seed(), params=unit.params(CORNERS["one of everything"]), words=300)
+
+
+@pytest.mark.rtl
+def test_a_trace_of_which_no_layer_runs_is_refused_by_layer_and_reason(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMP_TRACE", "")  # which the command sets, and nobody else shall see
+    trace_test = "a_layer_of_the_trace_equals_the_golden_model"
+    assert main(["verify", "--block", "engine", "--set", "2x2", "--test", trace_test, "--trace", str(TRACE)]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "nothing of the trace was compared: engine 2x2: layer model.layers.1" in said
+    assert "at most hw.max_tokens = 90" in said

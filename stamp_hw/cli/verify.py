@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("verify", help="run the testbenches against the golden model",
                                    description="Build each block with Verilator and compare values, cycles and events "
                                                "with the golden and cycle models. Exit code 1 on any difference, and "
-                                               "for a run that compared nothing.")
+                                               "for a run that compared nothing; 2 where a trace is named and no "
+                                               "layer of it runs.")
     parser.add_argument("--block", metavar="NAME", help=f"only this block: {', '.join(blocks())}")
     parser.add_argument("--set", metavar="NAME", dest="set_name", help="only this parameter set (needs --block)")
     add_hardware(parser, says="this configuration's hardware, not the benches' sets")
@@ -98,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"seed {seed}")
     print(row(COLUMNS))
     failed: list[tuple[_Job, Result, tuple[str, ...]]] = []
+    results: list[Result] = []
     for index, job in enumerate(jobs, 1):
         block, name = job.block, job.set_name
         progress = f"{index} of {len(jobs)}: {block} {name} …"
@@ -108,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
         wrong = result.failures
         # a test of the whole bench may have nothing to do in a narrow build; one that was asked for by name may not
         if not wrong and (not result.words or job.tests and result.idle):
-            wrong = (f"nothing compared by {', '.join(result.idle) or 'any test'}",)
+            wrong = tuple(f"nothing compared by {test}: {why}" for test, why in result.idle.items()) or (
+                "nothing compared by any test",)
+        results.append(result)
         print(row((block, name, result.words, result.mismatches, result.cycles, result.timed_beats,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}",
                    "FAILED" if result.failures else "nothing compared" if wrong else "ok")), flush=True)
@@ -127,4 +132,23 @@ def run(args: argparse.Namespace) -> int:
         again = reproduce(job.block, job.set_name, seed, tests=job.tests, words=args.words, config=args.config,
                           hw=args.hw, trace=args.trace)
         print(f"    again: {again}")
+    if args.trace is not None and not any(result.failures for result in results):
+        _require_the_trace(args.trace, results)
     return int(bool(failed))
+
+
+def _require_the_trace(path: str, results: Sequence[Any]) -> None:
+    """Raises ConfigError unless a layer of the trace ran in an engine, or a part of one where there was no engine: the
+    `tb.runner.Result` of each run says what its tests compared."""
+    from tb.harness import TRACE_TESTS
+
+    engines = [result for result in results if result.block == "engine"]
+    idle = {}
+    for result in engines or results:
+        for test in TRACE_TESTS & set(result.tests):
+            if result.tests[test]:
+                return
+            idle[f"{result.block} {result.set_name}"] = result.idle[test]
+    if idle:
+        where, why = list(idle.items())[-1]
+        raise ConfigError(f"nothing of the trace was compared: {where}: {why}", where=path)
