@@ -6,7 +6,7 @@ TRACE_VENV := .venv/.trace-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage formal mutate fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -85,6 +85,9 @@ faults: venv-trace  ## seed every named fault into the RTL; fails unless the reg
 
 coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json)
 	nice $(BIN)/python -m tb.coverage
+
+census: venv  ## bits of the engine's registers that its bench does not reach, each with its reason
+	nice $(BIN)/python -m tb.census
 
 formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json)
 	nice $(BIN)/python -m tb.formal

@@ -120,9 +120,9 @@ class EngineAxi(wiring.Component):
         pending, taken, starts = (Signal(name=name) for name in ("pending", "taken", "starts"))
         sent = Signal(job_layout(self.params), name="sent", reset_less=True)
         m.d.comb += [
-            engine.job.valid.eq(pending),
+            engine.job.valid.eq(pending & ~halted),
             engine.job.payload.eq(sent),
-            taken.eq(pending & engine.job.ready),
+            taken.eq(engine.job.valid & engine.job.ready),
             starts.eq(accepted(file.pulse.start_start, pending | halted)),
             file.set.irq_status_taken.eq(taken),
         ]

@@ -7,36 +7,67 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp_hw import engine
-from stamp_hw.config import JobConfig, NpuConfig
+from stamp_hw import engine, rescale
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine import LinearResult
 from stamp_hw.engine_job import EngineJob
 from stamp_hw.engine_params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
 from stamp_hw.engine_streams import Beats, make_job, streams
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
+from stamp_hw.params import Z_WIDTH
+from tb.engine_draws import layer_of
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One layer as the engine sees it: `job` registers, `beats` of its streams, `saturated` words in its units."""
+    """One layer as the engine sees it: `job` registers, `beats` of its streams, `saturated` words in its units; `limit`
+    of its super-tiles as in `EngineJob.of`."""
 
     name: str
     job: EngineJob
     beats: dict[str, Beats]
     saturated: dict[str, int]
+    limit: int | None = None
 
     @classmethod
-    def of(cls, layer: Layer, config: NpuConfig) -> Case:
-        """Raises ConfigError for a job beyond the engine."""
+    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case:
+        """`limit` as in `EngineJob.of`. Raises ConfigError for a job beyond the engine."""
         result = engine.run_linear(layer, config)
-        job = make_job(layer, config, result)
-        beats = streams(layer, config, result)
+        job = make_job(layer, config, result, limit)
+        beats = streams(layer, config, result, limit)
         beats["i"]["sink_shift"] = noisy(beats["i"], job)
         if not job.symmetric:
             beats["p"] |= second_table(beats["p"])
-        # A coefficient that is exactly at the limit would count as saturated here and not in the RTL: one in 2^24.
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
-                   {"rescale": result.z_saturated, "finish": result.y_saturated})
+                   {"rescale": clipped(result, config), "finish": result.y_saturated}, limit)
+
+    @classmethod
+    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:
+        """`of`, or None where the buffers cannot hold a Haar tile of the job."""
+        try:
+            return cls.of(layer, config, limit)
+        except ConfigError:
+            return None
+
+
+def clipped(result: LinearResult, config: NpuConfig) -> int:
+    """Coefficients beyond their 24 bits, in Python integers; one that is exactly at the limit is none."""
+    limit = 1 << (Z_WIDTH - 1)
+    mant, shift = rescale.factors(result.s_x, result.weights.scale, result.s_y, config)
+    wsum, done = result.weights.sums(result.weights.codes.shape[1])[0], result.quantized
+    count = 0
+    for token, channel in np.argwhere((result.z == limit - 1) | (result.z == -limit)).tolist():
+        hi = int(done.bits[token]) == 8
+        table = 0 if hi else len(mant) - 1
+        lo, span = int(done.lo[token, 0]), int(done.span[token, 0])
+        codes = int(result.acc[token, channel]) + int(done.mid[token]) * int(wsum[channel])
+        total = span * codes + int(done.qmax[token]) * lo * int(wsum[channel])
+        total *= 1 if hi or config.job.symmetric else 17
+        down = int(shift[table, channel])
+        exact = ((total << int(done.sink_shift[token])) * int(mant[table, channel]) + (1 << (down - 1))) >> down
+        count += not -limit <= exact < limit
+    return count
 
 
 def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
@@ -65,41 +96,11 @@ def joined(cases: Sequence[Case], stream: str) -> Beats:
     return {name: np.concatenate([case.beats[stream][name] for case in cases]) for name in cases[0].beats[stream]}
 
 
-def pick(rng: np.random.Generator, *options: int) -> int:
-    """One of the options."""
-    return int(options[int(rng.integers(len(options)))])
-
-
 def draw(rng: np.random.Generator, params: EngineParams) -> Case:
-    """A random layer; draws again where a Haar tile does not fit the buffers."""
+    """A random layer in super-tiles of any size; draws again where a Haar tile does not fit the buffers."""
     while True:
-        layer, job = _layer(rng, params)
-        try:
-            return Case.of(layer, NpuConfig(hw=params.hw, job=job))
-        except ConfigError:
-            continue
-
-
-def _layer(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:
-    """Shapes from 1 to the hardware's limits, every kind of job."""
-    two_d = params.axes == 2 and bool(rng.integers(2))
-    limit, grid, sinks = params.max_tokens, None, 0
-    if two_d:
-        height = int(rng.integers(1, max(2, int(limit**0.5) + 1)))
-        width = int(rng.integers(1, limit // height + 1))
-        tokens, grid = height * width, (height, width)
-    else:
-        tokens = pick(rng, 1, 2, int(rng.integers(1, limit + 1)), limit)
-        sinks = pick(rng, 0, 0, 1, int(rng.integers(0, 5)), int(rng.integers(0, min(params.act_slots, limit))))
-    k = pick(rng, 1, params.lanes, int(rng.integers(1, params.max_k + 1)), params.max_k)
-    job = JobConfig(
-        levels=int(rng.integers(0, params.max_levels // (2 if two_d else 1) + 1)),
-        n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)), n_sink=sinks,
-        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration="self")
-    x = rng.standard_normal((tokens + sinks, k)) * np.exp(rng.standard_normal(k))
-    x[:sinks] *= 2.0 ** rng.integers(0, 18, (sinks, 1))  # beyond what e = 15 holds, now and then
-    n = int(rng.integers(1, 3 * params.cols + 2))
-    bias = rng.standard_normal(n).astype(np.float32) if rng.integers(2) else None
-    layer = Layer(name="drawn", kind="drawn", x=x.astype(np.float32), grid=grid, n_sink=sinks, bias=bias,
-                  weight=rng.standard_normal((n, k)).astype(np.float32))
-    return layer, job
+        layer, job = layer_of(rng, params)
+        limit = (None, int(rng.integers(1, params.out_slots + 1)), params.out_slots)[int(rng.integers(3))]
+        case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job), limit)
+        if case is not None:
+            return case

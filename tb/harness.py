@@ -76,11 +76,13 @@ class _Totals:
     event_differences: int = 0
     runs: int = 0
     tests: dict[str, int] = field(default_factory=dict)
+    idle: dict[str, str] = field(default_factory=dict)  # test → why it had nothing to do
     failures: list[dict[str, str]] = field(default_factory=list)
     crashed: bool = False  # a test ended in something other than a difference from the models
 
 
 TOTALS = _Totals()  # of this process
+TRACE_TESTS: set[str] = set()  # names of the tests, of every bench that was imported, that take tensors from TRACE
 
 
 def _write_totals(path: str) -> None:
@@ -156,6 +158,10 @@ class Bench:
             await RisingEdge(self.dut.clk)
         if rst is not None:
             rst.value = 0
+
+    def nothing(self, why: str) -> None:
+        """Say why this test has nothing to do on this hardware; whoever asked for it is told."""
+        TOTALS.idle[self.test] = why
 
     def set(self, **signals: int) -> None:
         """Drive plain input ports from this cycle on."""
@@ -298,15 +304,17 @@ class Bench:
 
 
 def bench_test(function: Callable[[Any], Awaitable[None]] | None = None, *, quota: float = 0.0,
-               kind: type[Bench] = Bench) -> Any:
+               kind: type[Bench] = Bench, trace: bool = False) -> Any:
     """Make a cocotb test of `async def function(bench)`: clock and reset before it, totals and failures written after.
 
     `quota` is the share of the parameter set's output words that `bench.jobs()` waits for in this test; `kind` is
-    what `bench` is.
+    what `bench` is; `trace` says that the test takes its tensors from TRACE.
     """
     if function is None:
-        return functools.partial(bench_test, quota=quota, kind=kind)
+        return functools.partial(bench_test, quota=quota, kind=kind, trace=trace)
     body, name = function, function.__name__
+    if trace:
+        TRACE_TESTS.add(name)
 
     @functools.wraps(body)
     async def run(dut: Any) -> None:

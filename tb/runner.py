@@ -47,8 +47,8 @@ class Result:
     """What one simulator process found.
 
     Words are output values compared in `runs` of the block; a timed beat had its cycle predicted. `failures` holds a
-    line a failed test; `crashed` says that one of them was an error of the testbench or the simulator, not a
-    difference it found.
+    line a failed test, `reasons` why a test had nothing to do; `crashed` says that one of them was an error of the
+    testbench or the simulator, not a difference it found.
     """
 
     block: str
@@ -70,6 +70,7 @@ class Result:
     build_seconds: float = field(default=0.0)
     runs: int = field(default=0)
     hung: bool = field(default=False)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -77,9 +78,9 @@ class Result:
         return not self.failures and bool(self.tests)
 
     @property
-    def idle(self) -> tuple[str, ...]:
-        """Tests that ran and compared no word: their input, a trace for one, was not there or does not fit."""
-        return tuple(name for name, words in self.tests.items() if not words)
+    def idle(self) -> dict[str, str]:
+        """Tests that ran and compared no word, with their reason: their input, a trace for one, does not fit."""
+        return {name: self.reasons.get(name, "it compared no word") for name, words in self.tests.items() if not words}
 
 
 class _Verilator(cocotb_runner.Verilator):
@@ -311,7 +312,7 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
                   wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds, hung=hung,
                   **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
                                                            "cycle_differences", "event_differences", "runs")},
-                  events=found.get("events", {}), tests=found.get("tests", {}))
+                  events=found.get("events", {}), tests=found.get("tests", {}), reasons=found.get("idle", {}))
 
 
 def _counts(results: Path) -> tuple[int, int]:

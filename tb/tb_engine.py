@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,19 +14,21 @@ from rtl_gen.engine_layouts import ERRORS
 from sim.dram import Memory
 from sim.engine import simulate
 from sim.engine_events import events
-from sim.engine_timing import timing
+from sim.engine_timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
+from stamp_hw.engine_job import COLUMNS_WIDTH, EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
-from stamp_hw.haar_slots import positions as positions_of
-from stamp_hw.layer import Layer
+from stamp_hw.haar_slots import chain_levels
+from stamp_hw.super_tile import divide
 from stamp_hw.trace import Trace
 from stamp_hw.wire import beat_bytes
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
+from tb.engine_draws import Shape, filled, job_of, pick, plain, shape_of
 from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, rated, throttles
+from tb.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
 PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
@@ -47,25 +49,29 @@ build = Engine
 WORDS = 100_000  # output words of random layers that a whole regression compares, in all sets together
 INPUTS = ("job", "i", "w", "p")
 STALL_CYCLES = 100_000
+SMALL_ARRAY, MIDDLE_ARRAY = 8, 64  # PEs of an array that has time for many column tiles
+LAYER_PRODUCTS, LAYER_STEPS = 25_000_000, 2_000_000  # of a layer of the trace that a test has time for
+FILLS, OFFERS, RESETS = 16, 200, 8  # rounds of some tests
 DEEP = bool(os.environ.get("STAMP_DEEP"))  # every layer of the trace, whatever its size (`make regress`)
 
 
 async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
-               timed: bool = True) -> None:
-    """Jobs one after the other: every output, the cycle of every beat, all events, no error."""
+               errors: Sequence[str] = ()) -> None:
+    """Jobs one after the other: every output, the cycle of every beat, all events, no error but `errors`."""
     stalls = stalls or {}
     names = "; ".join(case.name for case in cases)
     where = f"{job}: {names}; {' '.join(f'{name} {pattern}' for name, pattern in stalls.items())}"
     jobs = [case.job for case in cases]
-    wanted: dict[str, Any] = {}
-    if timed:
-        wanted["timing"] = timing(bench.params, jobs, {name: stalls.get(name, ALWAYS) for name in INPUTS},
-                                  stalls.get("o", ALWAYS)).streams
     saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in ("rescale", "finish")}
     await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
                     {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
-                    events=events(bench.params, jobs, saturated), **wanted)
-    await check_status(bench, where)
+                    timing=cycles(bench, jobs, stalls).streams, events=events(bench.params, jobs, saturated))
+    await check_status(bench, where, *errors)
+
+
+def cycles(bench: BatchBench, jobs: Sequence[EngineJob], stalls: dict[str, Pattern]) -> EngineTiming:
+    """The cycle model of these jobs under these stalls."""
+    return timing(bench.params, jobs, {name: stalls.get(name, ALWAYS) for name in INPUTS}, stalls.get("o", ALWAYS))
 
 
 async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
@@ -86,9 +92,14 @@ async def clear_errors(bench: BatchBench) -> None:
     await check_status(bench, "clear")
 
 
-def several(bench: BatchBench, most: int = 3) -> list[Case]:
+def several(bench: BatchBench, most: int = 4) -> list[Case]:
     """One to `most` random layers."""
     return [draw(bench.rng, bench.params) for _ in range(int(bench.rng.integers(1, most + 1)))]
+
+
+def stalls_of(bench: BatchBench) -> dict[str, Pattern]:
+    """A pattern for each of the five streams."""
+    return {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")}
 
 
 @batch_test(quota=0.4)
@@ -100,7 +111,7 @@ async def jobs_in_a_row_equal_the_models(bench: BatchBench) -> None:
 @batch_test(quota=0.6)
 async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
     for job in bench.jobs():
-        await play(bench, several(bench), job, {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")})
+        await play(bench, several(bench), job, stalls_of(bench))
 
 
 @batch_test
@@ -112,41 +123,51 @@ async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: B
         moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
         hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
         rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
-        closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw)
+        closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles
         where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
         await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
 
 
-@batch_test
+@batch_test(trace=True)
 async def a_layer_of_the_trace_equals_the_golden_model(bench: BatchBench) -> None:
     """One layer, at random among those that the build can take and a test has time for; all of them in `make regress`.
     """
     if not TRACE.exists():
+        bench.nothing(f"{TRACE}: no such file")
         return
     with Trace(TRACE) as trace:
-        names = [name for name in trace.layer_names if fits(trace, name, bench.params)]
+        refused = {name: unfit(trace, name, bench.params) for name in trace.layer_names}
+        names = [name for name, why in refused.items() if not why]
+        if not names:
+            name, why = next(iter(refused.items()))
+            bench.nothing(f"layer {name}: {why}" + (f"; so are {len(refused) - 1} others" if len(refused) > 1 else ""))
         for name in names if DEEP else bench.rng.permutation(names)[:1]:
             await play(bench, [Case.of(trace.layer(str(name)), NpuConfig(hw=bench.params.hw))], str(name))
 
 
-def fits(trace: Trace, name: str, params: EngineParams, products: int = 25_000_000) -> bool:
-    """Whether a layer is small enough for this build, and unless all are to run for a test: `products` of the array."""
+def unfit(trace: Trace, name: str, params: EngineParams, deep: bool = DEEP) -> str:
+    """Why a layer cannot run on this build, or takes too long for a test unless all are to run; empty if it can."""
     layer = trace.layer(name)
     try:
-        NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
-                                        k=layer.x.shape[1], transform=layer.transform)
-    except ConfigError:
-        return False
-    return params.rows * params.cols >= 64 and (DEEP or layer.x.size * len(layer.weight) <= products)
+        job = NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
+                                              k=layer.x.shape[1], transform=layer.transform)
+        EngineJob.of(job, k=layer.x.shape[1], n=len(layer.weight), params=params)
+    except ConfigError as error:
+        return str(error)
+    most = sys.maxsize if deep else min(LAYER_PRODUCTS, LAYER_STEPS * params.rows * params.cols)
+    size = layer.x.size * len(layer.weight)
+    return "" if size <= most else f"{size:,} products take too long here, {most:,} at most"
 
 
 @batch_test
 async def a_consumer_that_stalls_for_100000_cycles_loses_nothing(bench: BatchBench) -> None:
     first = int(bench.rng.integers(50))
     bits = np.repeat([1, 0, 1], [first, STALL_CYCLES, STALL_CYCLES])
-    await play(bench, several(bench), "long stall", {"o": listed(bits, f"{first}on{STALL_CYCLES}off")})
+    long = {"o": listed(bits, f"{first}on{STALL_CYCLES}off")}
+    await play(bench, several(bench), "long stall", long)
+    await play(bench, several(bench), "long stall among others", stalls_of(bench) | long)
 
 
 @batch_test
@@ -192,35 +213,131 @@ def illegal(params: EngineParams) -> list[dict[str, int]]:
             grid | {"levels": 1, "tile_width": 2, "tile_height": 3},
             grid | {"width": 3, "height": 3, "tile_width": 2, "tile_height": 2},
         ]
+        wanted += [grid | {"width": most, "tile_width": most, "height": high} for high in (most - 1, most)
+                   if most * high > most]
     return [change for change in wanted if all(value < 1 << widths[name] for name, value in change.items())]
 
 
 @batch_test
-async def hundreds_of_column_tiles_are_counted(bench: BatchBench) -> None:
-    """More than nine bits of column tiles, of a token with few channels."""
-    rng, params = bench.rng, bench.params
-    tokens, k = min(2, params.max_tokens), min(2, params.max_k)
-    tiles = 520 + int(rng.integers(0, 16))
-    layer = Layer(name="wide", kind="drawn", x=rng.standard_normal((tokens, k)).astype(np.float32),
-                  weight=rng.standard_normal((tiles * params.cols + 1, k)).astype(np.float32), grid=None, bias=None,
-                  n_sink=0)
-    job = JobConfig(levels=min(1, params.max_levels), n_hi=1, calibration="self")
-    await play(bench, [Case.of(layer, NpuConfig(hw=params.hw, job=job))], "wide")
+async def thousands_of_column_tiles_are_counted(bench: BatchBench) -> None:
+    """A token of one channel, once under stalls: every bit of the number of column tiles is 1 in one job and 0 in the
+    other; eleven or ten bits of it where the array is too large for more. Small arrays count on to any number of ten
+    bits with one stream slower than they are, so that passes take any number of cycles, even and odd."""
+    params, size = bench.params, bench.params.rows * bench.params.cols
+    bits = COLUMNS_WIDTH if size <= SMALL_ARRAY else 11 if size <= MIDDLE_ARRAY else 10
+    jobs = [((1 << bits) // 3, {}), ((2 << bits) // 3, stalls_of_many_beats(bench))]
+    for name, beats in (("o", params.chunks), ("p", params.cols), ("w", 1)) * (2 if size <= SMALL_ARRAY else 0):
+        slow = random_bits(bench.rng, density=beats / (1.5 * params.mac.min_tile_cycles))
+        jobs.append((int(bench.rng.integers(512, 1024)), {name: slow}))
+    for tiles, stalls in jobs:
+        shape = Shape(tokens=1, grid=None, sinks=0, k=1, n=tiles * params.cols)
+        job = JobConfig(levels=0, n_hi=int(bench.rng.integers(2)), calibration="self")
+        await play(bench, [Case.of(plain(bench.rng, shape), NpuConfig(hw=params.hw, job=job))], "wide", stalls)
+
+
+def stalls_of_many_beats(bench: BatchBench) -> dict[str, Pattern]:
+    """Stalls that let a long job end: of each stream, a few cycles in ten."""
+    return {name: random_bits(bench.rng, density=float(bench.rng.choice([0.7, 0.8, 0.9]))) for name in (*INPUTS, "o")}
 
 
 @batch_test
 async def every_bit_of_the_first_4_bit_token_counts(bench: BatchBench) -> None:
-    """As many tokens as the hardware takes, without lifting, a row and a column of them: 8 bits for 1, 2, 4, …"""
+    """As many tokens as the hardware takes, without lifting, a row and a column of them: 8 bits for 1, 2, 4, …, in
+    super-tiles of as many tokens or of all that fit."""
     most = bench.params.max_tokens
     for grid in (None, (1, most), (most, 1))[: 1 if bench.params.axes == 1 else 3]:
         cases = []
         for bit in range(most.bit_length()):
-            k = min(bench.params.max_k, 5)
-            layer = Layer(name="limit", kind="drawn", x=bench.rng.standard_normal((most, k)).astype(np.float32),
-                          weight=bench.rng.standard_normal((1, k)).astype(np.float32), grid=grid, bias=None, n_sink=0)
+            shape = Shape(tokens=most, grid=grid, sinks=0, k=min(bench.params.max_k, 5), n=1)
             job = JobConfig(levels=0, n_hi=1 << bit, calibration="self")
-            cases.append(Case.of(layer, NpuConfig(hw=bench.params.hw, job=job)))
-        await play(bench, cases, f"grid {grid}")
+            limit = 1 << bit if bench.rng.integers(2) else bench.params.out_slots
+            cases.append(Case.of(plain(bench.rng, shape), NpuConfig(hw=bench.params.hw, job=job), limit))
+        for stalls in ({}, stalls_of(bench)):
+            await play(bench, cases, f"grid {grid}", stalls)
+
+
+@batch_test
+async def sums_and_products_fill_their_registers(bench: BatchBench) -> None:
+    """The longest tokens of nothing but the lowest and the highest code, weights of one sign and the largest magnitude;
+    factors, biases and exponents of sinks to match: both modes, both precisions, every direction of lifting."""
+    rng, params = bench.rng, bench.params
+    for turn in range(FILLS):
+        cases = []
+        for shape in shapes_that_fill(rng, params):
+            for mode in ("minmax", "symmetric"):
+                most = params.max_levels // (1 if shape.grid is None else 2)
+                job = JobConfig(levels=int(rng.integers(min(1, most), most + 1)),
+                                n_hi=pick(rng, 0, shape.tokens), n_sink=shape.sinks, scale_mode=mode, weight_bits=8,
+                                calibration="static")
+                layer = filled(rng, params, shape, job, extreme=True)
+                case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job))
+                cases += [] if case is None else [case]
+        if cases:
+            await play(bench, cases, f"fill {turn}", stalls_of(bench) if turn % 2 else {})
+    if not bench.words:
+        bench.nothing("no layer of the longest tokens fits the buffers")
+
+
+def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Shape]:
+    """A few tokens of `max_k` channels: a sequence, sinks before a sequence, and in 2-D builds a small grid."""
+    few, k, n = min(9, params.max_tokens), params.max_k, 2 * params.cols
+    sinks = min(3, params.act_slots, params.max_tokens - 1)
+    shapes = [Shape(tokens=int(rng.integers(1, few + 1)), grid=None, sinks=count, k=k, n=n) for count in (0, sinks)]
+    if params.axes == 2:
+        height = int(rng.integers(min(2, few), few // 2 + 1)) if few > 1 else 1
+        grid = (height, few // height)
+        shapes.append(Shape(tokens=grid[0] * grid[1], grid=grid, sinks=0, k=k, n=n))
+    return shapes
+
+
+@batch_test
+async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> None:
+    """A half of the buffers filled by pairs of 4-bit tokens, by all but one of them, by sinks; then the other half. And
+    sequences, rows and columns of as many tokens as the build holds, at every number of levels."""
+    rng, params = bench.rng, bench.params
+    slots, most = params.act_slots, params.max_tokens
+    full = ((2 * slots, 0), (2 * slots - 1, 0), (2 * slots - 2, 1), (1, slots - 1))  # tokens, sinks
+    k = min(params.max_k, params.lanes * params.haar.min_slot_cycles)  # most tokens in the scale unit
+    shapes = [(Shape(tokens=max(1, min(tokens, most)), grid=None, sinks=min(sinks, most - 1), k=k,
+                     n=params.cols + 1), 0) for tokens, sinks in full]
+    for grid in (None, (1, most), (most, 1))[: 1 if params.axes == 1 else 3]:
+        longest = Shape(tokens=most, grid=grid, sinks=0, k=1, n=1)
+        shapes += [(longest, levels) for levels in range(params.max_levels // (1 if grid is None else 2) + 1)]
+    for shape, levels in shapes:
+        job = JobConfig(levels=levels, n_hi=0, n_sink=shape.sinks, calibration="static")
+        config = NpuConfig(hw=params.hw, job=job)
+        case = Case.of_one_that_fits(filled(rng, params, shape, job), config, params.out_slots)
+        if case is not None:
+            await play(bench, [case, case, draw(rng, params)], f"full at levels {levels}", stalls_of(bench))
+
+
+@batch_test
+async def a_job_offered_in_any_cycle_behind_the_one_before_is_right(bench: BatchBench) -> None:
+    """Small jobs whose registers come later by a cycle from turn to turn, from the last token of the job before to some
+    cycles after its last result; every second turn under stalls of the other streams."""
+    rng, params = bench.rng, bench.params
+    jobs = [small_case(rng, params) for _ in range(3)]
+    alone = timing(params, [jobs[0].job])
+    first, last = int(alone.tokens[-1]), alone.cycles + (1 << params.max_levels)
+    offers = range(first, last) if last - first <= OFFERS else sorted(rng.choice(range(first, last), OFFERS, False))
+    for turn, offer in enumerate(offers):
+        cases = [jobs[0], small_case(rng, params), jobs[1 + turn % 2]]
+        late = listed(np.repeat([1, 0, 1], [1, max(0, int(offer) - 1), last]), f"late{offer}")
+        stalls = stalls_of(bench) if turn % 2 else {}
+        await play(bench, cases, f"offered in cycle {offer}", stalls | {"job": late})
+
+
+def small_case(rng: np.random.Generator, params: EngineParams) -> Case:
+    """A layer of a few tokens and channels, so that the ends of a job are most of it."""
+    while True:
+        shape = shape_of(rng, params)
+        if shape.tokens + shape.sinks <= 9:
+            k = min(shape.k, int(rng.integers(1, 2 * params.lanes + 1)))
+            shape = replace(shape, k=k, n=min(shape.n, params.cols + 1))
+            job = job_of(rng, params, shape, "static")
+            case = Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job))
+            if case is not None:
+                return case
 
 
 @batch_test
@@ -228,57 +345,71 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
     case = draw(bench.rng, bench.params)
     beats = {name: np.array(values) for name, values in case.beats["i"].items()}
     beats["last"][int(bench.rng.integers(len(beats["last"])))] ^= 1
-    await bench.run({name: Feed(beats if name == "i" else case.beats[name]) for name in INPUTS},
-                    {"o": Expect(case.beats["o"])}, job=f"wrong last, {case.name}")
-    await check_status(bench, case.name, "framing")
-    await bench.reset()
-    await check_status(bench, "reset")
+    wrong = replace(case, beats=case.beats | {"i": beats})
+    for stalls in ({}, stalls_of(bench)):
+        await play(bench, [wrong], "wrong last", stalls, errors=("framing",))
+        await bench.reset()
+        await check_status(bench, "reset")
 
 
 @batch_test
 async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
-    params = bench.params
-    for two_d in range(params.axes):
-        case = whole(bench, bool(two_d))
-        if case is None:
-            continue
-        job, (k, _) = case.job, case.job.channels(params)
-        count = (job.width * job.height + job.n_sink) * ((job.columns - 1) * params.chunks + job.out_beats)
-        beats = {"w": k * job.columns, "p": params.cols * job.columns, "o": count}
-        cut = {name: {field: values[: beats.get(name)] for field, values in stream.items()}
-               for name, stream in case.beats.items()}
-        await bench.run({name: Feed(cut[name]) for name in INPUTS},
-                        {"o": Expect(cut["o"], care={name: np.zeros((), bool) for name in cut["o"]})},
-                        job=f"overflow {case.name}")
+    found = (too_large(bench, False), too_large(bench, True) if bench.params.axes == 2 else None, sinks_beyond(bench))
+    if not any(found):
+        bench.nothing("every super-tile that its registers can say fits the buffers")
+    for case in filter(None, found):
+        stalls = stalls_of(bench) if bench.rng.integers(2) else dict.fromkeys((*INPUTS, "o"), ALWAYS)
+        nothing = {name: np.zeros((), bool) for name in case.beats["o"]}
+        await bench.run({name: Feed(case.beats[name], stalls[name]) for name in INPUTS},
+                        {"o": Expect(case.beats["o"], stalls["o"], care=nothing)}, job=f"overflow {case.name}")
         await check_status(bench, case.name, "overflow")
         await clear_errors(bench)
         await play(bench, several(bench), "after an overflow")
 
 
-def whole(bench: BatchBench, two_d: bool, attempts: int = 300) -> Case | None:
-    """A random layer whose registers say one super-tile though its rows or positions are too many, if one is found."""
+def too_large(bench: BatchBench, two_d: bool, attempts: int = 300) -> Case | None:
+    """A random layer for an engine with larger buffers, one of whose super-tiles has too many rows or positions for
+    this one, if one is found."""
     params = bench.params
+    larger = replace(params, act_slots=4 * params.act_slots)
     for _ in range(attempts):
-        case = draw(bench.rng, params)
-        job, side = case.job, 1 << case.job.levels
-        wide, high = (-(-size // side) * side for size in (job.width, job.height))
-        tokens, n_hi = job.width * job.height, job.resolved.n_hi
-        rows = job.n_sink + n_hi + -(-(tokens - n_hi) // 2)
-        positions = job.n_sink + 1 + int(np.flatnonzero(positions_of(tokens, job.levels, job.grid) >= 0)[-1])
-        if job.two_d == two_d and (rows > params.act_tiles * params.rows or positions > params.out_slots):
-            more = {"tile_width": np.array([wide])} | ({"tile_height": np.array([high])} if two_d else {})
-            return replace(case, beats=case.beats | {"job": case.beats["job"] | more})
+        case = draw(bench.rng, larger)
+        job = case.job
+        parts = divide(job.resolved, job.tile_width, job.tile_height, params.rows)
+        rows = max(len(part.rows) for part in parts)
+        side = 1 << job.levels
+        places = [-(-part.width // side) * side * (-(-part.height // side) * side if two_d else 1) for part in parts]
+        places[0] += job.n_sink
+        # Places that no token has do not overflow: these are enough to be sure, and a token stands on one of the last.
+        if job.two_d == two_d and (rows > params.act_tiles * params.rows
+                                   or max(places) - (1 << chain_levels(job.levels, job.grid)) >= params.out_slots):
+            return case
     return None
+
+
+def sinks_beyond(bench: BatchBench) -> Case | None:
+    """As many tokens behind as many sinks as registers can say, None where they fit."""
+    params = bench.params
+    sinks = params.max_tokens - 1
+    if sinks + 1 <= params.act_tiles * params.rows:
+        return None
+    larger = replace(params, act_slots=params.max_tokens)
+    shape = Shape(tokens=params.max_tokens, grid=None, sinks=sinks, k=1, n=1)
+    job = JobConfig(levels=0, n_hi=1, n_sink=sinks, calibration="self")
+    return Case.of(plain(bench.rng, shape), NpuConfig(hw=larger.hw, job=job))
 
 
 @batch_test
 async def a_reset_in_the_middle_of_a_job_leaves_nothing_behind(bench: BatchBench) -> None:
-    for attempt in range(4):
+    for attempt in range(RESETS):
         cases = several(bench)
-        total = timing(bench.params, [case.job for case in cases]).cycles
-        stop = int(bench.rng.integers(1, total))
-        await bench.run({name: Feed(joined(cases, name)) for name in INPUTS}, {"o": Expect(joined(cases, "o"))},
-                        job=f"reset {attempt} in cycle {stop}", abort_at=stop)
+        stalls = stalls_of(bench) if attempt % 2 else dict.fromkeys((*INPUTS, "o"), ALWAYS)
+        wanted = cycles(bench, [case.job for case in cases], stalls)
+        total = wanted.cycles
+        stop = int(bench.rng.integers(int(wanted.jobs[0]) + 1, total))
+        await bench.run({name: Feed(joined(cases, name), stalls[name]) for name in INPUTS},
+                        {"o": Expect(joined(cases, "o"), stalls["o"])}, job=f"reset {attempt} in cycle {stop}",
+                        timing=wanted.streams, abort_at=stop)
         assert not int(bench.dut.status.value) & 1, f"idle in cycle {stop} of {total}"
         await bench.reset()
         await play(bench, several(bench), f"after reset {attempt} in cycle {stop}")

@@ -265,11 +265,13 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None
             await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
 
 
-@batch_test
+@batch_test(trace=True)
 async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench: BatchBench) -> None:
     """Of one layer of each kind, as many tokens and channels as the build holds; forward, and back; whoever stalls. In
     2-D builds the same tokens are a grid as well."""
     if not lifts(bench) or bench.params.width < 16 or not TRACE.is_file():
+        bench.nothing("the unit that adds the bias does not lift" if not lifts(bench) else f"{TRACE}: no such file"
+                      if not TRACE.is_file() else f"{bench.params.width} bits do not hold INT16 codes")
         return
     params, kinds = bench.params, set()
     with Trace.open(TRACE) as trace:

@@ -259,10 +259,11 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None
         await check(bench, [draw(params, bench.rng, 5, 2, True)], f"after a reset at {abort_at}")
 
 
-@batch_test
+@batch_test(trace=True)
 async def layers_of_the_shipped_trace_rescale_as_the_golden_model_does(bench: BatchBench) -> None:
     """Accumulators, factors and shifts of real layers; a checkout without the trace has none."""
     if not TRACE.is_file():
+        bench.nothing(f"{TRACE}: no such file")
         return
     params = bench.params
     with Trace.open(TRACE) as trace:

@@ -194,11 +194,13 @@ async def a_reset_in_the_middle_leaves_nothing_behind(bench: BatchBench) -> None
         await check(bench, [draw(bench, max_words=500)], name=f"after {attempt}")
 
 
-@batch_test
+@batch_test(trace=True)
 async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(bench: BatchBench) -> None:
     """Lifted activations of every layer; a build too narrow for them (a grid's), or a checkout without the trace, has
     none."""
     if bench.params.width < 17 or not TRACE.is_file():
+        bench.nothing(f"{TRACE}: no such file" if not TRACE.is_file() else
+                      f"{bench.params.width} bits do not hold the coefficients of INT16 codes")
         return
     config = golden_config(bench.params)
     with Trace.open(TRACE) as trace:

@@ -6,9 +6,14 @@ import pilot_alarm
 import pytest
 from amaranth.hdl import Const
 
+from rtl_gen.generate import units
+from stamp_hw.cli.main import main
+from stamp_hw.engine_params import EngineParams
 from tb import tb_engine
 from tb.faults import Fault
-from tb.regression import fresh_seed, run_block
+from tb.regression import fresh_seed, run_block, tests_of
+from tests.hardware_corners import CORNERS
+from tests.test_cli import TRACE
 
 WORDS = 12_000  # output words of random layers a parameter set
 
@@ -40,3 +45,31 @@ def test_an_engine_that_is_broken_raises_its_alarm(what: str) -> None:
 def test_an_engine_that_is_not_broken_raises_no_alarm() -> None:
     with pytest.raises(AssertionError, match="no alarm in 40 jobs"):
         run_block("engine", "2x2", fresh_seed(), bench=pilot_alarm, words=1)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", CORNERS)
+def test_the_bench_fits_any_legal_hardware(name: str) -> None:
+    """Every test but the longest one finds layers that the hardware takes, or says why there are none."""
+    tests = [test for test in tests_of(tb_engine) if test != "thousands_of_column_tiles_are_counted"]
+    params = EngineParams.of(CORNERS[name])
+    result = run_block("engine", "corner", fresh_seed(), params=params, words=300, tests=tests)
+    assert set(result.idle) == set(result.reasons)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("block", ["haar", "scale", "mac", "rescale"])
+def test_the_benches_of_the_units_fit_the_smallest_hardware(block: str) -> None:
+    for unit in units(block):
+        run_block(block, "corner", fresh_seed(), params=unit.params(CORNERS["one of everything"]), words=300)
+
+
+@pytest.mark.rtl
+def test_a_trace_of_which_no_layer_runs_is_refused_by_layer_and_reason(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMP_TRACE", "")  # which the command sets, and nobody else shall see
+    trace_test = "a_layer_of_the_trace_equals_the_golden_model"
+    assert main(["verify", "--block", "engine", "--set", "2x2", "--test", trace_test, "--trace", str(TRACE)]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "nothing of the trace was compared: engine 2x2: layer model.layers.1" in said
+    assert "at most hw.max_tokens = 90" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("verify", help="run the testbenches against the golden model",
                                    description="Build each block with Verilator and compare values, cycles and events "
                                                "with the golden and cycle models. Builds and logs go to build/ of the "
-                                               "checkout, or where STAMP_BUILD in the environment says.",
+                                               "checkout, or where STAMP_BUILD in the environment says. A trace of "
+                                               "which no layer runs is wrong input.",
                                    epilog=exits.HELP)
     parser.add_argument("--block", metavar="NAME", help=f"only this block: {', '.join(blocks())}")
     parser.add_argument("--set", metavar="NAME", dest="set_name", help="only this parameter set (needs --block)")
@@ -108,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"seed {seed}")
     print(row(COLUMNS))
     failed: list[tuple[_Job, Result, tuple[str, ...]]] = []
+    results: list[Result] = []
     for index, job in enumerate(jobs, 1):
         block, name = job.block, job.set_name
         progress = f"{index} of {len(jobs)}: {block} {name} …"
@@ -118,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
         wrong = result.failures
         # a test of the whole bench may have nothing to do in a narrow build; one that was asked for by name may not
         if not wrong and (not result.words or job.tests and result.idle):
-            wrong = (f"nothing compared by {', '.join(result.idle) or 'any test'}",)
+            wrong = tuple(f"nothing compared by {test}: {why}" for test, why in result.idle.items()) or (
+                "nothing compared by any test",)
+        results.append(result)
         print(row((block, name, result.words, result.mismatches, result.cycles, result.timed_beats,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}",
                    _verdict(result, wrong))), flush=True)
@@ -137,6 +142,25 @@ def run(args: argparse.Namespace) -> int:
         again = reproduce(job.block, job.set_name, seed, tests=job.tests, words=args.words, config=args.config,
                           hw=args.hw, trace=args.trace)
         print(f"    again: {again}")
+    if args.trace is not None and not any(result.failures for result in results):
+        _require_the_trace(args.trace, results)
     if any(not result.crashed for _, result, _ in failed):
         return exits.FOUND
     return exits.BROKEN if failed else exits.OK
+
+
+def _require_the_trace(path: str, results: Sequence[Any]) -> None:
+    """Raises ConfigError unless a layer of the trace ran in an engine, or a part of one where there was no engine: the
+    `tb.runner.Result` of each run says what its tests compared."""
+    from tb.harness import TRACE_TESTS
+
+    engines = [result for result in results if result.block == "engine"]
+    idle = {}
+    for result in engines or results:
+        for test in TRACE_TESTS & set(result.tests):
+            if result.tests[test]:
+                return
+            idle[f"{result.block} {result.set_name}"] = result.idle[test]
+    if idle:
+        where, why = list(idle.items())[-1]
+        raise ConfigError(f"nothing of the trace was compared: {where}: {why}", where=path)

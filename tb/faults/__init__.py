@@ -7,6 +7,7 @@ leaves the Verilog as it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,3 +69,31 @@ def replace(old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
             raise ValueError(f"the generated Verilog holds {old!r} {count - left} times, the fault needs {count}")
         return edited
     return edit
+
+
+def inside(module: str, old: str, new: str) -> Callable[[Files], Files]:
+    """`replace` in one module alone."""
+    def edit(files: Files) -> Files:
+        file = f"{module}.v"
+        return files | replace(old, new)({file: files[file]})
+    return edit
+
+
+def takes(module: str, register: str, value: str) -> Callable[[Files], Files]:
+    """An edit: what `register` of `module` takes is `value`, in which `{}` stands for what it took; resets stay.
+
+    `register` is as Verilog assigns it, so a memory has its address. Raises ValueError where nobody assigns it.
+    """
+    def edit(files: Files) -> Files:
+        file = f"{module}.v"
+        text, count = re.subn(rf"(?<![\w.]){re.escape(register)} <= (?!\d+'[hd]0+;)(.+);",
+                              lambda match: f"{register} <= {value.replace('{}', f'({match[1]})')};", files[file])
+        if not count:
+            raise ValueError(f"register {register} of {module} is not assigned")
+        return files | {file: text}
+    return edit
+
+
+def narrow(module: str, register: str, bits: int) -> Callable[[Files], Files]:
+    """An edit: the upper `bits` bits of a signed register are copies of the bit below them."""
+    return takes(module, register, f"$signed({{}} << {bits}) >>> {bits}")

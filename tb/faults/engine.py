@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Mux, Value
+from collections.abc import Callable
+
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data
 
-from tb.faults import Fault
+from rtl_gen.engine_back import Back, Edge
+from rtl_gen.engine_drain import tiles_in_array
+from rtl_gen.engine_front import tokens_in_scale
+from stamp_hw.engine_params import EngineParams
+from tb.faults import Fault, Files, inside, narrow, takes
+
+_edge = Back._edge
 
 
 def _always(*_: object) -> Value:
@@ -57,6 +65,122 @@ def _fault(name: str, why: str, where: str, value: object, set_name: str = "2x2"
                  tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models"))
 
 
+_COUNTING = ("thousands_of_column_tiles_are_counted",)
+_FILLING = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
+            "sums_and_products_fill_their_registers", "super_tiles_fill_every_row_slot_and_every_place",
+            "a_job_offered_in_any_cycle_behind_the_one_before_is_right")
+
+
+def _edit(name: str, why: str, edit: Callable[[Files], Files], set_name: str = "2x2") -> Fault:
+    return Fault(name=name, block="engine", why=why, edit=edit, set_name=set_name,
+                 tests=_COUNTING if name.startswith("columns") else _FILLING)
+
+
+def _patch(name: str, why: str, where: str, value: object, set_name: str = "2x2") -> Fault:
+    return Fault(name=name, block="engine", why=why, patch=(f"rtl_gen.{where}", value), set_name=set_name,
+                 tests=_FILLING)
+
+
+def _half_a_column(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
+    """The comparison without the highest bit of the column."""
+    order = Mux(coef.level == 0, 0, job.levels + 1 - coef.level)
+    return Cat(coef.column[:6], order) < Cat(job.hi_column[:6], job.hi_order)
+
+
+def _no_row(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
+    order = Mux(coef.level == 0, 0, job.levels + 1 - coef.level)
+    return Cat(coef.column, coef.band, order) < Cat(job.hi_column, job.hi_band, job.hi_order)
+
+
+def _square(back: Back, m: Module, name: str, whole: Value, tile: Value) -> Edge:
+    return _edge(back, m, name, whole, back._job.tile_width)
+
+
+def _tiles_one_short(params: EngineParams) -> int:
+    return tiles_in_array(params) - 1
+
+
+def _tokens_one_short(params: EngineParams) -> int:
+    return tokens_in_scale(params) - 1
+
+
+_COLUMNS = 25  # lowest bit of `columns` in the job registers of set 2x2
+REGISTERS = (
+    # Counters and registers that are too narrow, or lose a bit.
+    _edit("columns_of_the_array", "the array counts column tiles in ten bits",
+          takes("stamp_engine_array", "column", "{} & 16'h03ff")),
+    _edit("columns_of_the_loader", "the loader counts column tiles in ten bits",
+          takes("stamp_engine_loader", "column", "{} & 16'h03ff")),
+    _edit("columns_of_the_back", "the back counts column tiles in ten bits",
+          takes("stamp_engine_back", "column", "{} & 16'h03ff")),
+    _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
+          takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
+    _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
+          takes("stamp_engine_array", "tile", "{} & 5'h0f")),
+    _edit("places_of_the_drain", "places 64 and 65 are 0 and 1",
+          takes("stamp_engine_drain", "place3", "{} & ~10'h080")),
+    _edit("beats_of_the_rows", "a token's beats are counted in four bits, the longest has 17",
+          takes("stamp_engine_rows", "beat", "{} & 5'h0f")),
+    _edit("count_of_sinks", "32 sinks are none",
+          inside("stamp_engine_front", "_003_ = | registers[16:10]", "_003_ = | registers[14:10]")),
+    _edit("tokens_of_a_job", "a job's tokens and sinks are counted in six bits",
+          inside("stamp_engine_front", "_005_ = tokens + { 10'h000, registers[16:10] }",
+                 "_005_ = 17'h3f & (tokens + registers[16:10])")),
+    # Sums and products that lose their highest bit, signed ones become a sign.
+    _edit("sums_of_8_bits", "a sum over 50 channels has 20 bits, not 21", narrow("stamp_pe", "acc0", 12)),
+    _edit("sums_of_4_bits", "a sum of 4-bit codes has 16 bits, not 17", narrow("stamp_pe", "acc1", 1)),
+    _edit("sums_on_the_way_out", "the chain that drains the sums has 18 bits, not 21", narrow("stamp_pe", "hold0", 14)),
+    _edit("sum_of_the_weights", "wsum has 13 bits, not 14", narrow("stamp_rescale_lane", "wsum_1", 1)),
+    _edit("sum_of_the_codes", "acc + mid·wsum has 21 bits, not 22", narrow("stamp_rescale_lane", "code_sum", 11)),
+    _edit("total", "T has 37 bits, not 38", narrow("stamp_rescale_lane", "total", 1)),
+    _edit("common_unit", "T' has 37 bits, not 38", narrow("stamp_rescale_lane", "unit", 1)),
+    _edit("product", "T'·mant has 53 bits, not 54", narrow("stamp_rescale_lane", "product", 1)),
+    _edit("lowest_value", "lo has 16 bits, not 17", narrow("stamp_rescale_lane", "lo_1", 1)),
+    _edit("span", "spans from 2^16 on lose their highest bit",
+          takes("stamp_rescale_lane", "span_offset", "{} | 17'h10000")),
+    _edit("bias", "a bias has 24 bits", narrow("stamp_engine_back", "bias0[channel[2:0]]", 8)),
+    _edit("bias_of_31_bits", "a bias has 31 bits", narrow("stamp_engine_back", "bias0[channel[2:0]]", 1)),
+    # Shifts and limits.
+    _edit("right_shift", "shifts from 32 on lose their highest bit",
+          takes("stamp_rescale_lane", "right", "{} & 6'h1f")),
+    _edit("largest_shifts", "shifts from 48 on are 47",
+          takes("stamp_rescale_lane", "right", "{} > 6'd47 ? 6'd47 : {}")),
+    _patch("sink_shift", "a sink's exponent has three bits", "rescale.remaining_shift",
+           lambda shift, sink_shift: shift - sink_shift[:3]),
+    _edit("raised_without_limit", "what a sink's exponent raises beyond 24 bits wraps",
+          inside("stamp_rescale_lane", "_003_ = raised_clips ?", "_003_ = 1'h0 ?")),
+    _edit("lowest_coefficient", "coefficients below the range become its lowest value and one",
+          inside("stamp_rescale_lane", "{ halved[25], {23{_039_}} }", "{ halved[25], {22{_039_}}, 1'h1 }")),
+    _edit("lowest_result", "results below the range become -32767",
+          inside("stamp_engine_back_finish", "{15{_01_}}", "{14{_01_}}, 1'h1")),
+    # The first 4-bit token, super-tiles.
+    _patch("column_of_the_first_4_bit_token", "its column lost the highest bit", "engine_front.takes_8_bits",
+           _half_a_column),
+    _patch("row_of_the_first_4_bit_token", "its row does not matter", "engine_front.takes_8_bits", _no_row, "1x3"),
+    _patch("square_super_tiles", "super-tiles are as high as they are wide", "engine_back.Back._edge", _square, "1x3"),
+    # Jobs in a row.
+    _edit("early_next_job", "a job is taken while codes of the one before leave the scale unit",
+          inside("stamp_engine_front", "_016_ = _014_ & _015_", "_016_ = _014_")),
+    _edit("next_job_over_a_group", "a job is taken while the scale unit still divides for the one before",
+          inside("stamp_engine_front", "_014_ = _013_ & job__ready_61", "_014_ = _013_")),
+    _edit("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
+          inside("stamp_engine_back", "_039_ = head[4:3] > 2'h2", "_039_ = job[41:40] > 2'h2"), "1x3"),
+    _edit("mode_of_the_next_job", "a tile takes the scale mode of the job that follows",
+          inside("stamp_engine_array", "last_tile_, job[17], number", "last_tile_, following[17], number")),
+    _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
+          inside("stamp_engine_back", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
+    _edit("set_after_a_job", "the array begins each job with the first set of parameters",
+          inside("stamp_engine_array", "else if (release_) number <=",
+                 "else if (_023_) number <= 2'h0; else if (release_) number <=")),
+    _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
+          takes("stamp_engine_loader", "signal_28", "{} & 2'h1")),
+    _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine_drain.tiles_in_array",
+           _tiles_one_short),
+    _patch("tag_queue_one_short", "a full queue beside the scale unit forgets one", "engine_front.tokens_in_scale",
+           _tokens_one_short),
+)
+
+
 FAULTS = (
     _fault("enter_a_busy_half", "a super-tile begins while its half is in use", "front.may_enter", _always),
     _fault("precision_by_band", "only whole bands take 8 bits", "front.takes_8_bits", _one_more_at_8_bits),
@@ -79,4 +203,5 @@ FAULTS = (
     Fault(name="accept_illegal_jobs", block="engine", why="impossible registers are taken", set_name="2x2",
           patch=("rtl_gen.engine_front.legal", _accept_all),
           tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
+    *REGISTERS,
 )
