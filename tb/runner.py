@@ -79,8 +79,8 @@ class Result:
 
     @property
     def idle(self) -> dict[str, str]:
-        """Tests that ran and compared no word, with their reason: their input, a trace for one, does not fit."""
-        return {name: self.reasons.get(name, "it compared no word") for name, words in self.tests.items() if not words}
+        """Tests that ran and compared no word, and the reason they gave: their input, a trace for one, does not fit."""
+        return {name: self.reasons.get(name, "") for name, words in self.tests.items() if not words}
 
 
 class _Verilator(cocotb_runner.Verilator):

@@ -284,7 +284,7 @@ def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Sha
     sinks = min(3, params.act_slots, params.max_tokens - 1)
     shapes = [Shape(tokens=int(rng.integers(1, few + 1)), grid=None, sinks=count, k=k, n=n) for count in (0, sinks)]
     if params.axes == 2:
-        height = int(rng.integers(min(2, few), few // 2 + 1)) if few > 1 else 1
+        height = int(rng.integers(2, few // 2 + 1)) if few >= 4 else 1
         grid = (height, few // height)
         shapes.append(Shape(tokens=grid[0] * grid[1], grid=grid, sinks=0, k=k, n=n))
     return shapes

@@ -121,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
         wrong = result.failures
         # a test of the whole bench may have nothing to do in a narrow build; one that was asked for by name may not
         if not wrong and (not result.words or job.tests and result.idle):
-            wrong = tuple(f"nothing compared by {test}: {why}" for test, why in result.idle.items()) or (
-                "nothing compared by any test",)
+            wrong = tuple(f"nothing compared by {test}" + (f": {why}" if why else "")
+                          for test, why in result.idle.items()) or ("nothing compared by any test",)
         results.append(result)
         print(row((block, name, result.words, result.mismatches, result.cycles, result.timed_beats,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}",
