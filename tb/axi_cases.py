@@ -30,14 +30,14 @@ class Drawn:
 
 def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = None, most_tokens: int = 40,
          most_k: int = 50) -> Drawn:
-    """A layer of random shape and job that the hardware takes, of `tokens` if they are given, else of fewer than
-    `most_tokens`; at most `most_k` channels.
+    """A layer of random shape and job that the hardware takes, of `tokens` if they are given, else of at most
+    `most_tokens`, or a grid of a few more; at most `most_k` channels.
 
     AssertionError if it takes none.
     """
     for _ in range(DRAWS):
         grid, n_sink = None, int(rng.choice([0, 0, 1, 3]))
-        count = int(rng.integers(1, min(params.max_tokens // 2, most_tokens))) if tokens is None else tokens
+        count = 1 + int(rng.integers(min(1 + params.max_tokens // 2, most_tokens))) if tokens is None else tokens
         if params.axes == 2 and tokens is None and rng.random() < 0.6:
             side = int(most_tokens**0.5) + 2
             grid, n_sink = (int(rng.integers(1, side + 1)), int(rng.integers(1, side))), 0
