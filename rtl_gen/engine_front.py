@@ -71,6 +71,12 @@ def may_enter(intake: data.View, free: Value) -> Value:
     return ~intake.opens | free.bit_select(intake.half, 1)
 
 
+def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Value) -> Value:
+    """Whether a job's tokens are through: the lifting unit takes another job, the scale unit has begun with this one's
+    and takes another, and no token is left in it."""
+    return lifted & quantizes & quantized & ~on_their_way
+
+
 class Front(wiring.Component):
     """Jobs and tokens in, codes out.
 
@@ -190,7 +196,7 @@ class Front(wiring.Component):
             m.d.sync += state.eq(Mux(sinks, TOKENS, RUN))
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
-        with m.Elif((state == RUN) & lifting.ready & scale_runs & quantizer.ready & ~self._tags.valid):
+        with m.Elif((state == RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, self._tags.valid)):
             m.d.sync += state.eq(IDLE)
 
     def _intake(self, m: Module) -> None:

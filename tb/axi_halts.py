@@ -150,7 +150,7 @@ async def no_timeout_comes_where_it_is_off_or_the_beats_come_in_time(bench: AxiB
             bench.feed(each.beats)
         await bench.cycles(5)
         await bench.play(layers, f"turn {turn}", feed=False)
-    await bench.write("TIMEOUT", 20)
+    await bench.write("TIMEOUT", 2 * bench.params.haar.min_slot_cycles + 10)  # the engine takes a token a slot
     for layer in filter(slow_enough, (small(bench) for _ in range(200))):
         # no parameters while the tokens come, slowly: the job waits all the time, and a beat moves in every sixth cycle
         bench.act.set_pause_generator(itertools.cycle([1] * 5 + [0]))

@@ -2,8 +2,8 @@
 
 It draws 500 cases over every generated array, and takes every layer of the shipped trace through the largest one;
 values, cycles and events must all be equal. A case is one run of one to three random layers, some with stalls on
-every stream. Then 1,000 times jobs are flushed in any cycle behind the AXI ports, and the next one must be right. Seeds
-are fresh, and a failure prints the one command that repeats it.
+every stream. Then the bench runs on corners of legal hardware, and 1,000 times jobs are flushed in any cycle behind the
+AXI ports, and the next one must be right. Seeds are fresh, and a failure prints the one command that repeats it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import sys
 from dataclasses import asdict, dataclass
 
 from stamp_hw.arguments import Parser
+from stamp_hw.engine_params import EngineParams
 from stamp_hw.exits import HELP
 from stamp_hw.files import write_json
 from stamp_hw.trace import Trace
 from tb import tb_axi, tb_engine
+from tb.corners import CORNERS
 from tb.exits import count, ended, seed
 from tb.harness import TRACE
-from tb.regression import fresh_seed, run_block
+from tb.regression import fresh_seed, run_block, tests_of
 from tb.runner import BUILD_ROOT, Result, check_root
 
 TRACE_SET = "16x16"  # the array that takes the trace
@@ -38,6 +40,7 @@ class Totals:
 
     cases: int = 0
     flushes: int = 0
+    corners: int = 0
     words: int = 0
     cycles: int = 0
     timed_beats: int = 0
@@ -94,6 +97,16 @@ def flushes(totals: Totals, wanted: int, seed: int) -> None:
         turn += 1
 
 
+def corners(totals: Totals, seed: int) -> None:
+    """The engine's bench on the corners of legal hardware. Raises AssertionError on a difference."""
+    tests = [test for test in tests_of(tb_engine) if test != "thousands_of_column_tiles_are_counted"]  # takes minutes
+    for name, hw in CORNERS.items():
+        result = run_block("engine", "corner", seed, params=EngineParams.of(hw), words=300, tests=tests)
+        totals.add(result)
+        totals.corners += 1
+        _LOG.info("%s: %d words, %d cycles, %.0f s", name, result.words, result.cycles, result.seconds)
+
+
 def main() -> int:
     parser = Parser(prog="python -m tb.regress", description="Deep regression of the engine's RTL.",
                                      epilog=HELP)
@@ -112,10 +125,12 @@ def run(cases: int, flushed: int, first: int) -> int:
     totals = Totals()
     random_cases(totals, cases, first)
     trace_layers(totals, first)
+    corners(totals, first)
     flushes(totals, flushed, first)
-    _LOG.info("%d cases over %d arrays and %d flushed jobs: %d words, %d mismatches; %d beats, %d cycle differences; "
-              "%d event differences", totals.cases, len(tb_engine.PARAMETER_SETS), totals.flushes, totals.words,
-              totals.mismatches, totals.timed_beats, totals.cycle_differences, totals.event_differences)
+    _LOG.info("%d cases over %d arrays, %d corners of hardware and %d flushed jobs: %d words, %d mismatches; %d beats, "
+              "%d cycle differences; %d event differences", totals.cases, len(tb_engine.PARAMETER_SETS), totals.corners,
+              totals.flushes, totals.words, totals.mismatches, totals.timed_beats, totals.cycle_differences,
+              totals.event_differences)
     _LOG.info("%d products behind the trace's outputs; %d cycles in %.0f s", totals.products, totals.cycles,
               totals.seconds)
     write_json(BUILD_ROOT / "regress.json", {"seed": first} | asdict(totals))

@@ -39,7 +39,7 @@ PARAMETER_SETS = {
                          rescale_lanes=3, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1),
 }
 build = EngineAxi
-WORDS = 20_000  # output words of all parameter sets: Python drives and samples every byte
+WORDS = 14_000  # output words of all parameter sets: Python drives and samples every byte
 
 ILLEGAL, OVERFLOW, FRAMING, INTERNAL = (1 << bit for bit in range(4))
 START_BUSY, RANGE = 1 << EDGE_ERROR_BIT, 2 << EDGE_ERROR_BIT

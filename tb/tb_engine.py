@@ -20,13 +20,12 @@ from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine_job import COLUMNS_WIDTH, EngineJob
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.errors import ConfigError
-from stamp_hw.haar_slots import chain_levels
-from stamp_hw.super_tile import divide
 from stamp_hw.trace import Trace
 from stamp_hw.wire import beat_bytes
 from tb.batch.bench import BatchBench, batch_test
 from tb.engine_cases import Case, draw, joined
 from tb.engine_draws import Shape, filled, job_of, pick, plain, shape_of
+from tb.engine_refused import illegal, sinks_beyond, too_large
 from tb.harness import TRACE, Expect, Feed
 from tb.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
 
@@ -189,40 +188,12 @@ async def an_illegal_job_is_refused_and_the_next_one_is_right(bench: BatchBench)
     await play(bench, several(bench), "after illegal jobs")
 
 
-def illegal(params: EngineParams) -> list[dict[str, int]]:
-    """Registers that make any job illegal, at least one for each test of `rtl_gen.engine_front.legal`."""
-    engine = Engine(params)
-    engine._MustUse__used = True
-    widths = {name: field.width for name, field in engine.job.payload.shape()}
-    most, tail = params.max_tokens, params.max_k - (params.max_beats - 1) * params.lanes
-    flat = {"width": 1, "tile_width": 1, "n_sink": 0, "levels": 0}
-    grid = flat | {"two_d": 1, "height": 1, "tile_height": 1}
-    wanted = [
-        {"width": 0}, {"width": most + 1}, {"n_sink": most}, {"beats": 0}, {"beats": params.max_beats + 1}, {"tail": 0},
-        {"tail": params.lanes + 1}, {"columns": 0}, {"out_beats": 0}, {"out_beats": params.chunks + 1}, {"out_keep": 0},
-        {"out_keep": params.rescale_lanes + 1}, {"tile_width": 0}, {"levels": params.max_levels + 1},
-        flat | {"levels": 1, "tile_width": 3},
-    ]
-    if tail < params.lanes:
-        wanted.append({"beats": params.max_beats, "tail": tail + 1})
-    if params.axes == 2:
-        wanted += [
-            {"height": 0}, {"tile_height": 0}, grid | {"two_d": 0, "height": 2}, grid | {"two_d": 0, "tile_height": 2},
-            grid | {"n_sink": 1}, grid | {"levels": params.max_levels // 2 + 1, "tile_width": 1 << params.max_levels},
-            grid | {"height": most + 1}, grid | {"width": most, "tile_width": most, "height": 2},
-            grid | {"levels": 1, "tile_width": 2, "tile_height": 3},
-            grid | {"width": 3, "height": 3, "tile_width": 2, "tile_height": 2},
-        ]
-        wanted += [grid | {"width": most, "tile_width": most, "height": high} for high in (most - 1, most)
-                   if most * high > most]
-    return [change for change in wanted if all(value < 1 << widths[name] for name, value in change.items())]
-
-
 @batch_test
 async def thousands_of_column_tiles_are_counted(bench: BatchBench) -> None:
     """A token of one channel, once under stalls: every bit of the number of column tiles is 1 in one job and 0 in the
-    other; eleven or ten bits of it where the array is too large for more. Small arrays count on to any number of ten
-    bits with one stream slower than they are, so that passes take any number of cycles, even and odd."""
+    other, and alone in one of many; eleven or ten bits of it where the array is too large for more. Small arrays count
+    on to any number of ten bits with one stream slower than they are, so that passes take any number of cycles, even
+    and odd."""
     params, size = bench.params, bench.params.rows * bench.params.cols
     bits = COLUMNS_WIDTH if size <= SMALL_ARRAY else 11 if size <= MIDDLE_ARRAY else 10
     jobs = [((1 << bits) // 3, {}), ((2 << bits) // 3, stalls_of_many_beats(bench))]
@@ -233,6 +204,9 @@ async def thousands_of_column_tiles_are_counted(bench: BatchBench) -> None:
         shape = Shape(tokens=1, grid=None, sinks=0, k=1, n=tiles * params.cols)
         job = JobConfig(levels=0, n_hi=int(bench.rng.integers(2)), calibration="self")
         await play(bench, [Case.of(plain(bench.rng, shape), NpuConfig(hw=params.hw, job=job))], "wide", stalls)
+    alone = [Shape(tokens=1, grid=None, sinks=0, k=1, n=params.cols << bit) for bit in range(bits)]
+    config = NpuConfig(hw=params.hw, job=JobConfig(levels=0, n_hi=1, calibration="self"))
+    await play(bench, [Case.of(plain(bench.rng, shape), config) for shape in alone], "one bit of them")
 
 
 def stalls_of_many_beats(bench: BatchBench) -> dict[str, Pattern]:
@@ -354,7 +328,9 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
 
 @batch_test
 async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
-    found = (too_large(bench, False), too_large(bench, True) if bench.params.axes == 2 else None, sinks_beyond(bench))
+    rng, params = bench.rng, bench.params
+    found = (too_large(rng, params, False), too_large(rng, params, True) if params.axes == 2 else None,
+             sinks_beyond(rng, params))
     if not any(found):
         bench.nothing("every super-tile that its registers can say fits the buffers")
     for case in filter(None, found):
@@ -365,38 +341,6 @@ async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(
         await check_status(bench, case.name, "overflow")
         await clear_errors(bench)
         await play(bench, several(bench), "after an overflow")
-
-
-def too_large(bench: BatchBench, two_d: bool, attempts: int = 300) -> Case | None:
-    """A random layer for an engine with larger buffers, one of whose super-tiles has too many rows or positions for
-    this one, if one is found."""
-    params = bench.params
-    larger = replace(params, act_slots=4 * params.act_slots)
-    for _ in range(attempts):
-        case = draw(bench.rng, larger)
-        job = case.job
-        parts = divide(job.resolved, job.tile_width, job.tile_height, params.rows)
-        rows = max(len(part.rows) for part in parts)
-        side = 1 << job.levels
-        places = [-(-part.width // side) * side * (-(-part.height // side) * side if two_d else 1) for part in parts]
-        places[0] += job.n_sink
-        # Places that no token has do not overflow: these are enough to be sure, and a token stands on one of the last.
-        if job.two_d == two_d and (rows > params.act_tiles * params.rows
-                                   or max(places) - (1 << chain_levels(job.levels, job.grid)) >= params.out_slots):
-            return case
-    return None
-
-
-def sinks_beyond(bench: BatchBench) -> Case | None:
-    """As many tokens behind as many sinks as registers can say, None where they fit."""
-    params = bench.params
-    sinks = params.max_tokens - 1
-    if sinks + 1 <= params.act_tiles * params.rows:
-        return None
-    larger = replace(params, act_slots=params.max_tokens)
-    shape = Shape(tokens=params.max_tokens, grid=None, sinks=sinks, k=1, n=1)
-    job = JobConfig(levels=0, n_hi=1, n_sink=sinks, calibration="self")
-    return Case.of(plain(bench.rng, shape), NpuConfig(hw=larger.hw, job=job))
 
 
 @batch_test

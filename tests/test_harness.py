@@ -119,7 +119,7 @@ def test_verify_takes_words_that_a_test_compared_as_success(capsys: pytest.Captu
     (["--words", "0"], "--words: impossible value; got 0; expected 1 or more"),
     (["--seed", "-1"], "--seed: impossible value; got -1; expected 0 or more"),
     (["--set", ""], "--set: a parameter set belongs to a block; got ; expected --block as well"),
-    (["--config", ""], ".: cannot read configuration; got Is a directory; expected a readable YAML file"),
+    (["--config", "."], ".: cannot read configuration; got Is a directory; expected a readable YAML file"),
 ])
 @pytest.mark.usefixtures("few")
 def test_verify_refuses_an_impossible_request_in_one_line(arguments: list[str], message: str,
