@@ -1,4 +1,4 @@
-"""The external memory as the engine's streams see it: in which cycles it offers a beat (docs/contract.md §5, "Memory").
+"""The external memory as the engine's streams see it: in which cycles it offers a beat (docs/contract.md §5).
 
 One object a stream is the truth for both cycle models and, as bits, for the benches.
 """

@@ -76,12 +76,16 @@ def test_the_program_on_the_page_prints_its_table_and_the_c_compiles_with_it(tmp
           map[STAMP_ENGINE_ERROR / 4u] = STAMP_ENGINE_ERROR_STARVED_MASK;
           error = run_layer(map, &stamp_layers[2], map, map, map, map);
           printf("%u %u\\n", error == STAMP_ENGINE_ERROR_STARVED_MASK, map[STAMP_ENGINE_STATUS / 4u]);
+          map[STAMP_ENGINE_STATUS / 4u] = STAMP_ENGINE_STATUS_BUSY_MASK | STAMP_ENGINE_STATUS_HALTED_MASK;
+          map[STAMP_ENGINE_START / 4u] = 0;
+          error = run_layer(map, &stamp_layers[2], map, map, map, map); /* takes no job, and returns */
+          printf("%u %u\\n", error == STAMP_ENGINE_ERROR_STARVED_MASK, map[STAMP_ENGINE_START / 4u]);
           return 0;
         }
     """)
     assert done.returncode == 0, done.stderr
     row = next(line.split() for line in TEXT.splitlines() if "mlp.down_proj" in line)
-    assert done.stdout.split() == ["4", str(int(row[2]) // FPGA.hw.lanes), "1", str(sum(map(int, row[-4:]))), "1", "0"]
+    assert done.stdout.split() == ["4", str(int(row[2]) // FPGA.hw.lanes), "1", str(sum(map(int, row[-4:]))), *"1010"]
 
 
 def test_the_files_that_the_page_names_are_written() -> None:

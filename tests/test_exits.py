@@ -32,7 +32,8 @@ from tb.regression import BrokenBenchError, elaborate
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = (("stamp_hw.cli.main", "verify", "--block", "scale"), ("tb.coverage", "scale"), ("tb.formal",),
-            ("tb.mutate", "scale"), ("tb.faults", "scale"), ("tb.regress",))
+            ("tb.mutate", "scale"), ("tb.faults", "scale"), ("tb.regress",),
+            ("tb.census",))
 HARMLESS = "nothing went wrong"
 
 

@@ -103,7 +103,8 @@ def test_the_output_says_that_there_is_no_accuracy(tmp_path: Path, capsys: pytes
     (["--shape", "5000x4x4"], "hw.max_tokens"), (["--shape", "4x4x4", "--plots", "OUT"], "--plots"),
     (["--shape", "4x4x4", "--layers", "q"], "--layers"), (["--shape", "4x4x4", "--seed", "1"], "--seed"),
     (["--shape", "4x4x4", "--schemes", "stamp_shuffled"], "shuffle"),
-    (["--shape", "4x4x4", "--shape", "4x4x4"], "shape given twice"), (["--shape", "4x4x4", "--shape", "4x4"], "not a"),
+    (["--shape", "4x4x4", "--shape", "4x4x4"], "shape given twice"),
+    (["--shape", "4x4x4", "--shape", "04x4x4"], "shape given twice"), (["--shape", "4x4x4", "--shape", "4x4"], "not a"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_what_is_no_shape_is_refused_in_one_line(arguments: list[str], message: str, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,12 +17,17 @@ static inline void stamp_engine_write_job(volatile uint32_t *base, const stamp_e
 $writes
 }
 
-/* Writes the job registers, waits until the engine can take another job, starts it. */
-static inline void stamp_engine_start(volatile uint32_t *base, const stamp_engine_job *job) {
+/* Writes the job registers, waits until the engine can take another job, starts it. Returns 1, or 0 where the engine is
+   halted and so takes none (stamp_engine_resume). */
+static inline int stamp_engine_start(volatile uint32_t *base, const stamp_engine_job *job) {
+  uint32_t status;
   stamp_engine_write_job(base, job);
-  while (base[STAMP_ENGINE_STATUS / 4u] & STAMP_ENGINE_STATUS_BUSY_MASK) {
+  while ((status = base[STAMP_ENGINE_STATUS / 4u]) & STAMP_ENGINE_STATUS_BUSY_MASK) {
+    if (status & STAMP_ENGINE_STATUS_HALTED_MASK)
+      return 0;
   }
   base[STAMP_ENGINE_START / 4u] = STAMP_ENGINE_START_START_MASK;
+  return 1;
 }
 
 /* Ends whatever runs. The engine stays halted, and takes and drops what the input streams bring, until it is resumed. */
@@ -30,8 +35,8 @@ static inline void stamp_engine_flush(volatile uint32_t *base) {
   base[STAMP_ENGINE_CTRL / 4u] |= STAMP_ENGINE_CTRL_FLUSH_MASK;
 }
 
-/* After a flush or an error that halts, once no DMA has a beat of a former job left: waits until the last results were
-   taken, clears ERROR, lets the engine go on. Returns what ERROR was. */
+/* After a flush or an error that halts, once no DMA has a beat of a former job left to send: waits until the last results
+   were taken, which must have a taker, clears ERROR, lets the engine go on. Returns what ERROR was. */
 static inline uint32_t stamp_engine_resume(volatile uint32_t *base) {
   uint32_t error;
   while (!(base[STAMP_ENGINE_STATUS / 4u] & STAMP_ENGINE_STATUS_IDLE_MASK)) {

@@ -115,7 +115,7 @@ def _of_shape(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
             raise StampError("option of traces", where=f"--{name}", expected="TRACE with it, not --shape")
     config = replace(config, kinds=())  # a shape is of no kind
     shapes = [_shape(text, config) for text in args.shape]
-    if len(set(args.shape)) < len(shapes):
+    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
         raise StampError("shape given twice", where="--shape", got=" ".join(args.shape), expected="each shape once")
     study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in shapes}
     return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))

@@ -6,7 +6,6 @@ does not has a reason in `tb/census/reasons.py`. The run has a seed of its own, 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -15,12 +14,15 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from stamp_hw.errors import ConfigError, StampError
+from stamp_hw.arguments import Parser
+from stamp_hw.errors import ConfigError
+from stamp_hw.exits import HELP
 from tb.census.reasons import REASONS
 from tb.census.registers import Bit, census, instrumented
 from tb.census.report import judge
+from tb.exits import ended, seed
 from tb.regression import bench_module, elaborate, reproduce
-from tb.runner import BUILD_ROOT, simulate
+from tb.runner import BUILD_ROOT, check_root, simulate
 
 BLOCK, SETS, SEED, WORDS = "engine", ("2x2", "1x3"), 1, 12_000
 FLAGS = ("--coverage-toggle", "--coverage-max-width", "16384")
@@ -47,13 +49,14 @@ def measure(set_name: str, seed: int, words: int = WORDS, tests: Sequence[str] |
 
 def run(argv: Sequence[str]) -> int:
     """Measure, print what lacks and why; 0 if every such bit has its reason and no reason is wrong, 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m tb.census", description=__doc__)
+    parser = Parser(prog="python -m tb.census", description=__doc__, epilog=HELP)
     parser.add_argument("sets", metavar="SET", nargs="*", help=f"{', '.join(SETS)}; all if none is named")
-    parser.add_argument("--seed", type=int, metavar="N", default=SEED, help=f"seed of the bench (default {SEED})")
+    parser.add_argument("--seed", type=seed, metavar="N", default=SEED, help=f"seed of the bench (default {SEED})")
     args = parser.parse_args(argv)
     for name in args.sets:
         if name not in SETS:
             raise ConfigError("no census of this set", where="SET", got=name, expected=" or ".join(SETS))
+    check_root()
     wanted = tuple(dict.fromkeys(args.sets)) or SETS
     errors = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -70,17 +73,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`run`, with a user's errors and failing tests as one line."""
+    """`run`, with the codes of `stamp_hw.exits`."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     _LOG.setLevel(logging.INFO)
-    try:
-        return run(argv)
-    except StampError as error:
-        _LOG.error("tb.census: %s", error)
-        return 2
-    except AssertionError as error:
-        _LOG.error("tb.census: %s", error)
-        return 1
+    return ended(_LOG, lambda: run(argv))
 
 
 if __name__ == "__main__":
