@@ -13,7 +13,7 @@ from rtl_gen.registers import EDGE_ERROR_BIT, WORD_BYTES, events
 from sim.engine_events import events as counts
 from stamp_hw.engine_params import EngineParams
 from stamp_hw.wire import OUT_BYTES
-from tb.axi_bench import HANG_CYCLES, OKAY, AxiBench, axi_test
+from tb.axi_bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
 from tb.axi_cases import draw
 from tb.axi_halts import (  # noqa: F401  tests of this bench
     ZERO_IS_ILLEGAL,
@@ -134,8 +134,9 @@ async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_righ
     bench.feed(layer.beats)  # weights and parameters of several super-tiles: all but the first's are too many
     await bench.launch({**job, "tile_width": -(-job["width"] // side) * side})
     fill = job["width"] * max(job["beats"], params.haar.min_slot_cycles)  # before the first result
-    frame = await bench.within(bench.out.recv(compact=False), HANG_CYCLES + fill)
-    bench.check("bytes of results", len(frame.tdata), OUT_BYTES * params.rescale_lanes * len(layer.beats["o"]["last"]))
+    beats = len(layer.beats["o"]["last"])
+    frame = await bench.within(bench.out.recv(compact=False), HANG_CYCLES + fill + BEAT_CYCLES * beats)
+    bench.check("bytes of results", len(frame.tdata), OUT_BYTES * params.rescale_lanes * beats)
     await swallowed(bench)
     await bench.expect("STATUS", bench.at_rest(halted=True), layer.name)
     await bench.expect("ERROR", OVERFLOW, layer.name)
