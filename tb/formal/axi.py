@@ -112,7 +112,7 @@ class Jobs(_Edge):
 
     def check(self, m: Module) -> None:
         table = registers(self.params)
-        pending, sent = self.internal("axi.job__valid"), Value.cast(self.internal("axi.job__payload"))
+        pending, sent = self.internal("axi.pending"), Value.cast(self.internal("axi.sent"))
         taken = data.View(field_layout(table, "w1c"), self.internal("axi.set")).irq_status_taken
         start = data.View(field_layout(table, "pulse"), self.internal("axi.registers.pulse")).start_start
         waited, before = Signal(), Signal.like(sent)
