@@ -72,10 +72,10 @@ lint: venv-trace  ## ruff and mypy
 	$(BIN)/mypy
 
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
-	$(BIN)/python -m sim.throughput
+	$(BIN)/python -m sim.studies.throughput
 
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json)
-	$(BIN)/python -m tb.regress
+	$(BIN)/python -m tb.run.deep
 
 bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json)
 	$(BIN)/python -m tests.bench
@@ -104,11 +104,11 @@ mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of
 	nice $(BIN)/python -m tb.mutate
 
 trace: venv-trace  ## make the shipped traces again from the shipped checkpoints
-	$(BIN)/python -m models.make_traces
+	$(BIN)/python -m models.train.make_traces
 
 train: venv-trace  ## train the small Llama (about 20 minutes) and the small PixArt (an hour, on PICTURES=ZIP) again
-	$(BIN)/python -m models.train_llama --out models/llama_small
-	$(BIN)/python -m models.train_pixart --pictures $(PICTURES) --out models/pixart_small
+	$(BIN)/python -m models.train.llama --out models/llama_small
+	$(BIN)/python -m models.train.pixart --pictures $(PICTURES) --out models/pixart_small
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

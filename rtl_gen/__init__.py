@@ -1,0 +1,1 @@
+"""The Amaranth generator: each block's Verilog, the engine made of them, and what goes with it to its users."""

@@ -28,7 +28,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, Valu
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.emit import Shared
+from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import RescaleParams
 
 MANT_WIDTH = 16

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stamp_hw.config import HwConfig
-from stamp_hw.wire import beat_bytes
+from stamp_hw.engine.wire import beat_bytes
 
 #: Bits of a rate's pattern beyond which no bench takes it.
 MAX_PERIOD = 1 << 16
@@ -50,7 +50,7 @@ class Rate:
 
     def take(self, last: int, earliest: int, count: int) -> int:
         """Cycle of the last of `count` beats, the first taken not before `earliest`, after one taken in `last`:
-        `sim.engine_front.Source.take` in closed form."""
+        `sim.engine.front.Source.take` in closed form."""
         first = max(self._offer(self._before(last + 1)), earliest)
         return first if count == 1 else self._offer(self._before(first + 1) + count - 2)
 

@@ -148,7 +148,8 @@ def _slots(direction: str, tokens: int, levels: int, grid: tuple[int, int] | Non
                 three, two = ([height, width] for _ in range(2))
                 three[axis] -= extra * side
                 two[axis] -= (extra + 1) * side
-                return (1 + extra) * count(*three) - extra * count(*two)
+                found: np.ndarray = (1 + extra) * count(*three) - extra * count(*two)
+                return found
         build = forward if direction == "forward" else inverse
         busy = build(height * width, levels, None if grid is None else (height, width)).busy
         return np.array([np.count_nonzero(busy), np.count_nonzero(~busy)], np.int64)

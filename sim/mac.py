@@ -1,4 +1,4 @@
-"""Cycles and events of the MAC array (`rtl_gen.mac.Mac`), from the same MacParams and the same steps.
+"""Cycles and events of the MAC array (`rtl_gen.mac.array.Mac`), from the same MacParams and the same steps.
 
 A step is taken in the cycle in which it is offered, unless it is a tile's last one: that waits while the tile before it
 is still on its way to the hold registers (`flight_cycles`), and then until what is left in them is certain to leave in

@@ -1,7 +1,8 @@
 """Bytes that cross the chip's edge and bytes that its buffers move (docs/contract.md §4, "Memory" and "Bytes").
 
-DRAM: what crosses the engine's streams, beat by beat (`stamp_hw.wire`): activations come once and results leave once,
-whatever the scheme; weights and the parameters of each output channel come once a super-tile. On chip: see `on_chip`.
+DRAM: what crosses the engine's streams, beat by beat (`stamp_hw.engine.wire`): activations come once and results leave
+once, whatever the scheme; weights and the parameters of each output channel come once a super-tile. On chip: see
+`on_chip`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from sim import haar, scale
 from sim.task import Task
 from stamp_hw.config import HwConfig
-from stamp_hw.engine_params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
+from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
+from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
 from stamp_hw.params import CODE_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
-from stamp_hw.super_tile import SuperTile
-from stamp_hw.wire import OUT_BYTES, beat_bytes
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
 

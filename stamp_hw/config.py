@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stamp_hw.errors import ConfigError, brief
-from stamp_hw.yaml_file import load_yaml
+from stamp_hw.formats.yaml_file import load_yaml
 
 MAX_LEVELS = 8
 _PART = re.compile(r"1/([1-9][0-9]{0,4})")
@@ -65,7 +65,7 @@ class HwConfig:
     mul_stages : pipeline registers of each multiplier
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory
-    technology : name of an energy set in `sim/energy_sets/`
+    technology : name of an energy set in `sim/cost/energy_sets/`
     """
 
     rows: int = 8

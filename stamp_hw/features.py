@@ -53,7 +53,8 @@ def hadamard(channels: int, seed: int = 0) -> np.ndarray:
     else:
         matrix = np.kron(np.eye(channels // power), _sylvester(power))
     signs = np.random.default_rng(seed).integers(0, 2, channels) * 2.0 - 1.0
-    return signs[:, None] * matrix / math.sqrt(np.count_nonzero(matrix[0]))
+    found: np.ndarray = signs[:, None] * matrix / math.sqrt(np.count_nonzero(matrix[0]))
+    return found
 
 
 def paley_order(channels: int) -> int | None:

@@ -74,7 +74,7 @@ def chain_levels(levels: int, grid: Grid | None) -> int:
 
 def fire_offset(level: int) -> int:
     """c_l: slots between the first token of a forward butterfly and the butterfly itself."""
-    return 3 * 2 ** (level - 1) - 2
+    return int(3 * 2 ** (level - 1) - 2)
 
 
 def positions(tokens: int, levels: int, grid: Grid | None = None) -> np.ndarray:
@@ -110,7 +110,8 @@ def coefficient_index(tokens: int, levels: int, grid: Grid | None, band: str, le
     row, column = raster // width >> level, raster % width >> level
     if height == 1:
         row = np.zeros_like(column)
-    return (sizes[place] + row * shapes[place][1] + column).astype(np.int32)
+    found: np.ndarray = (sizes[place] + row * shapes[place][1] + column).astype(np.int32)
+    return found
 
 
 def forward(tokens: int, levels: int, grid: Grid | None = None) -> Timetable:

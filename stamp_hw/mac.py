@@ -40,12 +40,13 @@ def matmul(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     largest = max(1, _absmax(codes) * _absmax(weights))
     chunk = _FLOAT32_EXACT // largest
     act, wgt = codes.astype(np.float32), weights.astype(np.float32)
-    if channels <= chunk:
-        return (act @ wgt.T).astype(np.int32)
     acc = np.zeros((codes.shape[0], weights.shape[0]), np.int32)
-    for start in range(0, channels, chunk):
-        part = slice(start, start + chunk)
-        acc += (act[:, part] @ wgt[:, part].T).astype(np.int32)
+    # These operands are finite; a kernel of BLAS may still raise a flag, in lanes of its own without operands (numpy
+    # issue 24067).
+    with np.errstate(all="ignore"):
+        for start in range(0, channels, chunk):
+            part = slice(start, start + chunk)
+            acc += (act[:, part] @ wgt[:, part].T).astype(np.int32)
     return acc
 
 

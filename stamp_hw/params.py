@@ -321,7 +321,7 @@ class RescaleParams:
     @property
     def total_width(self) -> int:
         """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes."""
-        return (255 * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1
+        return int((255 * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1)
 
     @property
     def product_width(self) -> int:

@@ -23,7 +23,8 @@ SYMMETRIC_QMAX = (254, 14)  # row of the symmetric factor tables: 8-bit tokens, 
 
 def saturate(values: np.ndarray, width: int) -> np.ndarray:
     """Clip to `width` signed bits."""
-    return np.clip(values, -(1 << (width - 1)), (1 << (width - 1)) - 1)
+    found: np.ndarray = np.clip(values, -(1 << (width - 1)), (1 << (width - 1)) - 1)
+    return found
 
 
 def factors(s_x: float, s_w: np.ndarray, s_y: float, config: NpuConfig) -> tuple[np.ndarray, np.ndarray]:

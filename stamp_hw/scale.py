@@ -150,7 +150,7 @@ def dequantize(quantized: Quantized) -> np.ndarray:
     channels = quantized.codes.shape[1]
     if gain.shape[1] > 1:
         gain, base = _spread(gain, quantized.group, channels), _spread(base, quantized.group, channels)
-    real = np.multiply(quantized.codes, gain, dtype=np.float32)
+    real: np.ndarray = np.multiply(quantized.codes, gain, dtype=np.float32)
     real += base
     return real
 

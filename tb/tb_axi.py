@@ -1,6 +1,6 @@
 """Testbench of the engine's AXI top: registers by an AXI4-Lite master, layers through AXI4-Stream sources and a sink.
 
-Values come from the golden model by way of `stamp_hw.engine_streams`; cycles belong to the plain engine's own bench.
+Values come from the golden model by way of `stamp_hw.engine.streams`; cycles belong to the plain engine's own bench.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 
-from rtl_gen.axi import EngineAxi
-from rtl_gen.registers import EDGE_ERROR_BIT, WORD_BYTES, events
-from sim.engine_events import events as counts
-from stamp_hw.engine_params import EngineParams
-from stamp_hw.wire import OUT_BYTES
-from tb.axi_bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
-from tb.axi_cases import draw
-from tb.axi_halts import (  # noqa: F401  tests of this bench
+from rtl_gen.axi.registers import EDGE_ERROR_BIT, WORD_BYTES, events
+from rtl_gen.axi.top import EngineAxi
+from sim.engine.events import events as counts
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import OUT_BYTES
+from tb.axi.bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
+from tb.axi.cases import draw
+from tb.axi.halts import (  # noqa: F401  tests of this bench
     ZERO_IS_ILLEGAL,
     a_job_without_its_beats_ends_in_a_timeout_and_the_next_one_is_right,
     a_refused_job_leaves_nothing_behind,
@@ -24,7 +24,7 @@ from tb.axi_halts import (  # noqa: F401  tests of this bench
     no_timeout_comes_where_it_is_off_or_the_beats_come_in_time,
     swallowed,
 )
-from tb.axi_registers import (  # noqa: F401  tests of this bench
+from tb.axi.registers import (  # noqa: F401  tests of this bench
     a_byte_without_its_strobe_is_not_written,
     a_write_takes_its_address_and_data_in_either_order,
     an_address_that_is_unknown_or_unaligned_is_refused_and_changes_nothing,

@@ -9,25 +9,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtl_gen.engine import Engine
-from rtl_gen.engine_layouts import ERRORS
+from rtl_gen.engine.layouts import ERRORS
+from rtl_gen.engine.top import Engine
 from sim.dram import Memory
-from sim.engine import simulate
-from sim.engine_events import events
-from sim.engine_timing import EngineTiming, timing
+from sim.engine.closed_form import simulate
+from sim.engine.events import events
+from sim.engine.timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.engine_job import COLUMNS_WIDTH, EngineJob
-from stamp_hw.engine_params import EngineParams
+from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.errors import ConfigError
-from stamp_hw.trace import Trace
-from stamp_hw.wire import beat_bytes
+from stamp_hw.formats.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
-from tb.engine_cases import Case, draw, joined
-from tb.engine_draws import Shape, filled, job_of, pick, plain, shape_of
-from tb.engine_refused import illegal, sinks_beyond, too_large
-from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
+from tb.bench.harness import TRACE, Expect, Feed
+from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
+from tb.engine.cases import Case, draw, joined
+from tb.engine.draws import Shape, filled, job_of, pick, plain, shape_of
+from tb.engine.refused import illegal, sinks_beyond, too_large
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
 PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {

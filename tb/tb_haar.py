@@ -8,19 +8,20 @@ from dataclasses import replace
 import numpy as np
 from amaranth.lib import wiring
 
-from rtl_gen.haar import HH, LL, Haar
-from rtl_gen.haar_finish import Finish
-from rtl_gen.haar_inverse import HaarInverse
+from rtl_gen.haar.finish import Finish
+from rtl_gen.haar.forward import HH, LL, Haar
+from rtl_gen.haar.inverse import HaarInverse
 from sim import haar as haar_sim
-from stamp_hw import engine, haar
+from stamp_hw import haar
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine import linear
+from stamp_hw.formats.trace import Trace
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import FinishParams, HaarParams
 from stamp_hw.rescale import finish
-from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
-from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
+from tb.bench.harness import TRACE, Expect, Feed
+from tb.bench.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 _WIDE = HaarParams(lanes=16, width=16, axes=2, max_levels=8, max_beats=8, max_tokens=1024)
 _LINE = HaarParams(lanes=13, width=12, axes=1, max_levels=8, max_beats=7, max_tokens=1000)
@@ -281,7 +282,7 @@ async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench
             kinds.add(layer.kind)
             sinks = layer.n_sink
             s_x = layer.s_x or float(np.abs(layer.x[sinks:]).max()) / 32767
-            x, _, _ = engine.quantize_input(layer.x, s_x, sinks, NpuConfig().hw.in_width)
+            x, _, _ = linear.quantize_input(layer.x, s_x, sinks, NpuConfig().hw.in_width)
             x = x[sinks:, :min(4, params.max_beats) * params.lanes][:min(256, params.max_tokens)]
             x = x[:, :x.shape[1] // params.lanes * params.lanes].astype(np.int64)
             for grid in (None, (8, len(x) // 8))[:params.axes]:

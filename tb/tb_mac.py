@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl_gen.mac import Mac
+from rtl_gen.mac.array import Mac
 from sim import mac as mac_sim
 from stamp_hw import mac
 from stamp_hw.config import NpuConfig, least_acc_width
-from stamp_hw.engine import run_linear
+from stamp_hw.engine.linear import run_linear
+from stamp_hw.formats.trace import Trace
 from stamp_hw.params import MacParams
-from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
-from tb.harness import TRACE, Expect, Feed, Run
-from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
+from tb.bench.harness import TRACE, Expect, Feed, Run
+from tb.bench.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 #: Cycles spent on single products: all of them where that takes no longer (`odd`, `wide`), else a random part.
 ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
@@ -51,7 +51,7 @@ class Tile:
 
     @property
     def steps(self) -> int:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
 
 def stimulus(tiles: Sequence[Tile]) -> dict[str, np.ndarray]:

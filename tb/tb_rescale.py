@@ -16,13 +16,13 @@ from rtl_gen.rescale import Rescale
 from sim import rescale as rescale_sim
 from stamp_hw import rescale as golden
 from stamp_hw.config import NpuConfig
-from stamp_hw.engine import run_linear
+from stamp_hw.engine.linear import run_linear
+from stamp_hw.formats.trace import Trace
 from stamp_hw.params import RescaleParams
 from stamp_hw.scale import Quantized, code_range
-from stamp_hw.trace import Trace
 from tb.batch.bench import BatchBench, batch_test
-from tb.harness import TRACE, Expect, Feed
-from tb.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
+from tb.bench.harness import TRACE, Expect, Feed
+from tb.bench.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 PARAMETER_SETS = {
     "four": RescaleParams(lanes=4, acc_width=32, width=17, max_k=16384, mul_stages=1),
@@ -65,7 +65,8 @@ class Job:
         of, qmax, mid = self.quantized, self.quantized.qmax[:, None], self.quantized.mid[:, None]
         lo, span = of.lo.astype(np.int64), of.span.astype(np.int64)
         total = span * (self.acc + mid * self.wsum) + qmax * lo * self.wsum
-        return np.where((of.bits == 4)[:, None] & (not of.symmetric), 17 * total, total)
+        found: np.ndarray = np.where((of.bits == 4)[:, None] & (not of.symmetric), 17 * total, total)
+        return found
 
     def saturated(self) -> int:
         """Words whose exact value does not fit 24 bits, in unbounded integers."""

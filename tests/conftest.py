@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulate_cases import document, write_trace
+
+from tests.support.simulate_cases import document, write_trace
 
 
 def pytest_configure() -> None:
@@ -54,7 +55,7 @@ def one_thread() -> Iterator[None]:
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of a tiny random PixArt and a SANA pipeline."""
     pytest.importorskip("diffusers")
-    import image_models
+    from tests.support import image_models
 
     root = tmp_path_factory.mktemp("pipelines")
     with warnings.catch_warnings():

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from stamp_hw.errors import StampError
+from stamp_hw.formats.safetensors_file import printable
+from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
-from stamp_hw.safetensors_file import printable
-from stamp_hw.trace import Trace
 
 
 class Fit:
@@ -48,7 +48,8 @@ class Fit:
         """float64[K], largest magnitude of each channel over all fit sequences and denoising steps: scales that fold
         into weights cannot change with the step. Raises as `inputs`."""
         found = self._found(layer, self._steps.get(without_run(layer.name), []))
-        return np.max([np.abs(x).max(axis=0) for x in found], axis=0).astype(np.float64)
+        result: np.ndarray = np.max([np.abs(x).max(axis=0) for x in found], axis=0).astype(np.float64)
+        return result
 
     def sequences(self, name: str) -> int:
         """How many a layer has."""

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sim.ablate.tables import FEATURE_TITLES, SINK_TITLES
-from stamp_hw.files import atomic_file
+from stamp_hw.formats.files import atomic_file
 
 FILES = ("ablation.png",)
 _COLOURS = {"none": "#0072B2", "hadamard": "#D55E00", "smooth": "#009E73"}  # Okabe and Ito's palette

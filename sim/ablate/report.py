@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from sim.ablate.rows import Plan, Row
 from sim.ablate.study import Figures, Study
-from sim.report import mean_decibels
+from sim.studies.report import mean_decibels
 from stamp_hw.config import NpuConfig
 
 SCHEMA_VERSION = 1

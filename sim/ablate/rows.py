@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sim.ablate import transforms
-from sim.ablate.transforms import Transform
+from sim.paper import transforms
+from sim.paper.transforms import Transform
 from stamp_hw.config import MAX_LEVELS, NpuConfig, auto_levels
 from stamp_hw.errors import LayerError, StampError
 from stamp_hw.haar import Grid

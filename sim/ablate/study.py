@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim import schemes
-from sim.ablate import quantizer, rows
+from sim.ablate import rows
 from sim.ablate.fit import Fit
 from sim.ablate.rows import Plan, Row, Tokens
-from sim.ablate.transforms import Transform, klt
-from sim.study import place
-from stamp_hw import engine, features, scale
+from sim.paper import quantizer
+from sim.paper.transforms import Transform, klt
+from sim.studies import accuracy
+from sim.studies.study import place
+from stamp_hw import features, scale
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine import linear
 from stamp_hw.errors import StampError
+from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
-from stamp_hw.trace import Trace
 from stamp_hw.weights import quantize_weights
 
 Progress = Callable[[str], None]
@@ -142,7 +144,7 @@ def _feature_rows(layer: Layer, tokens: Tokens, feature: str, plan: Plan, sequen
         for variant in plan.variants:
             body = tokens.count + tokens.sinks - kept
             transform = rows.build(variant, body, layer.grid, fitted_klt)
-            order = schemes.permutation(layer, kept, seed) if variant.shuffled else np.arange(len(layer.x))
+            order = accuracy.permutation(layer, kept, seed) if variant.shuffled else np.arange(len(layer.x))
             x = layer.x[order].astype(np.float64)
             c = np.concatenate([x[:kept], transform.forward(x[kept:])])
             for high in (False, True):
@@ -162,16 +164,16 @@ def _figures(products: _Products, x: np.ndarray, c: np.ndarray, transform: Trans
     noise, most = float(np.sum(error * error)), quantizer.bound(c, bits, symmetric=symmetric)
     real = _engine(layer, row, order, n_hi, kept, config)
     return Figures(
-        average_bits=float(bits.mean()), sqnr_db=engine.decibels(products.input_power, noise),
-        bound_sqnr_db=engine.decibels(products.input_power, most), noise_over_bound=noise / most if most else 0.0,
-        output_sqnr_db=engine.decibels(products.output_power, _power(out)),
-        total_output_sqnr_db=engine.decibels(products.total_power, _power(out + products.weight_error[order])),
+        average_bits=float(bits.mean()), sqnr_db=linear.decibels(products.input_power, noise),
+        bound_sqnr_db=linear.decibels(products.input_power, most), noise_over_bound=noise / most if most else 0.0,
+        output_sqnr_db=linear.decibels(products.output_power, _power(out)),
+        total_output_sqnr_db=linear.decibels(products.total_power, _power(out + products.weight_error[order])),
         engine_sqnr_db=None if real is None else real.sqnr_db,
         engine_output_sqnr_db=None if real is None else real.output_sqnr_db, values=x.size)
 
 
 def _engine(layer: Layer, row: Row, order: np.ndarray, n_hi: int, kept: int, config: NpuConfig
-            ) -> engine.LinearResult | None:
+            ) -> linear.LinearResult | None:
     """The bit-accurate model on the same row, or None."""
     variant = row.variant
     if not rows.in_hardware(variant, layer.grid, config):
@@ -184,7 +186,7 @@ def _engine(layer: Layer, row: Row, order: np.ndarray, n_hi: int, kept: int, con
         job = replace(job, s_x=None, s_y=None)
     if own.job.calibration == "static" and (row.feature != "none" or kept < layer.n_sink):
         own = own.with_job(calibration="self")
-    return engine.run_linear(job, own)
+    return linear.run_linear(job, own)
 
 
 def _power(values: np.ndarray) -> float:

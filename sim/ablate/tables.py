@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sim.tables import align, decibels, plural, shorten
+from sim.studies.tables import decibels
+from stamp_hw.text import align, plural, shorten
 
 FEATURE_TITLES = {
     "none": "no feature transform",
@@ -44,7 +45,7 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return row["label"] + (f", {plural(row['levels'], 'level')}" if row["levels"] is not None else "")
+    return str(row["label"] + (f", {plural(row['levels'], 'level')}" if row["levels"] is not None else ""))
 
 
 def _section(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
-from stamp_hw.files import final_target
-from stamp_hw.yaml_file import parse_yaml
+from stamp_hw.formats.files import final_target
+from stamp_hw.formats.yaml_file import parse_yaml
 
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
 _WIDTH = 80  # columns of a terminal that does not say how many it has

@@ -1,4 +1,4 @@
-"""The command `stamp-hw`: one sub-command a file of this package.
+"""The command `stamp-hw`; `stamp_hw.cli.commands` is the table of its sub-commands.
 
 Bad input ends in one line on standard error and exit code 2; exit code 1 means that something was checked and is wrong,
 and nothing else (`stamp_hw.exits`): whatever breaks ends in 3.
@@ -22,32 +22,19 @@ _WRITE_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; every sub-command's module adds its own."""
+    """The whole command line; a command's own options are added when that command is the one given."""
     from importlib import metadata
 
-    from stamp_hw import arguments
-    from stamp_hw.cli import (
-        ablate,
-        doctor,
-        eval,
-        generate,
-        place,
-        program,
-        simulate,
-        synth,
-        trace,
-        tune,
-        verify,
-        widths,
-    )
+    from stamp_hw.cli import arguments
+    from stamp_hw.cli.commands import COMMANDS
 
     top = arguments.Parser(
         prog="stamp-hw", description="Accelerator simulator and RTL generator for STaMP quantization.")
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (simulate, ablate, widths, tune, trace, eval, generate, program, synth, place, verify, doctor):
-        module.add_parser(commands)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.help).options_of(command.module)
     return top
 
 

@@ -1,5 +1,5 @@
 """The fast bench: stimulus and results as whole memories, the clock outside Python, Python awake once a job.
 
-A testbench takes `batch_test` in place of `tb.harness.bench_test` and gets a `BatchBench`, with the same calls and the
-same messages. See tb/README.md.
+A testbench takes `batch_test` in place of `tb.bench.harness.bench_test` and gets a `BatchBench`, with the same calls
+and the same messages. See tb/README.md.
 """

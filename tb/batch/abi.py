@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tb.batch.memory import to_int
-from tb.layout import Layout
-from tb.patterns import Pattern
+from tb.bench.layout import Layout
+from tb.bench.patterns import Pattern
 
 NEVER = 2**64 - 1
 VALID_FELL, PAYLOAD_CHANGED, EXTRA_BEAT, HANG = range(1, 5)
@@ -95,12 +95,12 @@ class Job:
     @property
     def cycles(self) -> int:
         """Cycles that were played."""
-        return self._job.cycles
+        return int(self._job.cycles)
 
     @property
     def last_move(self) -> int:
         """The cycle after the one in which a beat moved last."""
-        return self._job.last_move
+        return int(self._job.last_move)
 
     @property
     def words(self) -> dict[str, np.ndarray]:
@@ -122,7 +122,7 @@ class Job:
     @property
     def broken(self) -> int:
         """The rule that was broken (VALID_FELL, …), 0 for none."""
-        return self._job.broken
+        return int(self._job.broken)
 
     @property
     def breaker(self) -> Memory:

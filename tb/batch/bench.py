@@ -1,7 +1,8 @@
 """The testbench that sleeps while a job runs: `Bench` with whole memories in place of a coroutine a cycle.
 
-Everything but the way beats move is `tb.harness.Bench`: the same calls, values, cycles, events and messages. While a
-job runs the C++ of player.h drives, samples, records and toggles the clock; cocotb wakes the test when it is over.
+Everything but the way beats move is `tb.bench.harness.Bench`: the same calls, values, cycles, events and messages.
+While a job runs the C++ of player.h drives, samples, records and toggles the clock; cocotb wakes the test when it is
+over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 from cocotb.triggers import Timer
 
-from tb import streams
 from tb.batch import memory
 from tb.batch.abi import (
     EXTRA_BEAT,
@@ -24,9 +24,10 @@ from tb.batch.abi import (
     Job,
     Memory,
 )
-from tb.harness import TOTALS, Bench, Expect, Feed, Run, bench_test
-from tb.layout import Layout
-from tb.patterns import ALWAYS
+from tb.bench import streams
+from tb.bench.harness import TOTALS, Bench, Expect, Feed, Run, bench_test
+from tb.bench.layout import Layout
+from tb.bench.patterns import ALWAYS
 
 
 class _Fields(dict[str, dict[str, np.ndarray]]):
@@ -139,7 +140,7 @@ class BatchBench(Bench):
         raise self._difference(where, name, beats.tolist(), got, right, len(came), then)
 
     def _broken(self, job: Job) -> str:
-        """What went wrong, in the words of `tb.streams`."""
+        """What went wrong, in the words of `tb.bench.streams`."""
         cycle = job.cycles - 1
         if job.broken == HANG:
             state = [f"{name} {len(job.taken[name])} of {len(stream.words)} "

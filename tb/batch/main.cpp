@@ -24,7 +24,7 @@ extern "C" void vlog_startup_routines_bootstrap(void);  // of cocotb's VPI libra
 
 namespace {
 
-constexpr uint64_t HALF_PERIOD = 5000;  // time steps of 1 ps: the 10 ns of tb/harness.py
+constexpr uint64_t HALF_PERIOD = 5000;  // time steps of 1 ps: the 10 ns of tb/bench/harness.py
 constexpr uint64_t NEVER = ~uint64_t{0};
 
 VerilatedContext* const context = Verilated::threadContextp();

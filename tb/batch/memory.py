@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tb.layout import Layout
+from tb.bench.layout import Layout
 
 _CHUNK = 4096  # beats converted at a time, so that a chunk stays in the cache
 

@@ -1,6 +1,6 @@
 // Plays one job on the model without anybody else awake: memories in, memories out, the clock toggled here.
 //
-// The structures are what tb/batch/abi.py declares to ctypes; the rules of a stream are those of tb/streams.py. A word
+// The structures are what tb/batch/abi.py declares to ctypes; the rules of a stream are those of tb/bench/streams.py. A word
 // of a memory has the bytes in which Verilator stores the port (1, 2, 4, 8, or 4 for each 32 bits), little-endian.
 // `stamp_ports.h` is generated for each top by tb/batch/program.py: PORTS lists its streams, EVENTS its events.
 #pragma once

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from stamp_hw.arguments import Parser
+from stamp_hw.cli.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import HELP
 from tb.census.reasons import REASONS
 from tb.census.registers import Bit, census, instrumented
 from tb.census.report import judge
-from tb.exits import ended, seed
-from tb.regression import bench_module, elaborate, reproduce
-from tb.runner import BUILD_ROOT, check_root, simulate
+from tb.run.block import bench_module, elaborate, reproduce
+from tb.run.exits import ended, seed
+from tb.run.simulator import BUILD_ROOT, check_root, simulate
 
 BLOCK, SETS, SEED, WORDS = "engine", ("2x2", "1x3"), 1, 12_000
 FLAGS = ("--coverage-toggle", "--coverage-max-width", "16384")

@@ -9,17 +9,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from stamp_hw.arguments import Parser
+from stamp_hw.cli.arguments import Parser
 from stamp_hw.exits import HELP
-from stamp_hw.files import write_json
-from tb import plan
+from stamp_hw.formats.files import write_json
 from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
 from tb.coverage.waivers import WAIVERS
-from tb.exits import count, ended, seed
-from tb.regression import blocks, fresh_seed
-from tb.runner import BUILD_ROOT, check_root
+from tb.run import plan
+from tb.run.block import fresh_seed
+from tb.run.blocks import blocks
+from tb.run.exits import count, ended, seed
+from tb.run.simulator import BUILD_ROOT, check_root
 
 WORDS = 60_000  # output words of each build's random tests, at most; the directed ones come on top
 _LOG = logging.getLogger("tb.coverage")

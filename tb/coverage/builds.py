@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tb.regression import bench_module
+from tb.run.block import bench_module
 
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {  # block → parameter set → why
     "engine": {"16x16": "the modules of 8x8 with wider words and more rows, and the longest to build; the regression "

@@ -9,8 +9,8 @@ from pathlib import Path
 from tb.coverage.parts import part_of
 from tb.coverage.points import parse
 from tb.coverage.report import Sample
-from tb.regression import WORDS_PER_BLOCK, BrokenBenchError, bench_module, elaborate, reproduce
-from tb.runner import BUILD_ROOT, simulate
+from tb.run.block import WORDS_PER_BLOCK, BrokenBenchError, bench_module, elaborate, reproduce
+from tb.run.simulator import BUILD_ROOT, simulate
 
 # Toggle points of vectors up to the widest payload; Verilator's own limit is 256 bits.
 FLAGS = ("--coverage-line", "--coverage-toggle", "--coverage-max-width", "16384")

@@ -9,7 +9,7 @@ from typing import Any
 from tb.coverage.builds import LEFT_OUT
 from tb.coverage.points import Point
 from tb.coverage.waivers import Waiver
-from tb.plan import Entry
+from tb.run.plan import Entry
 
 WAIVED_AT_MOST = 0.02  # of a block's line and branch points
 PORT_TOGGLES_AT_LEAST = 0.90  # of the bits of a block's ports, both directions

@@ -9,20 +9,21 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from stamp_hw.arguments import Parser
+from stamp_hw.cli.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
-from tb.exits import ended
-from tb.faults import Fault
-from tb.regression import BrokenBenchError, catch, fresh_seed
-from tb.runner import check_root
+from tb.run.block import BrokenBenchError, catch, fresh_seed
+from tb.run.exits import ended
+from tb.run.fault import Fault
+from tb.run.simulator import check_root
 
 _LOG = logging.getLogger("tb.faults")
 
 
 def table(block: str) -> tuple[Fault, ...]:
     """The faults of a block."""
-    return importlib.import_module(f"tb.faults.{block}").FAULTS
+    found: tuple[Fault, ...] = importlib.import_module(f"tb.faults.{block}").FAULTS
+    return found
 
 
 def blocks() -> tuple[str, ...]:

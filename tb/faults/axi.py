@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Value, signed
 from amaranth.lib import data
 
-from rtl_gen.axi_stream import parameter_data
-from tb.faults import Fault, replace
+from rtl_gen.axi.stream import parameter_data
+from tb.run.fault import Fault, replace
 
 LAYERS = "layers_of_random_shapes_are_right_under_pauses_on_every_channel"
 STROBES = "a_byte_without_its_strobe_is_not_written"
@@ -38,7 +38,8 @@ def _half_strobed(strb: Value) -> Value:
 
 
 def _fault(name: str, test: str, why: str, seam: str, function: object) -> Fault:
-    return Fault(name=name, block="axi", why=why, patch=(f"rtl_gen.{seam}", function), set_name="line", tests=(test,))
+    return Fault(name=name, block="axi", why=why, patch=(f"rtl_gen.axi.{seam}", function), set_name="line",
+                 tests=(test,))
 
 
 def _reset(name: str, why: str, register: str) -> Fault:
@@ -47,42 +48,42 @@ def _reset(name: str, why: str, register: str) -> Fault:
 
 
 FAULTS: tuple[Fault, ...] = (
-    _fault("overwrite_a_waiting_beat", LAYERS, "a register slice loads while its beat waits", "axi_stream.may_load",
+    _fault("overwrite_a_waiting_beat", LAYERS, "a register slice loads while its beat waits", "stream.may_load",
            lambda valid, ready: Const(1)),
-    _fault("overwrite_an_answer", ORDER, "the next answer is given while one waits", "axi_lite.may_answer",
+    _fault("overwrite_an_answer", ORDER, "the next answer is given while one waits", "lite.may_answer",
            lambda valid, ready: Const(1)),
-    _fault("wait_for_ready", VALID, "an answer is given once READY is high", "axi_lite.may_answer",
+    _fault("wait_for_ready", VALID, "an answer is given once READY is high", "lite.may_answer",
            lambda valid, ready: ready | Const(0)),
-    _fault("ignore_strobes", STROBES, "every byte of a word is written", "axi_lite.strobed",
+    _fault("ignore_strobes", STROBES, "every byte of a word is written", "lite.strobed",
            lambda strb: Const(-1, 8 * len(strb))),
-    _fault("strobes_of_half_words", STROBES, "a byte follows the strobe of its half word's first", "axi_lite.strobed",
+    _fault("strobes_of_half_words", STROBES, "a byte follows the strobe of its half word's first", "lite.strobed",
            _half_strobed),
-    _fault("answer_okay_always", ADDRESSES, "an unknown address is answered OKAY", "axi_lite.SLVERR", 0b00),
-    _fault("overwrite_a_waiting_job", NEXT, "START while another job waits replaces its registers", "axi.accepted",
+    _fault("answer_okay_always", ADDRESSES, "an unknown address is answered OKAY", "lite.SLVERR", 0b00),
+    _fault("overwrite_a_waiting_job", NEXT, "START while another job waits replaces its registers", "top.accepted",
            lambda start, waiting: start | Const(0)),
     _fault("count_offered_ends", LAYERS, "a job is done in every cycle in which its last result waits",
-           "axi.taken_now", lambda beat: beat.valid | Const(0)),
-    _fault("keep_all_lanes", LAYERS, "lanes beyond N are kept", "axi.lane_bytes", lambda keep: Const(3, 2)),
-    _fault("keep_one_byte", LAYERS, "TKEEP of a lane marks one of its two bytes", "axi.lane_bytes",
+           "top.taken_now", lambda beat: beat.valid | Const(0)),
+    _fault("keep_all_lanes", LAYERS, "lanes beyond N are kept", "top.lane_bytes", lambda keep: Const(3, 2)),
+    _fault("keep_one_byte", LAYERS, "TKEEP of a lane marks one of its two bytes", "top.lane_bytes",
            lambda keep: Cat(keep, Const(0))),
-    _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "axi_ports.parameter_data",
+    _fault("swap_the_mantissas", LAYERS, "the mantissas of the two tables change places", "ports.parameter_data",
            _swapped),
-    _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "axi_ports.parameter_data", _narrow),
-    _fault("keep_the_slices", FLUSH, "a halt leaves beats in the slices", "axi.ResetInserter",
+    _fault("narrow_sums", LAYERS, "a sum of weights is read from one byte", "ports.parameter_data", _narrow),
+    _fault("keep_the_slices", FLUSH, "a halt leaves beats in the slices", "top.ResetInserter",
            lambda _halted: lambda unit: unit),
-    _fault("keep_the_engine", FLUSH, "a halt does not reset the engine", "axi.resets",
+    _fault("keep_the_engine", FLUSH, "a halt does not reset the engine", "top.resets",
            lambda aresetn, halted: ~aresetn),
-    _fault("keep_the_next_job", FLUSH, "a job that waits survives a halt", "axi.leaves", lambda taken, halted: taken),
-    _fault("leave_with_results", FLUSH, "a halt ends while results wait", "axi_halt.stays_halted",
+    _fault("keep_the_next_job", FLUSH, "a job that waits survives a halt", "top.leaves", lambda taken, halted: taken),
+    _fault("leave_with_results", FLUSH, "a halt ends while results wait", "halt.stays_halted",
            lambda flush, stands, drained: flush | stands),
-    _fault("leave_with_an_error", REFUSED, "a halt ends while its error stands", "axi_halt.stays_halted",
+    _fault("leave_with_an_error", REFUSED, "a halt ends while its error stands", "halt.stays_halted",
            lambda flush, stands, drained: flush | ~drained),
-    _fault("leave_packets_open", FLUSH, "the packet that a halt cuts off has no end", "axi_halt.owes_an_end",
+    _fault("leave_packets_open", FLUSH, "the packet that a halt cuts off has no end", "halt.owes_an_end",
            lambda is_open: is_open & 0),
-    _fault("run_on_after_an_overflow", OVERFLOW, "an overflow does not halt", "axi.REFUSING", ("illegal_job",)),
-    _fault("count_moving_cycles", TIMEOUT, "the time-out counts while beats move", "axi_halt.counts",
+    _fault("run_on_after_an_overflow", OVERFLOW, "an overflow does not halt", "top.REFUSING", ("illegal_job",)),
+    _fault("count_moving_cycles", TIMEOUT, "the time-out counts while beats move", "halt.counts",
            lambda waits, moves: waits | Const(0)),
-    _fault("count_busy_cycles", TIMEOUT, "the time-out counts while nobody waits", "axi_halt.counts",
+    _fault("count_busy_cycles", TIMEOUT, "the time-out counts while nobody waits", "halt.counts",
            lambda waits, moves: ~moves),
     _fault("count_twice", EVENTS, "an event's increments are added in every round", "event_counters.carried",
            lambda count, its_turn: count | Const(0)),

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data
 
-from rtl_gen.engine_back import Back, Edge
-from rtl_gen.engine_drain import tiles_in_array
-from rtl_gen.engine_front import tokens_in_scale
-from stamp_hw.engine_params import EngineParams
-from tb.faults import Fault, Files, inside, narrow, takes
+from rtl_gen.engine.back import Back, Edge
+from rtl_gen.engine.drain import tiles_in_array
+from rtl_gen.engine.front import tokens_in_scale
+from stamp_hw.engine.params import EngineParams
+from tb.run.fault import Fault, Files, inside, narrow, takes
 
 _edge = Back._edge
 
@@ -61,7 +61,7 @@ def _one(_params: object) -> int:
 
 
 def _fault(name: str, why: str, where: str, value: object, set_name: str = "2x2") -> Fault:
-    return Fault(name=name, block="engine", why=why, patch=(f"rtl_gen.engine_{where}", value), set_name=set_name,
+    return Fault(name=name, block="engine", why=why, patch=(f"rtl_gen.engine.{where}", value), set_name=set_name,
                  tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models"))
 
 
@@ -154,15 +154,15 @@ REGISTERS = (
     _edit("lowest_result", "results below the range become -32767",
           inside("stamp_engine_back_finish", "{15{_01_}}", "{14{_01_}}, 1'h1")),
     # The first 4-bit token, super-tiles.
-    _patch("column_of_the_first_4_bit_token", "its column lost the highest bit", "engine_front.takes_8_bits",
+    _patch("column_of_the_first_4_bit_token", "its column lost the highest bit", "engine.front.takes_8_bits",
            _half_a_column),
-    _patch("row_of_the_first_4_bit_token", "its row does not matter", "engine_front.takes_8_bits", _no_row, "1x3"),
-    _patch("square_super_tiles", "super-tiles are as high as they are wide", "engine_back.Back._edge", _square, "1x3"),
+    _patch("row_of_the_first_4_bit_token", "its row does not matter", "engine.front.takes_8_bits", _no_row, "1x3"),
+    _patch("square_super_tiles", "super-tiles are as high as they are wide", "engine.back.Back._edge", _square, "1x3"),
     # Jobs in a row.
     _patch("early_next_job", "a job is taken while codes of the one before leave the scale unit",
-           "engine_front.is_over", lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & quantized),
+           "engine.front.is_over", lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & quantized),
     _patch("next_job_over_a_group", "a job is taken while the scale unit still divides for the one before",
-           "engine_front.is_over",
+           "engine.front.is_over",
            lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & ~on_their_way),
     _edit("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
           inside("stamp_engine_back", "= head[4:3] > 2'h2", "= job[41:40] > 2'h2"), "1x3"),
@@ -175,9 +175,9 @@ REGISTERS = (
                  "else if (_023_) number <= 2'h0; else if (release_) number <=")),
     _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
           takes("stamp_engine_loader", "signal_28", "{} & 2'h1")),
-    _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine_drain.tiles_in_array",
+    _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine.drain.tiles_in_array",
            _tiles_one_short),
-    _patch("tag_queue_one_short", "a full queue beside the scale unit forgets one", "engine_front.tokens_in_scale",
+    _patch("tag_queue_one_short", "a full queue beside the scale unit forgets one", "engine.front.tokens_in_scale",
            _tokens_one_short),
 )
 
@@ -202,7 +202,7 @@ FAULTS = (
     _fault("never_the_last", "the loader expects another super-tile after a job", "loader.is_last",
            lambda status: status.ends & 0),
     Fault(name="accept_illegal_jobs", block="engine", why="impossible registers are taken", set_name="2x2",
-          patch=("rtl_gen.engine_front.legal", _accept_all),
+          patch=("rtl_gen.engine.front.legal", _accept_all),
           tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
     *REGISTERS,
 )

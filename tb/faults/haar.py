@@ -6,7 +6,7 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Mux, Signal, Value
 
-from tb.faults import Fault
+from tb.run.fault import Fault
 
 RANDOM = ("random_jobs_under_stalls_equal_the_golden_model",)
 SHAPES = ("every_small_shape_is_exact",)
@@ -56,25 +56,25 @@ def _wraps(value: Value, width: int) -> tuple[Value, Value]:
 
 FAULTS = (
     Fault(name="drop_floor_shift", block="haar", why="s = a + d", set_name="forward_tiny", tests=SHAPES,
-          patch=("rtl_gen.haar.floor_half", _whole)),
+          patch=("rtl_gen.haar.forward.floor_half", _whole)),
     Fault(name="ignore_ready", block="haar", why="the pipeline moves while an output beat waits",
-          set_name="forward_tiny", tests=STALLS, patch=("rtl_gen.haar_common.may_advance", _always_moves)),
+          set_name="forward_tiny", tests=STALLS, patch=("rtl_gen.haar.common.may_advance", _always_moves)),
     Fault(name="inverse_halves_towards_zero", block="haar", why="a negative odd d is halved upwards",
-          set_name="inverse_tiny_deep", tests=SHAPES, patch=("rtl_gen.haar_inverse.floor_half", _towards_zero)),
+          set_name="inverse_tiny_deep", tests=SHAPES, patch=("rtl_gen.haar.inverse.floor_half", _towards_zero)),
     Fault(name="skip_reset", block="haar", why="a job under way survives a reset", set_name="forward_tiny",
-          tests=RESET, patch=("rtl_gen.haar_slots.state", _survives)),
+          tests=RESET, patch=("rtl_gen.haar.slots.state", _survives)),
     Fault(name="alone_does_not_pass", block="haar", why="a last token without a partner takes in a stale d",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.lift_s", _never_passes)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.forward.lift_s", _never_passes)),
     Fault(name="slot_too_short", block="haar", why="a slot reads a line before the one before it has written it",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_slots.slot_cycles", _no_longer_than_the_beats)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.slots.slot_cycles", _no_longer_than_the_beats)),
     Fault(name="morton_swapped", block="haar", why="tokens of a tile are counted down the columns first",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar_slots.split", _height_first)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.slots.split", _height_first)),
     Fault(name="wrong_band", block="haar", why="HL and HH change their tags", set_name="forward_tiny", tests=SHAPES,
-          patch=("rtl_gen.haar.HL", 3)),
+          patch=("rtl_gen.haar.forward.HL", 3)),
     Fault(name="inverse_ignores_ready", block="haar", why="the pipeline moves while an output beat waits",
-          set_name="inverse_tiny_deep", tests=STALLS, patch=("rtl_gen.haar_common.may_advance", _always_moves)),
+          set_name="inverse_tiny_deep", tests=STALLS, patch=("rtl_gen.haar.common.may_advance", _always_moves)),
     Fault(name="drop_half", block="haar", why="outputs are floored, not rounded", set_name="finish", tests=BIAS,
-          patch=("rtl_gen.haar_finish.half_up", _floor)),
+          patch=("rtl_gen.haar.finish.half_up", _floor)),
     Fault(name="saturate_late", block="haar", why="outputs wrap and only the count sees it", set_name="finish",
-          tests=BIAS, patch=("rtl_gen.haar_finish.saturate", _wraps)),
+          tests=BIAS, patch=("rtl_gen.haar.finish.saturate", _wraps)),
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Mux, Signal
 
-from rtl_gen.mac import packed
-from rtl_gen.pe import CONTROL
-from tb.faults import Fault
+from rtl_gen.mac.array import packed
+from rtl_gen.mac.pe import CONTROL
+from tb.run.fault import Fault
 
 #: The tests that meet these mistakes; single products and traces would only repeat them.
 _TESTS = ("random_tiles_under_stalls", "tiles_follow_each_other_as_fast_as_the_closed_form_says",
@@ -15,40 +15,40 @@ _RESET = ("a_reset_in_the_middle_leaves_nothing_behind",)
 
 
 def _fault(name: str, why: str, seam: str, function: object) -> Fault:
-    return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.{seam}", function), tests=_TESTS)
+    return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.mac.{seam}", function), tests=_TESTS)
 
 
 FAULTS: tuple[Fault, ...] = (
     _fault("drop_the_borrow", "a negative low product leaves the high one one too small", "pe.high_borrow",
            lambda product: Const(0)),
-    _fault("keep_the_borrow_of_a0", "a pair's upper part is a1 although a0 is negative", "mac.upper_of_pair",
+    _fault("keep_the_borrow_of_a0", "a pair's upper part is a1 although a0 is negative", "array.upper_of_pair",
            lambda act: Cat(act[4:], act[7])),
-    _fault("swap_the_nibbles", "token 0 of a pair is taken from the upper nibble", "mac.packed",
+    _fault("swap_the_nibbles", "token 0 of a pair is taken from the upper nibble", "array.packed",
            lambda act, mode4: packed(Mux(mode4, Cat(act[4:], act[:4]), act), mode4)),
     _fault("low_product_without_sign", "the bits of a1·w reach token 0's sum", "pe.low_of_pair",
            lambda product: product[:16].as_signed()),
-    _fault("bubbles_end_tiles", "a step that was not offered empties the accumulators", "mac.ends_tile",
+    _fault("bubbles_end_tiles", "a step that was not offered empties the accumulators", "array.ends_tile",
            lambda accept, last: last),
-    _fault("bubbles_are_pairs", "a step that was not offered adds to the sums of second tokens", "mac.pairs",
+    _fault("bubbles_are_pairs", "a step that was not offered adds to the sums of second tokens", "array.pairs",
            lambda valid, mode4: mode4),
     _fault("never_restart", "a tile begins with the sums of the one before", "pe.clears",
            lambda last: Const(0)),
-    _fault("forget_the_queue", "a last step is taken although the queue may be full", "mac.holds_free_in_time",
+    _fault("forget_the_queue", "a last step is taken although the queue may be full", "array.holds_free_in_time",
            lambda params, flying, left, queued: ~flying & (left <= params.latency)),
     _fault("take_a_step_too_early", "a last step is taken with a beat too many in the hold registers",
-           "mac.holds_free_in_time",
+           "array.holds_free_in_time",
            lambda params, flying, left, queued:
                ~flying & (left <= params.latency + 1) & (left + queued <= params.queue_beats + 1)),
-    _fault("take_a_step_too_late", "a last step waits for a beat that could leave meanwhile", "mac.holds_free_in_time",
-           lambda params, flying, left, queued:
+    _fault("take_a_step_too_late", "a last step waits for a beat that could leave meanwhile",
+           "array.holds_free_in_time", lambda params, flying, left, queued:
                ~flying & (left < params.latency) & (left + queued <= params.queue_beats)),
-    _fault("forget_the_empty_slot", "an 8-bit row sends a second token", "mac.slot_is_empty",
+    _fault("forget_the_empty_slot", "an 8-bit row sends a second token", "array.slot_is_empty",
            lambda slot, mode4: Const(0)),
-    _fault("count_bubbles", "cycles without a step count as steps", "mac.counted", lambda accept, count: count),
-    _fault("ignore_ready", "the queue drops its first beat whether it was taken or not", "mac.leaves",
+    _fault("count_bubbles", "cycles without a step count as steps", "array.counted", lambda accept, count: count),
+    _fault("ignore_ready", "the queue drops its first beat whether it was taken or not", "array.leaves",
            lambda valid, ready: valid),
     Fault(name="skip_reset", block="mac", why="steps under way in the array survive a reset", tests=_RESET,
-          patch=("rtl_gen.pe.control_register", lambda name: Signal(CONTROL, name=name, reset_less=True))),
+          patch=("rtl_gen.mac.pe.control_register", lambda name: Signal(CONTROL, name=name, reset_less=True))),
     Fault(name="keep_sums_over_reset", block="mac", why="the sums of a tile under way survive a reset", tests=_RESET,
-          patch=("rtl_gen.pe.RESET", {"mode4": 0, "valid": 0, "last": 0})),
+          patch=("rtl_gen.mac.pe.RESET", {"mode4": 0, "valid": 0, "last": 0})),
 )

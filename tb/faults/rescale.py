@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, ValueLike
 
-from tb.faults import Fault, replace
+from tb.run.fault import Fault, replace
 
 
 def _wrapping(m: Module, name: str, value: ValueLike, width: int) -> tuple[Value, Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Mux, Signal, Value
 
-from tb.faults import Fault, replace
+from tb.run.fault import Fault, replace
 
 RANDOM = ("random_tokens_are_quantized_as_the_golden_model_does",)
 EXTREMES = ("every_extreme_of_the_range_is_exact",)
@@ -54,23 +54,23 @@ def _no_half_divisor(top: Value, divisor: Value, frac: int) -> Value:
 
 FAULTS = (
     Fault(name="drop_half", block="scale", why="codes are floored, not rounded", set_name="lanes4", tests=RANDOM,
-          patch=("rtl_gen.scale.half_up", _floor)),
+          patch=("rtl_gen.scale.unit.half_up", _floor)),
     Fault(name="mid_of_4_bits", block="scale", why="4-bit codes lose 128 in place of 8", set_name="lanes4",
-          tests=RANDOM, patch=("rtl_gen.scale.midpoint", _eight)),
+          tests=RANDOM, patch=("rtl_gen.scale.unit.midpoint", _eight)),
     Fault(name="mask_missing", block="scale", why="padded lanes take part in min and max and leave codes",
-          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.range_tree.is_padding", _no_padding)),
+          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.scale.range_tree.is_padding", _no_padding)),
     Fault(name="absmax_is_max", block="scale", why="symmetric mode forgets the negative side", set_name="lanes4",
-          tests=RANDOM, patch=("rtl_gen.range_tree.bounds", _largest_is_absmax)),
+          tests=RANDOM, patch=("rtl_gen.scale.range_tree.bounds", _largest_is_absmax)),
     Fault(name="ignore_ready", block="scale", why="the back end moves while an output beat waits", set_name="lanes4",
-          tests=RANDOM, patch=("rtl_gen.scale.can_move", _always_moves)),
+          tests=RANDOM, patch=("rtl_gen.scale.unit.can_move", _always_moves)),
     Fault(name="ring_one_short", block="scale", why="ring buffer addresses wrap one word early", set_name="lanes4",
-          tests=FULL, patch=("rtl_gen.scale.after", _one_word_less)),
+          tests=FULL, patch=("rtl_gen.scale.unit.after", _one_word_less)),
     Fault(name="leading_zeros_miss_one", block="scale", why="a span of 1 is not normalised", set_name="lanes4",
-          tests=EXTREMES, patch=("rtl_gen.divider.leading_zeros", _zeros_above_bit_0)),
+          tests=EXTREMES, patch=("rtl_gen.scale.divider.leading_zeros", _zeros_above_bit_0)),
     Fault(name="symmetric_has_255", block="scale", why="symmetric mode divides by the min-max qmax", set_name="lanes4",
-          tests=RANDOM, patch=("rtl_gen.divider.qmax", _whole_range)),
+          tests=RANDOM, patch=("rtl_gen.scale.divider.qmax", _whole_range)),
     Fault(name="reciprocal_is_floored", block="scale", why="half of the divisor is not added before the division",
-          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.divider.dividend", _no_half_divisor)),
+          set_name="lanes4", tests=RANDOM, patch=("rtl_gen.scale.divider.dividend", _no_half_divisor)),
     Fault(name="quotient_bit_late", block="scale", set_name="lane", tests=EXTREMES,
           why="a restoring step needs the remainder above the divisor, which matters where they are equal: small spans",
           edit=replace("} >= {", "} > {")),

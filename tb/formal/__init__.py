@@ -1,8 +1,8 @@
 """Proofs about the generated Verilog: what holds for every input, not only for those that a regression tries.
 
 Each `tb/formal/<subject>.py` exports `PROPERTIES`, a tuple of `Property`: a checker component around a unit, how it is
-proved, and a seeded bug that must break it. The unit's Verilog is the text that `rtl_gen.emit` writes for users, after
-one cycle of reset from any state; reset may come again at any time. `python -m tb.formal` runs them all.
+proved, and a seeded bug that must break it. The unit's Verilog is the text that `rtl_gen.verilog.emit` writes for
+users, after one cycle of reset from any state; reset may come again at any time. `python -m tb.formal` runs them all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from amaranth.lib import wiring
 
-from tb.faults import Fault
+from tb.run.fault import Fault
 
 PROVE, BOUND = "prove", "bound"
 

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from stamp_hw.arguments import Parser
+from stamp_hw.cli.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
-from stamp_hw.files import write_json
-from tb.exits import ended
+from stamp_hw.formats.files import write_json
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
-from tb.runner import check_folder
+from tb.run.exits import ended
+from tb.run.simulator import check_folder
 
 PROCESSES = 2
 REPORT = ROOT.parent / "formal.json"

@@ -8,15 +8,15 @@ from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Module, Mux, Re
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
-from rtl_gen.axi import EngineAxi
-from rtl_gen.axi_lite import field_layout
-from rtl_gen.engine_layouts import output_layout
-from rtl_gen.registers import registers
-from stamp_hw.engine_params import EngineParams
-from tb.faults import Fault
+from rtl_gen.axi.lite import field_layout
+from rtl_gen.axi.registers import registers
+from rtl_gen.axi.top import EngineAxi
+from rtl_gen.engine.layouts import output_layout
+from stamp_hw.engine.params import EngineParams
 from tb.formal import Property
 from tb.formal.checker import Checker
 from tb.formal.streams import HW
+from tb.run.fault import Fault
 
 ENGINE = "stamp_engine"
 
@@ -127,21 +127,22 @@ PROPERTIES = (
         name="axi_results_hold", block="axi", build=Results, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
         says="a result on the AXI4-Stream stays, with TKEEP, TLAST and TUSER, until it is taken",
         bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
-                  patch=("rtl_gen.axi_stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+                  patch=("rtl_gen.axi.stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
         name="axi_halts", block="axi", build=Halts, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
         says="a halt ends with no beat at an input, no job that waits, and every packet of results ended and taken",
         bug=Fault(name="leave_with_results", block="axi", why="a halt ends while results wait",
-                  patch=("rtl_gen.axi_halt.stays_halted", lambda flush, stands, drained: flush | stands)), bug_depth=12,
+                  patch=("rtl_gen.axi.halt.stays_halted", lambda flush, stands, drained: flush | stands)), bug_depth=12,
         seconds=20),
     Property(
         name="axi_answers", block="axi", build=Answers, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
         says="every AXI4-Lite read and write gets one answer, which stays until it is taken",
         bug=Fault(name="overwrite_an_answer", block="axi", why="the next answer is given while one waits",
-                  patch=("rtl_gen.axi_lite.may_answer", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+                  patch=("rtl_gen.axi.lite.may_answer", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
         name="axi_jobs", block="axi", build=Jobs, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
         says="a job that START handed over waits, unchanged, until the engine takes it or is halted",
         bug=Fault(name="overwrite_a_waiting_job", block="axi", why="START replaces the registers of a job that waits",
-                  patch=("rtl_gen.axi.accepted", lambda start, waiting: start | Const(0))), bug_depth=10, seconds=10),
+                  patch=("rtl_gen.axi.top.accepted", lambda start, waiting: start | Const(0))), bug_depth=10,
+             seconds=10),
 )

@@ -21,7 +21,8 @@ class _Elaborated(Elaboratable):
 
 
 def named_signals(fragment: Fragment, prefix: str = "") -> dict[str, list[Signal]]:
-    """`submodule.signal` → every driven signal of that name; shared modules (`rtl_gen.emit.Shared`) stay closed."""
+    """`submodule.signal` → every driven signal of that name; shared modules (`rtl_gen.verilog.emit.Shared`) stay
+    closed."""
     found: dict[str, dict[int, Signal]] = {}
     for statements in fragment.statements.values():
         for statement in statements:

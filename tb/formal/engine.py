@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtl_gen.engine import Engine
+from rtl_gen.engine.top import Engine
 from stamp_hw.config import HwConfig
-from stamp_hw.engine_params import EngineParams
+from stamp_hw.engine.params import EngineParams
 from tb.formal.checker import Checker
 from tb.formal.solver import TOP
 from tb.formal.streams import TINY

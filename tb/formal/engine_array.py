@@ -9,13 +9,13 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.engine_array import step_layout
-from rtl_gen.engine_drain import tiles_in_array
-from rtl_gen.mac import output_layout
-from tb.faults import Fault
+from rtl_gen.engine.array import step_layout
+from rtl_gen.engine.drain import tiles_in_array
+from rtl_gen.mac.array import output_layout
 from tb.faults.engine import _forget_the_gap
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
+from tb.run.fault import Fault
 
 
 class Gaps(OfEngine):
@@ -81,5 +81,5 @@ PROPERTIES = (
         free=(*all_but("array", "mac", "drain"), *DATA), depth=1, cover=15,
         says="the MAC array never refuses a step of the engine, and the drain's queue of tiles never breaks",
         bug=Fault(name="forget_the_gap", block="engine", why="last steps follow each other too closely",
-                  patch=("rtl_gen.engine_array.may_end", _forget_the_gap)), bug_depth=15, seconds=30),
+                  patch=("rtl_gen.engine.array.may_end", _forget_the_gap)), bug_depth=15, seconds=30),
 )

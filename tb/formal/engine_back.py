@@ -12,16 +12,16 @@ from dataclasses import replace
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.engine_back import liftings_under_way
-from rtl_gen.engine_front import legal
-from rtl_gen.engine_layouts import job_layout
-from rtl_gen.haar_inverse import unit_plan
-from rtl_gen.haar_layouts import walk_layout
-from rtl_gen.haar_slots import split
-from tb.faults import Fault
+from rtl_gen.engine.back import liftings_under_way
+from rtl_gen.engine.front import legal
+from rtl_gen.engine.layouts import job_layout
+from rtl_gen.haar.inverse import unit_plan
+from rtl_gen.haar.layouts import walk_layout
+from rtl_gen.haar.slots import split
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.formal.solver import TOP
+from tb.run.fault import Fault
 
 
 def morton(row: Value, column: Value) -> Value:
@@ -129,5 +129,5 @@ PROPERTIES = (
         free=(*all_but("front", "back"), *UNITS), depth=1, cover=20,
         says="the queue of inverse liftings never over- or underflows: every job ends with one last token",
         bug=Fault(name="one_lifting", block="engine", why="a lifting is forgotten before its last token was sent",
-                  patch=("rtl_gen.engine_back.liftings_under_way", lambda params: 1)), bug_depth=20, seconds=60),
+                  patch=("rtl_gen.engine.back.liftings_under_way", lambda params: 1)), bug_depth=20, seconds=60),
 )

@@ -12,14 +12,15 @@ import dataclasses
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
-from rtl_gen import engine_layouts, haar
-from rtl_gen.divider import group_layout, info_layout
-from rtl_gen.engine_front import CHECK, IDLE, RUN, SINKS, SINKS_IN_LIFTING, TOKENS, legal, tokens_in_scale
-from rtl_gen.haar_layouts import walk_layout
-from rtl_gen.scale import job_layout, output_layout
-from tb.faults import Fault, replace
+from rtl_gen.engine import layouts as engine_layouts
+from rtl_gen.engine.front import CHECK, IDLE, RUN, SINKS, SINKS_IN_LIFTING, TOKENS, legal, tokens_in_scale
+from rtl_gen.haar import forward as haar
+from rtl_gen.haar.layouts import walk_layout
+from rtl_gen.scale.divider import group_layout, info_layout
+from rtl_gen.scale.unit import job_layout, output_layout
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
+from tb.run.fault import Fault, replace
 
 
 def _count(flags: list[Value]) -> Value:
@@ -232,5 +233,5 @@ PROPERTIES = (
         name="engine_tags", block="engine_front", build=Tags, params=NARROW, small=SMALL, free=all_but("front"),
         depth=1, cover=35, says="the queue of places beside the scale unit never over- or underflows",
         bug=Fault(name="short_tag_queue", block="engine", why="places get lost beside the scale unit",
-                  patch=("rtl_gen.engine_front.tokens_in_scale", lambda params: 1)), bug_depth=35, seconds=60),
+                  patch=("rtl_gen.engine.front.tokens_in_scale", lambda params: 1)), bug_depth=35, seconds=60),
 )

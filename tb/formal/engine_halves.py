@@ -5,11 +5,11 @@ from __future__ import annotations
 from amaranth.hdl import Module
 from amaranth.lib import data
 
-from rtl_gen.engine_loader import channel_layout
-from tb.faults import Fault, replace
+from rtl_gen.engine.loader import channel_layout
 from tb.faults.engine import _always, _forget_the_output_half
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
+from tb.run.fault import Fault, replace
 
 
 class Claims(OfEngine):
@@ -53,7 +53,7 @@ PROPERTIES = (
         free=all_but("front"), depth=1, cover=15,
         says="no super-tile begins in a half of the activation buffer that is in use",
         bug=Fault(name="enter_a_busy_half", block="engine", why="a super-tile begins while its half is in use",
-                  patch=("rtl_gen.engine_front.may_enter", _always)), bug_depth=15, seconds=60),
+                  patch=("rtl_gen.engine.front.may_enter", _always)), bug_depth=15, seconds=60),
     Property(
         name="engine_weight_halves", block="engine_loader", build=Weights, params=DEFAULT, small=SMALL,
         free=all_but("loader", "array"), depth=1, cover=20,
@@ -64,5 +64,5 @@ PROPERTIES = (
         name="engine_out_halves", block="engine_array", build=Results, params=DEFAULT, small=SMALL,
         free=all_but("array"), depth=1, cover=20, says="no pass begins in a half of the output buffer that is in use",
         bug=Fault(name="forget_the_output_half", block="engine", why="a pass overwrites results that were not sent",
-                  patch=("rtl_gen.engine_array.may_end", _forget_the_output_half)), bug_depth=20, seconds=30),
+                  patch=("rtl_gen.engine.array.may_end", _forget_the_output_half)), bug_depth=20, seconds=30),
 )

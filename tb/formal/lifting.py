@@ -13,16 +13,17 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen import haar, haar_inverse
-from rtl_gen.haar import Haar
-from rtl_gen.haar_common import words
-from rtl_gen.haar_inverse import HaarInverse
+from rtl_gen.haar import forward as haar
+from rtl_gen.haar import inverse as haar_inverse
+from rtl_gen.haar.common import words
+from rtl_gen.haar.forward import Haar
+from rtl_gen.haar.inverse import HaarInverse
 from stamp_hw.config import HwConfig
 from stamp_hw.params import INVERSE_WIDTH, HaarParams
-from tb.faults import Fault
 from tb.faults.haar import _towards_zero, _whole
 from tb.formal import BOUND, Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault
 
 
 class Butterflies(wiring.Component):
@@ -145,16 +146,18 @@ PROPERTIES = (
     Property(
         name="lifting_tokens", block="haar", build=Pair, params=HwConfig().in_width, depth=1, cover=2,
         says="a pair of tokens, whole or not, comes back; s lies between them, so no level is wider than the first",
-        bug=Fault(name="drop_floor_shift", block="haar", why="s = a + d", patch=("rtl_gen.haar.floor_half", _whole)),
+        bug=Fault(name="drop_floor_shift", block="haar", why="s = a + d",
+                  patch=("rtl_gen.haar.forward.floor_half", _whole)),
         bug_depth=2, seconds=3),
     Property(
         name="lifting_differences", block="haar", build=Pair, params=HwConfig().in_width + 1, depth=1, cover=2,
         says="the same of the two d of a quad, one bit wider",
         bug=Fault(name="inverse_halves_towards_zero", block="haar", why="a negative odd d is halved upwards",
-                  patch=("rtl_gen.haar_inverse.floor_half", _towards_zero)), bug_depth=2, seconds=3),
+                  patch=("rtl_gen.haar.inverse.floor_half", _towards_zero)), bug_depth=2, seconds=3),
     Property(
         name="lifting_units", block="haar_inverse", build=Loop, params=PAIR, mode=BOUND, depth=45, cover=32,
         says="both units back to back give back every pair of tokens of 3 bits: a job forward and a job back",
-        bug=Fault(name="drop_floor_shift", block="haar", why="s = a + d", patch=("rtl_gen.haar.floor_half", _whole)),
+        bug=Fault(name="drop_floor_shift", block="haar", why="s = a + d",
+                  patch=("rtl_gen.haar.forward.floor_half", _whole)),
         bug_depth=32, seconds=30),
 )

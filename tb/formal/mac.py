@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
-from rtl_gen.mac import Mac
+from rtl_gen.mac.array import Mac
 from stamp_hw.config import HwConfig
 from stamp_hw.params import MacParams
-from tb.faults import Fault, replace
 from tb.formal import BOUND, Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault, replace
 
 
 def _within(left: Signal, flight: Signal, params: MacParams) -> Value:
@@ -125,14 +125,14 @@ PROPERTIES = (
         name="mac_arrivals", block="mac", build=Arrivals, params=DEFAULT, small=TWO, free=("stamp_pe",), depth=2,
         cover=20, says="sums that reach a hold register find it empty and not shifting, under any back-pressure",
         bug=Fault(name="forget_the_queue", block="mac", why="a last step is taken although the queue may be full",
-                  patch=("rtl_gen.mac.holds_free_in_time",
+                  patch=("rtl_gen.mac.array.holds_free_in_time",
                          lambda params, flying, left, queued: ~flying & (left <= params.latency))),
         bug_depth=20, seconds=10),
     Property(
         name="mac_tiles", block="mac", build=Tiles, params=LINE, mode=BOUND, depth=18, cover=25,
         says="tiles leave whole and in order: with operands of 1 every beat is its tile's number of steps",
         bug=Fault(name="take_a_step_too_early", block="mac", why="a last step is taken with a beat too many",
-                  patch=("rtl_gen.mac.holds_free_in_time", lambda params, flying, left, queued:
+                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, queued:
                          ~flying & (left <= params.latency + 1) & (left + queued <= params.queue_beats + 1))),
         bug_depth=25, seconds=60),
 )

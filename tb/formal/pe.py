@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-from rtl_gen.mac import packed
-from rtl_gen.pe import LOW_WIDTH, RESET, Pe, high_borrow, low_of_pair
+from rtl_gen.mac.array import packed
+from rtl_gen.mac.pe import LOW_WIDTH, RESET, Pe, high_borrow, low_of_pair
 from stamp_hw.config import HwConfig
 from stamp_hw.params import CODE_WIDTH, MacParams
-from tb.faults import Fault
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault
 
 LARGEST = 128 * 128  # of a product of two 8-bit codes, in magnitude
 LARGEST_OF_PAIR = 8 * 128  # of a product of a 4-bit code
@@ -107,17 +107,17 @@ PROPERTIES = (
         name="pe_products", block="pe", build=Products, params=DEFAULT, depth=1, cover=5,
         says="one multiplier makes the exact products of every pair of 4-bit codes, every 8-bit code and every weight",
         bug=Fault(name="keep_the_borrow_of_a0", block="mac", why="a pair's upper part is a1 although a0 is negative",
-                  patch=("rtl_gen.mac.upper_of_pair", lambda act: Cat(act[4:], act[7]))),
+                  patch=("rtl_gen.mac.array.upper_of_pair", lambda act: Cat(act[4:], act[7]))),
         bug_depth=5, seconds=10),
     Property(
         name="pe_sums", block="pe", build=Sums, params=DEFAULT, small=TIGHT, depth=2, cover=12,
         says="no accumulator overflows in max_k steps, for every operand",
         bug=Fault(name="never_restart", block="mac", why="a tile begins with the sums of the one before",
-                  patch=("rtl_gen.pe.clears", lambda last: Const(0))), bug_depth=12, seconds=10),
+                  patch=("rtl_gen.mac.pe.clears", lambda last: Const(0))), bug_depth=12, seconds=10),
     Property(
         name="pe_sums_tight", block="pe", build=Sums, params=TIGHT, depth=2, cover=12,
         says="the same where one step more than max_k could overflow",
         bug=Fault(name="low_product_without_sign", block="mac", why="the bits of a1·w reach token 0's sum",
-                  patch=("rtl_gen.pe.low_of_pair", lambda product: product[:16].as_signed())), bug_depth=12,
+                  patch=("rtl_gen.mac.pe.low_of_pair", lambda product: product[:16].as_signed())), bug_depth=12,
         seconds=10),
 )

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rtl_gen import emit
+from rtl_gen.verilog import emit
 from stamp_hw.errors import MemoryShortage, OutputError, StampError, clip, printable
 from tb.formal import PROVE, Property, solver
-from tb.runner import BUILD_ROOT
+from tb.run.simulator import BUILD_ROOT
 
 ROOT = BUILD_ROOT / "formal"
 

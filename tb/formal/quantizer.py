@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.divider import Divider, dividend, group_layout, leading_zeros, qmax
-from rtl_gen.scale import Scale, half_up
+from rtl_gen.scale.divider import Divider, dividend, group_layout, leading_zeros, qmax
+from rtl_gen.scale.unit import Scale, half_up
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
-from tb.faults import Fault
 from tb.faults.scale import _whole_range, _zeros_above_bit_0
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault
 
 
 class Quotient(Checker):
@@ -195,15 +195,15 @@ PROPERTIES = (
         name="quantizer_quotient", block="divider", build=Quotient, params=DEFAULT, small=LANE, depth=1, cover=20,
         says="recip is the quotient of the equation, and with it no multiplicand up to m gives a code beyond qmax",
         bug=Fault(name="symmetric_has_255", block="scale", why="symmetric mode divides by the min-max qmax",
-                  patch=("rtl_gen.divider.qmax", _whole_range)), bug_depth=20, seconds=60),
+                  patch=("rtl_gen.scale.divider.qmax", _whole_range)), bug_depth=20, seconds=60),
     Property(
         name="quantizer_multiplicand", block="scale", build=Multiplicands, params=ONE_LANE, small=LANE, depth=1,
         cover=25, says="(c − lo) << lz is at most m, without losing a bit, for every coefficient in its group's range",
         bug=Fault(name="leading_zeros_miss_one", block="scale", why="a span of 1 is not normalised",
-                  patch=("rtl_gen.divider.leading_zeros", _zeros_above_bit_0)), bug_depth=25, seconds=60),
+                  patch=("rtl_gen.scale.divider.leading_zeros", _zeros_above_bit_0)), bug_depth=25, seconds=60),
     Property(
         name="quantizer_codes", block="scale", build=Codes, params=LANE, depth=1, cover=25,
         says="every code is 0…qmax with the unit's real multipliers, at a width of 4 bits",
         bug=Fault(name="symmetric_has_255", block="scale", why="symmetric mode divides by the min-max qmax",
-                  patch=("rtl_gen.divider.qmax", _whole_range)), bug_depth=25, seconds=30),
+                  patch=("rtl_gen.scale.divider.qmax", _whole_range)), bug_depth=25, seconds=30),
 )

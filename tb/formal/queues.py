@@ -7,11 +7,11 @@ from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
-from rtl_gen.axi_stream import Slice
-from rtl_gen.queue import Queue
-from tb.faults import Fault, replace
+from rtl_gen.axi.stream import Slice
+from rtl_gen.lib.queue import Queue
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class _Followed(Checker):
 
 
 class QueueOrder(_Followed):
-    """`rtl_gen.queue`: nothing is lost, doubled or overtaken as long as its user keeps his promise."""
+    """`rtl_gen.lib.queue`: nothing is lost, doubled or overtaken as long as its user keeps his promise."""
 
     def __init__(self, params: QueueParams) -> None:
         self.params = params
@@ -66,7 +66,7 @@ class QueueOrder(_Followed):
 
 
 class SliceOrder(_Followed):
-    """`rtl_gen.axi_stream.Slice`: two beats at most, in order, and the one on offer stays."""
+    """`rtl_gen.axi.stream.Slice`: two beats at most, in order, and the one on offer stays."""
 
     def __init__(self, params: QueueParams) -> None:
         self.params = params
@@ -95,5 +95,5 @@ PROPERTIES = (
         name="slice_order", block="axi_stream", build=SliceOrder, params=QueueParams(width=32, depth=2), depth=1,
         cover=8, says="every beat of an AXI4-Stream leaves its slice once, in order, and stays until it is taken",
         bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
-                  patch=("rtl_gen.axi_stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=3),
+                  patch=("rtl_gen.axi.stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=3),
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from rtl_gen.divider import info_layout
-from rtl_gen.range_tree import RangeTree, is_padding
+from rtl_gen.scale.divider import info_layout
+from rtl_gen.scale.range_tree import RangeTree, is_padding
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
-from tb.faults import Fault
 from tb.faults.scale import _largest_is_absmax
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault
 
 
 class Range(Checker):
@@ -88,5 +88,5 @@ PROPERTIES = (
         name="quantizer_range", block="range_tree", build=Range, params=ScaleParams.of(HwConfig()), small=SMALL,
         depth=1, cover=10, says="lo ≤ c ≤ lo + span for every coefficient of a group, padding apart, in both modes",
         bug=Fault(name="absmax_is_max", block="scale", why="symmetric mode forgets the negative side",
-                  patch=("rtl_gen.range_tree.bounds", _largest_is_absmax)), bug_depth=10, seconds=10),
+                  patch=("rtl_gen.scale.range_tree.bounds", _largest_is_absmax)), bug_depth=10, seconds=10),
 )

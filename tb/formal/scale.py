@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.divider import group_layout, info_layout
-from rtl_gen.scale import Scale, job_layout
+from rtl_gen.scale.divider import group_layout, info_layout
+from rtl_gen.scale.unit import Scale, job_layout
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
-from tb.faults import Fault, replace
 from tb.formal import Property
 from tb.formal.checker import Checker
+from tb.run.fault import Fault, replace
 
 
 def legal(job: data.View, params: ScaleParams) -> Value:

@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
 
-from stamp_hw.arguments import Parser
+from stamp_hw.cli.arguments import Parser
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, HELP, OK
-from stamp_hw.files import write_json
-from tb.exits import count, ended, seed
+from stamp_hw.formats.files import write_json
 from tb.mutate import netlist
 from tb.mutate.measure import CRASHED, Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
 from tb.mutate.units import UNITS, Unit
-from tb.runner import BUILD_ROOT, check_root
+from tb.run.exits import count, ended, seed
+from tb.run.simulator import BUILD_ROOT, check_root
 
 PROCESSES = 2
 TOGETHER = 10  # mutants that a process takes

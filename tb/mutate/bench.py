@@ -16,9 +16,9 @@ from typing import Any
 
 import cocotb
 
-from tb.harness import CONTEXT
+from tb.bench.harness import CONTEXT
 from tb.mutate.netlist import CONTROL
-from tb.regression import tests_of
+from tb.run.block import tests_of
 
 _CONTEXT = json.loads(Path(os.environ[CONTEXT]).read_text("utf-8"))
 _BENCH = importlib.import_module(_CONTEXT["bench"])

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tb.layout import Port
+from tb.bench.layout import Port
 from tb.mutate.mutation import Mutation
 from tb.mutate.netlist import Netlist, make
 from tb.mutate.proof import equivalent
 from tb.mutate.units import Unit
-from tb.regression import BrokenBenchError, bench_module, elaborate
-from tb.runner import BUILD_ROOT, Result, simulate
+from tb.run.block import BrokenBenchError, bench_module, elaborate
+from tb.run.simulator import BUILD_ROOT, Result, simulate
 
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
 PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stamp_hw.config import HwConfig
-from stamp_hw.engine_params import EngineParams
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 

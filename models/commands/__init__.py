@@ -1,0 +1,1 @@
+"""The commands `stamp-hw trace` and `stamp-hw eval`."""

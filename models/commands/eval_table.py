@@ -1,0 +1,106 @@
+"""The table of `stamp-hw eval`, with the digits that hold on other processors (docs/eval.md, "Digits").
+
+The integers are the same everywhere; what stands between the layers (attention, norms, softmax) is float, and its last
+bits are the processor's. A code that falls to the other side of a tie for them is another rounding noise of the same
+size, so that a figure of a few windows or prompts moves by about its standard error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_MOST = 4  # decimals
+_UNKNOWN = 2  # significant digits of a figure whose error is not known: one window has none
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The table, and what it means."""
+    from stamp_hw.text import align
+
+    text = document["kind"] == "text"
+    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+        ("bits", lambda row: number(row["average_bits"], 3)),
+        *((("perplexity", _perplexity),
+           ("Δ loss", lambda row: with_error(row["loss_difference"], row["loss_difference_error"], sign="+")),
+           ("KL nats/token", lambda row: with_error(row["kl"], row["kl_error"]))) if text else
+          (("latent SQNR dB", lambda row: number(row["latent_sqnr_db"], 0)),
+           ("picture SQNR dB", lambda row: number(row["picture_sqnr_db"], 0)),
+           ("picture PSNR dB", lambda row: number(row["picture_psnr_db"], 0)))),
+        ("layers dB", lambda row: number(row.get("layer_sqnr_db"), 1)),
+        ("worst dB", lambda row: number(row.get("worst_sqnr_db"), 1)),
+        ("worst layer", lambda row: row.get("worst_layer", "–")),
+        ("saturated x, y", lambda row: f"{about(row['x_saturated'])}, {about(row['y_saturated'])}"
+         if "x_saturated" in row else "–"),
+    )
+    rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
+    return "\n".join([align(("model", *(name for name, _ in columns)), rows), "", *_notes(document)])
+
+
+def _notes(document: Mapping[str, Any]) -> list[str]:
+    """What was measured, and how far the digits hold."""
+    if document["kind"] == "text":
+        what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
+                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. ")
+        what += (f"Decode: the last {document['decode']} tokens of a window, a token a run." if document["decode"] else
+                 "Prefill: in a causal model the transform mixes later tokens into the rounding noise of earlier ones.")
+        if document["quantized"] == "cache":
+            return [what, "Keys and values are quantized, a scale a token and head; all else is float.", _DIGITS]
+    else:
+        what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
+                f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
+                f"{document['guidance']:g}; against the float model's latent and picture.")
+    config = document["config"]
+    groups = any(job.get("group") for job in (config["job"], *config.get("kinds", {}).values()))
+    return [
+        what,
+        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
+        "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
+        "input.",
+        "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float.",
+        *(["Scale groups (job.group): the generated engine has one scale a token and refuses this job."] if groups else
+          []),
+        _DIGITS]
+
+
+_DIGITS = ("Digits: the last one moves with the processor's float kernels (docs/eval.md); --json has all, as this one "
+           "gave them.")
+
+
+def number(value: float | None, decimals: int) -> str:
+    """So many decimals; a dash for none."""
+    if value is None:
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{decimals}f}"
+
+
+def decimals_of(error: float) -> int:
+    """Decimals down to the first digit of a standard error, as it is rounded; negative for one of 10 and more."""
+    return min(_MOST, -math.floor(math.log10(float(f"{error:.0e}"))))
+
+
+def with_error(value: float, error: float, sign: str = "") -> str:
+    """`0.130 ± 0.002`: to the first digit of the error; without an error two significant digits, and nothing exact."""
+    if not math.isfinite(value):
+        return number(value, 0)
+    if not math.isfinite(error):
+        return f"{float(f'{value:.{_UNKNOWN - 1}e}'):{sign}g}"
+    if error == 0:
+        return f"{value:g}"
+    places = decimals_of(error)
+    shown = max(0, places)
+    return f"{round(value, places):{sign}.{shown}f} ± {round(error, places):.{shown}f}"
+
+
+def _perplexity(row: Mapping[str, Any]) -> str:
+    """exp of a loss: its error is that of the difference of loss, times the perplexity; the float model's has none."""
+    value, error = row["perplexity"], row["loss_difference_error"]
+    if row["scheme"] == "float":
+        return number(value, 2)
+    return with_error(value, error * value)
+
+
+def about(count: int) -> str:
+    """A count of saturated values, which moves by a third: one significant digit."""
+    return str(count) if count < 10 else f"~{float(f'{count:.0e}'):,.0f}"

@@ -1,0 +1,100 @@
+"""`stamp-hw trace dump` makes a trace of a model run; `stamp-hw trace info` prints what a trace holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from models.commands import trace_dump
+from stamp_hw import sinks
+from stamp_hw.formats.safetensors_file import printable
+from stamp_hw.formats.trace import FULL_SCALE, Trace
+from stamp_hw.formats.trace_entry import LayerEntry
+
+#: Below this INT16 code of the median token's absmax a report warns (docs/contract.md §3.1).
+LOW_HEADROOM = 1000
+_MISSING = 8  # operations shown that are not covered, layers with outliers, and tokens of them
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add `dump` and `info`, each with its options; `run` is a function of them."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="dump|info")
+
+    trace_dump.add_parser(actions)
+    info = actions.add_parser("info", help="print what a trace holds")
+    info.add_argument("trace", type=Path, metavar="FILE")
+    info.set_defaults(run=run_info)
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """Print origin, calibration, hash and one line a layer."""
+    with Trace.open(options.trace) as trace:
+        print(f"{'file':12} {options.trace}")
+        print(f"{'size':12} {trace.size_bytes} bytes")
+        print(f"{'sha256':12} {trace.sha256()}")
+        for key, value in sorted(trace.metadata.items()):
+            if key != "not_covered":
+                print(f"{printable(key, 16):12} {printable(_shown(value), 400)}")
+        header = ("layer", "kind", "S", "K", "N", "grid", "dtype", "sinks", "s_x", "absmax", "headroom")
+        rows = [_row(trace, trace.entry(name)) for name in trace.layer_names]
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        print()
+        for row in (header, *rows):
+            print("  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
+                            for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip())
+        loud = {name: found for name in trace.layer_names if (found := _outliers(trace, trace.entry(name)))}
+        missing = trace.metadata.get("not_covered", [])
+    if any("†" in row[5] for row in rows):
+        print("\n† no token sequence worth transforming: runs without transform")
+    if isinstance(missing, list) and missing:
+        print("\nnot covered, because it is no linear layer over the tokens:")
+        for item in missing[:_MISSING]:
+            print(f"  {printable(' – '.join(map(str, item.values())) if isinstance(item, dict) else item)}")
+        if len(missing) > _MISSING:
+            print(f"  and {len(missing) - _MISSING} more")
+    low = any("*" in row[-1] for row in rows)
+    worst = sorted(loud.items(), key=lambda item: -max(ratio for _, ratio in item[1]))
+    for name, tokens in worst[:_MISSING]:
+        shown = ", ".join(f"token {token} ({ratio:.0f} ×)" for token, ratio in tokens[:_MISSING])
+        print(f"\noutlier norms: {printable(name, 60)}: {shown}{', …' if len(tokens) > _MISSING else ''} the median "
+              "token's; leading ones: `trace dump --sinks auto`")
+    if len(worst) > _MISSING:
+        print(f"outlier norms: and {len(worst) - _MISSING} more layers, each with smaller ones than these")
+    print("\nheadroom: INT16 code of the median token's absmax"
+          + (f"; * below {LOW_HEADROOM}, the 8-bit tokens lose accuracy" if low else ""))
+    return 0
+
+
+def _shown(value: object) -> str:
+    """A value of the metadata on one line: the outermost list or object without its brackets."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in sorted(value.items()))
+    if isinstance(value, list):
+        return (" | " if any(isinstance(item, str) for item in value) else ", ").join(map(str, value))
+    return str(value)
+
+
+def _outliers(trace: Trace, entry: LayerEntry) -> list[tuple[int, float]]:
+    """(position, norm over the median's) of the outliers among the tokens that are transformed."""
+    if not entry.transform:
+        return []
+    x = trace.layer(entry.name).x[entry.n_sink :]
+    ratios = sinks.norm_ratios(x)
+    return [(entry.n_sink + int(token), float(ratios[token])) for token in sinks.outliers(x)]
+
+
+def _row(trace: Trace, entry: LayerEntry) -> tuple[str, ...]:
+    layer, stored = trace.layer(entry.name), trace.tensor(entry.input)
+    (tokens, channels), outputs = layer.x.shape, layer.weight.shape[0]
+    token_absmax = np.abs(layer.x[entry.n_sink:]).max(axis=1)
+    absmax = float(token_absmax.max())
+    scale = entry.s_x if entry.s_x is not None else absmax / FULL_SCALE
+    # A code saturates, however small a static scale is.
+    headroom = round(min(float(np.median(token_absmax)) / scale, FULL_SCALE)) if scale else 0
+    grid = f"{tokens - entry.n_sink}" if entry.grid is None else f"{entry.grid[0]}x{entry.grid[1]}"
+    grid += "" if entry.transform else "†"
+    return (printable(entry.name, 60), printable(entry.kind, 20), str(tokens), str(channels), str(outputs), grid,
+            stored.dtype, str(entry.n_sink), "self" if entry.s_x is None else f"{entry.s_x:.3e}", f"{absmax:.4g}",
+            f"{headroom}{'*' if headroom < LOW_HEADROOM else ''}")

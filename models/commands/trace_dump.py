@@ -1,0 +1,112 @@
+"""`stamp-hw trace dump`: the options of both kinds of models, and their runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.cli.common import check_apart, check_writable, fill_in, named, numbers, progress_line, sinks
+from stamp_hw.errors import StampError
+from stamp_hw.formats.files import final_target
+from stamp_hw.formats.safetensors_file import DTYPES
+from stamp_hw.formats.trace import Trace
+
+#: Options that only one kind of models has, and what they default to.
+_TEXT = {"sequences": 1, "length": 512, "sinks": 0}
+_IMAGES = {"steps": "1", "inference_steps": 20, "size": "512", "seed": 0, "guidance": 4.5}
+
+
+def add_parser(actions: Any) -> None:
+    """Register `dump` with argparse; it sets `run`, a function of the options."""
+    dump = actions.add_parser(
+        "dump", help="capture the input of every linear layer of a language or image model",
+        description="Runs a model and captures the input of every linear layer: a Llama or Qwen over a text, or the "
+                    "transformer of a PixArt or SANA pipeline at chosen denoising steps of prompts. An interrupted "
+                    "dump leaves FILE.partial, and the same command goes on from there.")
+    dump.add_argument("--model", required=True, type=named, metavar="PATH_OR_HUB_ID",
+                      help="Hugging Face folder or hub id")
+    source = dump.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text to run through a language model")
+    source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")
+    dump.add_argument("--out", required=True, type=Path, metavar="FILE", help="the trace to write (*.safetensors)")
+    dump.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
+    dump.add_argument("--dtype", choices=tuple(DTYPES),
+                      help="type the model runs in and tensors are stored in (default: that of the checkpoint)")
+    dump.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (default cpu)")
+
+    text = dump.add_argument_group("with --text")
+    text.add_argument("--sequences", type=int, metavar="N",
+                      help="sequences to calibrate on; the first is stored, the absmax of all gives the static scales "
+                           "(default 1: the trace says `calibration: self`)")
+    text.add_argument("--length", type=int, metavar="S", help="tokens a sequence (default 512)")
+    text.add_argument("--sinks", type=sinks, metavar="N|auto",
+                      help="leading tokens that bypass the transform (default 0); auto: up to the last of the first 16 "
+                           "whose norm is more than 10 times the median token's in some layer")
+
+    images = dump.add_argument_group("with --prompts")
+    images.add_argument("--steps", metavar="LIST",
+                        help="denoising steps to capture, from 1 on, as in 1,8,14 (default 1)")
+    images.add_argument("--inference-steps", type=int, metavar="N", help="denoising steps of a run (default 20)")
+    images.add_argument("--size", metavar="PIXELS", help="side of the image, or HxW (default 512)")
+    images.add_argument("--seed", type=int, metavar="N", help="seed of every prompt's noise (default 0)")
+    images.add_argument("--guidance", type=float, metavar="X",
+                        help="scale of the classifier-free guidance; up to 1 there is none (default 4.5)")
+    dump.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load the model, run it, write the trace."""
+    from models.dump.parts import folder_beside
+    from models.load.hub import require_torch
+
+    fill_in(options, _TEXT, _IMAGES)
+    check_writable(options.out, folder=False)
+    model = Path(options.model)
+    check_apart({"--text": options.text, "--prompts": options.prompts, "--model": model if model.is_dir() else None},
+                [("--out", options.out), ("parts of --out", folder_beside(options.out))])
+    require_torch()
+    progress = progress_line()
+    try:
+        (_dump_text if options.prompts is None else _dump_images)(options, progress)
+    finally:
+        progress("")
+    with Trace.open(final_target(options.out)) as trace:
+        print(f"{options.out}: {len(trace)} layers, {trace.size_bytes / 1e6:.2f} MB, calibration {trace.calibration}")
+    return 0
+
+
+def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
+    from models.dump.language import dump
+    from models.dump.sinks import detect_sinks
+    from models.load.checkpoint import load, sequences
+    from models.load.kinds import survey
+
+    progress("loading")
+    checkpoint = load(options.model, options.dtype, options.device)
+    tokens = sequences(checkpoint, options.text, options.sequences, options.length)
+    origin = {"model": options.model, "text": options.text.name, "device": options.device}
+    n_sink = options.sinks
+    if n_sink == "auto":
+        progress("looking for sinks")
+        found = detect_sinks(checkpoint.model, tokens[0], survey(checkpoint.model, "causal", options.layers).layers)
+        n_sink, origin["sinks"] = found.count, str(found)
+    dump(checkpoint.model, tokens[0], tokens if options.sequences > 1 else None, options.out, origin,
+         layers=options.layers, n_sink=n_sink, fingerprint=checkpoint.fingerprint, progress=progress)
+
+
+def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
+    from models.dump.images import Request, dump_images, read_prompts
+    from models.load.pipeline import load_pipeline
+
+    size = numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
+    if len(size) > 2:
+        raise StampError("not a size", where="--size", got=options.size, expected="a side in pixels, or HxW")
+    request = Request(prompts=read_prompts(options.prompts), inference_steps=options.inference_steps,
+                      steps=numbers("--steps", options.steps, ",", "numbers as in 1,8,14"), size=(size[0], size[-1]),
+                      seed=options.seed, guidance=options.guidance)
+    progress("loading")
+    pipeline = load_pipeline(options.model, options.dtype, options.device)
+    dump_images(pipeline, request, options.out, {"model": options.model, "device": options.device},
+                layers=options.layers, progress=progress)

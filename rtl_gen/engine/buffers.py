@@ -1,0 +1,132 @@
+"""Activation, weight and scale buffers of the engine (docs/contract.md §4, "Memory").
+
+The activation buffer has a bank for each row of the array. A word of a bank is one beat of one row slot, `lanes` bytes,
+in two planes: the low nibbles, with the row's mode, and the high ones. A 4-bit token writes one plane, an 8-bit token
+both. A step reads the same word of every bank and takes one byte of each.
+
+On an FPGA the way to the many memories of the activation and the weight buffer is long, so their addresses, enables and
+words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.engine.layouts import weight_layout
+from rtl_gen.engine.rows import scale_address, scale_layout
+from rtl_gen.lib.bits import chosen, up_to
+from rtl_gen.lib.delay import late
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.params import CODE_WIDTH
+
+
+class ActBuffer(wiring.Component):
+    """Codes of two super-tiles.
+
+    Members
+    -------
+    write_at, low, high : In, word, and the banks whose planes are written
+    codes, hi : In, a beat of codes; a 4-bit code is in the low nibble
+    read_at, lane : In, the step's word and the byte in it
+    act, mode4 : Out, of every row, `params.feed_cycles` later
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        address = up_to(2 * params.act_tiles * params.max_beats - 1)
+        super().__init__({
+            "write_at": In(address), "low": In(params.rows), "high": In(params.rows),
+            "codes": In(data.ArrayLayout(CODE_WIDTH, params.lanes)), "hi": In(1), "read_at": In(address),
+            "lane": In(up_to(params.lanes - 1)), "act": Out(data.ArrayLayout(CODE_WIDTH, params.rows)),
+            "mode4": Out(data.ArrayLayout(1, params.rows)),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params, half = self.params, CODE_WIDTH // 2
+        depth = max(2, 2 * params.act_tiles * params.max_beats)
+        read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
+        lane = late(m, "lane_read", late(m, "lane_asked", self.lane))  # of the word that the banks give
+        low = Cat(Cat(code[:half] for code in self.codes), ~self.hi)
+        high = Cat(Mux(self.hi, code[half:], code[:half]) for code in self.codes)
+        planes = [(plane, late(m, f"{plane}_word", word), late(m, f"{plane}_en", enable, control=True))
+                  for plane, word, enable in (("low", low, self.low), ("high", high, self.high))]
+        for row in range(params.rows):
+            nibbles: list[list[Value]] = []
+            for plane, word, enable in planes:
+                bank = m.submodules[f"{plane}{row}"] = memory.Memory(shape=len(word), depth=depth, init=[])
+                write, read = bank.write_port(), bank.read_port()
+                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
+                             read.addr.eq(read_at), read.en.eq(1)]
+                nibbles.append([read.data.word_select(n, half) for n in range(params.lanes)])
+                if plane == "low":
+                    m.d.sync += self.mode4[row].eq(read.data[-1])
+            values = [Cat(pair) for pair in zip(*nibbles, strict=True)]
+            m.d.sync += self.act[row].eq(chosen(values, lane))
+        return m
+
+
+class WeightBuffer(wiring.Component):
+    """Weights of two passes, `max_k` words each.
+
+    Members
+    -------
+    write_at, en, step : In, a k-step of weights
+    read_at : In, word of a step
+    wgt : Out, its weights, `params.feed_cycles` later
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        layout, address = weight_layout(params), up_to(2 * params.max_k - 1)
+        super().__init__({"write_at": In(address), "en": In(1), "step": In(layout), "read_at": In(address),
+                          "wgt": Out(layout)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.words = words = memory.Memory(shape=weight_layout(self.params), depth=2 * self.params.max_k,
+                                                   init=[])
+        write, read = words.write_port(), words.read_port()
+        m.d.comb += [
+            write.addr.eq(late(m, "word_write_at", self.write_at)),
+            write.data.as_value().eq(late(m, "word", self.step.as_value())),
+            write.en.eq(late(m, "word_en", self.en, control=True)),
+            read.addr.eq(late(m, "word_read_at", self.read_at)),
+            read.en.eq(1),
+        ]
+        m.d.sync += self.wgt.eq(read.data)
+        return m
+
+
+class ScaleBuffer(wiring.Component):
+    """Scale, precision and place of the tokens of two super-tiles.
+
+    Members
+    -------
+    en, write_at, word : In, half that is written, address and word
+    half, read_at : In, half that is read, and address
+    token : Out, the word, a cycle later
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        address, layout = scale_address(params), scale_layout(params)
+        super().__init__({"en": In(2), "write_at": In(address), "word": In(layout), "half": In(1),
+                          "read_at": In(address), "token": Out(layout)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        late = Signal(reset_less=True)
+        m.d.sync += late.eq(self.half)
+        layout, words = scale_layout(self.params), []
+        for number in range(2):
+            bank = m.submodules[f"half{number}"] = memory.Memory(shape=layout, depth=1 << len(self.read_at.as_value()),
+                                                                 init=[])
+            write, read = bank.write_port(), bank.read_port()
+            m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
+                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()), read.en.eq(1)]
+            words.append(read.data.as_value())
+        m.d.comb += self.token.as_value().eq(Mux(late, words[1], words[0]))
+        return m

@@ -1,0 +1,148 @@
+"""Drain of the engine: sums of the array meet their token and their column, and become output coefficients
+(docs/contract.md §4). It never waits: the array's order of work has seen to it that there is room.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen import rescale
+from rtl_gen.engine.layouts import factor_layout, parameter_layout, tile_layout, word_layout
+from rtl_gen.engine.loader import channel_layout
+from rtl_gen.engine.rows import scale_address, scale_layout
+from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.queue import Queue
+from rtl_gen.mac import array as mac
+from rtl_gen.rescale import Rescale
+from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+
+
+def tiles_in_array(params: EngineParams) -> int:
+    """Array tiles between the issue of their last step and the end of their drain, at most."""
+    return -(-params.drain_cycles // params.mac.min_tile_cycles)
+
+
+def exists(beat: data.View, tile: data.View) -> Value:
+    """Whether a drained sum is of a token: not below a ragged tile's rows, not an 8-bit row's second slot, not the
+    missing partner of an odd 4-bit token."""
+    return (beat.row < tile.rows) & ~beat.empty & ~(beat.slot & tile.odd & (beat.row == tile.odd_row))
+
+
+def factor_table(symmetric: Value, hi: Value) -> Value:
+    """1 where a token takes the second table: a 4-bit one in symmetric mode."""
+    return symmetric & ~hi
+
+
+class Drain(wiring.Component):
+    """Sums in, words of the output buffer out.
+
+    Parameters
+    ----------
+    params : EngineParams
+
+    Members
+    -------
+    tile, tile_en : In, `tile_layout` of a tile whose last step has been issued
+    beat, valid : In, a beat of the array's drain
+    parameter_en, channel, parameter : In, write of an output channel's parameters
+    half, scale_at : Out, read of the scale buffer; `token` : In, its word, a cycle later
+    word : Out, `word_layout`, 1 + `params.rescale.latency` cycles after its beat
+    retire : Out(2), this half's last beat has drained
+    internal : Out, an error in this cycle
+    events : Out, of the rescale unit
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__({
+            "tile": In(tile_layout(params)), "tile_en": In(1), "beat": In(mac.output_layout(params.mac)),
+            "valid": In(1), "parameter_en": In(1), "channel": In(channel_layout(params)),
+            "parameter": In(parameter_layout(params)), "half": Out(1), "scale_at": Out(scale_address(params)),
+            "token": In(scale_layout(params)), "word": Out(word_layout(params)), "retire": Out(2), "internal": Out(1),
+            "events": Out(rescale.event_layout(params.rescale)),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params, beat = self.params, self.beat
+        m.submodules.rescale = self._rescale = Rescale(params.rescale)
+        m.submodules.tiles = tiles = Queue(tile_layout(params), tiles_in_array(params))
+        tile = tiles.head
+        ends, is_token = Signal(), Signal()
+        chunk = Signal(up_to(params.chunks - 1))
+        m.d.comb += [
+            tiles.push.eq(self.tile_en),
+            tiles.value.eq(self.tile),
+            ends.eq(self.valid & beat.last),
+            tiles.pop.eq(ends),
+            self.internal.eq(tiles.broken),
+            self.half.eq(tile.half),
+            self.scale_at.second.eq(beat.slot),
+            self.scale_at.row.eq(beat.row),
+            self.scale_at.tile.eq(tile.tile),
+            is_token.eq(self.valid & exists(beat, tile)),
+            self.retire.eq(Mux(ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
+            self.events.eq(self._rescale.events),
+        ]
+        go_round(m, chunk, params.chunks, self.valid)
+        factors = self._factors(m, chunk, tile.set)
+        self._multiply(m, is_token, ends, chunk, factors)
+        return m
+
+    def _factors(self, m: Module, chunk: Signal, number: Signal) -> list[data.View]:
+        """The factors of the beat's channels, a cycle later; a memory for each lane."""
+        params, layout = self.params, factor_layout(self.params)
+        depth = PARAMETER_SETS << len(chunk)
+        words = []
+        for lane in range(params.rescale_lanes):
+            store = m.submodules[f"factors{lane}"] = memory.Memory(shape=layout, depth=depth, init=[])
+            write, read = store.write_port(), store.read_port()
+            m.d.comb += [write.en.eq(self.parameter_en & (self.channel.lane == lane)),
+                         write.addr.eq(Cat(self.channel.chunk, self.channel.set)),
+                         read.addr.eq(Cat(chunk, number)), read.en.eq(1)]
+            m.d.comb += [write.data[name].eq(self.parameter[name]) for name in layout.members]
+            words.append(read.data)
+        return words
+
+    def _multiply(self, m: Module, is_token: Signal, ends: Signal, chunk: Signal, factors: list[data.View]) -> None:
+        """The rescale unit, and what its words belong to in a line of registers beside it."""
+        params, tile, token = self.params, m.submodules.tiles.head, self.token
+        into = self._rescale.i
+        valid, ends_late = Signal(), Signal()
+        late = Signal.like(self.beat, name="beat_late", reset_less=True)
+        symmetric, half = Signal(reset_less=True), Signal(reset_less=True)
+        chunk_late = Signal.like(chunk, name="chunk_late", reset_less=True)
+        table = Signal()
+        m.d.sync += [valid.eq(is_token), ends_late.eq(ends & tile.pass_ends), late.eq(self.beat), chunk_late.eq(chunk),
+                     symmetric.eq(tile.symmetric), half.eq(tile.set[0])]
+        m.d.comb += [
+            into.valid.eq(valid),
+            into.payload.acc.eq(late.acc),
+            table.eq(factor_table(symmetric, token.hi)),
+            into.payload.symmetric.eq(symmetric),
+            into.payload.last.eq(0),
+            self._rescale.o.ready.eq(1),
+        ]
+        m.d.comb += [into.payload[name].eq(token[name]) for name in ("lo", "span", "hi", "sink_shift")]
+        for lane, factor in enumerate(factors):
+            m.d.comb += [
+                into.payload.wsum[lane].eq(factor.wsum),
+                into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
+                into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
+            ]
+        control, place = Cat(ends_late), Cat(half, token.place, chunk_late)
+        for number in range(params.rescale.latency):
+            control_late = Signal(len(control), name=f"ends{number}")
+            place_late = Signal(len(place), name=f"place{number}", reset_less=True)
+            m.d.sync += [control_late.eq(control), place_late.eq(place)]
+            control, place = control_late, place_late
+        word = self.word
+        m.d.comb += [
+            word.z.eq(self._rescale.o.payload.z),
+            word.valid.eq(self._rescale.o.valid),
+            word.ends.eq(control),
+            Cat(word.half, word.place, word.chunk).eq(place),
+        ]

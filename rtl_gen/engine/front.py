@@ -1,0 +1,265 @@
+"""Front of the engine: a job's registers are checked, its tokens are lifted and quantized (docs/contract.md §4).
+
+The lifting unit is paced so that the scale unit never stops it, and nothing stops the scale unit. So the only wait is
+at the input: the token that opens a super-tile is taken once its half of the activation buffer is free.
+
+Sinks are a lifting job of their own, with 0 levels. What belongs to a token and not to its values goes around the units
+in two queues: a sink's exponent from the input to the lifting's output, and place, half and ends around the scale unit.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.engine.layouts import code_layout, input_layout, job_layout, key_layout
+from rtl_gen.haar import common as haar_common
+from rtl_gen.haar.forward import Haar
+from rtl_gen.lib.queue import Queue
+from rtl_gen.scale import unit as scale
+from rtl_gen.scale.unit import Scale
+from stamp_hw.engine.params import SINK_WIDTH, EngineParams
+from stamp_hw.params import SCALE_TOKEN_WIDTH
+
+SINKS_IN_LIFTING = 1  # sinks between the lifting's input and its output: a slot outlasts the unit's latency
+
+
+def tokens_in_scale(params: EngineParams) -> int:
+    """Tokens between the lifting's last output and the scale unit's, at most: a token's stay there is always the
+    latency and its beats, as they come at least a slot apart; it is worst where the beats just fill the shortest slot.
+    """
+    slot = params.haar.min_slot_cycles
+    return -(-(params.scale.latency + min(params.max_beats, slot) - 1) // slot)
+
+
+def within(value: Value, low: int, high: int) -> Value:
+    """low ≤ value ≤ high, without what the width already says."""
+    return (value >= low) & (value <= high)
+
+
+def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
+    """Whether the engine can run a job to its end; `tokens` = width · height.
+
+    Registers that fit each other badly in any other way give wrong values or an overflow,
+    never a stage that waits for ever.
+    """
+    side = (Value.cast(1) << job.levels)[: params.max_levels + 1]
+    tests = [
+        within(job.width, 1, params.max_tokens),
+        within(tokens, 1, params.max_tokens),
+        job.n_sink < params.max_tokens,
+        within(job.beats, 1, params.max_beats),
+        within(job.tail, 1, params.lanes),
+        (job.beats != params.max_beats) | (job.tail <= params.max_k - (params.max_beats - 1) * params.lanes),
+        job.columns != 0,
+        within(job.out_beats, 1, params.chunks),
+        within(job.out_keep, 1, params.rescale_lanes),
+        job.tile_width != 0,
+        (job.tile_width & (side - 1)[: params.max_levels]) == 0,
+    ]
+    if params.axes == 1:
+        return Cat(*tests, job.levels <= params.max_levels).all()
+    flat = (job.height == 1) & (job.tile_height == 1) & (job.levels <= params.max_levels)
+    grid = ((job.levels <= params.max_levels // 2) & within(job.height, 1, params.max_tokens) & (job.n_sink == 0)
+            & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
+            & ((job.tile_width >= job.width) | (job.tile_height == side)))
+    return Cat(*tests).all() & Mux(job.two_d, grid, flat)
+
+
+def may_enter(intake: data.View, free: Value) -> Value:
+    """Whether the token that is wanted may come: one that opens a super-tile needs a free half."""
+    return ~intake.opens | free.bit_select(intake.half, 1)
+
+
+def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Value) -> Value:
+    """Whether a job's tokens are through: the lifting unit takes another job, the scale unit has begun with this one's
+    and takes another, and no token is left in it."""
+    return lifted & quantizes & quantized & ~on_their_way
+
+
+class Front(wiring.Component):
+    """Jobs and tokens in, codes out.
+
+    Parameters
+    ----------
+    params : EngineParams
+
+    Members
+    -------
+    job : In(stream of job_layout)
+    i : In(stream of input_layout)
+    room : In, the stages behind can take another job's registers
+    refuse : In, no job is taken
+    start, registers : Out, they shall take `registers` now
+    free : In(2), halves of the activation buffer that are free
+    claim : Out(2), a super-tile's first token has been taken for this half
+    code, valid : Out(code_layout), a beat of codes
+    illegal, framing, internal : Out, an error in this cycle
+    idle : Out, no job
+    haar_events, scale_events : Out, of the two units
+
+    Latency: from a job's acceptance to the lifting unit's, 1 + the bits of `height` cycles in 2-D builds and 1 in
+    others, plus one. Throughput: as the lifting unit, a token in max(beats, `recip_width`) cycles.
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
+            "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
+            "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
+            "internal": Out(1), "idle": Out(1), "haar_events": Out(haar_common.event_layout()),
+            "scale_events": Out(scale.event_layout()),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.haar = self._haar = Haar(self.params.haar)
+        m.submodules.scale = self._scale = Scale(self.params.scale)
+        m.submodules.tags = self._tags = Queue(code_tags(self.params), tokens_in_scale(self.params))
+        tokens = self._jobs(m)
+        self._launch(m, tokens)
+        self._intake(m)
+        self._codes(m)
+        m.d.comb += [self.haar_events.eq(self._haar.events), self.scale_events.eq(self._scale.events)]
+        return m
+
+    def _jobs(self, m: Module) -> Signal:
+        """States of a job; returns the number of its tokens, sinks included."""
+        params, job = self.params, Signal(job_layout(self.params), name="registers_held", reset_less=True)
+        wide = 2 * params.max_tokens.bit_length()
+        tokens = Signal(max(wide, SCALE_TOKEN_WIDTH), reset_less=True)
+        summed = Signal()
+        state = self._state = Signal(3)
+        m.d.comb += [self.registers.eq(job), self.idle.eq(state == IDLE)]
+        if params.axes == 2:
+            width, height = Signal(wide, reset_less=True), Signal.like(self.job.payload.height, reset_less=True)
+            m.d.comb += summed.eq(height == 0)
+        else:
+            m.d.comb += summed.eq(1)
+        with m.If(state == IDLE):
+            m.d.comb += self.job.ready.eq(self.room & ~self.refuse)
+            with m.If(self.job.valid & self.job.ready):
+                m.d.sync += [job.eq(self.job.payload), state.eq(CHECK)]
+                if params.axes == 2:
+                    m.d.sync += [tokens.eq(0), width.eq(self.job.payload.width), height.eq(self.job.payload.height)]
+                else:
+                    m.d.sync += tokens.eq(self.job.payload.width)
+        with m.Elif(state == CHECK):
+            with m.If(summed):
+                with m.If(legal(job, tokens, params)):
+                    m.d.comb += self.start.eq(1)
+                    m.d.sync += [state.eq(Mux(job.n_sink.any(), SINKS, TOKENS)), tokens.eq(tokens + job.n_sink)]
+                with m.Else():
+                    m.d.comb += self.illegal.eq(1)
+                    m.d.sync += state.eq(IDLE)
+            if params.axes == 2:
+                with m.Else():  # width · height, a bit of the height a cycle
+                    m.d.sync += [height.eq(height >> 1), width.eq(width << 1)]
+                    with m.If(height[0]):
+                        m.d.sync += tokens.eq(tokens + width)
+        return tokens
+
+    def _launch(self, m: Module, tokens: Value) -> None:
+        """The units' own jobs: one of the scale unit; of the lifting unit the sinks and then the transformed tokens."""
+        params, state, job = self.params, self._state, self.registers
+        lifting, quantizer = self._haar.job, self._scale.job
+        latest, first, scale_runs = Signal(init=1), Signal(reset_less=True), Signal()
+        sinks = state == SINKS
+        with m.If(self.claim.any()):
+            m.d.sync += latest.eq(self._haar.intake.half)
+        with m.If(self.start):
+            m.d.sync += [first.eq(~latest), scale_runs.eq(0)]
+        with m.If(quantizer.valid & quantizer.ready):
+            m.d.sync += scale_runs.eq(1)
+        m.d.comb += [
+            quantizer.valid.eq((state >= SINKS) & ~scale_runs),
+            quantizer.payload.tokens.eq(tokens),
+            quantizer.payload.beats.eq(job.beats),
+            quantizer.payload.group_beats.eq(job.beats),
+            quantizer.payload.tail.eq(job.tail),
+            quantizer.payload.symmetric.eq(job.symmetric),
+            lifting.valid.eq((state == SINKS) | (state == TOKENS)),
+            lifting.payload.beats.eq(job.beats),
+            lifting.payload.levels.eq(Mux(sinks, 0, job.levels)),
+            lifting.payload.width.eq(Mux(sinks, job.n_sink, job.width)),
+            lifting.payload.base.eq(Mux(sinks, 0, job.n_sink)),
+            lifting.payload.sink.eq(sinks),
+            lifting.payload.begins.eq(sinks | ~job.n_sink.any()),
+            lifting.payload.half.eq(first),
+            lifting.payload.tile_width.eq(Mux(sinks, job.n_sink, job.tile_width)),
+        ]
+        if params.axes == 2:
+            m.d.comb += [lifting.payload.two_d.eq(job.two_d & ~sinks), lifting.payload.height.eq(job.height),
+                         lifting.payload.tile_height.eq(job.tile_height)]
+        with m.If(lifting.valid & lifting.ready):
+            m.d.sync += state.eq(Mux(sinks, TOKENS, RUN))
+        # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
+        # scale unit: the short ones of the next job would catch up with it.
+        with m.Elif((state == RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, self._tags.valid)):
+            m.d.sync += state.eq(IDLE)
+
+    def _intake(self, m: Module) -> None:
+        """The gate in front of the lifting unit, and what a token's last beat decides."""
+        haar, intake, i = self._haar, self._haar.intake, self.i
+        gate, taken = Signal(), Signal()
+        m.d.comb += [
+            gate.eq(may_enter(intake, self.free)),
+            haar.i.valid.eq(i.valid & gate),
+            i.ready.eq(haar.i.ready & gate),
+            haar.i.payload.x.eq(i.payload.x),
+            taken.eq(i.valid & i.ready),
+            self.framing.eq(taken & (i.payload.last != intake.last)),
+        ]
+        with m.If(taken & intake.opens & intake.last):
+            m.d.comb += self.claim.eq(Cat(~intake.half, intake.half))
+
+    def _codes(self, m: Module) -> None:
+        """From the lifting unit's output through the scale unit; the precision is decided in between."""
+        params, job, taken = self.params, self.registers, Signal()
+        coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
+        tags = self._tags
+        sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
+        m.d.comb += [
+            taken.eq(coef.valid & quantizer.i.ready),
+            quantizer.i.valid.eq(coef.valid),
+            quantizer.i.payload.values.eq(coef.payload.c),
+            quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, job, params)),
+            sinks.push.eq(self.i.valid & self.i.ready & intake.sink & intake.last),
+            sinks.value.eq(self.i.payload.sink_shift),
+            sinks.pop.eq(taken & coef.payload.last & coef.payload.sink),
+            tags.push.eq(taken & coef.payload.last),
+            tags.value.sink_shift.eq(Mux(coef.payload.sink, sinks.head, 0)),
+            quantizer.o.ready.eq(1),
+            tags.pop.eq(quantizer.o.valid & quantizer.o.payload.last),
+            self.valid.eq(quantizer.o.valid),
+            self.internal.eq(tags.broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
+            self.code.sink_shift.eq(tags.head.sink_shift),
+        ]
+        m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
+        m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
+        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in ("codes", "lo", "span", "hi", "last")]
+
+
+IDLE, CHECK, SINKS, TOKENS, RUN = range(5)
+
+
+def code_tags(params: EngineParams) -> data.StructLayout:
+    """What goes around the scale unit."""
+    members = code_layout(params).members
+    return data.StructLayout({name: members[name] for name in ("place", "half", "closes", "ends", "sink_shift")})
+
+
+def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
+    """Whether a coefficient stands before the first one that takes 4 bits: one comparison of their keys."""
+    key, limit = Signal(key_layout(params)), Signal(key_layout(params))
+    m.d.comb += [
+        key.order.eq(Mux(coef.level == 0, 0, job.levels + 1 - coef.level)),
+        key.column.eq(coef.column),
+        limit.order.eq(job.hi_order),
+        limit.column.eq(job.hi_column),
+    ]
+    if params.axes == 2:
+        m.d.comb += [key.band.eq(coef.band), key.row.eq(coef.row), limit.band.eq(job.hi_band), limit.row.eq(job.hi_row)]
+    return key.as_value() < limit.as_value()

@@ -1,0 +1,124 @@
+"""What crosses the edge of the engine and the borders between its stages (docs/contract.md §4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import signed
+from amaranth.lib import data
+
+from rtl_gen import rescale
+from rtl_gen.haar import common as haar_common
+from rtl_gen.haar import finish as haar_finish
+from rtl_gen.haar.layouts import tile_size
+from rtl_gen.lib.bits import up_to
+from rtl_gen.mac import array as mac
+from rtl_gen.scale import unit as scale
+from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, PARAMETER_SETS, SHIFT_WIDTH, SINK_WIDTH, EngineParams
+from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
+
+#: Sticky bits of `error`, the first in bit 0.
+ERRORS = ("illegal_job", "overflow", "framing", "internal")
+#: Those behind which the streams may hold beats that no job will take: while one stands, the engine takes no job.
+REFUSING = ("illegal_job", "overflow")
+
+
+def key_layout(params: EngineParams) -> data.StructLayout:
+    """Place of a coefficient in the order of importance, compared as one number: `order` 0 for the low pass, then the
+    levels from the coarsest on; its band, row and column (docs/contract.md §3.2)."""
+    size = up_to(params.max_tokens)
+    layout: dict[str, Any] = {"column": size}
+    if params.axes == 2:
+        layout |= {"row": size, "band": 2}
+    return data.StructLayout(layout | {"order": up_to(params.max_levels + 1)})
+
+
+def job_layout(params: EngineParams) -> data.StructLayout:
+    """Registers of a job, the fields of `stamp_hw.engine.job.EngineJob`; without `height`, `two_d`, `tile_height`,
+    `hi_row` and `hi_band` in 1-D builds."""
+    size = up_to(params.max_tokens)
+    layout: dict[str, Any] = {
+        "width": size, "levels": up_to(params.max_levels), "n_sink": size, "symmetric": 1,
+        "beats": up_to(params.max_beats), "tail": up_to(params.lanes),
+        "columns": 16, "out_beats": up_to(params.chunks), "out_keep": up_to(params.rescale_lanes),
+        "tile_width": tile_size(params.haar), "hi_order": up_to(params.max_levels + 1), "hi_column": size,
+    }
+    if params.axes == 2:
+        layout |= {"height": size, "two_d": 1, "tile_height": tile_size(params.haar), "hi_row": size, "hi_band": 2}
+    return data.StructLayout(layout)
+
+
+def input_layout(params: EngineParams) -> data.StructLayout:
+    """One beat of a token: `lanes` values; `sink_shift`, e of a sink, on its last beat; `last` on that beat."""
+    return data.StructLayout({"x": data.ArrayLayout(signed(params.in_width), params.lanes), "sink_shift": SINK_WIDTH,
+                              "last": 1})
+
+
+def weight_layout(params: EngineParams) -> data.StructLayout:
+    """One k-step: a weight for each column; INT4 sign-extended."""
+    return data.StructLayout({"wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols)})
+
+
+def factor_layout(params: EngineParams) -> data.StructLayout:
+    """What the rescale unit takes of an output channel: table 0 is the min-max or 8-bit one, table 1 the 4-bit one."""
+    return data.StructLayout({"wsum": signed(params.rescale.wsum_width), "mant0": MANT_WIDTH, "shift0": SHIFT_WIDTH,
+                              "mant1": MANT_WIDTH, "shift1": SHIFT_WIDTH})
+
+
+def parameter_layout(params: EngineParams) -> data.StructLayout:
+    """One output channel: `factor_layout` and its `bias`."""
+    return data.StructLayout({**factor_layout(params).members, "bias": signed(BIAS_WIDTH)})
+
+
+def output_layout(params: EngineParams) -> data.StructLayout:
+    """One beat of a token of a column tile: `keep` marks the lanes below N; `last` of the token, `end` of the job."""
+    return data.StructLayout({"y": data.ArrayLayout(signed(OUT_WIDTH), params.rescale_lanes),
+                              "keep": data.ArrayLayout(1, params.rescale_lanes), "last": 1, "end": 1})
+
+
+def event_layout(params: EngineParams) -> data.StructLayout:
+    """The events of all blocks, prefixed by the unit's name."""
+    units = {"haar": haar_common.event_layout(), "scale": scale.event_layout(), "mac": mac.events_layout(params.mac),
+             "rescale": rescale.event_layout(params.rescale), "inverse": haar_common.event_layout(),
+             "finish": haar_finish.event_layout(params.finish)}
+    return data.StructLayout({f"{unit}_{name}": shape for unit, layout in units.items()
+                              for name, shape in layout.members.items()})
+
+
+def code_layout(params: EngineParams) -> data.StructLayout:
+    """A beat of quantized codes on its way to the activation buffer, with what its token's last beat decides: `place`
+    in the super-tile of that `half`, which `closes` with it, `ends` the job, exponent of a sink."""
+    return data.StructLayout({
+        "codes": data.ArrayLayout(signed(CODE_WIDTH), params.lanes), "lo": signed(params.scale.width),
+        "span": params.scale.width, "hi": 1, "last": 1, "place": params.haar.place_width, "half": 1, "closes": 1,
+        "ends": 1, "sink_shift": SINK_WIDTH,
+    })
+
+
+def half_layout(params: EngineParams) -> data.StructLayout:
+    """State of one half of the activation buffer.
+
+    `full` array tiles whose rows are all there; `closed` once its super-tile is complete, `ends` the job with it; then
+    `last` tile and `rows` in it, and (`odd`) the row whose second 4-bit token is missing: `odd_row` of `odd_tile`.
+    """
+    tile, row = up_to(params.act_tiles), up_to(params.rows)
+    return data.StructLayout({"full": tile, "closed": 1, "ends": 1, "last": tile, "rows": row, "odd": 1,
+                              "odd_tile": tile, "odd_row": row})
+
+
+def tile_layout(params: EngineParams) -> data.StructLayout:
+    """An array tile on its way through the MAC array: `tile` of `half`, its `rows` and `odd_row` as in `half_layout`,
+    the parameter `set`, `symmetric`; whether the pass, the super-tile ends with it."""
+    return data.StructLayout({"half": 1, "tile": up_to(params.act_tiles), "rows": up_to(params.rows), "odd": 1,
+                              "odd_row": up_to(params.rows), "set": range(PARAMETER_SETS), "symmetric": 1,
+                              "pass_ends": 1, "super_tile_ends": 1})
+
+
+def word_layout(params: EngineParams) -> data.StructLayout:
+    """A beat of output coefficients for one half of the output buffer; `valid` where the token exists, `ends` with the
+    pass."""
+    rescale = params.rescale
+    return data.StructLayout({
+        "z": data.ArrayLayout(signed(rescale.z_width), params.rescale_lanes), "valid": 1, "ends": 1, "half": 1,
+        "place": params.haar.place_width, "chunk": up_to(params.chunks - 1),
+    })

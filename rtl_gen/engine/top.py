@@ -1,0 +1,140 @@
+"""The linear engine: one layer from INT16 tokens and weights to INT16 tokens (docs/contract.md §4).
+
+    Y = L⁻¹( Q(L·X) · Wᵀ ) + 1·bᵀ
+
+    i → front: lifting, scale → rows: activation buffer → array → drain: rescale → back: inverse lifting, bias → o
+                            w, p → loader: weight buffer, parameters ↗
+
+Inside there is no back-pressure, only gates: a super-tile's first token, a weight load, an array tile, its last step
+and an inverse lifting start when they are certain to finish without waiting. So each stage's cycles are a closed form,
+and what `sim/engine/closed_form.py` adds up is what the hardware takes.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.engine import layouts
+from rtl_gen.engine.array import Array
+from rtl_gen.engine.back import Back
+from rtl_gen.engine.buffers import ActBuffer, ScaleBuffer, WeightBuffer
+from rtl_gen.engine.drain import Drain
+from rtl_gen.engine.front import Front
+from rtl_gen.engine.loader import Loader
+from rtl_gen.engine.rows import Rows
+from rtl_gen.mac.array import Mac
+from stamp_hw.engine.params import EngineParams
+
+
+class Engine(wiring.Component):
+    """One linear layer a job; equation in the module's docstring.
+
+    Parameters
+    ----------
+    params : EngineParams
+
+    Members
+    -------
+    job : In(stream of engine_layouts.job_layout). Registers are double: a job is taken while the array still works on
+        the one before it
+    i, w, p : In(streams): tokens, weights, parameters, in the order of docs/contract.md §4
+    o : Out(stream): results
+    status : Out, `idle`: no job; `error`: sticky bits, `engine_layouts.ERRORS`. While one of `REFUSING` stands no job
+        is taken: what the streams bring may belong to the one that was refused
+    clear : In, clears `error`
+    events : Out, increments of all blocks of this cycle, `engine_layouts.event_layout`
+
+    Latency and throughput: `sim/engine/closed_form.py`. Back-pressure: a stalled `o` stops the inverse lifting, then
+    the array before the last step of a tile, then `w`, `p` and `i`; no path leads from `o.ready` to the other streams'
+    `ready`.
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(layouts.job_layout(params))),
+            "i": In(stream.Signature(layouts.input_layout(params))),
+            "w": In(stream.Signature(layouts.weight_layout(params))),
+            "p": In(stream.Signature(layouts.parameter_layout(params))),
+            "o": Out(stream.Signature(layouts.output_layout(params))),
+            "status": Out(data.StructLayout({"idle": 1, "error": len(layouts.ERRORS)})), "clear": In(1),
+            "events": Out(layouts.event_layout(params)),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params = self.params
+        m.submodules.front = front = Front(params)
+        m.submodules.mac = mac = Mac(params.mac)
+        m.submodules.drain = drain = Drain(params)
+        m.submodules.back = back = Back(params)
+        m.submodules.rows = rows = Rows(params)
+        m.submodules.acts = acts = ActBuffer(params)
+        m.submodules.weights = weights = WeightBuffer(params)
+        m.submodules.scales = scales = ScaleBuffer(params)
+        m.submodules.loader = loader = Loader(params)
+        m.submodules.array = array = Array(params)
+
+        for name, inner in (("job", front.job), ("i", front.i), ("w", loader.w), ("p", loader.p)):
+            outer = getattr(self, name)
+            m.d.comb += [inner.valid.eq(outer.valid), inner.payload.eq(outer.payload), outer.ready.eq(inner.ready)]
+        m.d.comb += [self.o.valid.eq(back.o.valid), self.o.payload.eq(back.o.payload), back.o.ready.eq(self.o.ready)]
+
+        # A job's registers go to every stage at once.
+        stages = (loader, array, back)
+        m.d.comb += front.room.eq(Cat(stage.room for stage in stages).all())
+        for stage in stages:
+            m.d.comb += [stage.start.eq(front.start), stage.registers.eq(front.registers)]
+
+        # Codes into the buffers.
+        m.d.comb += [
+            rows.code.eq(front.code), rows.valid.eq(front.valid), rows.claim.eq(front.claim),
+            rows.leave.eq(array.leave), rows.retire.eq(drain.retire), front.free.eq(rows.free),
+            acts.write_at.eq(rows.address), acts.low.eq(rows.low), acts.high.eq(rows.high),
+            acts.codes.as_value().eq(front.code.codes.as_value()), acts.hi.eq(front.code.hi),
+            scales.en.eq(rows.scale_en), scales.write_at.eq(rows.scale_at), scales.word.eq(rows.scale),
+        ]
+
+        # Weights and parameters into the buffers.
+        m.d.comb += [
+            loader.halves.eq(rows.halves), loader.release.eq(array.release),
+            weights.en.eq(loader.weight_en), weights.write_at.eq(loader.weight_at), weights.step.eq(self.w.payload),
+            drain.parameter_en.eq(loader.parameter_en), drain.channel.eq(loader.channel),
+            drain.parameter.eq(self.p.payload), back.parameter_en.eq(loader.parameter_en),
+            back.channel.eq(loader.channel), back.bias.eq(self.p.payload.bias),
+        ]
+
+        # The array and what feeds it.
+        step = mac.i.payload
+        m.d.comb += [
+            array.halves.eq(rows.halves), array.loaded.eq(loader.loaded),
+            array.out_free.eq(back.out_free), acts.read_at.eq(array.act_at), acts.lane.eq(array.lane),
+            weights.read_at.eq(array.weight_at), mac.i.valid.eq(array.step.valid), step.last.eq(array.step.last),
+            step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & array.step.rows),
+            step.wgt.eq(weights.wgt.wgt),
+        ]
+
+        # Behind the array.
+        m.d.comb += [
+            mac.o.ready.eq(1), drain.valid.eq(mac.o.valid), drain.beat.eq(mac.o.payload),
+            drain.tile.eq(array.tile), drain.tile_en.eq(array.tile_en), scales.half.eq(drain.half),
+            scales.read_at.eq(drain.scale_at), drain.token.eq(scales.token), back.word.eq(drain.word),
+            back.out_claim.eq(array.out_claim),
+        ]
+
+        # Sticky errors, in the order of `ERRORS`.
+        internal = front.internal | drain.internal | back.internal | (mac.i.valid & ~mac.i.ready)
+        error = Signal(len(layouts.ERRORS))
+        seen = Cat(front.illegal, rows.overflow, front.framing, internal)
+        m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
+        m.d.comb += [front.refuse.eq(Cat(error[layouts.ERRORS.index(name)] for name in layouts.REFUSING).any()),
+                     self.status.error.eq(error),
+                     self.status.idle.eq(Cat(stage.idle for stage in (front, *stages)).all())]
+
+        for unit, events in (("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),
+                             ("rescale", drain.events), ("inverse", back.inverse_events),
+                             ("finish", back.finish_events)):
+            m.d.comb += [self.events[f"{unit}_{name}"].eq(events[name]) for name in events.shape().members]
+        return m

@@ -1,0 +1,1 @@
+"""What is done with generated Verilog here: lint, synthesis, place and route."""

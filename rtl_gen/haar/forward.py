@@ -1,0 +1,250 @@
+"""Forward lifting unit: every level of the integer Haar transform in one pass (docs/contract.md §3.2).
+
+    d = b − a,  s = a + (d >> 1)                       a, b: neighbouring tokens, or the s of the level before
+    2-D, the d0, d1 of a quad's two width pairs:       HH = d1 − d0,  HL = d0 + (HH >> 1)
+
+Each slot (`stamp_hw/haar_slots.py`) runs one butterfly. Operands wait in line memories: the a of level 1 in `wait`,
+from level 2 on the s of even nodes in `even` (the next level's a) and of odd nodes in `odd` (its b), the low-pass s in
+the line of `even` that one more level would read. In 2-D `cross` holds d0, and then HH until the next first width slot
+of that level emits it. A butterfly without b passes a; one without d1 passes d0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import Out
+
+from rtl_gen.haar.common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.slots import Slots, locate, tile_tokens
+from rtl_gen.lib.bits import lowest_bit, up_to
+from stamp_hw.params import HaarParams
+
+LL, HL, LH, HH = range(4)
+
+
+def input_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `x`, `lanes` channels of a token."""
+    return data.StructLayout({"x": words(params, params.width)})
+
+
+def output_layout(params: HaarParams) -> data.StructLayout:
+    """One beat of a coefficient token.
+
+    `c`, `lanes` channels; `last` beat of the token; `level` of its band, 1 the finest, 0 for the low pass; `column` in
+    its band; in 2-D builds also `row` and `band` (LL, HL, LH, HH = 0…3; in 1-D jobs the d are HL). Inside the engine
+    `place` in the super-tile, its `half`, whether the super-tile `closes` with it and the job `ends`, and `sink`.
+    """
+    layout: dict[str, Any] = {"c": words(params, params.out_width), "last": 1, "level": up_to(params.max_levels),
+                              "column": up_to(params.max_tokens - 1)}
+    if params.axes == 2:
+        layout |= {"row": up_to(params.max_tokens - 1), "band": 2}
+    return data.StructLayout(layout | place_tags(params))
+
+
+def place_tags(params: HaarParams) -> dict[str, Any]:
+    """Where a coefficient belongs inside the engine."""
+    return {"place": params.place_width, "half": 1, "closes": 1, "ends": 1, "sink": 1} if params.places else {}
+
+
+def intake_layout(params: HaarParams) -> data.StructLayout:
+    """The token that is being taken in the engine: whether it `opens` a super-tile, in which `half`, whether it is a
+    sink, and whether the beat that is wanted is its `last`."""
+    return data.StructLayout({"opens": 1, "half": 1, "sink": 1, "last": 1})
+
+
+def lift_s(a: Value, d: Value, paired: Value) -> Value:
+    """s = a + (d >> 1), the mean of the pair; a itself where it has no partner."""
+    return a + Mux(paired, floor_half(d), 0)
+
+
+def unit_plan(params: HaarParams) -> data.StructLayout:
+    """Beyond what both units have: `low` slot of the low pass, `bypass` which is the token itself, `first_level`
+    butterfly of level 1, tags of the output; in 2-D `crossed` a width level, `second` its second slot.
+    """
+    position = up_to(params.max_tokens - 1)
+    more: dict[str, Any] = {"bypass": 1, "low": 1, "first_level": 1, "level": up_to(params.max_levels),
+                            "column": position}
+    if params.axes == 2:
+        more |= {"crossed": 1, "second": 1, "row": position, "band": 2}
+    if params.places:
+        more |= {"place": params.place_width, "half": 1, "closes": 1, "sink": 1, "opens": 1, "takes_half": 1}
+    return plan_layout(params, more)
+
+
+class Haar(LiftingUnit):
+    """Tokens in, coefficient tokens out; equation in the module's docstring.
+
+    Parameters
+    ----------
+    params : HaarParams, `direction` "forward"
+
+    Members
+    -------
+    job : In(stream of job_layout), taken between two jobs
+    i : In(stream of input_layout), the tokens that exist in order of position, `beats` beats each
+    o : Out(stream of output_layout), coefficient tokens in the order of the timetable
+    events : Out(event_layout)
+    intake : Out(intake_layout), inside the engine only
+
+    Latency: `params.latency` from the issue of a beat to its output; a coefficient leaves in the slot of its butterfly.
+    Throughput: a beat a cycle; see `Slots`. Back-pressure: while an output beat waits, every register holds; bubbles
+    are not closed. Inside the engine there is none, and `o` is always ready.
+    """
+
+    def __init__(self, params: HaarParams) -> None:
+        intake = {"intake": Out(intake_layout(params))} if params.places else {}
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), intake)
+
+    def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
+        """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T.
+
+        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one subtraction.
+        """
+        params, walk = self.params, slots.walk
+        slot = Signal(range(2**params.max_levels + 2))
+        lowest = Signal.like(slot)
+        position = range(-4 << params.max_levels, 4 << params.max_levels)
+        pair, emitted = Signal(position), Signal(position)
+        tile = Signal(len(walk.mask) + 1)
+        low = Signal()
+        second = Signal()
+        many = walk.mask.any()
+        # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
+        since: Value = lowest << 1
+        if params.axes == 2:
+            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+            m.d.comb += [plan.crossed.eq(walk.two_d & ~low & (lowest & widths).any()), plan.second.eq(second)]
+            since = Mux(plan.crossed, lowest << 2, since)
+        m.d.comb += [
+            slot.eq(walk.offset + 2),
+            lowest.eq(lowest_bit(slot)),
+            tile.eq(tile_tokens(walk.mask)),
+            low.eq((slot & walk.mask) == 0),
+            pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
+            second.eq(~((slot | tile) & (lowest << 1)).any()),
+            emitted.eq(slot - Mux(low, tile << 1, since)),
+        ]
+        token = locate(m, "token", walk.offset, walk, params)
+        a = locate(m, "a", pair, walk, params)
+        out = locate(m, "out", emitted, walk, params)
+        b = locate(m, "b", slot - (lowest << 1), walk, params) if params.axes == 2 else out
+        m.d.comb += [
+            plan.takes.eq(token.exists),
+            plan.bypass.eq(~many),
+            plan.low.eq(low),
+            plan.first_level.eq(lowest[0] & ~low),
+            plan.paired.eq(b.exists & ~low),
+            plan.emits.eq(out.exists),
+            plan.wait_write.eq(token.exists & many & ~slot[0]),
+            plan.wait_read.eq(a.exists & plan.first_level),
+            plan.even_read.eq(a.exists & many & ~plan.first_level),
+            plan.odd_read.eq(plan.paired & ~plan.first_level),
+            plan.even_write.eq(a.exists & ~low & ~second),
+            plan.odd_write.eq(a.exists & ~low & second),
+        ]
+        if params.axes == 2:
+            m.d.comb += [
+                plan.both.eq(plan.crossed & second & plan.paired),
+                plan.cross_read.eq(plan.crossed & out.exists),
+                plan.cross_write.eq(plan.crossed & plan.paired),
+            ]
+        line_bases(m, lowest, plan.write_base, plan.read_base, plan, params)
+        shift = Signal.like(plan.level)
+        for level in range(1, params.max_levels + 1):
+            with m.If(lowest[level - 1]):
+                m.d.comb += shift.eq(Mux(walk.two_d, (level + 1) // 2, level) if params.axes == 2 else level)
+        m.d.comb += plan.level.eq(Mux(low, 0, shift))
+        with m.If(low):
+            m.d.comb += shift.eq(walk.levels)
+        m.d.comb += plan.column.eq(out.column >> shift)
+        if params.axes == 2:
+            m.d.comb += [plan.row.eq(out.row >> shift),
+                         plan.band.eq(Mux(low, LL, Mux(plan.crossed, Mux(second, HL, HH), Mux(walk.two_d, LH, HL))))]
+        if params.places:
+            # The low pass of its last Haar tile closes a super-tile: the tile at hand, or the next one, begins another.
+            closes = low & Mux(out.before, walk.half != walk.half_before, slots.splits)
+            m.d.comb += [
+                plan.opens.eq((walk.offset == 0) & walk.begins),
+                plan.takes_half.eq(walk.half),
+                plan.place.eq(out.place),
+                plan.half.eq(Mux(out.before, walk.half_before, walk.half)),
+                plan.closes.eq(closes & ~walk.sink),
+                plan.sink.eq(walk.sink),
+            ]
+
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
+        """Operands, d, s, and in 2-D the cross butterfly; registers in the order of the ranks."""
+        params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
+        plan, x = beat.plan, self.i.payload.x
+        word, depth = words(params, params.width), params.max_levels * params.max_beats
+        register, delay, strobe = ranks.register, ranks.delay, beat.strobe
+        diff = stages + 2
+
+        # Rank 0: a beat is issued, its lines are addressed.
+        wait = ranks.line("wait", word, params.max_beats, stages)
+        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        read_address = beat.address("read_base")
+        wait.read(strobe("wait_read", 0), beat.index)
+        even.read(strobe("even_read", 0), read_address)
+        odd.read(strobe("odd_read", 0), read_address)
+        wait.write(strobe("wait_write", 0), beat.index, [x[lane] for lane in lanes])
+
+        # Rank `stages`: what was read, and the input beat.
+        x = delay("x", x, stages, word)
+        first_level, bypass = delay("first_level", plan.first_level, stages), delay("bypass", plan.bypass, stages)
+        a = [register(f"a{lane}", Mux(first_level, wait.data[lane], Mux(bypass, x[lane], even.data[lane])))
+             for lane in lanes]
+        b = [register(f"b{lane}", Mux(first_level, x[lane], odd.data[lane])) for lane in lanes]
+
+        # Rank `stages` + 1: a and b.
+        d = [register(f"d{lane}", b[lane] - a[lane]) for lane in lanes]
+        a = [register(f"a{lane}_late", a[lane]) for lane in lanes]
+
+        # Rank `diff`: a and d; s goes to its line.
+        paired, low = delay("paired", plan.paired, diff), delay("low", plan.low, diff)
+        s = [Signal(signed(params.width), name=f"s{lane}") for lane in lanes]
+        m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane], paired)) for lane in lanes]
+        write_address = delay("write_address", beat.address("write_base"), diff)
+        even.write(strobe("even_write", diff), write_address, s)
+        odd.write(strobe("odd_write", diff), write_address, s)
+        straight = [Mux(low, a[lane], d[lane]) for lane in lanes]
+
+        if params.axes == 2:
+            # Rank `cross`: d beside d0 or HH of its level; d or the new HH goes to that line.
+            cross_rank = diff + 1
+            coefs = words(params, params.out_width)
+            cross = ranks.line("cross", coefs, params.max_levels // 2 * params.max_beats, stages)
+            cross_address = delay("cross_address", beat.address("cross_base"), 2)
+            cross.read(strobe("cross_read", 2), cross_address)
+            hh = [register(f"hh{lane}", d[lane] - cross.data[lane], signed(params.out_width)) for lane in lanes]
+            d0 = [register(f"d0_{lane}", cross.data[lane]) for lane in lanes]
+            straight = [register(f"straight{lane}", value) for lane, value in enumerate(straight)]
+            second = delay("second", plan.second, cross_rank)
+            cross.write(strobe("cross_write", cross_rank), delay("cross_address_late", cross_address, cross_rank - 2),
+                        [Mux(second, hh[lane], straight[lane]) for lane in lanes])
+            crossed = delay("crossed", plan.crossed, cross_rank)
+            both = delay("both", plan.both, cross_rank)
+            straight = [Mux(crossed, lift_s(d0[lane], hh[lane], both), straight[lane]) for lane in lanes]
+
+        # Output rank.
+        m.d.comb += self.o.valid.eq(strobe("emits", params.latency))
+        for lane in lanes:
+            m.d.comb += self.o.payload.c[lane].eq(register(f"c{lane}", straight[lane], signed(params.out_width)))
+        m.d.comb += self.o.payload.last.eq(delay("last", beat.last, params.latency))
+        for tag in ("level", "column") + (("row", "band") if params.axes == 2 else ()):
+            m.d.comb += self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+        if params.places:
+            ends = beat.slots.final & ~plan.sink
+            m.d.comb += [
+                self.intake.opens.eq(plan.opens),
+                self.intake.half.eq(plan.takes_half),
+                self.intake.sink.eq(plan.sink),
+                self.intake.last.eq(beat.last),
+                self.o.payload.ends.eq(delay("ends", ends, params.latency)),
+                self.o.payload.closes.eq(delay("closes", plan.closes | ends, params.latency)),
+            ]
+            m.d.comb += [self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+                         for tag in ("place", "half", "sink")]

@@ -1,0 +1,205 @@
+"""Inverse lifting unit: the forward unit run backwards, every level in one pass (docs/contract.md §3.7).
+
+    a = s − (d >> 1),  b = a + d                       s: the low pass, or an a or b of the level above
+    2-D, the d0, d1 of a quad's two width pairs:       d0 = HL − (HH >> 1),  d1 = d0 + HH
+
+Each slot (`stamp_hw/haar_slots.py`) runs one butterfly. Its s waits in `even` (the a of the level above, and the low
+pass) or in `odd` (the b); at level 1 a leaves at once and b waits in `wait` for the next slot. In 2-D `cross` holds HH,
+which comes in one quad ahead, and then d1. Everything wraps at `width` bits; nothing is lost where the values fit.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import Out
+
+from rtl_gen.haar.common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.slots import Slots, locate, tile_tokens
+from rtl_gen.lib.bits import lowest_bit, up_to
+from stamp_hw.params import HaarParams
+
+
+def input_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `c`, `lanes` channels of a coefficient."""
+    return data.StructLayout({"c": words(params, params.width)})
+
+
+def output_layout(params: HaarParams) -> data.StructLayout:
+    """One beat: `x`, `lanes` channels of a token, whether it is the token's last, and in the engine whether the token
+    is the job's last (`final`)."""
+    final = {"final": 1} if params.places else {}
+    return data.StructLayout({"x": words(params, params.width), "last": 1} | final)
+
+
+def lift_a(s: Value, d: Value, paired: Value) -> Value:
+    """a = s − (d >> 1); s itself where the pair has no second token."""
+    return s - Mux(paired, floor_half(d), 0)
+
+
+def unit_plan(params: HaarParams) -> data.StructLayout:
+    """Beyond what both units have: `direct` the input is the low pass, an s itself; `from_wait` the token that leaves
+    waited; in 2-D `swaps` the second width slot: d1 comes from the line and the coefficient goes there.
+    """
+    more = {"direct": 1, "from_wait": 1} | ({"swaps": 1} if params.axes == 2 else {})
+    return plan_layout(params, more | ({"place": params.place_width, "corner": 1} if params.places else {}))
+
+
+def fetch_layout(params: HaarParams) -> data.StructLayout:
+    """What the unit reads in the engine: the `place` of a coefficient in its super-tile, `index` of the beat; `en` is
+    the read's enable."""
+    return data.StructLayout({"place": params.place_width, "index": up_to(params.max_beats - 1), "en": 1})
+
+
+class HaarInverse(LiftingUnit):
+    """Coefficient tokens in, tokens out; equation in the module's docstring.
+
+    Parameters
+    ----------
+    params : HaarParams, `direction` "inverse"
+
+    Members
+    -------
+    job : In(stream of job_layout), taken between two jobs
+    i : In(stream of input_layout), coefficient tokens in the order of the timetable, `beats` beats each
+    o : Out(stream of output_layout), the tokens that exist in order of position
+    events : Out(event_layout)
+    fetch : Out(fetch_layout), inside the engine only: there `i` gives the data of that read, and its valid stays 1
+
+    Latency: `params.latency` from the issue of a beat to its output. Throughput: a beat a cycle; see `Slots`.
+    Back-pressure: while an output beat waits, every register holds; bubbles are not closed.
+    """
+
+    def __init__(self, params: HaarParams) -> None:
+        fetch = {"fetch": Out(fetch_layout(params))} if params.places else {}
+        super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), fetch)
+
+    def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
+        """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
+        as if l were one more than the levels. The token at t − (T − 1) leaves.
+
+        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one addition.
+        """
+        params, walk = self.params, slots.walk
+        slot = Signal(range(2 * 2**params.max_levels))
+        lowest = Signal.like(slot)
+        inside = Signal(len(walk.offset))
+        before = Cat(inside, 1).as_signed()  # t − T
+        low = Signal()
+        first_level = Signal()
+        second = Signal()
+        many = Signal()
+        m.d.comb += [
+            slot.eq(walk.offset | tile_tokens(walk.mask)),
+            lowest.eq(lowest_bit(slot)),
+            inside.eq(walk.offset | ~walk.mask),
+            many.eq(walk.mask.any()),
+            low.eq(walk.offset == 0),
+            first_level.eq(walk.offset[0]),
+            second.eq(~(slot & (lowest << 1)).any() & ~low),
+        ]
+        a = locate(m, "a", before + lowest, walk, params)
+        b = locate(m, "b", before + (lowest << 1), walk, params)
+        out = locate(m, "out", before + 1, walk, params)
+        m.d.comb += [
+            plan.takes.eq(Mux(low, a.exists, b.exists)),
+            plan.direct.eq(low),
+            plan.paired.eq(b.exists & ~low),
+            plan.emits.eq(out.exists),
+            plan.from_wait.eq(~walk.offset[0] & many),
+            plan.wait_read.eq(out.exists & plan.from_wait),
+            plan.wait_write.eq(plan.paired & first_level),
+            plan.even_read.eq(a.exists & ~low & ~second),
+            plan.odd_read.eq(a.exists & ~low & second),
+            plan.even_write.eq(a.exists & many & ~first_level),
+            plan.odd_write.eq(plan.paired & ~first_level),
+        ]
+        place = Mux(low, a.place, b.place)
+        if params.axes == 2:
+            # The last position that HH of this quad, or of the next one, stands for.
+            crossed = Signal()
+            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+            m.d.comb += crossed.eq(walk.two_d & ~low & (lowest & widths).any())
+            far = before + Mux(second, (lowest << 2) | (lowest << 1), lowest << 2)
+            hh = locate(m, "hh", far, walk, params)
+            with m.If(crossed):
+                m.d.comb += [plan.swaps.eq(second), plan.both.eq(~second & hh.exists),
+                             plan.cross_read.eq(Mux(second, b.exists, hh.exists)), plan.cross_write.eq(hh.exists)]
+                with m.If(second):
+                    m.d.comb += plan.takes.eq(hh.exists)
+            place = Mux(crossed & second, hh.place, place)
+        if params.places:
+            # Morton order grows along both axes, so that the last token of all is the one in the far corner.
+            corner = out.column + 1 == walk.width
+            if params.axes == 2:
+                corner = corner & (out.row + 1 == walk.height)
+            m.d.comb += [plan.place.eq(place), plan.corner.eq(corner)]
+        line_bases(m, lowest, plan.read_base, plan.write_base, plan, params)
+
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
+        """In 2-D the cross butterfly, then s and d, a, b; registers in the order of the ranks."""
+        params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
+        plan, shape = beat.plan, signed(params.width)
+        word, depth = words(params, params.width), params.max_levels * params.max_beats
+        register, delay, strobe = ranks.register, ranks.delay, beat.strobe
+        crosses = params.axes - 1  # ranks that the cross butterfly puts in front of s and d
+        operand = stages + 1 + crosses
+        split_rank = operand + 1
+
+        # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
+        # In the engine it is read from the output buffer in step with the lines, and comes a rank after the beat.
+        coef = delay("coef", self.i.payload.c, 0 if params.places else stages, word)
+        if params.places:
+            m.d.comb += [
+                self.fetch.place.eq(plan.place),
+                self.fetch.index.eq(beat.index),
+                self.fetch.en.eq(ranks.advance),
+                self.o.payload.final.eq(delay("corner", plan.corner, params.latency)),
+            ]
+        d = [coef[lane] for lane in lanes]
+        if params.axes == 2:
+            cross = ranks.line("cross", word, params.max_levels // 2 * params.max_beats, stages)
+            cross_address = beat.address("cross_base")
+            cross.read(strobe("cross_read", 0), cross_address)
+            coef = delay("coef_late", coef, 1, word)
+            line = [register(f"line{lane}", cross.data[lane]) for lane in lanes]
+            both, swaps = delay("both", plan.both, stages + 1), delay("swaps", plan.swaps, stages + 1)
+            d = [Mux(swaps, line[lane], lift_a(coef[lane], line[lane], both)) for lane in lanes]
+
+        # Rank `operand`: s and d; in 2-D d1 or the next HH goes to its line.
+        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        read_address = delay("read_address", beat.address("read_base"), crosses)
+        even.read(strobe("even_read", crosses), read_address)
+        odd.read(strobe("odd_read", crosses), read_address)
+        direct, from_odd = delay("direct", plan.direct, operand - 1), delay("from_odd", plan.odd_read, operand - 1)
+        s = [register(f"s{lane}", Mux(direct, coef[lane], Mux(from_odd, odd.data[lane], even.data[lane])))
+             for lane in lanes]
+        d = [register(f"d{lane}", value, shape) for lane, value in enumerate(d)]
+        if params.axes == 2:
+            kept = [register(f"kept{lane}", Mux(swaps, coef[lane], line[lane])) for lane in lanes]
+            swaps = delay("swaps_late", swaps, 1)
+            cross.write(strobe("cross_write", operand), delay("cross_address", cross_address, operand),
+                        [Mux(swaps, kept[lane], d[lane] + kept[lane]) for lane in lanes])
+
+        # Rank `split_rank`: a, and from it b; they go to the lines of the level below.
+        paired = delay("paired", plan.paired, operand)
+        a = [register(f"a{lane}", lift_a(s[lane], d[lane], paired), shape) for lane in lanes]
+        d = [register(f"d{lane}_late", d[lane]) for lane in lanes]
+        b = [Signal(shape, name=f"b{lane}") for lane in lanes]
+        m.d.comb += [b[lane].eq(a[lane] + d[lane]) for lane in lanes]
+        wait = ranks.line("wait", word, params.max_beats, stages)
+        index = delay("index", beat.index, split_rank - stages)
+        wait.read(strobe("wait_read", split_rank - stages), index)
+        write_address = delay("write_address", beat.address("write_base"), split_rank)
+        even.write(strobe("even_write", split_rank), write_address, a)
+        odd.write(strobe("odd_write", split_rank), write_address, b)
+        wait.write(strobe("wait_write", split_rank), delay("index_late", index, stages), b)
+
+        # Output rank.
+        from_wait = delay("from_wait", plan.from_wait, split_rank)
+        for lane in lanes:
+            m.d.comb += self.o.payload.x[lane].eq(register(f"x{lane}", Mux(from_wait, wait.data[lane], a[lane])))
+        m.d.comb += [
+            self.o.valid.eq(strobe("emits", params.latency)),
+            self.o.payload.last.eq(delay("last", beat.last, params.latency)),
+        ]

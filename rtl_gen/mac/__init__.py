@@ -1,0 +1,1 @@
+"""The MAC array and its PE (docs/contract.md §4)."""

@@ -1,0 +1,248 @@
+"""Output-stationary array of PEs, its skewed operands, and the drain of finished tiles (docs/contract.md §4).
+
+Nothing ever freezes: a step that is not offered is a bubble that moves through, and a tile's last step waits outside
+until the hold registers are certain to be free when its sums arrive. To be certain under any back-pressure, what is
+still in them must fit an output queue of `params.queue_beats` beats; one beat more than a PE's latency costs no cycle
+when the output never stalls, so that the contract's tile time holds exactly.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.lib.bits import chosen
+from rtl_gen.lib.delay import delayed, late
+from rtl_gen.mac.pe import CONTROL, LOW_WIDTH, OPERAND_WIDTH, Pe
+from rtl_gen.verilog.emit import Shared
+from stamp_hw.params import CODE_WIDTH, MacParams
+
+
+def input_layout(params: MacParams) -> data.StructLayout:
+    """A step: an activation byte and a mode for each row, a weight for each column; `last` ends the tile."""
+    return data.StructLayout({
+        "act": data.ArrayLayout(CODE_WIDTH, params.rows),
+        "mode4": data.ArrayLayout(1, params.rows),
+        "wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols),
+        "last": 1,
+    })
+
+
+def output_layout(params: MacParams) -> data.StructLayout:
+    """A beat of the drain: `lanes` sums of one token; `empty` marks a token that an 8-bit row does not have."""
+    return data.StructLayout({
+        "acc": data.ArrayLayout(signed(params.acc_width), params.lanes),
+        "row": max(1, (params.rows - 1).bit_length()),
+        "slot": 1,
+        "empty": 1,
+        "last": 1,
+    })
+
+
+def events_layout(params: MacParams) -> data.StructLayout:
+    """Events of one cycle. A multiplication of a 4-bit pair is one event and makes two products."""
+    width = (params.rows * params.cols).bit_length()
+    return data.StructLayout({"multiplies8": width, "multiplies4": width, "steps": 1, "drained": 1})
+
+
+def upper_of_pair(act: Value) -> Value:
+    """What stands above bit 12 of a1·2^12 + a0: a1 less the borrow of a negative a0."""
+    width = OPERAND_WIDTH - LOW_WIDTH
+    return (Cat(act[4:], act[7]) + act[3].replicate(width))[:width]
+
+
+def packed(act: Value, mode4: Value) -> Value:
+    """The multiplier's operand: a1·2^12 + a0 of the nibbles a1:a0, or the 8-bit code."""
+    pair = Cat(act[:4], act[3].replicate(LOW_WIDTH - 4), upper_of_pair(act))
+    return Mux(mode4, pair, Cat(act, act[7].replicate(OPERAND_WIDTH - CODE_WIDTH))).as_signed()
+
+
+def pairs(valid: Value, mode4: Value) -> Value:
+    """Whether a row's step is one of a pair of tokens; a bubble is not, whatever stands in its mode."""
+    return valid & mode4
+
+
+def ends_tile(accept: Value, last: Value) -> Value:
+    """Whether a step that is taken is its tile's last one; a bubble ends nothing."""
+    return accept & last
+
+
+def holds_free_in_time(params: MacParams, flying: Value, left: Value, queued: Value) -> Value:
+    """Whether a last step taken now is certain to find the hold registers free: no tile is on its way to them, and the
+    beats `left` in them can all leave in the `latency` cycles from now, into a queue that may not send one of them.
+    """
+    return ~flying & (left <= params.latency) & (left + queued <= params.queue_beats)
+
+
+def slot_is_empty(slot: Value, mode4: Value) -> Value:
+    """An 8-bit row has one token; its second accumulators hold nothing."""
+    return slot & ~mode4
+
+
+def leaves(valid: Value, ready: Value) -> Value:
+    """Whether the queue's first beat is taken."""
+    return valid & ready
+
+
+def counted(accept: Value, count: Value) -> Value:
+    """Multiplications of this cycle: none without a step."""
+    return Mux(accept, count, 0)
+
+
+class Mac(wiring.Component):
+    """acc[token, col] = Σ_k a[token, k] · w[col, k]; a row slot holds one 8-bit token or two 4-bit ones.
+
+    Parameters
+    ----------
+    params : MacParams
+
+    Members
+    -------
+    i : `input_layout`, one k-step a beat. `act[r]` is an 8-bit code, or a1:a0 in its nibbles if `mode4[r]`, which is
+        constant from the first to the last step of a tile. INT4 weights come sign-extended.
+    o : `output_layout`, `params.drain_beats` beats a tile: row by row, in each the token slots 0 and 1, in each the
+        columns ascending, `lanes` a beat. Slot 1 of an 8-bit row is sent with `empty` and zeros. `last` ends the tile.
+    events : `events_layout`, increments of this cycle
+
+    Latency: `params.drain_latency` cycles from an accepted last step to its tile's first beat. Throughput: a step a
+    cycle; back-to-back tiles of max(K, `params.min_tile_cycles`) cycles. Only a last step ever waits. Back-pressure:
+    the queue fills, then the drain stops, then the next last step waits; no path leads from `o.ready` to `i.ready`.
+    """
+
+    def __init__(self, params: MacParams) -> None:
+        self.params = params
+        super().__init__({"i": In(stream.Signature(input_layout(params))),
+                          "o": Out(stream.Signature(output_layout(params))),
+                          "events": Out(events_layout(params))})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params = self.params
+        chunks = params.cols // params.lanes
+        step = self.i.payload
+
+        # Credit and tile control. `flight` counts the cycles until the last PE's sums are in its hold register.
+        accept = Signal()
+        last_accepted = Signal()
+        flight = Signal(range(params.flight_cycles + 1))
+        left = Signal(range(params.drain_beats + 1))
+        queued = Signal(range(params.queue_beats + 1))
+        m.d.comb += [
+            self.i.ready.eq(~step.last | holds_free_in_time(params, flight != 0, left, queued)),
+            accept.eq(self.i.valid & self.i.ready),
+            last_accepted.eq(accept & step.last),
+        ]
+        with m.If(last_accepted):
+            m.d.sync += flight.eq(params.flight_cycles)
+        with m.Elif(flight != 0):
+            m.d.sync += flight.eq(flight - 1)
+
+        # Drain position. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
+        move = Signal()
+        pop = Signal()
+        chunk_ends = Signal()
+        row_ends = Signal()
+        chunk = Signal(range(max(2, chunks)))
+        slot = Signal()
+        row = Signal(range(max(2, params.rows)))
+        tile_ends = Signal()
+        flight_mode4 = Signal(params.rows, reset_less=True)
+        drain_mode4 = Signal(params.rows, reset_less=True)
+        m.d.comb += [
+            move.eq((left != 0) & (queued != params.queue_beats)),
+            pop.eq(leaves(self.o.valid, self.o.ready)),
+            chunk_ends.eq(chunk == chunks - 1),
+            row_ends.eq(move & chunk_ends & slot),
+            tile_ends.eq(left == 1),
+        ]
+        with m.If(last_accepted):
+            m.d.sync += flight_mode4.eq(step.mode4.as_value())
+        with m.If(flight == 1):
+            m.d.sync += [left.eq(params.drain_beats), drain_mode4.eq(flight_mode4)]
+        with m.Elif(move):
+            m.d.sync += left.eq(left - 1)
+            with m.If(row_ends):
+                m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
+        with m.If(move):
+            m.d.sync += chunk.eq(chunk + 1)
+            with m.If(chunk_ends):
+                m.d.sync += [chunk.eq(0), slot.eq(~slot)]
+        with m.If(row_ends):
+            m.d.sync += row.eq(row + 1)
+            with m.If(tile_ends):
+                m.d.sync += row.eq(0)
+
+        shift = Signal()
+        m.d.comb += shift.eq(row_ends & ~tile_ends)
+        top = self._array(m, accept, shift)
+
+        # The beat that leaves the hold registers of row 0.
+        beat = Signal(self.o.payload.shape())
+        groups = [top[first:first + params.lanes] for first in range(0, params.cols, params.lanes)]
+        for lane in range(params.lanes):
+            sums = [chosen([getattr(group[lane], name) for group in groups], chunk) for name in ("hold0", "hold1")]
+            m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+        m.d.comb += [
+            beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
+            beat.row.eq(row),
+            beat.slot.eq(slot),
+            beat.last.eq(tile_ends),
+        ]
+
+        self._queue(m, beat, move, pop, queued)
+
+        rows4 = sum(step.mode4[1:], step.mode4[0])
+        # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
+        fours = sum(rows4 << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
+        m.d.comb += [
+            self.events.multiplies4.eq(counted(accept, fours)),
+            self.events.multiplies8.eq(counted(accept, params.rows * params.cols - fours)),
+            self.events.steps.eq(accept),
+            self.events.drained.eq(pop),
+        ]
+        return m
+
+    def _queue(self, m: Module, beat: Value, move: Value, pop: Value, queued: Signal) -> None:
+        """Output queue: entry 0 is the output, and everything moves up when it leaves."""
+        entries = [Signal(self.o.payload.shape(), name=f"queue{n}", reset_less=True)
+                   for n in range(self.params.queue_beats)]
+        staying = Signal.like(queued)
+        m.d.comb += staying.eq(queued - pop)
+        for n, entry in enumerate(entries):
+            with m.If(move & (staying == n)):
+                m.d.sync += entry.eq(beat)
+            if n + 1 < len(entries):
+                with m.Elif(pop):
+                    m.d.sync += entry.eq(entries[n + 1])
+        m.d.sync += queued.eq(staying + move)
+        m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
+
+    def _array(self, m: Module, accept: Value, shift: Value) -> list[Shared]:
+        """Skew registers and PEs; returns the PEs of row 0, whose hold registers are drained.
+
+        Row r shifts r cycles after row 0, so that no shift enable is wider than a row. That is safe because a row
+        needs at least two beats, and because the last shift of a tile has passed a row before new sums reach it.
+        """
+        params = self.params
+        step = self.i.payload
+        valid, last = accept, ends_tile(accept, step.last)
+        grid = [[Shared(lambda: Pe(params), "stamp_pe") for _ in range(params.cols)] for _ in range(params.rows)]
+        for r, line in enumerate(grid):
+            if r:
+                valid, last, shift = (late(m, f"{name}_r{r}", value, control=True) for name, value in (
+                    ("valid", valid), ("last", last), ("shift", shift)))
+            act = delayed(m, f"skew_act_r{r}", Cat(step.act[r], step.mode4[r]), r)
+            control = Signal(CONTROL, name=f"control_r{r}")
+            m.d.comb += [control.valid.eq(valid), control.last.eq(last),
+                         control.mode4.eq(pairs(valid, act[CODE_WIDTH]))]
+            operand = packed(act[:CODE_WIDTH], control.mode4)
+            for c, pe in enumerate(line):
+                wgt = grid[r - 1][c].wgt_o if r else delayed(m, f"skew_wgt_c{c}", step.wgt[c], c)
+                m.submodules[f"pe_r{r}_c{c}"] = pe
+                m.d.comb += [pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(wgt)]
+                if r + 1 < params.rows:
+                    below = grid[r + 1][c]
+                    m.d.comb += [pe.shift.eq(shift), pe.below0.eq(below.hold0), pe.below1.eq(below.hold1)]
+                operand, control = pe.operand_o, pe.control_o
+        return grid[0]

@@ -1,0 +1,1 @@
+"""The scale unit: range, reciprocal, quantizer (docs/contract.md §3.4)."""

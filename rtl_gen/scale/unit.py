@@ -1,0 +1,214 @@
+"""Scale unit: the range of each token or group, one division, and the quantizer (docs/contract.md §3.4).
+
+    lo = min, span = max − min        symmetric: lo = −absmax, span = 2·absmax
+    m = span << lz,  recip = ((qmax << F) + (m >> 1)) // m,  F = width + recip_frac
+    a = ((((c − lo) << lz) · recip + 2^(F−1)) >> F) − mid,  qmax = 255 or 15 (254 or 14), mid = (qmax + 1) >> 1
+
+The front writes every beat into a ring buffer while a tree finds min and max; at the end of a group its range goes to
+the divider; the back end reads the group again and quantizes it. Two counters alone can stop the front, beats in the
+ring buffer and groups that wait for their quotient, so nothing between it and the divider's output needs back-pressure.
+The ring buffer holds at least two groups of `max_beats`: when it is full, `max_beats` of it or more belong to complete
+groups, so it drains.
+
+Why the widths suffice: (c − lo) << lz ≤ m < 2^width, so `width` unsigned bits hold the multiplicand (18 × 17 bits, one
+multiplier of an FPGA); the product is at most m·recip ≤ qmax·2^F + m/2, below 2^(F+8) with its rounding, and its bits
+below F − 1 decide nothing: floor(product / 2^F + 1/2) is floor((product >> (F−1)) / 2 + 1/2). For span = 0 the
+multiplicand is 0, whatever recip is.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.scale import range_tree
+from rtl_gen.scale.divider import Divider
+from rtl_gen.scale.range_tree import RangeTree, stage, values_layout
+from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
+
+
+def half_up(doubled: Value) -> Value:
+    """floor(doubled / 2 + 1/2)."""
+    return doubled[1:] + doubled[0]
+
+
+def midpoint(hi: Value, symmetric: Value) -> Value:
+    """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
+    return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
+
+
+def can_move(valid: Value, ready: Value) -> Value:
+    """Enable of all the registers of the back end: nothing moves while an output beat waits."""
+    return ~valid | ready
+
+
+def after(pointer: Signal, depth: int) -> Value:
+    """The next address of a ring of `depth` words."""
+    return Mux(pointer == depth - 1, 0, pointer + 1)
+
+
+def input_layout(params: ScaleParams) -> data.StructLayout:
+    """An input beat: `lanes` coefficients of one token, and whether the token takes 8 bits."""
+    return data.StructLayout({"values": values_layout(params), "hi": 1})
+
+
+def output_layout(params: ScaleParams) -> data.StructLayout:
+    """An output beat: `lanes` codes, the group's lo, span and precision, and whether the token ends."""
+    return data.StructLayout({"codes": data.ArrayLayout(signed(CODE_WIDTH), params.lanes), "lo": signed(params.width),
+                              "span": unsigned(params.width), "hi": 1, "last": 1})
+
+
+def job_layout(params: ScaleParams) -> data.StructLayout:
+    """Registers of a job, the fields of `stamp_hw.params.ScaleJob`."""
+    beats = range(params.max_beats + 1)
+    return data.StructLayout({"tokens": unsigned(SCALE_TOKEN_WIDTH), "beats": beats, "group_beats": beats,
+                              "tail": range(params.lanes + 1), "symmetric": 1})
+
+
+def event_layout() -> data.StructLayout:
+    """Increments of a cycle: beats compared, written to and read from the ring buffer, quotients, quotient bits, beats
+    multiplied."""
+    return data.StructLayout({name: 1 for name in (
+        "compares", "buffer_writes", "buffer_reads", "divisions", "divide_steps", "multiplies")})
+
+
+class Scale(wiring.Component):
+    """Codes of a stream of tokens, with the range of each group.
+
+    Parameters
+    ----------
+    params : ScaleParams
+
+    Members
+    -------
+    job : In stream, `job_layout`: registers of a job; taken for one cycle while no job runs. All fields are at least 1
+        (but `symmetric`), `group_beats` ≤ `beats` ≤ `max_beats`, `tail` ≤ `lanes`
+    i : In stream, `input_layout`: tokens of the job, `beats` beats each; lanes beyond `tail` in a token's last beat are
+        padding of any value; `hi` is constant over a group. Symmetric mode needs |c| < 2^(width−1)
+    o : Out stream, `output_layout`: as many beats, in order; padding has code 0
+    events : Out(event_layout)
+
+    Latency: `params.latency` cycles from a group's last input beat to its first output beat. Throughput: a beat a
+    cycle, a group in max(its beats, `recip_width`) cycles while the ring buffer has room. Back-pressure: `o.ready` is
+    the enable of the back end; `i.ready` depends on registers alone.
+    """
+
+    def __init__(self, params: ScaleParams) -> None:
+        self.params = params
+        super().__init__({
+            "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
+            "o": Out(stream.Signature(output_layout(params))), "events": Out(event_layout()),
+        })
+
+    @property
+    def latency(self) -> int:
+        return self.params.latency
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.params
+        m.submodules.tree = tree = RangeTree(p)
+        m.submodules.divider = divider = Divider(p)
+        m.submodules.ring = ring = memory.Memory(shape=values_layout(p), depth=p.buffer_beats, init=[])
+        write, read = ring.write_port(), ring.read_port()
+
+        # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
+        running = Signal()
+        job = Signal(job_layout(p), reset_less=True)
+        token = Signal(SCALE_TOKEN_WIDTH)
+        token_beat = Signal(range(p.max_beats))
+        group_beat = Signal(range(p.max_beats))
+        write_at = Signal(range(p.buffer_beats))
+        used = Signal(range(p.buffer_beats + 1))  # beats in the ring buffer
+        waiting = Signal(range(p.groups_in_flight + 1))  # groups without a quotient
+        accept = Signal()
+        issue = Signal()
+        token_end = Signal()
+        group_end = Signal()
+        m.d.comb += [
+            self.job.ready.eq(~running),
+            token_end.eq(token_beat + 1 == job.beats),
+            group_end.eq(token_end | (group_beat + 1 == job.group_beats)),
+            self.i.ready.eq(running & (used != p.buffer_beats) & ~(group_end & (waiting == p.groups_in_flight))),
+            accept.eq(self.i.valid & self.i.ready),
+        ]
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0)]
+        with m.If(accept):
+            m.d.sync += [token_beat.eq(Mux(token_end, 0, token_beat + 1)),
+                         group_beat.eq(Mux(group_end, 0, group_beat + 1)),
+                         write_at.eq(after(write_at, p.buffer_beats))]
+            with m.If(token_end):
+                m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]
+        m.d.sync += [used.eq(used + accept - issue), waiting.eq(waiting + (accept & group_end) - divider.taken)]
+        m.d.comb += [write.en.eq(accept), write.addr.eq(write_at), write.data.eq(self.i.payload.values)]
+
+        m.d.comb += [
+            tree.valid.eq(accept), tree.values.eq(self.i.payload.values), tree.first.eq(group_beat == 0),
+            tree.final.eq(group_end), tree.info.hi.eq(self.i.payload.hi), tree.info.symmetric.eq(job.symmetric),
+            tree.info.beats.eq(group_beat), tree.info.tail.eq(job.tail), tree.info.last.eq(token_end),
+            divider.valid.eq(tree.group_valid), divider.group.eq(tree.group),
+        ]
+
+        # --- back: one enable; registers are named after their stage ---
+        move = Signal()
+        m.d.comb += move.eq(can_move(self.o.valid, self.o.ready))
+
+        # read: the divider's output register holds the group while its beats are read
+        result = divider.o.payload
+        read_at = Signal(range(p.buffer_beats))
+        read_beat = Signal(range(p.max_beats))
+        final = Signal()
+        m.d.comb += [final.eq(read_beat == result.group.info.beats), issue.eq(divider.o.valid & move),
+                     divider.o.ready.eq(move & final), read.en.eq(issue), read.addr.eq(read_at)]
+        with m.If(issue):
+            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), read_at.eq(after(read_at, p.buffer_beats))]
+        group = result.group
+        at_read = stage(m, "read", enable=move, valid=issue, lo=group.lo, span=group.span, hi=group.info.hi,
+                        symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
+                        lz=result.lz, recip=result.recip)
+
+        # difference
+        at_difference = stage(m, "difference", enable=move, **at_read)
+        differences = [Signal(p.width, name=f"difference{lane}", reset_less=True) for lane in range(p.lanes)]
+        with m.If(move):
+            m.d.sync += [held.eq(read.data[lane] - at_read["lo"]) for lane, held in enumerate(differences)]
+
+        # shift
+        lz = at_difference.pop("lz")
+        at_shift = stage(m, "shift", enable=move, **at_difference)
+        multiplicands = [Signal(p.width, name=f"multiplicand{lane}", reset_less=True) for lane in range(p.lanes)]
+        with m.If(move):
+            m.d.sync += [held.eq(value << lz) for held, value in zip(multiplicands, differences, strict=True)]
+
+        # multiply: the product without the bits below the half, and registers for the multiplier to spread over
+        recip = at_shift.pop("recip")
+        at_product = at_shift
+        products: list[Value] = [(value * recip)[p.frac - 1:p.frac + CODE_WIDTH] for value in multiplicands]
+        for number in range(p.mul_stages):
+            at_product = stage(m, f"product{number}", enable=move, **at_product)
+            held = [Signal(CODE_WIDTH + 1, name=f"product{number}_{lane}", reset_less=True)
+                    for lane in range(p.lanes)]
+            with m.If(move):
+                m.d.sync += [register.eq(value) for register, value in zip(held, products, strict=True)]
+            products = list(held)
+
+        # code: the output register
+        code = Signal(output_layout(p), reset_less=True)
+        mid = Signal(CODE_WIDTH)
+        m.d.comb += [self.o.payload.eq(code), mid.eq(midpoint(at_product["hi"], at_product["symmetric"]))]
+        with m.If(move):
+            m.d.sync += self.o.valid.eq(at_product["valid"])
+            m.d.sync += [code[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
+            m.d.sync += [
+                code.codes[lane].eq(Mux(range_tree.is_padding(lane, at_product["last"], at_product["tail"]), 0,
+                                       half_up(product) - mid))
+                for lane, product in enumerate(products)]
+
+        m.d.comb += [
+            self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),
+            self.events.buffer_reads.eq(issue), self.events.divisions.eq(divider.taken),
+            self.events.divide_steps.eq(divider.step), self.events.multiplies.eq(at_shift["valid"] & move),
+        ]
+        return m

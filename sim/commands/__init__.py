@@ -1,0 +1,1 @@
+"""The commands `stamp-hw simulate`, `ablate`, `tune` and `widths`."""

@@ -1,0 +1,98 @@
+"""What happens in each component while a layer runs, as priced events (docs/simulate.md lists them).
+
+Counts of the blocks come from `sim.<block>.events`, which the RTL regression holds equal to counters in the generated
+hardware; how many additions of which width one such event is follows from the equations in each block's docstring.
+Buffers and DRAM come from `sim.memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim import haar, mac, memory, rescale, scale
+from sim.cost.energy import Event
+from sim.task import Task
+from stamp_hw.config import HwConfig
+from stamp_hw.engine.params import MANT_WIDTH
+from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.params import INVERSE_WIDTH, HaarParams, MacParams, RescaleParams, ScaleParams
+
+
+def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tuple[Event, ...]]:
+    """Component → events of one layer, cut into `parts`."""
+    columns, _ = task.columns(hw)
+    moved = memory.dram_bytes(task, hw, len(parts))
+    chip = memory.on_chip(task, hw, parts)
+    return {
+        "lifting": _lifting(task, hw),
+        "scale": _scale(task, hw),
+        "mac": _mac(task, columns, hw, parts),
+        "rescale": _rescale(task, columns, hw),
+        "memory": tuple(Event(name=name, constant="memory.access", count=access.moved, at=access.size, bits=8)
+                        for name, access in chip.items()),
+        "dram": tuple(Event(name=name, constant="dram.access", count=getattr(moved, name), bits=8)
+                      for name in memory.OPERANDS),
+    }
+
+
+def _lifting(task: Task, hw: HwConfig) -> tuple[Event, ...]:
+    """d = b − a and s = a + (d >> 1): two additions a butterfly and channel."""
+    forward, inverse = HaarParams.forward(hw), HaarParams.inverse(hw)
+    found = []
+    for name, params, beats in (("forward_add", forward, -(-task.k // hw.lanes)),
+                                ("inverse_add", inverse, task.out_beats(hw))):
+        count = haar.events(params, [task.haar_job(beats)])
+        additions = 2 * (count.butterflies + count.cross_butterflies) * params.lanes
+        found.append(Event(name=name, constant="lifting.add", count=additions, at=params.out_width))
+    return tuple(found)
+
+
+def _scale(task: Task, hw: HwConfig) -> tuple[Event, ...]:
+    """Two comparisons, a difference c − lo, a product and its rounding a coefficient; a subtraction a quotient bit."""
+    params = ScaleParams.of(hw)
+    count = scale.events(params, params.job(tokens=task.tokens, k=task.k, group=task.group))
+    values, width = count.multiplies * params.lanes, params.width
+    return (
+        Event(name="compare", constant="scale.add", count=2 * count.compares * params.lanes, at=width),
+        Event(name="subtract", constant="scale.add", count=values, at=width + 1),
+        Event(name="round", constant="scale.add", count=values, at=width + params.recip_width),
+        Event(name="divide_step", constant="scale.add", count=count.divide_steps, at=width + 1),
+        Event(name="multiply", constant="scale.multiply", count=values, at=width * params.recip_width),
+    )
+
+
+def _mac(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Event, ...]:
+    """A multiplication a PE and step; an accumulation in 8-bit rows, two in 4-bit rows. Empty rows run as 8-bit."""
+    params = MacParams.of(hw)
+    eight = four = 0
+    for part in parts:
+        # Events are sums over rows: it does not matter which array tile has the 4-bit rows.
+        rows4 = [-(-part.n4 // 2)] + [0] * (part.array_tiles - 1)
+        count = mac.events(params, [task.k] * part.array_tiles, rows4)
+        eight, four = eight + count.multiplies8 * columns, four + count.multiplies4 * columns
+    return (
+        Event(name="multiply_8bit_row", constant="mac.multiply", count=eight),
+        Event(name="multiply_4bit_row", constant="mac.multiply", count=four),
+        Event(name="accumulate", constant="mac.add", count=eight + 2 * four),
+    )
+
+
+def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
+    """Of each output and group: span·(acc + mid·wsum), qmax·lo·wsum, their sum T, 17·T, T'·mant, rounding.
+
+    Behind the inverse lifting one more addition an output: bias and the final rounding, one constant.
+    """
+    params = RescaleParams.of(hw)
+    outputs = task.tokens * columns * hw.cols
+    count = rescale.events(params, outputs * len(task.groups) // params.lanes)
+    each = count.multiplies // rescale.MULTIPLIES_PER_LANE
+    return (
+        Event(name="multiply_span", constant="rescale.multiply", count=each, at=params.width * params.sum_width),
+        Event(name="multiply_wsum", constant="rescale.multiply", count=each, at=params.width * params.wsum_width),
+        Event(name="multiply_mant", constant="rescale.multiply", count=each, at=params.total_width * MANT_WIDTH),
+        Event(name="add_mid", constant="rescale.add", count=count.outputs, at=params.sum_width),
+        Event(name="add_total", constant="rescale.add", count=3 * count.outputs, at=params.total_width),
+        Event(name="round", constant="rescale.add", count=count.outputs, at=params.product_width),
+        Event(name="bias", constant="rescale.add", at=INVERSE_WIDTH,
+              count=task.tokens * task.out_beats(hw) * hw.drain_lanes),
+    )

@@ -1,0 +1,190 @@
+"""Energy: event counts times constants (docs/simulate.md).
+
+A set of constants is a YAML file in `sim/cost/energy_sets/` or the user's own. Every constant prices events of one
+component, so that doubling it doubles just those events' energy. Counts come from the blocks' `events` (held equal to
+counters in the RTL) and from the engine model; constants are from the literature, so that every result is *modelled*.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.errors import ConfigError
+from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
+
+COMPONENTS = ("lifting", "scale", "mac", "rescale", "memory", "dram")
+#: Every constant a set must have, and what its curve may run along (None: a plain number, always allowed).
+CONSTANTS: dict[str, str | None] = {
+    "lifting.add": "bits", "scale.add": "bits", "scale.multiply": "product", "mac.multiply": None, "mac.add": None,
+    "rescale.multiply": "product", "rescale.add": "bits", "memory.access": "bytes", "dram.access": None,
+}
+#: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
+MAX_FIGURE = 1e12
+_TEXTS = ("prices", "unit", "node", "source", "basis")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """`count` events priced by `constant` at `at` on its curve; `bits` each moves (memories), else None."""
+
+    name: str
+    constant: str
+    count: int
+    at: float = 0.0
+    bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """Energy of one event in pJ: `points` (place on the axis, pJ) ascending, one point for a plain number.
+
+    `axis` None, "bits", "product" or "bytes"; `per_bits` bits that an access moves, or None; `text` says what it
+    prices, unit, node, source and basis.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    axis: str | None
+    per_bits: int | None
+    text: dict[str, str]
+
+    def at(self, place: float) -> float:
+        """pJ at a place on the axis: piecewise linear and extended (memories: in log2, not below the first point)."""
+        if len(self.points) == 1:
+            return self.points[0][1]
+        points = list(self.points)
+        if self.axis == "bytes":
+            place = math.log2(max(place, points[0][0]))
+            points = [(math.log2(x), y) for x, y in points]
+        index = next((i for i in range(len(points) - 2) if place <= points[i + 1][0]), len(points) - 2)
+        (x0, y0), (x1, y1) = points[index : index + 2]
+        return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
+
+    def scaled(self, factor: float) -> Constant:
+        """The same constant, every figure times `factor`."""
+        return replace(self, points=tuple((x, y * factor) for x, y in self.points))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergySet:
+    """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words."""
+
+    name: str
+    node: str
+    sources: dict[str, str]
+    constants: dict[str, Constant]
+    not_modelled: tuple[str, ...]
+
+    def price(self, event: Event) -> float:
+        """pJ of all `count` events."""
+        constant = self.constants[event.constant]
+        each = constant.at(event.at)
+        if constant.per_bits is not None:
+            each *= (event.bits or 0) / constant.per_bits
+        return event.count * each
+
+    def scaled(self, name: str, factor: float) -> EnergySet:
+        """A copy with one constant times `factor`."""
+        return replace(self, constants={**self.constants, name: self.constants[name].scaled(factor)})
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able copy of everything, for reports."""
+        return {
+            "name": self.name, "node": self.node, "sources": self.sources, "not_modelled": list(self.not_modelled),
+            "constants": {
+                name: {"energy_pj": constant.points[0][1] if constant.axis is None
+                       else {f"{x:g}": y for x, y in constant.points},
+                       "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
+                for name, constant in self.constants.items()},
+        }
+
+
+@lru_cache(maxsize=16)
+def load(technology: str) -> EnergySet:
+    """The set of that name in the package. Raises ConfigError when there is none."""
+    folder = resources.files("sim.cost") / "energy_sets"
+    file = folder / f"{technology}.yaml"
+    if not file.is_file():
+        names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+        raise ConfigError("no such energy set", where="hw.technology", got=technology,
+                          expected=f"one of {', '.join(names)}")
+    name = f"{technology}.yaml"
+    return _parse(parse_yaml(file.read_text(encoding="utf-8"), name), name)
+
+
+def load_file(path: str | Path) -> EnergySet:
+    """A set from the user's own file. Raises ConfigError naming file and key path."""
+    return _parse(load_yaml(path, "energy set"), str(path))
+
+
+def _parse(data: Any, where: str) -> EnergySet:
+    """Check a set strictly: no key unknown, none missing, every figure a positive number."""
+    top = _mapping(data, where, ("name", "node", "sources", "constants", "not_modelled"))
+    sources = top["sources"]
+    _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
+    for key, value in sources.items():
+        _text(value, f"{where}: sources.{key}")
+    listed = _mapping(top["constants"], f"{where}: constants", tuple(CONSTANTS))
+    constants = {name: _constant(name, listed[name], sources, f"{where}: constants.{name}") for name in CONSTANTS}
+    notes = top["not_modelled"]
+    _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
+    return EnergySet(
+        name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
+        sources={str(key): value for key, value in sources.items()},
+        not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)))
+
+
+def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Constant:
+    axis = CONSTANTS[name]
+    memory = name in ("memory.access", "dram.access")
+    keys = (*_TEXTS, "energy_pj", *(("per_bits",) if memory else ()))
+    curve = isinstance(data, dict) and isinstance(data.get("energy_pj"), dict)
+    data = _mapping(data, where, (*keys, "axis") if curve else keys)
+    text = {key: _text(data[key], f"{where}.{key}") for key in _TEXTS}
+    _need(text["source"] in sources, f"{where}.source", text["source"], f"one of {', '.join(map(str, sources))}")
+    per_bits = data.get("per_bits")
+    _need(not memory or (type(per_bits) is int and 0 < per_bits <= MAX_FIGURE), f"{where}.per_bits", per_bits,
+          "a positive whole number")
+    value = data["energy_pj"]
+    if not curve:
+        points: tuple[tuple[float, float], ...] = ((0.0, _figure(value, f"{where}.energy_pj")),)
+    else:
+        _need(axis is not None and data["axis"] == axis, f"{where}.axis", data["axis"],
+              f"{axis}" if axis else "a plain number in energy_pj")
+        _need(len(value) >= 2, f"{where}.energy_pj", value, "at least two points")
+        points = tuple(sorted((_figure(x, f"{where}.energy_pj"), _figure(y, f"{where}.energy_pj.{x}"))
+                              for x, y in value.items()))
+    return Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
+
+
+def _mapping(data: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    _need(isinstance(data, dict), where, type(data).__name__, f"keys {', '.join(keys)}")
+    for key in data:
+        if key not in keys:
+            raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(keys)}")
+    for key in keys:
+        if key not in data:
+            raise ConfigError("missing key", where=f"{where}.{key}", expected=f"{key}: …")
+    found: dict[str, Any] = data
+    return found
+
+
+def _figure(value: Any, where: str) -> float:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_FIGURE
+    _need(ok, where, value, f"a positive number up to {MAX_FIGURE:g}")
+    return float(value)
+
+
+def _text(value: Any, where: str) -> str:
+    _need(isinstance(value, str) and bool(value), where, value, "a text")
+    return str(value)
+
+
+def _need(ok: bool, where: str, got: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError("impossible value", where=where, got=got, expected=expected)

@@ -1,0 +1,67 @@
+"""What one layer costs on the hardware under one job: cycles, bytes, energy and the figures made of them.
+
+Needs shapes only, so that full-size models can be estimated without their data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim import memory
+from sim.cost import activity
+from sim.cost.energy import EnergySet
+from sim.engine import closed_form
+from sim.engine.closed_form import EngineCycles
+from sim.memory import DramBytes
+from sim.task import Shape, Task
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine import super_tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCost:
+    """`count` events of one kind and the energy of all of them."""
+
+    count: int
+    energy_pj: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One layer on the hardware.
+
+    `task`; `cycles`; `dram`; `events` component → event → count and energy; `macs` useful multiply-accumulates;
+    `row_slot_steps` steps of a row slot and a column that worked on a real token and output (a 4-bit token fills half a
+    slot); `scale_bits` bits of lo and span of all groups of one token; `freq_hz`; `pes` = R · C.
+    """
+
+    task: Task
+    cycles: EngineCycles
+    dram: DramBytes
+    events: dict[str, dict[str, EventCost]]
+    macs: int
+    row_slot_steps: float
+    scale_bits: int
+    freq_hz: float
+    pes: int
+
+
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | None = None) -> Cost:
+    """Cost of a layer; `limit` tokens a super-tile, None for the job's own (`super_tile.token_limit`).
+
+    Raises
+    ------
+    ConfigError : a job beyond the hardware
+    """
+    hw, task = config.hw, Task.of(shape, config)
+    limit = super_tile.token_limit(task.job, hw) if limit is None else limit
+    parts = super_tile.split(task.job, hw, limit)
+    products = task.k * task.n
+    return Cost(
+        task=task, cycles=closed_form.simulate(task, hw, limit), dram=memory.dram_bytes(task, hw, len(parts)),
+        events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
+                            for event in events}
+                for component, events in activity.events(task, hw, parts).items()},
+        macs=task.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.tokens * products,
+        scale_bits=2 * hw.coef_width * len(task.groups), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
+    )

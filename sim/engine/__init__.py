@@ -1,0 +1,1 @@
+"""Cycles of the linear engine, beat by beat and in closed form."""

@@ -1,0 +1,146 @@
+"""Loader, array and drain of the engine: which pass is loaded, issued and drained when (`rtl_gen/engine/loader.py`,
+`rtl_gen/engine/array.py`, `rtl_gen/engine/drain.py`).
+
+A pass is one column tile of one super-tile. Its weights and parameters go into one half of the weight buffer while the
+array reads the other. Array tiles run in the order of their rows; a tile's first step waits for its rows and for the
+pass's weights, its last step until the MAC array is certain to take it, and in a pass's first tile for a half of the
+output buffer. Nothing waits behind the issue of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sim.engine.front import Source
+from sim.pipeline import Pattern
+from stamp_hw.engine.params import EngineParams
+
+LOAD_SETUP = 1  # cycles from a free half of the weight buffer to the first beat that is taken
+LOADED = 2  # cycles from the last beat taken to `loaded`: the stream is complete, then the pass
+START = 1  # cycles from a stage's start to the exchange of its registers, and from that to its first work
+NEVER = -(1 << 60)
+
+
+def word_cycles(params: EngineParams) -> int:
+    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, a register in front
+    of the rescale unit, that unit, and the flag."""
+    return params.drain_cycles + 1 + params.rescale.latency + 1
+
+
+def free_cycles(params: EngineParams) -> int:
+    """Cycles from the issue of a super-tile's last step until its half of the activation buffer counts as free."""
+    return params.drain_cycles + 1
+
+
+def issue(last: int, ready: Sequence[int], k: int, least: int, out_free: int = NEVER) -> int:
+    """The tiles of a pass, `k` steps each, one after the other: cycle of the last one's last step.
+
+    Parameters
+    ----------
+    last : cycle of the last step before them
+    ready : first cycle in which each tile can begin
+    least : cycles from one tile's last step to the next one's, at least
+    out_free : first cycle in which the first tile can end
+    """
+    for tile, cycle in enumerate(ready):
+        first = max(cycle, last + 1)
+        last = max(first + k - 1, last + least)
+        if tile == 0:
+            last = max(last, out_free)
+    return last
+
+
+@dataclass(slots=True)
+class Registers:
+    """The registers of a stage: `swap` cycle in which it took its job's, `end` first cycle without a job."""
+
+    swap: int = NEVER
+    end: int = NEVER
+
+    def start(self, cycle: int) -> int:
+        """A job whose registers come in `cycle`: first cycle in which the stage works on it."""
+        self.swap = max(cycle + START, self.end)
+        return self.swap + START
+
+    @property
+    def room(self) -> int:
+        """First cycle in which another job's registers can come."""
+        return self.swap + START
+
+
+@dataclass(slots=True)
+class Loader:
+    """Weights and parameters, a pass at a time."""
+
+    params: EngineParams
+    weights: Source
+    words: Source
+    registers: Registers = field(default_factory=Registers)
+    _next: int = NEVER  # first cycle in which the next pass can be begun
+
+    def start(self, cycle: int) -> None:
+        self._next = self.registers.start(cycle)
+
+    def load(self, k: int, released: int) -> int:
+        """A pass; `released`: cycle in which the pass before the last left its half. First cycle with `loaded`."""
+        begin = max(self._next, released + 1) + LOAD_SETUP
+        loaded = max(self.weights.take(begin, k), self.words.take(begin, self.params.cols)) + LOADED
+        self._next = loaded
+        return loaded
+
+    def decide(self, closed: int, ends: bool) -> None:
+        """Behind a super-tile's last pass: `closed`, from when on it is known whether the job `ends` with it."""
+        self._next = max(self._next, closed) + 1
+        if ends:
+            self.registers.end = self._next
+
+
+class Passes:
+    """All passes of all jobs in order.
+
+    Parameters
+    ----------
+    params : EngineParams
+    weights, words : stall patterns of the streams `w` and `p`
+    """
+
+    def __init__(self, params: EngineParams, weights: Pattern, words: Pattern) -> None:
+        self._least, self._word, self._freed = (
+            params.mac.min_tile_cycles, word_cycles(params), free_cycles(params))
+        self.loader = Loader(params, Source(weights), Source(words))
+        self.registers = Registers()
+        self._begin = NEVER  # first cycle in which the array works on this job
+        self._last = NEVER  # cycle of the last step that was issued
+        self._releases = [NEVER, NEVER]  # of the last two passes
+
+    def start(self, cycle: int) -> None:
+        """A job's registers come in `cycle`."""
+        self.loader.start(cycle)
+        self._begin = self.registers.start(cycle)
+
+    def super_tile(self, k: int, columns: int, ready: np.ndarray, closed: int, ends: bool,
+                   drained: Callable[[int], None], out_free: Callable[[], int]) -> int:
+        """The passes of a super-tile: cycle from which its half of the activation buffer is free.
+
+        Parameters
+        ----------
+        k, columns : steps of a tile, passes
+        ready, closed : cycle from which each array tile (int64[array tiles]) and the super-tile count as complete
+        ends : it is the job's last one
+        drained : told of each pass the cycle from which it counts as complete in the output buffer
+        out_free : gives the cycle from which the next pass's half of the output buffer is free
+        """
+        for column in range(columns):
+            loaded = self.loader.load(k, self._releases[0])
+            complete = np.maximum(ready, max(loaded, self._begin)).tolist()
+            self._last = issue(self._last, complete, k, self._least, out_free())
+            self._releases = [self._releases[1], self._last]
+            if column + 1 == columns:
+                self.loader.decide(closed, ends)
+            drained(self._last + self._word)
+        if ends:
+            self.registers.end = self._last + 1
+        return self._last + self._freed

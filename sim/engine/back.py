@@ -1,0 +1,142 @@
+"""Back of the engine: the inverse lifting of complete passes, bias and rounding, under the stalls of `o`
+(`rtl_gen/engine/back.py`).
+
+Two elastic pipelines in a row. Each is followed in its own time, which stands still while its output waits: a beat that
+is issued in cycle n of that time is at the output in cycle n + latency of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from sim.engine.array import NEVER, Registers
+from sim.pipeline import Pattern, always
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.haar import Grid
+from stamp_hw.haar_slots import inverse
+
+#: Tokens, levels and grid of a lifting job.
+Lifting = tuple[int, int, Grid | None]
+
+
+class Elastic:
+    """Time of a pipeline with one enable.
+
+    `take` : first real cycle, not before the given one, in which an output beat is taken
+    """
+
+    def __init__(self, take: Callable[[int], int]) -> None:
+        self._take = take
+        self._stalls: deque[tuple[int, int]] = deque()  # (cycle of its own time, cycles that it stands still then)
+        self._late = 0  # real time less its own time, behind all stalls that are gone
+        self._latest = 0  # the same behind all stalls that are known
+
+    def enter(self, cycle: int, least: int) -> int:
+        """First cycle of its own time, at least `least`, that is an enabled one not before the real `cycle`."""
+        while True:
+            found = max(least, cycle - self._late)
+            if not self._stalls or self._stalls[0][0] > found:
+                return found
+            at, stall = self._stalls.popleft()
+            self._late += stall
+            least = max(least, at)
+
+    def real(self, time: int) -> int:
+        """Real cycle of what `enter` found last."""
+        return time + self._late
+
+    def leave(self, time: int) -> int:
+        """An output beat is valid from `time` on; beats leave in order. The real cycle in which it is taken."""
+        offered = time + self._latest
+        taken = self._take(offered)
+        if taken > offered:
+            self._latest += taken - offered
+            self._stalls.append((time, taken - offered))
+        return taken
+
+
+@lru_cache(maxsize=256)
+def departures(tokens: int, levels: int, grid: Grid | None, beats: int, least: int) -> tuple[np.ndarray, int]:
+    """(cycle in which each output beat is issued, counted from the job's first slot, int64[tokens · beats]; cycles of
+    all slots); a busy slot takes max(beats, least)."""
+    table = inverse(tokens, levels, grid)
+    cycles = np.where(table.busy, max(beats, least), 1)
+    starts = (np.cumsum(cycles) - cycles)[table.token >= 0]
+    found = (starts[:, None] + np.arange(beats)).ravel()
+    found.flags.writeable = False
+    return found, int(cycles.sum())
+
+
+class Back:
+    """Passes in, the cycle of every output beat out.
+
+    Parameters
+    ----------
+    params : EngineParams
+    ready : stall pattern of the stream `o`
+    """
+
+    def __init__(self, params: EngineParams, ready: Pattern) -> None:
+        self._unit, self._finish_latency = params.inverse, params.finish.latency
+        self.registers = Registers()
+        self.outputs: list[int] = []
+        self._ready = ready
+        self._finish = Elastic(self._sent)
+        self._inverse = Elastic(self._finished)
+        self._begin = NEVER  # first cycle in which the stage works on this job
+        self._next = 0  # first cycle, in the inverse unit's time, in which it takes a job
+        self._entry = -1  # last cycle, in its own time, in which the bias unit took a beat
+        self._accepted = NEVER
+        self._free = [NEVER, NEVER]  # halves of the output buffer, the one of the pass before the last first
+
+    def start(self, cycle: int) -> None:
+        """A job's registers come in `cycle`."""
+        self._begin = self.registers.start(cycle)
+
+    def free(self) -> int:
+        """First cycle in which the next pass's half of the output buffer is free."""
+        return self._free[0]
+
+    def lift(self, complete: int, beats: int, shapes: list[Lifting]) -> None:
+        """The lifting jobs of a pass, `beats` a token; complete from cycle `complete`."""
+        unit = self._unit
+        taken = NEVER
+        for tokens, levels, grid in shapes:
+            issues, cycles = departures(tokens, levels, grid, beats, unit.min_slot_cycles)
+            job = self._inverse.enter(max(complete, self._begin), self._next)
+            self._accepted = self._inverse.real(job)
+            first = job + unit.job_cycles
+            if self._ready is always:
+                taken = self._run_free(first + unit.latency + issues)
+            else:
+                for issue in issues.tolist():
+                    taken = self._inverse.leave(first + issue + unit.latency)
+            self._next = first + cycles
+        self._free = [self._free[1], taken + 1]
+
+    def end(self) -> None:
+        """The last lifting job of a job has been accepted."""
+        self.registers.end = self._accepted + 1
+
+    def _run_free(self, cycles: np.ndarray) -> int:
+        """Beats that nothing stops leave the inverse unit in `cycles`: the last of them."""
+        self.outputs.extend((cycles + self._finish_latency).tolist())
+        return int(cycles[-1])
+
+    def _finished(self, cycle: int) -> int:
+        """The bias unit takes a beat that is offered from `cycle` on."""
+        entry = self._entry = self._finish.enter(cycle, self._entry + 1)
+        taken = self._finish.real(entry)
+        self._finish.leave(entry + self._finish_latency)
+        return taken
+
+    def _sent(self, cycle: int) -> int:
+        """An output beat is offered from `cycle` on."""
+        while not self._ready(cycle):
+            cycle += 1
+        self.outputs.append(cycle)
+        return cycle

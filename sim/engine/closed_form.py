@@ -1,0 +1,199 @@
+"""Cycles of one layer on the linear engine: `sim.engine.timing` for a single job whose output never stalls, in closed
+forms.
+
+The engine (`rtl_gen/engine/top.py`) has gates and no back-pressure inside, so that one layer is a recursion over its
+column passes (one column tile, C outputs, of one super-tile). Everything is counted from the cycle in which the job's
+registers are taken, to the last output beat:
+
+- Tokens come as the memory gives them (`sim.dram`), sinks first; the lifting unit lets coefficients go in its own
+  order, a token in at least `recip_width` cycles, and the scale unit passes them on. The token that opens a super-tile
+  waits until the array has left the super-tile before the last one and drained; everything behind it waits as well.
+- Weights and parameters of a pass are loaded while the array works on the pass before, each stream as the memory gives
+  it.
+- An array tile takes K steps, or `min_tile_cycles` where its drain takes longer. In the first pass of a super-tile it
+  waits for its rows, in every pass for the weights, and for a half of the output buffer.
+- Behind a pass: drain and rescale, then the inverse lifting of that rectangle, from one half of the output buffer while
+  the array fills the other.
+
+The layer as a whole takes at least as long as the memory takes for all its bytes. Groups of channels that share a
+scale, which the RTL refuses, take a division and a run of the array each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sim import dram, memory
+from sim.dram import FULL, Rate
+from sim.engine.array import NEVER, free_cycles
+from sim.engine.arrivals import Arrivals
+from sim.engine.passes import (
+    BACK,
+    LOADS,
+    STAGES,
+    TILES,
+    TOKENS,
+    Behind,
+    Event,
+    Rates,
+    Rows,
+    State,
+    latest,
+    more_passes,
+    one_pass,
+)
+from sim.task import Task
+from stamp_hw.config import HwConfig
+from stamp_hw.engine import super_tile
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import SuperTile
+
+#: What a layer's cycles are counted for; they add up to its total.
+PARTS = ("streaming", "wait_drain", "wait_activations", "wait_weights", "wait_output", "wait_dram_activations",
+         "wait_dram_weights", "wait_dram_bytes", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCycles:
+    """Cycles of one layer. `streaming` to `tail` add up to `total`.
+
+    `streaming` the array takes an operand step; `wait_drain` it waits for its own drain, where a tile has fewer steps
+    than that takes; `wait_activations` for row slots to fill, `wait_weights`, `wait_output` for a half of those
+    buffers; `wait_dram_activations`, `wait_dram_weights` for tokens and weights that would have been there in time, had
+    the memory given a beat in every cycle; `wait_dram_bytes` the layer's bytes take longer than all of these; `tail`
+    from the last operand to the last output beat. `first_fill` the waits of the first super-tile's first pass, a part
+    of them all. `fill` cycles until the last token's codes are there when no gate stops them. `array_tiles` array runs
+    over all passes, `steps` of each.
+
+    `critical_path` (stage, cycles) of `sim.engine.passes.STAGES`: what the last output beat waited for, one after the
+    other from the job's start; they add up to `total` less `wait_dram_bytes`. `bottleneck` the largest of them by what
+    limits that stage: `array` or `drain`, `activations` or `dram_activations`, `weights` or `dram_weights`, `back`; or
+    the largest share of the memory's, where the layer's bytes take longer (`dram_bytes`) than all else.
+    """
+
+    total: int
+    streaming: int
+    wait_drain: int
+    wait_activations: int
+    wait_weights: int
+    wait_output: int
+    wait_dram_activations: int
+    wait_dram_weights: int
+    wait_dram_bytes: int
+    tail: int
+    first_fill: int
+    fill: int
+    array_tiles: int
+    steps: int
+    super_tiles: int
+    column_tiles: int
+    critical_path: tuple[tuple[str, int], ...]
+    bottleneck: str
+
+    @property
+    def busy(self) -> int:
+        """The array works on tiles: it streams operands or waits for its own drain."""
+        return self.streaming + self.wait_drain
+
+    @property
+    def utilization(self) -> float:
+        """Steps over cycles of the array in its steady state, without the first fill and the last drain."""
+        return self.array_tiles * self.steps / (self.total - self.wait_dram_bytes - self.tail - self.first_fill)
+
+    @property
+    def overlapped(self) -> int:
+        """Cycles of the fill that hide under the array's work."""
+        return max(0, self.fill - self.wait_activations - self.wait_dram_activations)
+
+    @property
+    def exposed(self) -> int:
+        """Cycles of the fill that do not: the array stands still meanwhile."""
+        return self.fill - self.overlapped
+
+
+def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles:
+    """Cycles of one layer. Needs shapes only, no data; repeated shapes are remembered.
+
+    Parameters
+    ----------
+    limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
+
+    Raises
+    ------
+    ConfigError : a Haar tile does not fit the activation buffer, a group is no whole number of beats
+    """
+    return _simulate(task, hw, super_tile.token_limit(task.job, hw) if limit is None else limit)
+
+
+@lru_cache(maxsize=1024)
+def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
+    params = EngineParams.of(hw)
+    parts = super_tile.split(task.job, hw, limit)
+    columns, last_beats = task.columns(hw)
+    rates = Rates.of(task, hw, params)
+    late = Arrivals(task, hw, parts, rates.memory.i)
+    # The same behind the same gates, if the memory gave a beat in every cycle.
+    prompt = late if rates.memory.i.full else Arrivals(task, hw, parts, FULL)
+    since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
+    # The first tile is issued without another one's drain in front of it.
+    state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin))
+    first_fill = 0
+
+    def take(number: int, gate: Event) -> None:
+        if number < len(parts):
+            since[number] = gate if late.take(gate.cycle) else since[number - 1]
+            if prompt is not late:
+                prompt.take(gate.cycle)
+
+    take(0, Event(NEVER))
+    for index, part in enumerate(parts):
+        # A super-tile is complete once the next one has been taken, which waits for the half of the one before it.
+        take(index + 1, state.last.after(TILES, free_cycles(params)) if index else Event(NEVER))
+        full, short = (Behind.of(task, part, params, beats) for beats in (params.chunks, last_beats))
+        completes = part.order[part.ready]
+        rows = Rows(late.ready[completes], prompt.ready[completes],
+                    [since[number] for number in late.behind[completes].tolist()])
+        one_pass(state, rates, part.array_tiles, full if columns > 1 else short, rows)
+        if index == 0:
+            first_fill = state.last.cycle + 1 + rates.tile - rates.span - part.array_tiles * rates.tile
+        more_passes(state, rates, part.array_tiles, full, columns - 2)
+        if columns > 1:
+            one_pass(state, rates, part.array_tiles, short)
+        # Now it is known whether another super-tile follows.
+        closing, start = int(late.ready[part.order[-1]]), since[int(late.behind[part.order[-1]])]
+        state.load = latest(state.load, start.after(TOKENS, closing - start.cycle)).after(LOADS, 1)
+    array_tiles = sum(part.array_tiles for part in parts) * columns
+    end = state.free[1].after(BACK, params.finish.latency)
+    slow = max(0, dram.cycles(memory.dram_bytes(task, hw, len(parts)).total, hw) - end.cycle)
+    streaming = array_tiles * task.k
+    return EngineCycles(
+        total=end.cycle + slow, streaming=streaming,
+        wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
+        **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts, rates.memory.i),
+        array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
+        critical_path=tuple(zip(STAGES, end.path, strict=True)),
+        bottleneck=_bottleneck(end.path, slow, {
+            TILES: "drain" if rates.tile > task.k else "array",
+            TOKENS: "dram_activations" if late.memory_paced else "activations",
+            LOADS: "dram_weights" if rates.memory_paced else "weights", BACK: "back"}),
+    )
+
+
+def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], rate: Rate) -> int:
+    """From when the last token's codes are there when no gate is ever closed."""
+    front = Arrivals(task, hw, parts, rate)
+    front.take_all()
+    return int(front.ready.max())
+
+
+def _bottleneck(path: Sequence[int], slow: int, names: dict[int, str]) -> str:
+    """The stage with the most cycles on the critical path; where the layer's bytes take `slow` cycles longer than all
+    of that, the memory's largest share."""
+    if slow:
+        shares = {names[stage]: path[stage] for stage in (TOKENS, LOADS) if names[stage].startswith("dram_")}
+        shares["dram_bytes"] = slow
+        return max(shares, key=lambda name: shares[name])
+    return names[max(names, key=lambda stage: path[stage])]

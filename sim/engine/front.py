@@ -1,0 +1,147 @@
+"""Front of the engine: the cycle in which every job and input beat is taken, and in which every token's codes are there
+(`rtl_gen/engine/front.py`, `rtl_gen/engine/rows.py`).
+
+Nothing behind the input stalls: the lifting unit is paced so that the scale unit always takes what it sends, and codes
+are written as they come. So a slot of the lifting unit waits for the input alone, and for the token that opens a
+super-tile also for its half of the activation buffer; whatever waits shifts everything after it by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from sim.pipeline import Pattern, always
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.haar import Grid
+from stamp_hw.haar_slots import chain_levels, forward
+from stamp_hw.params import ScaleParams
+
+
+@dataclass(slots=True)
+class Source:
+    """The beats of an input stream: one is offered in the first cycle with `valid` after the last one was taken."""
+
+    valid: Pattern
+    taken: list[int] = field(default_factory=list)
+
+    def take(self, earliest: int, count: int) -> int:
+        """Take `count` beats, each as soon as it is offered, the first not before `earliest`: cycle of the last."""
+        cycle = self.taken[-1] if self.taken else -1
+        if self.valid is always:
+            first = max(earliest, cycle + 1)
+            self.taken.extend(range(first, first + count))
+            return first + count - 1
+        for _ in range(count):
+            cycle += 1
+            while not self.valid(cycle):
+                cycle += 1
+            cycle = max(cycle, earliest)
+            self.taken.append(cycle)
+        return cycle
+
+
+@lru_cache(maxsize=64)
+def slots(tokens: int, levels: int, grid: Grid | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(a token is taken, something exists, coefficient that leaves or −1) of each slot of a lifting job."""
+    table = forward(tokens, levels, grid)
+    found = table.token >= 0, table.busy, table.coef.astype(np.int64)
+    for shared in found:  # remembered, so nobody may write to them
+        shared.flags.writeable = False
+    return found
+
+
+def openings(job: EngineJob, parts: Sequence[SuperTile]) -> tuple[dict[int, int], dict[int, int]]:
+    """(of the sinks' lifting job, of the other one): slot whose token opens a super-tile → number of that super-tile.
+    Where there are sinks, the first of them opens the first one."""
+    size = 1 << chain_levels(job.levels, job.grid)
+    firsts = {part.first_tile * size: number for number, part in enumerate(parts)}
+    return ({0: firsts.pop(0)}, firsts) if job.n_sink else ({}, firsts)
+
+
+def start_cycles(params: EngineParams, height: int) -> int:
+    """Cycles from a job's acceptance to its start in the stages behind: the check, and in 2-D builds a cycle for each
+    bit of the height (1 for a sequence), in which the tokens are counted."""
+    return 1 + (height.bit_length() if params.axes == 2 else 0)
+
+
+class Scales:
+    """Tokens through the scale unit: from the cycle of a token's last coefficients to that of its last codes."""
+
+    def __init__(self, params: ScaleParams) -> None:
+        self._params = params
+        self._load = self._end = -1
+        self._reads: list[int] = []
+
+    def token(self, last: int, beats: int) -> int:
+        """As `sim.scale.group_times`, for a token whose last beat comes in cycle `last`."""
+        params, reads = self._params, self._reads
+        # The pace of the lifting unit promises it; a third token before this one without its quotient would stop it.
+        assert len(reads) < params.groups_in_flight or reads[-params.groups_in_flight] <= last
+        zeros = max(last + params.range_cycles + 1, self._load)
+        self._load = max(zeros + 1, reads[-1] if reads else 0)
+        reads.append(max(self._load + params.recip_width, self._end))
+        self._end = reads[-1] + beats
+        return reads[-1] + params.code_cycles + beats - 1
+
+
+class Front:
+    """Jobs and tokens in, cycle by cycle of each.
+
+    Parameters
+    ----------
+    params : EngineParams
+    jobs, tokens : stall patterns of the streams `job` and `i`
+    free : first cycle in which the half of a super-tile, counted across all jobs, is free
+    """
+
+    def __init__(self, params: EngineParams, jobs: Pattern, tokens: Pattern, free: Callable[[int], int]) -> None:
+        self._params, self._unit, self._free = params, params.haar, free
+        self.jobs, self.tokens = Source(jobs), Source(tokens)
+        self._scales = Scales(params.scale)
+        self._idle = 0  # first cycle in which a job can be taken
+        self._count = 0  # super-tiles of earlier jobs
+
+    def accept(self, job: EngineJob, room: int) -> int:
+        """Take a job's registers, not before `room`: the cycle in which the stages behind start with it."""
+        self._start = self.jobs.take(max(self._idle, room), 1) + start_cycles(self._params, job.height)
+        return self._start
+
+    def lift(self, job: EngineJob, parts: Sequence[SuperTile], ready: np.ndarray) -> None:
+        """Take the tokens of the job accepted last. Fills in `ready`, int64[n_sink + tokens], sinks first and then by
+        coefficient: cycle from which a token's codes count as there. A super-tile's are complete when `free` is asked
+        for the second one after it."""
+        sinks, others = openings(job, parts)
+        cycle = self._start + 1
+        if job.n_sink:
+            cycle = self._run(job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink])
+        tokens = slots(job.width * job.height, job.levels, job.grid)
+        cycle = self._run(job, tokens, others, cycle, ready[job.n_sink :])
+        self._count += len(parts)
+        # Idle again once the lifting is over and all codes are there: seen in that cycle, a state later.
+        self._idle = max(cycle, int(ready.max())) + 1
+
+    def _run(self, job: EngineJob, run: tuple[np.ndarray, ...], opens: dict[int, int], cycle: int,
+             ready: np.ndarray) -> int:
+        """A job of the lifting unit, registers taken in `cycle`: the cycle after its last slot."""
+        unit, beats = self._unit, job.beats
+        whole, latency = max(beats, unit.min_slot_cycles), unit.latency
+        cycle += unit.job_cycles
+        for slot, (takes, busy, coef) in enumerate(zip(*(column.tolist() for column in run), strict=True)):
+            if not busy:
+                cycle += 1
+                continue
+            last = cycle + beats - 1
+            if takes:
+                if slot in opens:
+                    cycle = max(cycle, self._free(self._count + opens[slot]))
+                last = self.tokens.take(cycle, beats)
+            if coef >= 0:
+                ready[coef] = self._scales.token(last + latency, beats) + 1
+            cycle = last + 1 + whole - beats
+        return cycle

@@ -1,0 +1,146 @@
+"""The engine beat by beat: the cycle of every beat of every stream, for jobs that follow each other under any stalls.
+
+The stages wait for each other in a few places only, so each is followed as far as the others need it: a super-tile's
+first token waits for the passes of the super-tile before the last; a pass for the tokens, for its weights and for the
+inverse lifting of the pass before the last; a job's registers for those of the job before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from sim.engine.array import NEVER, Passes
+from sim.engine.back import Back, Lifting
+from sim.engine.front import Front
+from sim.pipeline import Pattern, always
+from stamp_hw.engine import super_tile
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import SuperTile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EngineTiming:
+    """Cycle in which each beat of each stream is taken, int64 arrays, counted from a cycle in which the engine is idle
+    and the first job's registers may be offered."""
+
+    jobs: np.ndarray
+    tokens: np.ndarray
+    weights: np.ndarray
+    parameters: np.ndarray
+    outputs: np.ndarray
+
+    @property
+    def streams(self) -> dict[str, np.ndarray]:
+        """By the names of the ports."""
+        return {"job": self.jobs, "i": self.tokens, "w": self.weights, "p": self.parameters, "o": self.outputs}
+
+    @property
+    def cycles(self) -> int:
+        """Cycles up to and including the last output beat."""
+        return int(self.outputs[-1]) + 1
+
+
+def timing(params: EngineParams, jobs: Sequence[EngineJob], valid: Mapping[str, Pattern] | None = None,
+           ready: Pattern = always) -> EngineTiming:
+    """Follow `jobs` through the engine.
+
+    Parameters
+    ----------
+    valid : stall patterns of the inputs `job`, `i`, `w`, `p` (one that is missing never stalls)
+    ready : stall pattern of `o`
+    """
+    engine = _Engine(params, dict(valid or {}), ready)
+    for job in jobs:
+        engine.take(job)
+    engine.follow(len(engine.super_tiles))
+    beats = (engine.front.jobs.taken, engine.front.tokens.taken, engine.passes.loader.weights.taken,
+             engine.passes.loader.words.taken, engine.back.outputs)
+    names = (item.name for item in fields(EngineTiming))
+    return EngineTiming(**{name: np.array(cycles, np.int64) for name, cycles in zip(names, beats, strict=True)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _SuperTile:
+    """A super-tile of the `job`-th job: its division, the cycle in which each of the job's tokens counts as there."""
+
+    job: int
+    part: SuperTile
+    last: bool
+    ready: np.ndarray
+
+
+class _Engine:
+    """The stages, and how far the passes have been followed."""
+
+    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern) -> None:
+        self.params = params
+        self.front = Front(params, valid.get("job", always), valid.get("i", always), self._free)
+        self.passes = Passes(params, valid.get("w", always), valid.get("p", always))
+        self.back = Back(params, ready)
+        self.jobs: list[EngineJob] = []
+        self.super_tiles: list[_SuperTile] = []  # of all jobs that have been taken
+        self._starts: list[int] = []  # of each job: cycle in which the stages get its registers
+        self._started = 0  # jobs whose registers the stages have exchanged
+        self._freed: list[int] = []  # of each super-tile that was followed: when its half is free again
+
+    def take(self, job: EngineJob) -> None:
+        """Take a job's registers and its tokens."""
+        self.jobs.append(job)
+        self._starts.append(self.front.accept(job, self._room()))
+        parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, self.params.rows)
+        ready = np.full(job.n_sink + job.width * job.height, -1, np.int64)
+        self.super_tiles += [_SuperTile(job=len(self.jobs) - 1, part=part, last=part is parts[-1], ready=ready)
+                             for part in parts]
+        self.front.lift(job, parts, ready)
+
+    def follow(self, count: int) -> None:
+        """Follow the passes of the first `count` super-tiles."""
+        for item in self.super_tiles[len(self._freed) : count]:
+            self._start(item.job)
+            arrived = item.ready[item.part.order]
+            job = self.jobs[item.job]
+            k, _ = job.channels(self.params)
+            shapes = self._liftings(job, item.part)
+            self._column = 0
+
+            def lift(complete: int, job: EngineJob = job, shapes: list[Lifting] = shapes) -> None:
+                self._column += 1
+                beats = self.params.chunks if self._column < job.columns else job.out_beats
+                self.back.lift(complete, beats, shapes)
+
+            self._freed.append(self.passes.super_tile(
+                k, job.columns, arrived[item.part.ready], int(arrived[-1]), item.last, lift, self.back.free))
+            if item.last:
+                self.back.end()
+
+    def _liftings(self, job: EngineJob, part: SuperTile) -> list[Lifting]:
+        """The lifting jobs of a pass: the sinks in the first super-tile, then the rectangle."""
+        sinks = [(job.n_sink, 0, None)] if job.n_sink and not part.first_tile else []
+        return [*sinks, (part.tokens, job.levels, (part.height, part.width) if job.two_d else None)]
+
+    def _start(self, job: int) -> None:
+        """Exchange the registers of all jobs up to this one."""
+        while self._started <= job:
+            for stage in (self.passes, self.back):
+                stage.start(self._starts[self._started])
+            self._started += 1
+
+    def _room(self) -> int:
+        """First cycle in which all stages can take another job's registers."""
+        if not self._starts:
+            return NEVER
+        latest = len(self._starts) - 1
+        self.follow(next(number for number, item in enumerate(self.super_tiles) if item.job == latest))
+        self._start(latest)
+        return max(stage.registers.room for stage in (self.passes.loader, self.passes, self.back))
+
+    def _free(self, number: int) -> int:
+        """First cycle in which super-tile `number` may begin: its half is that of the one before the last."""
+        if number < 2:
+            return NEVER
+        self.follow(number - 1)
+        return self._freed[number - 2]

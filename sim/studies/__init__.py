@@ -1,0 +1,1 @@
+"""Studies of layers, and their reports: figures, tables, plots."""

@@ -1,0 +1,120 @@
+"""What the golden model says of a layer under a scheme: SQNR, saturation, energy of the tokens."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sim.studies import notices
+from sim.studies.notices import Notice
+from sim.task import Shape, Task
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.engine import linear, super_tile
+from stamp_hw.haar import band_shapes
+from stamp_hw.layer import Layer
+from stamp_hw.schemes import configure
+
+#: Below this part of the input's range (1000 of 32767) the median token's absmax is warned of (docs/contract.md §3.1).
+LOW_HEADROOM = 1000 / 32767
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """What the golden model says of one layer; dB are infinite where there is no noise.
+
+    `s_x`, `s_y` real value of an input and an output step; `x_saturated`, `z_saturated`, `y_saturated` values that
+    saturated; `headroom` INT16 code of the median token's absmax.
+    """
+
+    sqnr_db: float
+    output_sqnr_db: float
+    s_x: float
+    s_y: float
+    x_saturated: int
+    z_saturated: int
+    y_saturated: int
+    headroom: float
+    calibration: str
+    warnings: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenEnergy:
+    """Energy of tokens, float64[S]: `before` in token order, `after` in coefficient order, with orthonormal norms."""
+
+    before: np.ndarray
+    after: np.ndarray
+    n_hi: int
+
+
+def token_limit(shape: Shape, config: NpuConfig) -> int:
+    """Tokens of a super-tile for every scheme: those of the configuration's own job."""
+    return super_tile.token_limit(Task.of(shape, config).job, config.hw)
+
+
+def permutation(layer: Layer, n_sink: int, seed: int) -> np.ndarray:
+    """Order of the tokens in `stamp_shuffled`, sinks in place: int64[S]; a function of seed and layer name alone."""
+    rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
+    return np.concatenate([np.arange(n_sink), n_sink + rng.permutation(len(layer.x) - n_sink)])
+
+
+def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accuracy, TokenEnergy]:
+    """One layer through the golden model under a scheme of `config`.
+
+    Raises
+    ------
+    ConfigError, LayerError : as `stamp_hw.engine.linear.run_linear`
+    """
+    own = configure(scheme, config)
+    if scheme == "stamp_shuffled":
+        # Both SQNRs are sums over tokens, so that undoing the permutation behind the layer would change neither.
+        order = permutation(layer, linear.resolve(layer, config).n_sink, seed)
+        layer = replace(layer, x=layer.x[order])
+    result = linear.run_linear(layer, own)
+    warnings = [*notices.of_job(result.job.warnings), *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
+    accuracy = Accuracy(
+        sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
+        x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
+        headroom=result.headroom,
+        calibration=result.calibration, warnings=tuple(warnings))
+    return accuracy, _token_energy(layer, result)
+
+
+def _warnings(layer: Layer, result: linear.LinearResult, top: int) -> list[Notice]:
+    """What costs accuracy in the layer's own numbers; `top` is the largest input code."""
+    x, low = layer.x[result.job.n_sink :], LOW_HEADROOM * top
+    peak = float(np.abs(x).max()) / (result.s_x * top)
+    found = (
+        # Zeros are exact whatever the scale: only a layer that holds something can lose it.
+        notices.headroom(result.headroom, low, top) if x.any() else None,
+        notices.saturated("x_saturated", "inputs (x)", result.x_saturated, layer.x.size, peak),
+        notices.saturated("z_saturated", "output coefficients (z)", result.z_saturated, result.z.size),
+        notices.saturated("y_saturated", "outputs (y)", result.y_saturated, result.y.size))
+    return [notice for notice in found if notice is not None]
+
+
+def _token_energy(layer: Layer, result: linear.LinearResult) -> TokenEnergy:
+    job = result.job
+    after = _energy(result.coefficients[job.n_sink :]) * norms(job) * result.s_x**2
+    return TokenEnergy(before=_energy(layer.x[job.n_sink :]), after=after, n_hi=job.n_hi)
+
+
+def _energy(values: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.einsum("sk,sk->s", values, values, dtype=np.float64)
+    return found
+
+
+def norms(job: ResolvedJob) -> np.ndarray:
+    """Energy of an orthonormal Haar coefficient over that of the lifting's (s a mean, d a difference): float64[S].
+
+    Along one axis a level doubles the energy of s and, on input of gain g, halves that of d: 2g and g/2. Tokens that
+    had no partner pass unscaled in hardware and are off by that factor here.
+    """
+    gains = [4.0**job.levels if job.grid else 2.0**job.levels]
+    for level in range(job.levels, 0, -1):
+        before = 4.0 ** (level - 1) if job.grid else 2.0 ** (level - 1)
+        gains += [before, before, before / 4] if job.grid else [before / 2, 0.0, 0.0]
+    shapes = band_shapes(job.levels, job.grid or (1, job.tokens))
+    return np.repeat(gains, [rows * columns for rows, columns in shapes])

@@ -1,0 +1,232 @@
+"""From costs and accuracies to the figures of a report: JSON and CSV (docs/simulate.md defines every figure).
+
+A layer's figures and a scheme's totals are the same formulas over one layer or all of them: cycles, time, energy,
+bytes and array tiles are sums; rates are ratios of sums; SQNRs are means of the finite ones among the layers' dB, of
+layers that are transformed, with those that are not apart; average bits are weighted by activations. The same input
+gives the same bytes: no paths, no dates, floats rounded to nine digits (dB to four decimals).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from sim.cost.energy import EnergySet
+from sim.cost.workload import Cost
+from sim.engine.closed_form import PARTS
+from sim.memory import OPERANDS
+from sim.studies import notices
+from sim.studies.accuracy import Accuracy
+from sim.studies.notices import Notice
+from stamp_hw.config import NpuConfig
+
+SCHEMA_VERSION = 2
+CSV_FIELDS = (
+    "transform", "tokens", "k", "n",
+    "cycles", "bottleneck", "time_s", "tokens_per_s", "array_tiles", "macs", "tops", "utilization", "dram_bytes",
+    "energy_pj", "power_w", "tops_per_w", "average_bits", "average_bits_with_scales", "sqnr_db",
+    "output_sqnr_db", "headroom",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One layer under one scheme; `accuracy` None for a layer without data; `transform` as the trace says it."""
+
+    cost: Cost
+    accuracy: Accuracy | None
+    kind: str
+    transform: bool = True
+
+
+#: Layer → scheme → outcome.
+Study = Mapping[str, Mapping[str, Outcome]]
+
+
+def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str, *,
+             trace_sha256: str, version: str, linear_layers: int, model_linear_layers: int | None) -> dict[str, Any]:
+    """The whole report as JSON-able dictionaries; `version` of the tool, `trace_sha256` of the trace's file,
+    `linear_layers` of the model that the study is of, and all that the model has, where the trace says so."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": version,
+        "trace_sha256": trace_sha256,
+        "config": config.to_dict(),
+        "energy_set": energy_set.describe(),
+        "permutation_seed": seed,
+        "calibration": calibration,
+        "linear_layers": linear_layers,
+        "model_linear_layers": model_linear_layers,
+        "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
+                   for name, outcomes in study.items()},
+        "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
+    }
+
+
+def schemes_of(study: Study) -> tuple[str, ...]:
+    """The schemes of a study, in order."""
+    return tuple(next(iter(study.values())))
+
+
+def layer_figures(outcome: Outcome) -> dict[str, Any]:
+    """Figures of one layer under one scheme."""
+    accuracy, task, job = outcome.accuracy, outcome.cost.task, outcome.cost.task.job
+    return {
+        "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
+        "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
+        **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
+        "critical_path": dict(outcome.cost.cycles.critical_path),
+        **({} if accuracy is None else
+           {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
+            "calibration": accuracy.calibration}),
+        "warnings": _rounded([notice.to_dict() for notice in _warnings(outcome)]),
+    }
+
+
+def _warnings(outcome: Outcome) -> tuple[Notice, ...]:
+    return notices.of_job(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
+
+
+def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of all layers under one scheme; `tokens` are those of the longest layer.
+
+    A token of a sequence is through when every layer is; a picture is no sequence, and one step of it makes none.
+    """
+    figures = _figures(outcomes)
+    if any(outcome.cost.task.job.grid for outcome in outcomes):
+        figures["tokens_per_s"] = None
+    apart = [outcome for outcome in outcomes if not outcome.transform]
+    return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
+            # Every one of these layers of the captured prefill, one after the other.
+            "time_to_first_token_s": None if figures["tokens_per_s"] is None else figures["time_s"], **figures,
+            "bottleneck": _most_common(outcomes),
+            "untransformed": {"layers": len(apart), **_means(apart)} if 0 < len(apart) < len(outcomes) else None,
+            "warnings": sum(len(_warnings(outcome)) for outcome in outcomes)}
+
+
+def _most_common(outcomes: Sequence[Outcome]) -> str:
+    """The bottleneck of the layers that take the most cycles."""
+    cycles: dict[str, int] = {}
+    for outcome in outcomes:
+        name, count = outcome.cost.cycles.bottleneck, outcome.cost.cycles.total
+        cycles[name] = cycles.get(name, 0) + count
+    return max(cycles, key=lambda name: cycles[name])
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    costs = [outcome.cost for outcome in outcomes]
+    cycles = sum(cost.cycles.total for cost in costs)
+    seconds = cycles / costs[0].freq_hz
+    macs = sum(cost.macs for cost in costs)
+    events = _events(costs)
+    energy = sum(component["energy_pj"] for component in events.values())
+    values = sum(cost.task.tokens * cost.task.k for cost in costs)
+    bits = sum(cost.task.job.average_bits * cost.task.tokens * cost.task.k for cost in costs) / values
+    scale_bits = sum(cost.scale_bits * cost.task.tokens for cost in costs) / values
+    dram = {operand: sum(getattr(cost.dram, operand) for cost in costs) for operand in OPERANDS}
+    return {
+        "cycles": cycles,
+        "cycles_by_part": {part: sum(getattr(cost.cycles, part) for cost in costs) for part in PARTS},
+        "fill_cycles": sum(cost.cycles.fill for cost in costs),
+        "overlapped_fill_cycles": sum(cost.cycles.overlapped for cost in costs),
+        "exposed_fill_cycles": sum(cost.cycles.exposed for cost in costs),
+        "array_tiles": sum(cost.cycles.array_tiles for cost in costs),
+        "super_tiles": sum(cost.cycles.super_tiles for cost in costs),
+        "time_s": _round(seconds),
+        "tokens_per_s": _round(max(cost.task.tokens for cost in costs) / seconds),
+        "macs": macs,
+        "tops": _round(2 * macs / seconds / 1e12),
+        "utilization": _round(sum(cost.row_slot_steps for cost in costs)
+                              / sum(cost.pes * cost.cycles.total for cost in costs)),
+        "dram_bytes": sum(dram.values()),
+        "dram_bytes_by_operand": dram,
+        "energy_pj": _round(energy),
+        "energy_by_component": _rounded(events),
+        "power_w": _round(energy * 1e-12 / seconds),
+        "tops_per_w": _round(2 * macs / energy),
+        "average_bits": _round(bits),
+        "average_bits_with_scales": _round(bits + scale_bits),
+        **_accuracy(outcomes),
+    }
+
+
+def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of accuracy of the layers that have data; none where no layer has. On a layer that is not transformed the
+    schemes do not differ in what they are compared for, so that means are over the others where there are any."""
+    accuracies = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
+    return {} if not accuracies else {
+        **_means([outcome for outcome in outcomes if outcome.transform] or outcomes),
+        "saturated": {name: sum(getattr(accuracy, f"{name}_saturated") for accuracy in accuracies) for name in "xzy"},
+    }
+
+
+def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Mean dB of the layers that have data; none where no layer has."""
+    accuracies = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
+    return {} if not accuracies else {
+        **mean_decibels("sqnr_db", [accuracy.sqnr_db for accuracy in accuracies]),
+        **mean_decibels("output_sqnr_db", [accuracy.output_sqnr_db for accuracy in accuracies])}
+
+
+def _events(costs: Sequence[Cost]) -> dict[str, Any]:
+    """Component → energy and events, summed over layers."""
+    summed: dict[str, Any] = {}
+    for cost in costs:
+        for component, events in cost.events.items():
+            into = summed.setdefault(component, {"energy_pj": 0.0, "events": {}})
+            for name, event in events.items():
+                entry = into["events"].setdefault(name, {"count": 0, "energy_pj": 0.0})
+                entry["count"] += event.count
+                entry["energy_pj"] += event.energy_pj
+                into["energy_pj"] += event.energy_pj
+    return summed
+
+
+def write_json(report: Mapping[str, Any], stream: IO[str]) -> None:
+    """The report as UTF-8 JSON."""
+    json.dump(report, stream, indent=1, ensure_ascii=False, allow_nan=False)
+    stream.write("\n")
+
+
+def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:
+    """One line a layer and scheme, one of a scheme's totals, and one of the mean dB of layers without transform where
+    there are others; what a line has no figure for is empty.
+
+    The first column tells them apart (`layer`, `total` or `untransformed`), whatever a layer is called.
+    """
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("scope", "layer", "kind", "scheme", *CSV_FIELDS, *(f"{name}_saturated" for name in "xzy"),
+                     *(f"cycles_{part}" for part in PARTS)))
+    rows = [("layer", name, schemes) for name, schemes in report["layers"].items()]
+    rows.append(("total", "TOTAL", report["totals"]))
+    rows.append(("untransformed", "UNTRANSFORMED", {scheme: apart for scheme, figures in report["totals"].items()
+                                                    if (apart := figures["untransformed"])}))
+    for scope, layer, schemes in rows:
+        for scheme, figures in schemes.items():
+            writer.writerow((scope, layer, figures.get("kind"), scheme, *(figures.get(field) for field in CSV_FIELDS),
+                             *figures.get("saturated", dict.fromkeys("xzy")).values(),
+                             *(figures.get("cycles_by_part", {}).get(part) for part in PARTS)))
+
+
+def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """Mean of the finite values, or None; and "inf" or "-inf" where all values are that one, else None."""
+    finite = [value for value in values if math.isfinite(value)]
+    infinite = str(values[0]) if not finite and len(set(values)) == 1 else None
+    return {name: round(sum(finite) / len(finite), 4) if finite else None, f"{name}_infinite": infinite,
+            **({f"{name}_layers": len(finite)} if len(values) > 1 else {})}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return _round(value) if isinstance(value, float) else value

@@ -1,0 +1,57 @@
+"""Layers of given shapes, without data: cycles, bytes and energy under several schemes, and no accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.cost import workload
+from sim.cost.energy import EnergySet
+from sim.studies import accuracy, report
+from sim.studies.report import Outcome
+from sim.task import Shape
+from stamp_hw import schemes
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine.job import COLUMNS_WIDTH
+from stamp_hw.errors import ConfigError, StampError
+
+
+def shape_of(name: str, tokens: tuple[int, ...], k: int, n: int, config: NpuConfig) -> Shape:
+    """A sequence of so many tokens, sinks included, or a grid (H, W). Raises ConfigError for what no engine takes."""
+    limit = (2**COLUMNS_WIDTH - 1) * config.hw.cols
+    if not (1 <= n <= limit and min(*tokens, k) >= 1):
+        raise ConfigError("impossible shape", where="--shape", got=name, expected=f"sizes from 1 on, N up to {limit}")
+    sinks = 0 if config.job.n_sink == "auto" else config.job.n_sink
+    height, width = (1, *tokens)[-2:]
+    return Shape(name=name, tokens=height * width - sinks, k=k, n=n, n_sink=sinks,
+                 grid=(height, width) if len(tokens) == 2 else None)
+
+
+def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence[str]) -> dict[str, Outcome]:
+    """Scheme → outcome without accuracy. Raises StampError for a scheme that needs data and a job beyond the hardware.
+    """
+    if "stamp_shuffled" in wanted:
+        raise StampError("a shape has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
+                         expected="stamp: it costs the same")
+    config.check_n_hi([("", shape.tokens)])
+    limit = accuracy.token_limit(shape, config)
+    return {scheme: Outcome(cost=workload.cost(shape, schemes.configure(scheme, config), energy_set, limit),
+                            accuracy=None, kind="")
+            for scheme in wanted}
+
+
+def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, energy_set: EnergySet, *, version: str
+             ) -> dict[str, Any]:
+    """A report of layers named by their shapes, `shape` (all of them) instead of a trace, without the figures of
+    accuracy."""
+    return {
+        "schema_version": report.SCHEMA_VERSION,
+        "version": version,
+        "shape": " ".join(study),
+        "config": config.to_dict(),
+        "energy_set": energy_set.describe(),
+        "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
+                   for name, outcomes in study.items()},
+        "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])
+                   for scheme in report.schemes_of(study)},
+    }

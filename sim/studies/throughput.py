@@ -1,0 +1,86 @@
+"""How busy the array is, and what the transform costs: `python -m sim.studies.throughput` (`make throughput`).
+
+Cycles come from `sim.engine.closed_form`, which the RTL regression holds equal to the generated Verilog. The external
+memory is taken as fast enough, because the question is what the engine itself loses.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.engine import closed_form
+from sim.engine.closed_form import EngineCycles
+from sim.task import Shape, Task
+from stamp_hw.config import HwConfig, JobConfig, NpuConfig
+from stamp_hw.formats.files import write_json
+
+FAST = 1e15  # bytes per second
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A layer on an array: `rows` × `cols`, `lanes`, `tokens` × `k` → `n`, `levels`, tokens at 8 bits (None: one in
+    32)."""
+
+    rows: int
+    cols: int
+    lanes: int
+    tokens: int
+    k: int
+    n: int
+    levels: int
+    n_hi: int | None = None
+
+    @property
+    def steady(self) -> bool:
+        """Whether it has the shape for which the array is to be full: 2R | M, C | N, K ≥ 1024, N ≥ 2RC / lanes."""
+        return (self.tokens % (2 * self.rows) == 0 and self.n % self.cols == 0 and self.k >= 1024
+                and self.n * self.lanes >= 2 * self.rows * self.cols)
+
+    def cycles(self) -> EngineCycles:
+        """On hardware with the default's row slots, or 16 array tiles and the low-pass rows of 2R Haar tiles."""
+        hw = HwConfig(rows=self.rows, cols=self.cols, lanes=self.lanes, axes=1, max_k=16384, max_tokens=65536,
+                      act_slots=max(HwConfig().act_slots, 33 * self.rows), dram_bytes_per_s=FAST)
+        job = JobConfig(levels=self.levels, n_hi="auto" if self.n_hi is None else self.n_hi)
+        shape = Shape(name="point", tokens=self.tokens, k=self.k, n=self.n)
+        return closed_form.simulate(Task.of(shape, NpuConfig(hw=hw, job=job)), hw)
+
+
+def points() -> Iterator[tuple[str, Point]]:
+    """What the table shows: an 8-bit, a 4-bit and a mixed layer on four arrays, and the smallest legal output."""
+    for size in (4, 8, 16, 32):
+        layer = {"rows": size, "cols": size, "lanes": 2 * size, "tokens": 1024, "k": 2048, "n": 32 * size}
+        yield f"{size} x {size}, 8 bits", Point(**layer, levels=0, n_hi=1024)
+        yield f"{size} x {size}, 4 bits", Point(**layer, levels=0, n_hi=0)
+        yield f"{size} x {size}, STaMP", Point(**layer, levels=5)
+        yield f"{size} x {size}, one column tile", Point(**layer | {"n": size}, levels=5)
+    yield "transform's share", Point(rows=32, cols=32, lanes=64, tokens=2048, k=4096, n=4096, levels=5)
+
+
+def share(cycles: EngineCycles) -> float:
+    """Cycles in which the array waits for activations, over all."""
+    return cycles.wait_activations / cycles.total
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    rows = {name: point.cycles() for name, point in points()}
+    _LOG.info("%-24s %12s %12s %12s", "engine cycles (model)", "total", "utilization", "wait / total")
+    for name, cycles in rows.items():
+        _LOG.info("%-24s %12d %11.2f%% %11.3f%%", name, cycles.total, 100 * cycles.utilization, 100 * share(cycles))
+    for size in (4, 8, 16, 32):
+        eight, four = (rows[f"{size} x {size}, {bits} bits"] for bits in (8, 4))
+        ratio = (eight.total - eight.first_fill - eight.tail) / (four.total - four.first_fill - four.tail)
+        _LOG.info("%d x %d: INT4 over INT8 in steady state %.3f", size, size, ratio)
+    write_json(Path("build/throughput.json"), {
+        name: {"total": cycles.total, "utilization": cycles.utilization, "share": share(cycles)}
+        for name, cycles in rows.items()})
+
+
+if __name__ == "__main__":
+    main()

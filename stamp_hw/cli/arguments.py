@@ -1,0 +1,64 @@
+"""Command-line arguments that are wrong end in one line, like any other bad input."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from stamp_hw import rooms
+from stamp_hw.errors import clip, printable
+
+_LIMIT = 400  # characters of a message
+
+
+def _path(text: str) -> Path:
+    """A path; the empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is expected, not an empty text")
+    return Path(text)
+
+
+class _Once(argparse._StoreAction):
+    """The action that stores a value; argparse's own forgets an earlier one of the same option without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        """Store; an error if this option was given before."""
+        given = namespace.__dict__.setdefault("_given", set())
+        if self.option_strings and self.dest in given:
+            raise argparse.ArgumentError(self, "given twice; this option takes one value")
+        given.add(self.dest)
+        super().__call__(parser, namespace, values, option_string)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser without the usage text in front of an error, and without options of which the last wins;
+    sub-commands are of the same kind."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
+        self.register("type", Path, _path)
+        self._module: str | None = None
+
+    def options_of(self, module: str) -> None:
+        """Add what that module's `add_options` adds, once this parser has something to parse."""
+        self._module = module
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read more; exit code 2."""
+        self.exit(2, f"{self.prog}: {printable(clip(message, _LIMIT))}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Sequence[str] | None = None,  # type: ignore[override]
+                         namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's, but a sub-command refuses what it does not know itself, so that its own help is named."""
+        if self._module is not None:
+            module, self._module = self._module, None
+            rooms.load(module).add_options(self)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown

@@ -1,0 +1,245 @@
+"""One linear layer through the whole datapath: lifting, scale, MAC, rescale, inverse lifting, bias (contract §3).
+
+Sinks (leading tokens) bypass the lifting, always take 8 bits and stand in front of the coefficients in every array.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from stamp_hw import haar, mac, rescale, scale
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.errors import LayerError
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
+from stamp_hw.params import OUT_WIDTH, Z_WIDTH
+from stamp_hw.scale import Quantized
+from stamp_hw.weights import Weights, quantize_weights
+
+MAX_SINK_SHIFT = 15
+INT16_WIDTH = 16  # bits of the codes that a static s_x is the step of
+_SAFE_EXPONENT = 30  # a step in 2^±30 keeps the squares of 2^19 INT16 values, summed, within float32
+_SAFE_RANGE = 40  # so does a signal within 2^±40 of a step of 1
+_ROWS = 32  # tokens that are worked on at a time, so that temporaries stay in the cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearResult:
+    """Everything one layer produced, token-major, sinks first.
+
+    `y` int16[S, N]; `coefficients` int32[S, K]; `quantized`; `acc` int32[S, N] (int32[S, groups, N] with groups); `z`
+    int32[S, N]; `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration` "self" or
+    "static"; `x_saturated`, `y_saturated` number of values that saturated, `z_saturated` of those at a limit;
+    `headroom` code, of `in_width` bits, of the median token's absmax; `sqnr_db` of the quantized input, dequantized and
+    transformed back; `output_sqnr_db` of y against the float layer with the same quantized weights. A noise of
+    exactly 0 gives infinity.
+    """
+
+    y: np.ndarray
+    coefficients: np.ndarray
+    quantized: Quantized
+    acc: np.ndarray
+    z: np.ndarray
+    sqnr_db: float
+    output_sqnr_db: float
+    s_x: float
+    s_y: float
+    weights: Weights
+    job: ResolvedJob
+    calibration: str
+    x_saturated: int
+    z_saturated: int
+    y_saturated: int
+    headroom: float
+
+
+class Datapath(NamedTuple):
+    """Every stage of the hardware, token-major, sinks first: `x` int32[S, K] input codes, `coefficients` int32[S, K],
+    `quantized`, `acc` int32[S, N] (int32[S, groups, N] with groups), `z` int32[S, N], `y` int16[S, N]; `x_saturated`
+    and `y_saturated` count values that saturated."""
+
+    x: np.ndarray
+    coefficients: np.ndarray
+    quantized: Quantized
+    acc: np.ndarray
+    z: np.ndarray
+    y: np.ndarray
+    x_saturated: int
+    y_saturated: int
+
+
+def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
+    """Run one layer bit by bit.
+
+    Raises
+    ------
+    ConfigError : the job is beyond the hardware
+    LayerError : the layer's numbers are beyond the datapath
+    """
+    job = resolve(layer, config)
+    weights = quantize_weights(layer.weight, config.job.weight_bits)
+    weight_real = weights.real()
+    with np.errstate(over="ignore", invalid="ignore"):
+        reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
+        if layer.bias is not None:
+            reference += layer.bias
+    if not np.isfinite(reference).all():
+        raise LayerError("the output is beyond float32", where=f"layer {layer.name}", expected="a finite output")
+    s_x, s_y, calibration = calibrate(layer, config, job, reference)
+    done = datapath(layer.x, weights, layer.bias, s_x, s_y, job, config)
+
+    limit = 1 << (Z_WIDTH - 1)
+    return LinearResult(
+        y=done.y, coefficients=done.coefficients, quantized=done.quantized, acc=done.acc, z=done.z, weights=weights,
+        job=job, s_x=s_x, s_y=s_y, calibration=calibration, x_saturated=done.x_saturated,
+        y_saturated=done.y_saturated,
+        z_saturated=int(np.count_nonzero((done.z == limit - 1) | (done.z == -limit))),
+        headroom=float(np.median(np.abs(done.x[job.n_sink :]).max(axis=1))),
+        sqnr_db=sqnr_db(layer.x, reconstruct(done.quantized, job), s_x),
+        output_sqnr_db=sqnr_db(reference, done.y, s_y),
+    )
+
+
+def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: float, s_y: float, job: ResolvedJob,
+             config: NpuConfig) -> Datapath:
+    """What the hardware computes, and nothing else.
+
+    Parameters
+    ----------
+    x : float32[S, K], sinks first
+    weights, bias : of the layer; float32[N] or None
+    s_x, s_y : real value of one input, one output step
+    job : resolved for this layer, see `resolve`
+
+    Raises
+    ------
+    LayerError : a rescale factor or a bias out of reach
+    """
+    codes, sink_shift, x_saturated = quantize_input(x, s_x, job.n_sink, config.hw.in_width)
+    lifted = haar.forward(codes[job.n_sink :], job.levels, job.grid)
+    coefficients = np.concatenate([codes[: job.n_sink], lifted]) if job.n_sink else lifted
+    bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
+    quantized = scale.quantize(coefficients, bits, config, sink_shift)
+
+    acc, wsum = products(quantized, weights)
+    mant, shift = rescale.factors(s_x, weights.scale, s_y, config)
+    z = rescale.rescale(acc, quantized, wsum, mant, shift, config)
+    v = haar.inverse(z[job.n_sink :], job.levels, job.grid)
+    if job.n_sink:
+        v = np.concatenate([z[: job.n_sink], v])
+    y, y_saturated = rescale.finish(v, rescale.integer_bias(bias, s_y, z.shape[1]), config)
+    return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated)
+
+
+def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
+    """`NpuConfig.resolve` for a layer: sinks as the job says, or as the layer does."""
+    sinks = layer.n_sink if config.job.n_sink == "auto" else config.job.n_sink
+    total = layer.x.shape[0]
+    if sinks >= total:
+        raise LayerError("more sinks than tokens", where=f"layer {layer.name}", got=sinks,
+                         expected=f"at most {total - 1}")
+    return config.resolve(total - sinks, layer.grid, n_sink=sinks, k=layer.x.shape[1], transform=layer.transform)
+
+
+def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.ndarray) -> tuple[float, float, str]:
+    """(s_x, s_y, how): the layer's static scales, or absmax / (2^(width−1) − 1) of this very tensor.
+
+    A static s_x is the step of an INT16 code; an input of `in_width` bits takes steps 2^(16 − in_width) as large.
+    """
+    static = layer.s_x is not None and layer.s_y is not None
+    if config.job.calibration == "static" and not static:
+        raise LayerError("no static scales", where=f"layer {layer.name}",
+                         expected="a trace with s_x and s_y, or calibration: self")
+    if static and config.job.calibration != "self":
+        assert layer.s_x is not None and layer.s_y is not None
+        return math.ldexp(layer.s_x, INT16_WIDTH - config.hw.in_width), layer.s_y, "static"
+    top_in, top_out = (1 << (config.hw.in_width - 1)) - 1, (1 << (OUT_WIDTH - 1)) - 1
+    s_x, s_y = _absmax(layer.x[job.n_sink :]) / top_in or 1.0, _absmax(reference) / top_out or 1.0
+    for field, scale_of in (("input", s_x), ("output", s_y)):
+        if not MIN_SCALE <= scale_of <= MAX_SCALE:
+            raise LayerError(f"scale of the {field} is out of range", where=f"layer {layer.name}",
+                             got=f"{scale_of:.3g}", expected="2^-100…2^100")
+    return s_x, s_y, "self"
+
+
+def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(codes int32[S, K], sink_shift int8[S], values that saturated): round to nearest even, saturate to `width` bits.
+
+    A sink token's scale is s_x · 2^e, see `sink_exponent`.
+    """
+    top = (1 << (width - 1)) - 1
+    shift = np.zeros(len(x), np.int8)
+    for token in range(n_sink):
+        shift[token] = sink_exponent(_absmax(x[token : token + 1]), s_x, width)
+    codes = np.empty(x.shape, np.int32)
+    saturated = 0
+    for start in range(0, len(x), _ROWS):
+        rows = slice(start, start + _ROWS)
+        work = np.divide(x[rows], np.ldexp(s_x, shift[rows].astype(int))[:, None], dtype=np.float64)
+        np.rint(work, out=work)
+        if work.max() > top or work.min() < -top - 1:
+            saturated += int(np.count_nonzero((work > top) | (work < -top - 1)))
+            np.clip(work, -top - 1, top, out=work)
+        codes[rows] = work
+    return codes, shift, saturated
+
+
+def sink_exponent(absmax: float, s_x: float, width: int) -> int:
+    """The smallest e in 0…15 at which no code of a token of this absmax saturates at scale s_x · 2^e, or 15."""
+    top = (1 << (width - 1)) - 1
+    # Rounded before it is compared: one as large as the body's absmax must not lose a bit to the last float digit.
+    fits = (e for e in range(MAX_SINK_SHIFT) if round(absmax / math.ldexp(s_x, e)) <= top)
+    return next(fits, MAX_SINK_SHIFT)
+
+
+def products(quantized: Quantized, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """(acc, wsum): int32[S, N] and int64[1, N], or with groups int32[S, groups, N] and int64[groups, N]."""
+    group = quantized.group
+    wsum = weights.sums(group)
+    if len(wsum) == 1:
+        return mac.matmul(quantized.codes, weights.codes), wsum
+    parts = [mac.matmul(quantized.codes[:, start : start + group], weights.codes[:, start : start + group])
+             for start in scale.group_starts(quantized.codes.shape[1], group)]
+    return np.stack(parts, axis=1), wsum
+
+
+def reconstruct(quantized: Quantized, job: ResolvedJob) -> np.ndarray:
+    """float32[S, K] in steps of s_x: the quantized coefficients, dequantized and transformed back without rounding."""
+    real = scale.dequantize(quantized)
+    if job.levels:
+        real[job.n_sink :] = haar.inverse_real(real[job.n_sink :], job.levels, job.grid)
+    return real
+
+
+def sqnr_db(signal: np.ndarray, codes: np.ndarray, step: float) -> float:
+    """10·log10(Σ signal² / Σ (signal − codes·step)²); infinite where the noise is exactly 0."""
+    power = noise = 0.0
+    # Far from 1, squares would leave float32: a power of two brings both sides back and changes no digit.
+    exponent = math.frexp(step)[1]
+    exponent = exponent if abs(exponent) > _SAFE_EXPONENT else 0
+    step = math.ldexp(step, -exponent)
+    # A signal that is far from its step as well takes float64, which holds all squares there are.
+    dtype = np.float32 if abs(math.frexp(_absmax(signal))[1] - exponent) <= _SAFE_RANGE else np.float64
+    for start in range(0, len(signal), _ROWS):
+        want = signal[start : start + _ROWS].astype(dtype, copy=False).ravel()
+        if exponent:
+            want = np.ldexp(want, -exponent)
+        error = np.multiply(codes[start : start + _ROWS], dtype(step), dtype=dtype).ravel()
+        error -= want
+        power += float(np.dot(want, want))
+        noise += float(np.dot(error, error))
+    return decibels(power, noise)
+
+
+def decibels(power: float, noise: float) -> float:
+    """10·log10(power / noise): infinite where there is no noise, −infinite where there is noise and nothing else."""
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(power / noise) if power else -math.inf
+
+
+def _absmax(values: np.ndarray) -> float:
+    return max(float(values.max()), -float(values.min()))

@@ -1,0 +1,43 @@
+"""The other packages of this project by name, whatever a user's current folder calls `sim`, `tb` or `models`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+
+from stamp_hw.errors import StampError
+
+#: Packages that stand beside `stamp_hw`, in a checkout and where it is installed. They import it, it does not import
+#: them: what it needs of them it asks for by name.
+ROOMS = ("rtl_gen", "sim", "tb", "models")
+HOME = Path(__file__).resolve().parents[1]
+
+
+def load(name: str) -> ModuleType:
+    """The module of that name in one of ROOMS. Raises StampError where another package has taken a room's name."""
+    for room in ROOMS:
+        _open(room)
+    return importlib.import_module(name)
+
+
+def _open(room: str) -> None:
+    """Import a room from beside `stamp_hw`; the search path would find a folder of that name in the current one."""
+    if (there := sys.modules.get(room)) is not None:
+        if not _ours(there, room):
+            raise StampError("another package has this name", where=room, got=str(getattr(there, "__file__", None)),
+                             expected=f"the one in {HOME}, in a process that has not imported the other")
+        return
+    spec = PathFinder.find_spec(room, [str(HOME)])
+    if spec is None or spec.loader is None:
+        raise StampError("package is missing", where=str(HOME / room), expected="an installation of all of stamp-hw")
+    module = module_from_spec(spec)
+    sys.modules[room] = module
+    spec.loader.exec_module(module)
+
+
+def _ours(module: ModuleType, room: str) -> bool:
+    return Path(getattr(module, "__file__", None) or "/").resolve().parent == HOME / room

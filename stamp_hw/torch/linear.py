@@ -1,0 +1,270 @@
+"""`StampLinear`: a drop-in for `torch.nn.Linear` that computes what the hardware computes, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stamp_hw import rescale
+from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.engine.linear import INT16_WIDTH
+from stamp_hw.errors import LayerError
+from stamp_hw.layer import MAX_SCALE, MIN_SCALE
+from stamp_hw.params import OUT_WIDTH
+from stamp_hw.torch import engine, mac
+from stamp_hw.weights import Weights, quantize_weights
+
+_BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+
+
+class StampLinear(torch.nn.Module):
+    """y = x · Wᵀ + b through lifting, quantizer, integer products, rescale and inverse lifting (docs/contract.md §3).
+
+    Input and output are float[…, S, K] and float[…, S, N] of one dtype; between them are the integers of
+    `stamp_hw.engine.linear.datapath`, bit for bit for the same scales (`models.torch_backend`). Each index of the
+    leading dimensions is a sequence; float[K] is a single token.
+
+    Parameters
+    ----------
+    weights : codes and scales; `from_linear` quantizes those of a `Linear`
+    bias : float[N] or None
+    config : hardware and job; `calibration` is static exactly when `s_x` and `s_y` are given
+    s_x, s_y : static scales, the real value of an INT16 step of input and output, or None: every sequence is scaled by
+        its own absmax, as the golden model does with `calibration: self` (there the last digit of s_y depends on who
+        multiplies the float reference, and with it now and then a code)
+    rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
+        has it folded into the layer before, where that is possible
+    grid : (H, W) of the tokens in raster order, or None for a sequence; may be set between runs
+    n_sink : leading tokens that bypass the transform, where the job says "auto"
+    transform : False for a layer whose tokens are no sequence worth transforming
+    single : every token is a sequence of its own (a vector that conditions a whole image)
+    activations : False for float activations: only the weights are the integers' then; may be set between runs
+
+    `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
+    the bits that they took as activation codes.
+    It is for inference: no gradient goes through it.
+
+    Buffers, and so the `state_dict`: `wgt` int8[N, K] and `scale` float64[N] of the weights; where there are any `bias`
+    float32[N], `rotation` float32[K, K], `steps` float64[2] = (s_x, s_y). With the parameters above they are all that
+    makes an output. Loading takes them bit for bit into a layer of the same shape and parameters, and refuses other
+    keys, shapes and dtypes; moving to a device moves them; `.half()`, `.double()` and the like of a model change
+    nothing of them.
+
+    Raises LayerError for numbers beyond the datapath and for a cast of its integers, ConfigError for a job beyond the
+    hardware (when it runs).
+    """
+
+    wgt: Tensor
+    scale: Tensor
+    bias: Tensor | None
+    rotation: Tensor | None
+    steps: Tensor | None
+    s_x: float | None
+    s_y: float | None
+
+    def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
+                 s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
+                 n_sink: int = 0, transform: bool = True, single: bool = False, activations: bool = True,
+                 name: str = "") -> None:
+        super().__init__()
+        self.config, self.name = config, name
+        self.grid, self.n_sink, self.transform, self.single = grid, n_sink, transform, single
+        self.activations = activations
+        self.out_features, self.in_features = weights.codes.shape
+        if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
+            raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
+                             expected="both in 2^-100…2^100, or none")
+        bias = None if bias is None else bias.detach().float().cpu().clone()
+        if bias is not None and not torch.isfinite(bias).all():
+            raise LayerError("bias holds NaN or infinite values", where=f"layer {name}", expected="finite values")
+        for key, value in (("wgt", torch.from_numpy(weights.codes.copy())),
+                           ("scale", torch.from_numpy(weights.scale.copy())), ("bias", bias),
+                           ("rotation", None if rotation is None else rotation.detach().float().clone(
+                               memory_format=torch.contiguous_format)),
+                           ("steps", None if s_x is None else torch.tensor([s_x, s_y], dtype=torch.float64))):
+            self.register_buffer(key, value)
+        self._derive()
+        self.x_saturated: int | Tensor = 0
+        self.y_saturated: int | Tensor = 0
+        self.values, self.bits = 0, 0.0
+
+    @classmethod
+    def from_linear(cls, linear: torch.nn.Linear, config: NpuConfig, *, rotation: Tensor | None = None,
+                    **options: Any) -> StampLinear:
+        """A `Linear`'s weights rounded to the nearest codes; with a rotation R those of W · R⁻ᵀ (W · R where it is
+        orthogonal), so that the product stays what it was."""
+        weight = linear.weight.detach().flatten(1).double().cpu()
+        if not torch.isfinite(weight).all():
+            raise LayerError("weight holds NaN or infinite values", where=f"layer {options.get('name', '')}",
+                             expected="finite values")
+        if rotation is not None:
+            weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
+        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits)
+        return cls(rounded, linear.bias, config, rotation=rotation, **options)
+
+    @property
+    def weight(self) -> Tensor:
+        """float32[N, K], what the codes stand for: for code that asks a `Linear` for its weight's dtype or device."""
+        return self._parameters_on(self.wgt.device)[0]
+
+    def _derive(self) -> None:
+        """What is kept beside the buffers, made from them."""
+        codes = self.wgt.cpu().numpy()
+        self._weights = Weights(codes, self.scale.cpu().numpy())
+        self._bias = None if self.bias is None else self.bias.cpu().numpy()
+        self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
+        self._largest = int(np.abs(codes.astype(np.int16)).max())
+        self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
+        self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StampLinear:
+        """What `.to`, `.half` and the like do: here they move, and cast nothing. Raises LayerError for `.type`."""
+        if fn(self.wgt[:0]).dtype != self.wgt.dtype:
+            raise LayerError("its integers cannot be cast", where=f"layer {self.name}", expected="a cast of floats")
+        floats = {key: value.dtype for key, value in self._buffers.items()
+                  if value is not None and value.is_floating_point()}
+        for key, dtype in floats.items():  # as integers of the same bits no cast of floats sees them
+            self._buffers[key] = self._buffers[key].view(_BITS[dtype])  # type: ignore[union-attr]
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            for key, dtype in floats.items():
+                self._buffers[key] = self._buffers[key].view(dtype)  # type: ignore[union-attr]
+        return self
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        """torch's, but a layer is taken whole or not at all: another dtype and what is no step are errors as
+        well."""
+        own = {prefix + key: value for key, value in self._buffers.items() if value is not None}
+        missing = [key for key in own if key not in state_dict]
+        given = {key: state_dict[key] for key in own if key in state_dict}
+        wrong = [f"{key}: {value.dtype}{list(value.shape)}, expected {own[key].dtype}{list(own[key].shape)}"
+                 for key, value in given.items() if (value.dtype, value.shape) != (own[key].dtype, own[key].shape)]
+        if not wrong:
+            for key, least in (("steps", MIN_SCALE), ("scale", 0.0)):
+                value = given.get(prefix + key)
+                if value is not None and not ((value >= least) & (value <= MAX_SCALE) & (value > 0)).all():
+                    wrong.append(f"{prefix}{key}: what is no step, expected 2^-100…2^100")
+        if missing or wrong:
+            missing_keys += missing
+            error_msgs += wrong
+            return
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+        self._derive()
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """float[…, S, K] to float[…, S, N]; raises LayerError for no tokens, no floats, NaN or infinite values."""
+        if not x.is_floating_point() or not x.numel() or x.shape[-1] != self.in_features:
+            raise LayerError("not the layer's input", where=f"layer {self.name}", got=f"{x.dtype}{list(x.shape)}",
+                             expected=f"floats […, S, {self.in_features}], S ≥ 1")
+        if x.dim() == 1:
+            return self.forward(x[None])[0]
+        rows = x.reshape(-1, 1, x.shape[-1]) if self.single else x.reshape(-1, *x.shape[-2:])
+        y = torch.stack([self._sequence(sequence) for sequence in rows.float()])
+        return y.reshape(*x.shape[:-1], self.out_features).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Shape and job, for `print(model)`."""
+        job = self.config.job
+        return f"{self.in_features} → {self.out_features}, levels {job.levels}, n_hi {job.n_hi}, W{job.weight_bits}"
+
+    def job(self, tokens: int) -> ResolvedJob:
+        """The job of a sequence of so many tokens, sinks included. Raises ConfigError beyond the hardware.
+
+        A single token (decode) has no sinks, no neighbour to be lifted with, and 8 bits if `n_hi` is "auto".
+        """
+        sinks = self.n_sink if self.config.job.n_sink == "auto" else self.config.job.n_sink
+        if tokens == 1:
+            return self.config.with_job(n_sink=0, levels=0).resolve(1, k=self.in_features)
+        return self.config.resolve(tokens - sinks, self.grid, n_sink=sinks, k=self.in_features,
+                                   transform=self.transform)
+
+    def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
+        """Every stage for float32[S, K] (rotated already), and the real value of an output step."""
+        return self._run(x, self.job(len(x)))
+
+    def _run(self, x: Tensor, job: ResolvedJob) -> tuple[engine.Datapath, float]:
+        constants = self._static(x.device) if self.s_x is not None else self._own(x, job)
+        return engine.datapath(x, constants, job, self.config), constants.s_y
+
+    def _sequence(self, x: Tensor) -> Tensor:
+        """float32[S, K] to float32[S, N]."""
+        if self.rotation is not None:
+            x = x @ self.rotation.to(x.device)
+        if not torch.isfinite(x).all():
+            raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
+        if not self.activations:
+            return self._float(x)
+        job = self.job(len(x))
+        done, s_y = self._run(x, job)
+        self.x_saturated += done.x_saturated
+        self.y_saturated += done.y_saturated
+        self.values += x.numel()
+        self.bits += job.average_bits * x.numel()
+        return done.y.float() * s_y
+
+    def _static(self, device: torch.device) -> engine.Constants:
+        key = device, self.config
+        if key not in self._constants:
+            assert self.s_x is not None and self.s_y is not None
+            s_x = self.s_x * 2.0 ** (INT16_WIDTH - self.config.hw.in_width)
+            self._constants[key] = self._scaled(s_x, self.s_y, device)
+        return self._constants[key]
+
+    def _own(self, x: Tensor, job: ResolvedJob) -> engine.Constants:
+        """Scales of this very sequence: absmax over the largest code."""
+        top_in, top_out = (1 << (self.config.hw.in_width - 1)) - 1, (1 << (OUT_WIDTH - 1)) - 1
+        s_x = float(x[job.n_sink :].abs().max()) / top_in or 1.0
+        s_y = float(self._float(x).abs().max()) / top_out or 1.0
+        if not all(MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
+            raise LayerError("scale is out of range", where=f"layer {self.name}", got=f"s_x {s_x:.3g}, s_y {s_y:.3g}",
+                             expected="2^-100…2^100")
+        return self._scaled(s_x, s_y, x.device)
+
+    def _float(self, x: Tensor) -> Tensor:
+        """float32[S, N]: the product of float activations and the integers' weights, bias added."""
+        with mac.exact_products():
+            return torch.nn.functional.linear(x, *self._parameters_on(x.device))
+
+    def _parameters_on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """(float32[N, K], float32[N] or None), kept."""
+        if device not in self._real:
+            bias = None if self._bias is None else torch.from_numpy(self._bias).to(device)
+            self._real[device] = torch.from_numpy(self._weights.real()).to(device), bias
+        return self._real[device]
+
+    def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
+        try:
+            mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
+            bias = rescale.integer_bias(self._bias, s_y, self.out_features)
+        except LayerError as error:
+            raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
+                             expected=error.expected) from error
+        group = min(self.config.job.group or self.in_features, self.in_features)
+        return engine.Constants(
+            wgt=self.wgt.to(device), wsum=torch.from_numpy(self._weights.sums(group)).to(device),
+            largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
+            bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
+
+
+class StampConv(torch.nn.Module):
+    """A 1 × 1 convolution, [B, K, H, W] to [B, N, H, W], as the `StampLinear` that it is over its H × W grid."""
+
+    def __init__(self, linear: StampLinear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float[B, K, H, W] to float[B, N, H, W]."""
+        height, width = x.shape[2:]
+        self.linear.grid = (height, width) if self.linear.transform else None
+        y = self.linear(x.movedim(1, -1).flatten(1, 2))
+        found: Tensor = y.unflatten(1, (height, width)).movedim(-1, 1)
+        return found

@@ -1,0 +1,1 @@
+"""The bench of the engine's AXI edge."""

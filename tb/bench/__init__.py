@@ -1,0 +1,1 @@
+"""What a testbench uses inside the simulator: streams, stalls, layouts."""

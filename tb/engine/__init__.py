@@ -1,0 +1,1 @@
+"""Layers for the engine's bench: random, refused, of a trace."""

@@ -1,0 +1,107 @@
+"""Layers for the engine's bench: random ones that its buffers can take, and those of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stamp_hw import rescale
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine import linear
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.linear import LinearResult
+from stamp_hw.engine.params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
+from stamp_hw.engine.streams import Beats, make_job, streams
+from stamp_hw.errors import ConfigError
+from stamp_hw.layer import Layer
+from stamp_hw.params import Z_WIDTH
+from tb.engine.draws import layer_of
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One layer as the engine sees it: `job` registers, `beats` of its streams, `saturated` words in its units; `limit`
+    of its super-tiles as in `EngineJob.of`."""
+
+    name: str
+    job: EngineJob
+    beats: dict[str, Beats]
+    saturated: dict[str, int]
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case:
+        """`limit` as in `EngineJob.of`. Raises ConfigError for a job beyond the engine."""
+        result = linear.run_linear(layer, config)
+        job = make_job(layer, config, result, limit)
+        beats = streams(layer, config, result, limit)
+        beats["i"]["sink_shift"] = noisy(beats["i"], job)
+        if not job.symmetric:
+            beats["p"] |= second_table(beats["p"])
+        return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
+                   {"rescale": clipped(result, config), "finish": result.y_saturated}, limit)
+
+    @classmethod
+    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:
+        """`of`, or None where the buffers cannot hold a Haar tile of the job."""
+        try:
+            return cls.of(layer, config, limit)
+        except ConfigError:
+            return None
+
+
+def clipped(result: LinearResult, config: NpuConfig) -> int:
+    """Coefficients beyond their 24 bits, in Python integers; one that is exactly at the limit is none."""
+    limit = 1 << (Z_WIDTH - 1)
+    mant, shift = rescale.factors(result.s_x, result.weights.scale, result.s_y, config)
+    wsum, done = result.weights.sums(result.weights.codes.shape[1])[0], result.quantized
+    count = 0
+    for token, channel in np.argwhere((result.z == limit - 1) | (result.z == -limit)).tolist():
+        hi = int(done.bits[token]) == 8
+        table = 0 if hi else len(mant) - 1
+        lo, span = int(done.lo[token, 0]), int(done.span[token, 0])
+        codes = int(result.acc[token, channel]) + int(done.mid[token]) * int(wsum[channel])
+        total = span * codes + int(done.qmax[token]) * lo * int(wsum[channel])
+        total *= 1 if hi or config.job.symmetric else 17
+        down = int(shift[table, channel])
+        exact = ((total << int(done.sink_shift[token])) * int(mant[table, channel]) + (1 << (down - 1))) >> down
+        count += not -limit <= exact < limit
+    return count
+
+
+def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
+    """`sink_shift` with anything where the engine must not look: all beats but the last one of a sink."""
+    beat = np.arange(len(tokens["last"]))
+    matters = (beat < job.n_sink * job.beats) & (tokens["last"] == 1)
+    return np.where(matters, tokens["sink_shift"], (5 * beat + 3) % 16)
+
+
+def second_table(channels: Beats) -> Beats:
+    """Anything for the factors of 4-bit tokens, which only symmetric jobs have."""
+    channel = np.arange(len(channels["mant1"]))
+    return {"mant1": (40503 * channel + 12345) % (1 << MANT_WIDTH), "shift1": (23 * channel + 7) % (1 << SHIFT_WIDTH)}
+
+
+def describe(job: EngineJob, params: EngineParams) -> str:
+    """A job in a line."""
+    shape = f"{job.height}x{job.width}" if job.two_d else str(job.width)
+    k, n = job.channels(params)
+    mode = "symmetric" if job.symmetric else "minmax"
+    return f"{shape}+{job.n_sink} tokens, {k} to {n}, levels {job.levels}, n_hi {job.resolved.n_hi}, {mode}"
+
+
+def joined(cases: Sequence[Case], stream: str) -> Beats:
+    """The beats of several jobs one after the other."""
+    return {name: np.concatenate([case.beats[stream][name] for case in cases]) for name in cases[0].beats[stream]}
+
+
+def draw(rng: np.random.Generator, params: EngineParams) -> Case:
+    """A random layer in super-tiles of any size; draws again where a Haar tile does not fit the buffers."""
+    while True:
+        layer, job = layer_of(rng, params)
+        limit = (None, int(rng.integers(1, params.out_slots + 1)), params.out_slots)[int(rng.integers(3))]
+        case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job), limit)
+        if case is not None:
+            return case

@@ -1,0 +1,1 @@
+"""Running testbenches: builds, blocks, the deep regression, the test plan."""

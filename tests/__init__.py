@@ -1,0 +1,1 @@
+"""Tests, a folder a package; what they share is in tests/support."""

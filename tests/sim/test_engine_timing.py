@@ -1,0 +1,276 @@
+"""The engine followed beat by beat (sim/engine/timing.py and its stages), against steppers of single cycles and against
+what must hold of any stall. The RTL's own cycles are compared in tests/sim/test_engine.py's bench, tb/tb_engine.py."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from sim import haar, scale
+from sim.engine.array import Registers, issue
+from sim.engine.back import Back
+from sim.engine.front import Front, Scales, Source
+from sim.engine.timing import EngineTiming, timing
+from sim.pipeline import always
+from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.engine import super_tile
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.haar_slots import HaarJob
+
+Pattern = Callable[[int], bool]
+
+
+def pattern(rng: np.random.Generator, density: float | None = None) -> Pattern:
+    """Seeded bits that repeat; at least one of them is 1."""
+    bits = rng.random(101) < (rng.choice([0.2, 0.5, 0.9]) if density is None else density)
+    bits[-1] = True
+    values = bits.tolist()
+    return lambda cycle: bool(values[cycle % 101])
+
+
+def draw_params(rng: np.random.Generator) -> EngineParams:
+    cols = int(rng.choice([1, 2, 6]))
+    return EngineParams.of(HwConfig(
+        rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=int(rng.choice([1, 3, 4])), axes=int(rng.choice([1, 2])),
+        max_levels=4, max_k=20, max_tokens=64, act_slots=40, mul_stages=int(rng.integers(1, 5)),
+        rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0]))))
+
+
+def draw_job(rng: np.random.Generator, params: EngineParams) -> EngineJob:
+    grid, n_sink, tokens = None, int(rng.choice([0, 0, 1, 3])), int(rng.integers(1, 50))
+    if params.axes == 2 and rng.random() < 0.5:
+        grid, n_sink = (int(rng.integers(1, 8)), int(rng.integers(1, 8))), 0
+        tokens = grid[0] * grid[1]
+    job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 3 if grid else 5)),
+                      n_hi=int(rng.integers(0, tokens + 1)), n_sink=n_sink)
+    return EngineJob.of(job, k=int(rng.integers(1, params.max_k + 1)), n=int(rng.integers(1, 14)), params=params,
+                        limit=int(rng.choice([4, 16, 100])))
+
+
+def draw_jobs(rng: np.random.Generator) -> tuple[EngineParams, list[EngineJob]]:
+    params = draw_params(rng)
+    return params, [draw_job(rng, params) for _ in range(int(rng.integers(1, 4)))]
+
+
+def beats_of(params: EngineParams, jobs: list[EngineJob]) -> dict[str, int]:
+    """Beats of every stream, from the shapes."""
+    counts = dict.fromkeys(("job", "i", "w", "p", "o"), 0)
+    for job in jobs:
+        tokens = job.width * job.height + job.n_sink
+        passes = -(-job.width // job.tile_width) * -(-job.height // job.tile_height) * job.columns
+        beats = {"job": 1, "i": tokens * job.beats, "w": passes * job.channels(params)[0], "p": passes * params.cols,
+                 "o": tokens * ((job.columns - 1) * params.chunks + job.out_beats)}
+        counts = {name: counts[name] + beats[name] for name in counts}
+    return counts
+
+
+def test_every_beat_has_a_cycle_of_its_own_in_order(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        params, jobs = draw_jobs(rng)
+        for stalls in ({}, {name: pattern(rng) for name in ("job", "i", "w", "p")}):
+            found = timing(params, jobs, stalls, pattern(rng) if stalls else always).streams
+            assert {name: len(cycles) for name, cycles in found.items()} == beats_of(params, jobs)
+            for name, cycles in found.items():
+                assert cycles[0] >= 0 and (np.diff(cycles) > 0).all()
+                if stalls and name != "o":  # offered in a cycle whose bit is 1, at the earliest behind the one before
+                    assert all(any(map(stalls[name], range(before + 1, cycle + 1)))
+                               for before, cycle in pairwise([-1, *cycles.tolist()]))
+
+
+def later(one: EngineTiming, other: EngineTiming) -> bool:
+    """No beat of any stream is earlier in `other`."""
+    return all((other.streams[name] >= cycles).all() for name, cycles in one.streams.items())
+
+
+def test_a_stall_of_any_stream_never_makes_a_beat_earlier(rng: np.random.Generator) -> None:
+    for _ in range(30):
+        params, jobs = draw_jobs(rng)
+        free = timing(params, jobs)
+        for name in ("job", "i", "w", "p"):
+            assert later(free, timing(params, jobs, {name: pattern(rng)}))
+        assert later(free, timing(params, jobs, {}, pattern(rng)))
+
+
+def test_a_pattern_without_zeros_is_no_stall(rng: np.random.Generator) -> None:
+    # The same cycles through the loops over beats as through their shortcuts.
+    ones = dict.fromkeys(("job", "i", "w", "p"), lambda _cycle: True)
+    for _ in range(30):
+        params, jobs = draw_jobs(rng)
+        free, looped = timing(params, jobs), timing(params, jobs, ones, lambda _cycle: True)
+        assert later(free, looped) and later(looped, free)
+
+
+def test_a_job_that_comes_when_the_engine_is_at_rest_takes_as_long_as_alone(rng: np.random.Generator) -> None:
+    for _ in range(20):
+        params, (job, *_) = draw_jobs(rng)
+        alone = timing(params, [job])
+        late = alone.cycles + 2000
+        twice = timing(params, [job, job], {"job": lambda cycle, late=late: cycle < 1 or cycle >= late})
+        for name, cycles in alone.streams.items():
+            second = twice.streams[name][len(cycles) :]
+            if name in ("job", "o"):
+                assert (second - late == cycles).all()
+            else:  # its first beats may have waited at the port
+                assert (second - late <= cycles).all()
+
+
+def stepped_back(params: EngineParams, passes: list[tuple[int, int, list[HaarJob]]], ready: Pattern
+                 ) -> tuple[list[int], list[int]]:
+    """(cycle of every output beat, cycle in which each pass's last beat leaves the inverse unit), a cycle at a time."""
+    lifting, finish = deque([0] * params.inverse.latency), deque([0] * params.finish.latency)
+    jobs = deque((complete, job, number) for number, (complete, _, jobs) in enumerate(passes) for job in jobs)
+    items: deque[int] = deque()  # what the running job issues: 1 a beat, 0 nothing
+    outputs, left, counts = [], [0] * len(passes), []
+    total = sum(job.tokens * job.beats for _, job, _ in jobs)
+    cycle = 0
+    while len(outputs) < total:
+        moves_on = not finish[-1] or ready(cycle)
+        if finish[-1] and moves_on:
+            outputs.append(cycle)
+        lifts = not lifting[-1] or moves_on
+        if lifting[-1] and moves_on:
+            left[counts.pop(0)] = cycle
+        if moves_on:
+            finish.pop()
+            finish.appendleft(lifting[-1])
+        if lifts:
+            lifting.pop()
+            issued = 0
+            if items:
+                issued = items.popleft()
+            elif jobs and jobs[0][0] <= cycle:
+                _, job, number = jobs.popleft()
+                emits = haar.items(params.inverse, job)[1].astype(int).tolist()
+                items.extend(emits[1:])  # its first cycle takes the registers
+                counts.extend([number] * sum(emits))
+            lifting.appendleft(issued)
+        cycle += 1
+    return outputs, left
+
+
+def test_the_back_is_two_pipelines_that_are_stepped_cycle_by_cycle(rng: np.random.Generator) -> None:
+    for _ in range(60):
+        params = draw_params(rng)
+        ready = pattern(rng) if rng.random() < 0.8 else always
+        passes, complete = [], 0
+        for _ in range(int(rng.integers(1, 5))):
+            complete += int(rng.integers(0, 120))
+            beats = int(rng.integers(1, params.chunks + 1))
+            sizes = [(int(rng.integers(1, 4)), 0), (int(rng.integers(1, 20)), int(rng.integers(0, 4)))]
+            jobs = [HaarJob(tokens=tokens, levels=levels, beats=beats) for tokens, levels in sizes]
+            passes.append((complete, beats, jobs[int(rng.integers(2)) :]))
+        back = Back(params, ready)
+        back.start(-10)
+        free = []
+        for complete, beats, jobs in passes:
+            free.append(back.free())
+            back.lift(complete, beats, [(job.tokens, job.levels, None) for job in jobs])
+        outputs, left = stepped_back(params, passes, ready)
+        assert back.outputs == outputs
+        assert free[2:] == [cycle + 1 for cycle in left[: len(free) - 2]]
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_the_front_is_its_two_units_with_a_gate_in_front(axes: int, rng: np.random.Generator) -> None:
+    for _ in range(20):
+        params = draw_params(rng)
+        while params.axes != axes:
+            params = draw_params(rng)
+        job, valid = draw_job(rng, params), pattern(rng)
+        parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, params.rows)
+        front = Front(params, always, valid, lambda _number: 0)
+        began = front.accept(job, 0) + 1
+        ready = np.zeros(job.n_sink + job.width * job.height, np.int64)
+        front.lift(job, parts, ready)
+        jobs = [HaarJob(tokens=job.n_sink, levels=0, beats=job.beats)] if job.n_sink else []
+        jobs.append(HaarJob(tokens=job.width * job.height, levels=job.levels, beats=job.beats, grid=job.grid))
+        # What was offered before the unit has its registers waits for them.
+        run = haar.timing(params.haar, jobs, lambda cycle, valid=valid, began=began: (
+            any(map(valid, range(began + 1))) if cycle == 0 else valid(cycle + began)))
+        assert [cycle - began for cycle in front.tokens.taken] == run.inputs.tolist()
+        offered = set(run.outputs.tolist())
+        k, _ = job.channels(params)
+        codes = scale.timing(params.scale, [params.scale.job(tokens=len(ready), k=k)],
+                             valid=lambda cycle, offered=offered: cycle in offered)
+        assert codes.inputs.tolist() == run.outputs.tolist()
+        assert (np.sort(ready) - began).tolist() == (codes.outputs[job.beats - 1 :: job.beats] + 1).tolist()
+
+
+def test_a_super_tile_whose_half_is_taken_waits_and_shifts_all_that_follows() -> None:
+    params = EngineParams.of(HwConfig(rows=2, lanes=4, axes=1, act_slots=40, max_k=8))
+    job = EngineJob.of(ResolvedJob(tokens=40, grid=None, levels=1, n_hi=0, n_sink=0), k=8, n=8, params=params, limit=10)
+    parts = super_tile.divide(job.resolved, job.tile_width, 1, params.rows)
+    runs = []
+    for wait in (0, 1000):
+        front = Front(params, always, always, lambda number, wait=wait: wait if number == 2 else 0)
+        front.accept(job, 0)
+        ready = np.zeros(40, np.int64)
+        front.lift(job, parts, ready)
+        runs.append((np.array(front.tokens.taken), ready))
+    (taken, _), (held, _) = runs
+    first = 20 * job.beats  # token 20 opens super-tile 2
+    assert (held[:first] == taken[:first]).all() and held[first] == 1000
+    assert (held[first:] - taken[first:] == 1000 - taken[first]).all()
+    # The low pass of the tile before comes behind it: it waits as well.
+    moved = runs[1][1] - runs[0][1]
+    assert set(moved.tolist()) == {0, 1000 - taken[first]} and moved[9] == moved[10] != 0 == moved[8]
+
+
+def test_tokens_go_through_the_scale_unit_as_its_stepper_says(rng: np.random.Generator) -> None:
+    for _ in range(30):
+        params = draw_params(rng).scale
+        beats = int(rng.integers(1, params.max_beats + 1))
+        steps = rng.integers(max(beats, params.recip_width), 60, 30)
+        lasts = np.cumsum(steps)
+        unit = Scales(params)
+        codes = [unit.token(int(last), beats) for last in lasts]
+        offered = {int(last) - back for last in lasts for back in range(beats)}
+        run = scale.timing(params, [params.job(tokens=30, k=beats * params.lanes)],
+                           valid=lambda cycle, offered=offered: cycle in offered)
+        assert run.inputs[beats - 1 :: beats].tolist() == lasts.tolist()
+        assert run.outputs[beats - 1 :: beats].tolist() == codes
+
+
+def test_a_source_offers_as_a_testbench_does(rng: np.random.Generator) -> None:
+    for _ in range(50):
+        valid = pattern(rng)
+        source, wanted, cycle, offered = Source(valid), [], 0, False
+        earliest = np.cumsum(rng.integers(1, 9, 20)).tolist()
+        for least in earliest:
+            while True:
+                offered = offered or valid(cycle)
+                cycle += 1
+                if offered and cycle > least:
+                    wanted.append(cycle - 1)
+                    offered = False
+                    break
+        assert [source.take(least, 1) for least in earliest] == wanted == source.taken
+
+
+def test_tiles_are_issued_as_their_gates_say_step_by_step(rng: np.random.Generator) -> None:
+    for _ in range(100):
+        k, least = int(rng.integers(1, 12)), int(rng.integers(1, 20))
+        ready = np.sort(rng.integers(0, 80, int(rng.integers(1, 8)))).tolist()
+        out_free, before = int(rng.integers(0, 60)), int(rng.integers(-30, 30))
+        cycle, last = before + 1, before
+        for tile, complete in enumerate(ready):
+            step = 0
+            while step < k:
+                waits = (step == 0 and cycle < complete) or (
+                    step == k - 1 and (cycle < last + least or (tile == 0 and cycle < out_free)))
+                step += not waits
+                cycle += 1
+            last = cycle - 1
+        assert issue(before, ready, k, least, out_free) == last
+
+
+def test_a_stage_takes_its_next_registers_when_it_is_through_with_a_job() -> None:
+    registers = Registers()
+    assert registers.start(10) == 12 and registers.room == 12
+    registers.end = 50
+    assert registers.start(20) == 51 and registers.room == 51

@@ -1,0 +1,60 @@
+"""What the engine promises of its throughput, on random shapes; the cycles are those of the RTL."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.studies import throughput
+from sim.studies.throughput import Point, share
+from stamp_hw.errors import ConfigError
+
+
+def draw(rng: np.random.Generator) -> Point:
+    """A shape for which the array is to be full."""
+    rows, cols = (int(size) for size in rng.choice([2, 4, 8, 16, 32], 2))
+    lanes = int(rng.choice([rows, 2 * rows, 4 * rows, 8]))
+    least = math.ceil(2 * rows * cols / lanes / cols)
+    point = Point(rows=rows, cols=cols, lanes=lanes, tokens=2 * rows * int(rng.integers(1, 41)),
+                  k=int(rng.integers(1024, 4097)), n=cols * int(rng.integers(least, least + 6)),
+                  levels=int(rng.integers(0, 7)))
+    assert point.steady
+    return point
+
+
+def test_the_array_is_full_in_steady_state(rng: np.random.Generator) -> None:
+    for _ in range(150):
+        point = draw(rng)
+        try:
+            assert point.cycles().utilization >= 0.99, point
+        except ConfigError:
+            assert point.levels == 6 and point.rows == 2, point  # a Haar tile that no buffer of this array holds
+
+
+def test_four_bits_take_half_the_cycles_of_eight() -> None:
+    for size in (4, 8, 16, 32):
+        layer = {"rows": size, "cols": size, "lanes": 2 * size, "tokens": 1024, "k": 2048, "n": 32 * size, "levels": 0}
+        steady = [cycles.total - cycles.first_fill - cycles.tail
+                  for cycles in (Point(**layer, n_hi=n_hi).cycles() for n_hi in (1024, 0))]
+        assert steady[0] >= 1.99 * steady[1]
+
+
+def test_the_transform_hides_under_the_array() -> None:
+    """2048 tokens x 4096 x 4096 on 32 x 32 with 64 lanes."""
+    point = dict(throughput.points())["transform's share"]
+    assert (point.tokens, point.k, point.n, point.rows, point.cols, point.lanes) == (2048, 4096, 4096, 32, 32, 64)
+    assert 0 < share(point.cycles()) <= 0.001
+
+
+def test_the_table_names_every_promise(caplog: pytest.LogCaptureFixture, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    throughput.main()
+    for wanted in ("utilization", "INT4 over INT8", "transform's share"):
+        assert wanted in caplog.text
+    assert "transform's share" in json.loads(Path("build/throughput.json").read_text())

@@ -1,0 +1,278 @@
+"""The torch backend against the golden model: every stage, every bit, on random layers of every kind of job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine import linear as golden
+from stamp_hw.errors import ConfigError, LayerError
+from stamp_hw.layer import Layer
+from stamp_hw.weights import quantize_weights
+from tests.support.golden_cases import SEED, reproduce  # noqa: F401
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.trace
+STAGES = ("x", "coefficients", "z", "y")
+
+#: What a job can be; the rest is drawn.
+JOBS: dict[str, dict[str, Any]] = {
+    "stamp": {},
+    "no transform": {"levels": 0},
+    "all at 4 bits": {"levels": 0, "n_hi": 0},
+    "8-bit weights": {"weight_bits": 8},
+    "symmetric": {"scale_mode": "symmetric"},
+    "activation groups": {"group": 24},
+    "activation groups, symmetric": {"group": 40, "scale_mode": "symmetric"},
+    "eight levels": {"levels": 8, "n_hi": 3},
+}
+
+
+def drawn(rng: np.random.Generator, *, tokens: int, channels: int, outputs: int, loud: bool, **options: Any) -> Layer:
+    """A random layer; a loud one has outlier channels and tokens, and static scales that clip some values."""
+    x = rng.standard_normal((tokens, channels)) * np.exp(rng.standard_normal(channels))
+    if loud:
+        x[rng.integers(tokens)] *= 300
+    weight = rng.standard_normal((outputs, channels)) * np.exp(rng.standard_normal((outputs, 1)))
+    bias = rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None
+    limits = (float(np.abs(x).max()), float(np.abs(x @ weight.T).max()))
+    scales = [limit / 32767 * (0.4 if loud else 1.0) for limit in limits]
+    return Layer("drawn", x.astype(np.float32), weight.astype(np.float32), bias, s_x=scales[0], s_y=scales[1],
+                 **options)
+
+
+def both(layer: Layer, config: NpuConfig) -> tuple[golden.Datapath, Any]:
+    """The golden model's stages and the backend's."""
+    from stamp_hw.torch.linear import StampLinear
+
+    job = golden.resolve(layer, config)
+    weights = quantize_weights(layer.weight, config.job.weight_bits)
+    s_x, s_y, _ = golden.calibrate(layer, config, job, layer.x)
+    want = golden.datapath(layer.x, weights, layer.bias, s_x, s_y, job, config)
+    module = StampLinear(weights, None if layer.bias is None else torch.from_numpy(layer.bias), config, s_x=layer.s_x,
+                         s_y=layer.s_y, grid=layer.grid, n_sink=layer.n_sink, transform=layer.transform)
+    got, step = module.run(torch.from_numpy(layer.x))
+    assert step == s_y
+    return want, got
+
+
+def same(want: golden.Datapath, got: Any) -> int:
+    """Every stage is equal; the number of output values."""
+    for stage in STAGES:
+        assert np.array_equal(getattr(got, stage).numpy(), getattr(want, stage)), stage
+    assert np.array_equal(got.quantized.codes.numpy(), want.quantized.codes)
+    assert np.array_equal(got.quantized.lo.numpy(), want.quantized.lo)
+    assert np.array_equal(got.quantized.span.numpy(), want.quantized.span)
+    acc = want.acc if want.acc.ndim == 3 else want.acc[:, None]
+    assert np.array_equal(got.acc.numpy(), acc)
+    assert (int(got.x_saturated), int(got.y_saturated)) == (want.x_saturated, want.y_saturated)
+    return want.y.size
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("shape", ["sequence", "grid", "sinks", "text"])
+def test_every_stage_is_bit_identical_to_the_golden_model(name: str, shape: str) -> None:
+    rng = np.random.default_rng([SEED, list(JOBS).index(name), len(shape)])
+    clipped = 0
+    for case in range(6):
+        tokens = int(rng.integers(9, 90))
+        options: dict[str, Any] = {}
+        if shape == "grid":
+            height, width = (int(side) for side in rng.integers(2, 11, 2))
+            tokens, options = height * width, {"grid": (height, width)}
+        elif shape == "sinks":
+            options = {"n_sink": int(rng.integers(1, 5))}
+        elif shape == "text":
+            options = {"transform": False}
+        layer = drawn(rng, tokens=tokens, channels=int(rng.integers(1, 100)), outputs=int(rng.integers(1, 50)),
+                      loud=case % 2 == 1, **options)
+        job = dict(JOBS[name])
+        if shape == "grid" and job.get("levels") == 8:
+            job["levels"] = 4
+        config = NpuConfig().with_job(**job).with_hw(in_width=(16, 12, 8)[case % 3], z_frac=(4, 0, 2)[case % 3],
+                                                     recip_frac=(8, 3)[case % 2])
+        want, got = both(layer, config)
+        same(want, got)
+        clipped += want.x_saturated + want.y_saturated
+    assert clipped, "some values must have been clipped, or the counts prove nothing"
+
+
+def test_long_products_are_exact_in_chunks() -> None:
+    """8-bit codes and weights at their largest over K = 4096: partial sums beyond 2^24."""
+    rng = np.random.default_rng(SEED)
+    x = np.where(rng.integers(0, 2, (8, 4096)), 1.0, -1.0).astype(np.float32)
+    weight = np.ones((3, 4096), np.float32)
+    weight[1] = x[0]
+    layer = Layer("long", x, weight, s_x=1 / 32767, s_y=4096 / 32767)
+    want, got = both(layer, NpuConfig().with_job(levels=0, n_hi=8, weight_bits=8))
+    assert np.abs(want.acc).max() > 1 << 24
+    same(want, got)
+
+
+def test_products_stay_exact_where_the_user_has_allowed_tensor_float() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        layer = drawn(np.random.default_rng(SEED), tokens=64, channels=512, outputs=32, loud=False)
+        same(*both(layer, NpuConfig()))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_the_largest_sums_round_as_python_integers_do() -> None:
+    """T below 2^46 (255 · 2^17 · 127 · 16384 is the most), against Python's own integers."""
+    from stamp_hw.torch.rescale import _round, _round_shifted
+
+    rng = np.random.default_rng(SEED)
+    total = rng.integers(-1 << 46, 1 << 46, 800)
+    mant, shift = rng.integers(1 << 15, 1 << 16, 800), rng.integers(1, 64, 800)
+    top = (1 << 23) - 1
+    for exponent in (0, 1, 7, 15):
+        want = [min(max((int(t) * 2**exponent * int(m) + (1 << (int(s) - 1))) >> int(s), -top - 1), top)
+                for t, m, s in zip(total, mant, shift, strict=True)]
+        tensors = [torch.tensor(values) for values in (total, mant, shift)]
+        got = _round_shifted(*tensors, exponent) if exponent else _round(*tensors)
+        assert got.tolist() == want
+
+
+def test_the_module_stands_in_for_a_linear() -> None:
+    """Any leading dimensions, the input's dtype, close to the float layer at 8 bits, rotation folded in."""
+    from stamp_hw.torch.linear import StampLinear
+
+    torch.manual_seed(SEED)
+    linear = torch.nn.Linear(64, 48)
+    config = NpuConfig().with_job(levels=0, n_hi=65536, weight_bits=8)
+    rotation = torch.linalg.qr(torch.randn(64, 64)).Q
+    x = torch.randn(2, 3, 40, 64)
+    for option in (None, rotation):
+        module = StampLinear.from_linear(linear, config, rotation=option)
+        y = module(x)
+        assert y.shape == (2, 3, 40, 48) and y.dtype == x.dtype
+        noise = (y - linear(x)).pow(2).sum() / linear(x).pow(2).sum()
+        assert noise < 1e-3, noise
+        assert torch.equal(module(x[0, 1]), y[0, 1]), "a sequence does not depend on the others"
+        assert module.values == x.numel() + x[0, 1].numel()
+        assert not module(x.requires_grad_()).requires_grad
+        x.requires_grad_(False)
+        half = StampLinear.from_linear(linear, config, rotation=option).half()
+        assert half(x.half()).dtype == torch.float16
+        assert torch.equal(half.float()(x), module(x)), "a model's dtype is nothing to the integers"
+        module.config = config.with_job(n_hi=0)  # the tables of another job
+        assert not torch.equal(module(x), y)
+        module.config = config
+    single = StampLinear.from_linear(linear, NpuConfig().with_job(weight_bits=8), single=True, transform=False)
+    assert torch.equal(single(x[0, 0]), torch.cat([single(row[None]) for row in x[0, 0]])), "rows share nothing"
+
+
+def test_bad_input_is_one_clear_error() -> None:
+    from stamp_hw.torch.linear import StampLinear
+
+    linear = torch.nn.Linear(8, 4)
+    module = StampLinear.from_linear(linear, NpuConfig(), name="a.b")
+    with pytest.raises(LayerError, match=r"a\.b: x holds NaN"):
+        module(torch.full((4, 8), torch.nan))
+    for x in (torch.zeros(3, 7), torch.zeros(0, 8), torch.zeros(0), torch.zeros(3, 8, dtype=torch.int64)):
+        with pytest.raises(LayerError, match=r"a\.b: not the layer's input"):
+            module(x)
+    assert torch.equal(module(torch.ones(8)), module(torch.ones(1, 8))[0])
+    with pytest.raises(LayerError, match="scale is out of range"):
+        module(torch.full((4, 8), 1e36))
+    for field in ("weight", "bias"):
+        broken = torch.nn.Linear(8, 4)
+        getattr(broken, field).data[1] = torch.nan
+        with pytest.raises(LayerError, match=f"{field} holds NaN"):
+            StampLinear.from_linear(broken, NpuConfig())
+    with pytest.raises(LayerError, match="static scales"):
+        StampLinear.from_linear(linear, NpuConfig(), s_x=1.0)
+    with pytest.raises(ConfigError, match="max_tokens"):
+        module(torch.zeros(5000, 8))
+    with pytest.raises(ConfigError, match="max_k"):
+        StampLinear.from_linear(torch.nn.Linear(4097, 1), NpuConfig())(torch.zeros(2, 4097))
+
+
+#: What a layer can be; each has other buffers.
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}), "static": ({}, {"s_x": 1e-4, "s_y": 2e-4}), "8 bits": ({"weight_bits": 8}, {}),
+    "groups": ({"group": 16}, {}), "rotated": ({}, {"rotation": True}),
+    "no bias": ({}, {"bias": False}),
+}
+
+
+def made(name: str, seed: int) -> Any:
+    """A `StampLinear` of that kind, 64 to 48, with weights of that seed."""
+    from stamp_hw.torch.linear import StampLinear
+
+    job, options = KINDS[name]
+    options = dict(options)
+    torch.manual_seed(seed)
+    linear = torch.nn.Linear(64, 48, bias=options.pop("bias", True))
+    if options.pop("rotation", False):
+        options["rotation"] = torch.linalg.qr(torch.randn(64, 64)).Q
+    if "s_x" in options:
+        options = {key: value * (1 + seed % 7) for key, value in options.items()}
+    return StampLinear.from_linear(linear, NpuConfig().with_job(**job), **options)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_state_dict_holds_all_that_makes_the_output(name: str, tmp_path: Any) -> None:
+    from safetensors.torch import load_file, load_model, save_file, save_model
+
+    one, x = made(name, SEED), torch.randn(2, 40, 64)
+    want = one(x)
+    save_file(one.state_dict(), tmp_path / "s")
+    save_model(torch.nn.Sequential(one), tmp_path / "m")
+    torch.save(one.state_dict(), tmp_path / "p")
+    for load in (lambda other: other.load_state_dict(load_file(tmp_path / "s")),
+                 lambda other: other.load_state_dict(load_file(tmp_path / "s"), assign=True),
+                 lambda other: load_model(torch.nn.Sequential(other), str(tmp_path / "m")),
+                 lambda other: other.load_state_dict(torch.load(tmp_path / "p", weights_only=True))):
+        other = made(name, SEED + 1)
+        assert not torch.equal(other(x), want), "other weights give another output, or the load proves nothing"
+        load(other)
+        assert torch.equal(other(x), want) and torch.equal(other.weight, one.weight)
+        assert (other.s_x, other.s_y) == (one.s_x, one.s_y)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_strict_load_of_anything_else_fails_and_takes_nothing(name: str) -> None:
+    one, x = made(name, SEED), torch.randn(40, 64)
+    want, own = one(x), one.state_dict()
+    wrong: dict[str, dict[str, Any]] = {
+        "nothing": {}, "a Linear's": dict(torch.nn.Linear(64, 48).state_dict()),
+        **{f"no {key}": {k: v for k, v in own.items() if k != key} for key in own},
+        **{f"{key} cast": {**own, key: own[key].half()} for key in own},
+        "other shape": {**own, "wgt": own["wgt"][:, 1:]},
+        "a key too many": {**own, "more": torch.zeros(1)}, "no step": {**own, "scale": own["scale"] * torch.nan}}
+    for what, state in wrong.items():
+        with pytest.raises(RuntimeError, match="state_dict"):
+            one.load_state_dict({key: value.clone() for key, value in state.items()})
+        assert torch.equal(one(x), want), what
+    for others in set(KINDS) - {name, "plain", "8 bits"}:
+        if set(own) != set(made(others, SEED).state_dict()):
+            with pytest.raises(RuntimeError, match="Missing|Unexpected"):
+                one.load_state_dict(made(others, SEED).state_dict())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_casts_and_copies_change_nothing(name: str) -> None:
+    import copy
+
+    one, x = made(name, SEED), torch.randn(40, 64)
+    want, before = one(x), {key: value.clone() for key, value in one.state_dict().items()}
+    model = torch.nn.Sequential(one)
+    for cast in ("half", "double", "bfloat16", "float", "cpu"):
+        getattr(model, cast)()
+        model.to(torch.float16)
+        for key, value in one.state_dict().items():
+            assert value.dtype == before[key].dtype and torch.equal(value, before[key]), (cast, key)
+        assert torch.equal(one(x), want)
+    with pytest.raises(LayerError, match="its integers cannot be cast"):
+        one.type(torch.float16)
+    twin = copy.deepcopy(one)
+    twin.wgt.zero_()
+    twin.load_state_dict({**one.state_dict(), "wgt": -one.wgt})
+    assert torch.equal(one(x), want) and not torch.equal(twin(x), want), "a copy shares nothing"

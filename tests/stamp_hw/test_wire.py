@@ -1,0 +1,80 @@
+"""Bytes on the engine's streams (stamp_hw/engine/wire.py): what a report charges is what `stamp-hw program --data`
+writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim import memory
+from sim.task import Task
+from stamp_hw.cli.main import main
+from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import beat_bytes
+from tests.support.simulate_cases import write_one
+
+ROOT = Path(__file__).parents[2]
+STREAMS = {"activations": "s_axis_act", "weights": "s_axis_wgt", "scales": "s_axis_par", "outputs": "m_axis_out"}
+
+
+def compare(trace: Path, folder: Path, *options: str) -> int:
+    """Layers whose operands in the report are the sizes of the files, every one of them."""
+    program, report = folder / "program.json", folder / "report.json"
+    assert main(["program", str(trace), *options, "--out", str(program), "--data", str(folder / "data")]) == 0
+    assert main(["simulate", str(trace), *options, "--schemes", "stamp", "--json", str(report)]) == 0
+    layers = json.loads(program.read_text(encoding="utf-8"))["layers"]
+    charged = json.loads(report.read_text(encoding="utf-8"))["layers"]
+    assert [layer["name"] for layer in layers] == list(charged)
+    for layer in layers:
+        figures = charged[layer["name"]]["stamp"]
+        written = {operand: (folder / "data" / layer["streams"][stream]["file"]).stat().st_size
+                   for operand, stream in STREAMS.items()}
+        assert figures["dram_bytes_by_operand"] == written, layer["name"]
+        assert figures["dram_bytes"] == sum(written.values())
+        moved = figures["energy_by_component"]["dram"]["events"]
+        assert {operand: event["count"] for operand, event in moved.items()} == written
+    return len(layers)
+
+
+@pytest.mark.parametrize(("trace", "config", "layers"), [
+    ("llama_small", "default", 15), ("llama_small", "fpga", 15), ("pixart_small", "default", 26),
+    ("pixart_small", "npu32", 26)])
+def test_bytes_of_a_report_are_those_that_program_writes_operand_by_operand(trace: str, config: str, layers: int,
+                                                                          tmp_path: Path) -> None:
+    found = compare(ROOT / "models" / "traces" / f"{trace}.safetensors", tmp_path, "--config",
+                    str(ROOT / "configs" / f"{config}.yaml"))
+    assert found == layers
+
+
+def test_they_are_for_widths_and_channels_that_fill_no_whole_beat(tmp_path: Path, rng: np.random.Generator) -> None:
+    for number, (width, lanes, cols) in enumerate(((8, 3, 6), (9, 4, 5), (16, 7, 3))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        trace = write_one(folder / "t", rng.standard_normal((37, 29)).astype(np.float32))
+        values = {"in_width": width, "lanes": lanes, "cols": cols, "rows": 2, "act_slots": 20}
+        options = [word for name, value in values.items() for word in ("--hw", f"{name}={value}")]
+        assert compare(trace, folder, *options) == 1
+
+
+def test_a_layer_of_the_fpga_preset_moves_the_bytes_counted_by_hand() -> None:
+    hw = HwConfig(rows=8, cols=8, lanes=8, act_slots=64)
+    task = Task(job=ResolvedJob(tokens=512, grid=None, levels=3, n_hi=64, n_sink=0), k=192, n=512)
+    # Five super-tiles of 64 column tiles: 192 steps of 8 bytes and 8 channels of 16 bytes each.
+    assert memory.dram_bytes(task, hw, 5) == memory.DramBytes(
+        weights=5 * 64 * 192 * 8, activations=512 * 192 * 2, scales=5 * 64 * 8 * 16, outputs=512 * 512 * 2)
+
+
+def test_groups_of_channels_that_the_engine_refuses_have_parameters_each() -> None:
+    job = ResolvedJob(tokens=64, grid=None, levels=2, n_hi=2, n_sink=0)
+    whole, grouped = (memory.dram_bytes(Task(job=job, k=128, n=16, group=group), HwConfig(), 1) for group in (None, 32))
+    assert grouped.scales == 4 * whole.scales
+    assert (grouped.weights, grouped.activations, grouped.outputs) == (whole.weights, whole.activations, whole.outputs)
+
+
+def test_hardware_and_its_engine_have_the_same_beats() -> None:
+    hw = HwConfig(lanes=5, cols=6, in_width=9, rescale_lanes=2)
+    assert beat_bytes(hw) == beat_bytes(EngineParams.of(hw)) == {"i": 10, "w": 6, "p": 16}

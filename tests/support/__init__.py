@@ -1,0 +1,1 @@
+"""Cases, references and pilots that tests share."""

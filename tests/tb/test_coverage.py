@@ -1,0 +1,200 @@
+"""The test plan against the tests that exist, and the judgement of coverage points against waivers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtl_gen.axi.top import EngineAxi
+from rtl_gen.engine.top import Engine
+from rtl_gen.haar.finish import Finish
+from rtl_gen.mac.array import Mac
+from rtl_gen.rescale import Rescale
+from rtl_gen.scale.unit import Scale
+from rtl_gen.verilog.emit import verilog
+from stamp_hw.errors import ConfigError, ToolError
+from tb.coverage.__main__ import main
+from tb.coverage.builds import LEFT_OUT, measured
+from tb.coverage.measure import measure
+from tb.coverage.parts import part_of
+from tb.coverage.points import Point, parse
+from tb.coverage.report import Sample, judge, table
+from tb.coverage.waivers import WAIVERS, Waiver
+from tb.run import block as regression
+from tb.run import plan
+from tb.run.block import bench_module, fresh_seed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_point_of_the_plan_names_tests_that_exist() -> None:
+    for entry in plan.entries():
+        assert set(entry.tests) <= set(regression.tests_of(bench_module(entry.block))), entry.name
+        for name in entry.collected:
+            file, function = name.split("::")
+            assert re.search(rf"^def {function}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), entry.name
+
+
+@pytest.mark.parametrize("block", regression.blocks())
+def test_every_test_of_a_bench_is_in_the_plan(block: str) -> None:
+    planned = {test for entry in plan.entries() if entry.block == block for test in entry.tests}
+    assert set(regression.tests_of(bench_module(block))) == planned
+
+
+@pytest.mark.parametrize("section", plan.load(), ids=lambda section: section.name)
+def test_shapes_stalls_modes_and_corners_all_meet(section: plan.Section) -> None:
+    assert not [sorted(pair) for pair in section.missing()]
+    assert not [sorted(pair) for pair in section.idle()]
+    names = [entry.name for entry in section.entries]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("stall: any", "stall: sometimes"), "unknown value"), (("point: random jobs", "dot: random jobs"), "wrong keys"),
+    (("mode: any", "mode: []"), "wrong names"), (("corner: [any value, ends", "corner: [one token, ends"), "two axes"),
+])
+def test_a_broken_plan_is_refused(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+    text = plan.FILE.read_text("utf-8")
+    assert change[0] in text
+    path = tmp_path / "plan.yaml"
+    path.write_text(text.replace(*change, 1), "utf-8")
+    with pytest.raises(ConfigError, match=message):
+        plan.load(path)
+
+
+# --- the judgement, on points made by hand
+
+VERILOG = """module top(clk, o__payload);
+  assign _1_ = a & b;
+  assign _2_ = _1_ ? c : d;
+  assign _3_ = e ? c : d;
+endmodule
+"""
+ENTRY = plan.Entry(block="foo", name="foo.all", axes={}, tests=("all",), collected=())
+
+
+def line(kind: str, number: int, what: str, count: int) -> bytes:
+    keys = {"f": "/x/top.v", "l": str(number), "n": "3", "t": kind, "page": f"v_{kind}/top", "o": what, "h": "top"}
+    return f"C '{''.join(f'{chr(1)}{key}{chr(2)}{value}' for key, value in keys.items())}' {count}\n".encode()
+
+
+DATA = b"# SystemC::Coverage-3\n" + b"".join([
+    line("line", 2, "block", 1), line("branch", 3, "cond_then", 0), line("branch", 3, "cond_else", 5),
+    line("branch", 4, "cond_then", 7), line("branch", 4, "cond_else", 8),
+    line("toggle", 1, "o___05Fpayload[0]:0->1", 1), line("toggle", 2, "_1_:0->1", 0)])
+
+
+def sample(points: tuple[Point, ...] | None = None, words: int = 3) -> Sample:
+    """One build of block foo; toggles inside are only counted."""
+    points = tuple(parse(DATA, {"top.v": VERILOG})) if points is None else points
+    points = tuple(point for point in points if point.kind != "toggle" or point.port)
+    return Sample(block="foo", set_name="one", points=points,
+                  inner_toggles=2, inner_hit=1, parts={"bar": (7, 5)}, words={"all": words}, cycles=9, seconds=1.0)
+
+
+def waiver(source: str = r"\(a & b\) \?", what: str = "cond_then") -> Waiver:
+    return Waiver(block="foo", sets=("one",), module="top", what=what, source=source, reason="it cannot")
+
+
+def many(points: int) -> tuple[Point, ...]:
+    """So many reached points, that one waived is no large part of them."""
+    reached = next(point for point in parse(DATA, {"top.v": VERILOG}) if point.hit)
+    return tuple(replace(reached, line=10 + index) for index in range(points))
+
+
+def test_points_are_read_with_what_generated_names_stand_for() -> None:
+    points = tuple(parse(DATA, {"top.v": VERILOG}))
+    assert [(point.kind, point.hit, point.port) for point in points] == [
+        ("line", True, False), ("branch", False, False), ("branch", True, False), ("branch", True, False),
+        ("branch", True, False), ("toggle", True, True), ("toggle", False, False)]
+    assert points[1].source == "assign _2_ = (a & b) ? c : d;" and points[5].what == "o__payload[0]:0->1"
+    with pytest.raises(ToolError, match="cannot be read"):
+        tuple(parse(b"C 'nonsense' 3\n", {"top.v": VERILOG}))
+
+
+def test_a_point_that_is_missed_fails_unless_a_waiver_means_it() -> None:
+    points = (*parse(DATA, {"top.v": VERILOG}), *many(100))
+    missed = judge([sample(points)], (), [ENTRY])
+    assert len(missed.errors) == 1 and "not reached: top:3: cond_then" in missed.errors[0]
+    waived = judge([sample(points)], (waiver(),), [ENTRY])
+    assert waived.errors == () and waived.blocks["foo"]["waived"] == 1
+    assert waived.blocks["foo"]["line_branch_percent"] == 100.0
+    cells = table(waived)[1].split()
+    assert cells[:7] == ["foo", "101", "101", "4", "3", "1", "100.00"] and cells[-2:] == ["7", "5"]
+
+
+@pytest.mark.parametrize(("waivers", "words", "message"), [
+    ((waiver(r"\?"),), 3, "waived but reached"), ((waiver(), waiver("never")), 3, "waiver without use"),
+    ((waiver(), waiver(what="cond_else")), 3, "waiver without use"), ((waiver(),), 0, "planned but nothing compared"),
+])
+def test_waivers_that_are_too_wide_or_idle_and_tests_without_words_fail(waivers: tuple[Waiver, ...], words: int,
+                                                                        message: str) -> None:
+    points = (*parse(DATA, {"top.v": VERILOG}), *many(100))
+    assert any(message in error for error in judge([sample(points, words)], waivers, [ENTRY]).errors)
+
+
+def test_more_than_two_percent_waived_and_less_than_ninety_percent_of_the_port_toggles_fail() -> None:
+    points = tuple(parse(DATA, {"top.v": VERILOG}))
+    assert any("more than 2%" in error for error in judge([sample(points)], (waiver(),), [ENTRY]).errors)
+    bit = next(point for point in points if point.port)
+    low = judge([sample((*points, *(replace(bit, count=0, what=f"{i}") for i in range(5))))], (waiver(),), [ENTRY])
+    assert any("of the port toggles" in error for error in low.errors)
+
+
+def test_waivers_name_builds_that_exist() -> None:
+    for one in WAIVERS:
+        assert set(one.sets) <= set(bench_module(one.block).PARAMETER_SETS) and one.reason
+
+
+def test_builds_that_are_left_out_exist_and_both_kinds_of_engine_are_measured() -> None:
+    for block, sets in LEFT_OUT.items():
+        assert set(sets) < set(bench_module(block).PARAMETER_SETS) and all(sets.values())
+    for block in ("engine", "axi"):
+        assert {bench_module(block).PARAMETER_SETS[name].axes for name in measured(block)} == {1, 2}
+
+
+@pytest.mark.rtl
+def test_a_part_is_the_block_that_measures_it() -> None:
+    """The same modules with the same ways to go; names inside differ, as Yosys takes them from the neighbours."""
+    params = bench_module("engine").PARAMETER_SETS["2x2"]
+    engine = verilog(Engine(params), "stamp_engine")
+    found: dict[str, set[str]] = {}
+    for name in engine:
+        found.setdefault(part_of("engine", name.removesuffix(".v")), set()).add(name)
+    assert set(found) == {"engine", "haar", "mac", "rescale", "scale"}
+    own = {"scale": verilog(Scale(params.scale), "stamp_engine_front_scale"),
+           "mac": verilog(Mac(params.mac), "stamp_engine_mac"),
+           "rescale": verilog(Rescale(params.rescale), "stamp_engine_drain_rescale"),
+           "haar": verilog(Finish(params.finish), "stamp_engine_back_finish")}
+    for block, modules in own.items():
+        assert set(modules) == found[block]
+        for name, text in modules.items():
+            assert ways(text) == ways(engine[name]), name
+
+
+def ways(text: str) -> list[int]:
+    """How many choices, conditions, sums, products and comparisons a module has."""
+    return [len(re.findall(pattern, text)) for pattern in (r" \? ", r"\bif \(", r" \+ ", r" \* ", r" == ", r" < ")]
+
+
+@pytest.mark.rtl
+def test_the_engine_behind_the_edge_is_the_engine() -> None:
+    params = bench_module("axi").PARAMETER_SETS["line"]
+    edge, engine = verilog(EngineAxi(params), "stamp_axi"), verilog(Engine(params), "stamp_engine")
+    assert {name: text for name, text in edge.items() if part_of("axi", name.removesuffix(".v")) == "engine"} == engine
+
+
+@pytest.mark.rtl
+def test_a_small_block_is_covered_completely() -> None:
+    found = measure("haar", "finish_0", fresh_seed(), 5000)
+    report = judge([found], [one for one in WAIVERS if one.block != "haar"], [])
+    assert report.errors == () and report.blocks["haar"]["line"] and report.blocks["haar"]["branch"]
+    assert report.blocks["haar"]["port_toggles"]
+
+
+def test_an_unknown_block_is_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["nonsense"]) == 2
+    assert caplog.messages[-1].startswith("tb.coverage: block: unknown block; got nonsense")
