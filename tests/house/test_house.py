@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "models": {"models", "stamp_hw"},
 }
 # What `pip install stamp-hw` brings is all that the golden model and the cycle model need.
-LIGHT = {"stamp_hw": {"numpy", "yaml"}, "sim": {"numpy", "yaml", "matplotlib"}, "stamp_hw.torch": {"numpy", "torch"}}
+LIGHT = {"stamp_hw": {"numpy", "yaml", "rich"}, "sim": {"numpy", "yaml", "matplotlib"}, "stamp_hw.torch": {"numpy", "torch"}}
 # The program's own folder: whatever runs under it may use it, the golden model may not.
 PROGRAM = "stamp_hw.cli"
 names = pytest.mark.parametrize("name", modules())
@@ -100,7 +100,7 @@ def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
     assert listed == {name for name, path in modules().items() if path.name == "__init__.py"}
-    assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "dev"}
+    assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "docs", "dev"}
 
 
 def test_every_dependency_is_pinned_by_the_constraints() -> None:
