@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from models.commands.eval_options import ImageRun, Options, TextRun
+from stamp_hw.cli.arguments import taken
 from stamp_hw.cli.common import (
     add_hardware,
     check_apart,
     check_writable,
-    fill_in,
-    hardware,
+    kind_of_run,
     named,
-    numbers,
     progress_line,
     seed,
     sinks,
 )
+from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
 DEFAULT_SCHEMES = "a8,a4,first_n,stamp"
-#: Options that only one kind of models has, and what they default to.
-_TEXT = {"sequences": 32, "length": 512, "sinks": 0, "decode": 0, "kv": None}
-_IMAGES = {"inference_steps": 20, "size": "512", "seed": 0, "guidance": 4.5}
 _KV_HIGH = 64  # tokens of the cache at 8 bits, as in the paper
-_CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
-_CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,25 +68,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--size", metavar="PIXELS", help="side of the image, or HxW (default 512)")
     images.add_argument("--seed", type=seed, metavar="N", help="seed of every prompt's noise (default 0)")
     images.add_argument("--guidance", type=float, metavar="X", help="scale of the guidance (default 4.5)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda found: run(taken(Options, found), kind_of_run(found, TextRun, ImageRun)))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options, of: TextRun | ImageRun) -> int:
     """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
+    from models.commands import eval_runs
     from models.commands.eval_table import render
     from models.load.hub import require_torch
     from stamp_hw import schemes
     from stamp_hw.formats.files import finite, write_json
 
-    config = hardware(options)
+    config = options.configuration()
     names = tuple(part.strip() for part in options.schemes.split(",") if part.strip())
     schemes.check(names)
-    _check(options, config, names)
+    of = _check(options, of, config, names)
     require_torch()
     progress = progress_line()
     wanted = {name: schemes.configure(name, config) for name in names}
     try:
-        document = (_text if options.prompts is None else _images)(options, config, wanted, progress)
+        if isinstance(of, TextRun):
+            document = eval_runs.text(options, of, config, wanted, progress)
+        else:
+            document = eval_runs.images(options, of, config, wanted, progress)
     finally:
         progress("")
     document |= {"model": options.model, "rotation": options.rotate or "none",
@@ -105,12 +104,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace, config: Any, names: tuple[str, ...]) -> None:
-    """Fill in defaults. Raises StampError for options that do not go together, and for outputs in the way."""
-    if config.job.n_sink != "auto" and options.sinks is not None:
-        raise StampError("sinks given twice", where="--sinks", got=f"{options.sinks}, job.n_sink {config.job.n_sink}",
+def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: tuple[str, ...]) -> TextRun | ImageRun:
+    """`of` as it will run. Raises StampError for options that do not go together, and for outputs in the way."""
+    if isinstance(of, TextRun) and config.job.n_sink != "auto" and of.sinks is not None:
+        raise StampError("sinks given twice", where="--sinks", got=f"{of.sinks}, job.n_sink {config.job.n_sink}",
                          expected="one of them")
-    fill_in(options, _TEXT, _IMAGES)
     if "stamp_shuffled" in names:
         raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
                          expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
@@ -119,130 +117,40 @@ def _check(options: argparse.Namespace, config: Any, names: tuple[str, ...]) -> 
             raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
         if job.calibration == "self" and options.calibration is not None:
             raise StampError("scales given twice", where="job.calibration", got="self", expected="auto or static")
-    measured = options.text or options.prompts
+    name, measured = ("--text", of.text) if isinstance(of, TextRun) else ("--prompts", of.prompts)
     if options.calibration is not None and os.path.realpath(options.calibration) == os.path.realpath(measured):
         raise StampError("calibrated on what is measured", where=f"--calibration {options.calibration}",
                          expected="another text, other prompts")
-    if options.prompts is None:
-        _check_text(options, config)
+    if isinstance(of, TextRun):
+        of = _check_text(options, of, config)
     if options.json is not None:
         check_writable(options.json, folder=False)
         model = Path(options.model)
-        check_apart({"--text": options.text, "--prompts": options.prompts, "--config": options.config,
-                     "--calibration": options.calibration, "--weights": options.weights,
-                     "--model": model if model.is_dir() else None}, [("--json", options.json)])
+        check_apart({name: measured, "--config": options.config, "--calibration": options.calibration,
+                     "--weights": options.weights, "--model": model if model.is_dir() else None},
+                    [("--json", options.json)])
+    return of
 
 
-def _check_text(options: argparse.Namespace, config: Any) -> None:
+def _check_text(options: Options, of: TextRun, config: NpuConfig) -> TextRun:
     """Ranges of the numbers of a language model, and what goes with its cache."""
-    if options.length < 2:
-        raise StampError("windows too short to predict a token", where="--length", got=options.length,
-                         expected="at least 2")
-    if not 0 <= options.decode <= options.length - 2:
-        raise StampError("number of decoded tokens out of range", where="--decode", got=options.decode,
-                         expected=f"0…{options.length - 2}")
-    if options.kv is None:
-        return
-    for name in ("weights", "rotate", "calibration", "layers", "sinks"):
-        if getattr(options, name):
+    if of.length < 2:
+        raise StampError("windows too short to predict a token", where="--length", got=of.length, expected="at least 2")
+    if not 0 <= of.decode <= of.length - 2:
+        raise StampError("number of decoded tokens out of range", where="--decode", got=of.decode,
+                         expected=f"0…{of.length - 2}")
+    if of.kv is None:
+        return of
+    for name, given in (("weights", options.weights), ("rotate", options.rotate), ("calibration", options.calibration),
+                        ("layers", options.layers), ("sinks", of.sinks)):
+        if given:
             raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")
     if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
         raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
                          expected="none of them: a cached token has a scale a head")
-    if options.kv is True:  # without a number: all of a window that is shorter
-        options.kv = min(_KV_HIGH, options.length)
-    if not 0 <= options.kv <= options.length:
-        raise StampError("number of tokens out of range", where="--kv", got=options.kv,
-                         expected=f"0…{options.length}, the tokens of a window")
-
-
-def _text(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
-          ) -> dict[str, Any]:
-    import torch
-
-    from models.dump.sinks import detect_sinks
-    from models.evaluate.language import score_kv, score_text, text_report
-    from models.load.checkpoint import load, sequences
-    from models.load.kinds import survey
-
-    progress("loading")
-    checkpoint = load(options.model, options.dtype, options.device)
-    windows = sequences(checkpoint, options.text, options.sequences, options.length)
-    n_sink: Any = options.sinks if config.job.n_sink == "auto" else config.job.n_sink
-    said = str(n_sink)
-    if n_sink == "auto":
-        progress("looking for sinks")
-        found = detect_sinks(checkpoint.model, windows[0], survey(checkpoint.model, "causal", options.layers).layers)
-        n_sink, said = found.count, str(found)
-    if not 0 <= n_sink < options.length:
-        raise StampError("number of sinks out of range", where="--sinks", got=n_sink,
-                         expected=f"0…{options.length - 1}")
-    calibration = None
-    if options.calibration is not None:
-        count = _CALIBRATION_SEQUENCES
-        calibration = sequences(checkpoint, options.calibration, count, options.length)
-
-    def calibrate() -> None:
-        assert calibration is not None
-        for number, row in enumerate(calibration, 1):
-            progress(f"calibrating {number}/{len(calibration)}")
-            checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
-
-    if options.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink, options.length - n_sink)
-        scores = score_text(checkpoint.model, integer, wanted, windows, decode=options.decode, progress=progress)
-    else:
-        cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=options.kv) for name, one in wanted.items()}
-        scores = score_kv(checkpoint.model, cached, windows, decode=options.decode, progress=progress)
-    return {"kind": "text", "text": options.text.name, "quantized": "layers" if options.kv is None else "cache",
-            "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": options.decode,
-            "windows": len(windows), "length": options.length, "sinks": said,
-            "rows": text_report(scores)}
-
-
-def _images(options: argparse.Namespace, config: Any, wanted: Mapping[str, Any], progress: Callable[[str], None]
-            ) -> dict[str, Any]:
-    from models.dump.images import Request, read_prompts
-    from models.evaluate.images import Drawing, draw, image_report, score_images
-    from models.load.pipeline import load_pipeline
-
-    size = numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
-    if len(size) > 2:
-        raise StampError("not a size", where="--size", got=options.size, expected="a side in pixels, or HxW")
-    # What a dump refuses is refused here: steps, seed, guidance, sizes that are no multiples of a token.
-    request = Request(prompts=read_prompts(options.prompts), steps=(1,), inference_steps=options.inference_steps,
-                      size=(size[0], size[-1]), seed=options.seed, guidance=options.guidance)
-    drawing = Drawing(prompts=request.prompts, steps=request.inference_steps, size=request.size, seed=request.seed,
-                      guidance=request.guidance)
-    others = read_prompts(options.calibration) if options.calibration is not None else ()
-    progress("loading")
-    pipeline = load_pipeline(options.model, options.dtype, options.device)
-    request.check_size(pipeline.pixels_a_token)
-
-    def calibrate() -> None:
-        for number, prompt in enumerate(others, 1):
-            progress(f"calibrating {number}/{len(others)}")
-            draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
-
-    grid = tuple(side // pipeline.pixels_a_token for side in request.size)
-    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0, grid[0] * grid[1])
-    scores = score_images(pipeline, integer, wanted, drawing, progress)
-    return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
-            "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
-            "rows": image_report(scores)}
-
-
-def _integer(options: argparse.Namespace, config: Any, model: Any, family: str, calibrate: Callable[[], None],
-             n_sink: int, tokens: int) -> Any:
-    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or grid,
-    without sinks."""
-    from models.evaluate.given_weights import load_given
-    from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
-    from models.load.kinds import survey
-
-    found = survey(model, family, options.layers).layers
-    config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
-    given = load_given(options.weights, found, config) if options.weights is not None else {}
-    rotations = rotations_of(found, given, options.rotate)
-    ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
-    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
+    if of.kv is True:  # without a number: all of a window that is shorter
+        of = replace(of, kv=min(_KV_HIGH, of.length))
+    if of.kv is not None and not 0 <= of.kv <= of.length:
+        raise StampError("number of tokens out of range", where="--kv", got=of.kv,
+                         expected=f"0…{of.length}, the tokens of a window")
+    return of

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from models.commands import trace_dump
 from stamp_hw import sinks
+from stamp_hw.cli.arguments import runs
 from stamp_hw.formats.safetensors_file import printable
 from stamp_hw.formats.trace import FULL_SCALE, Trace
 from stamp_hw.formats.trace_entry import LayerEntry
@@ -25,10 +27,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     trace_dump.add_parser(actions)
     info = actions.add_parser("info", help="print what a trace holds")
     info.add_argument("trace", type=Path, metavar="FILE")
-    info.set_defaults(run=run_info)
+    runs(info, InfoOptions, run_info)
 
 
-def run_info(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoOptions:
+    """What `trace info` is asked for."""
+
+    trace: Path
+
+
+def run_info(options: InfoOptions) -> int:
     """Print origin, calibration, hash and one line a layer."""
     with Trace.open(options.trace) as trace:
         print(f"{'file':12} {options.trace}")

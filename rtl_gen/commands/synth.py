@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.files import write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    block: str
+    target: str
+    json: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="NAME", default="ecp5",
                         help="ecp5 (default), or lut4 or lut6: LUTs of so many inputs and flip-flops, memories in bits")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the counts as JSON")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Synthesize, print a table, and write the counts if asked to."""
     from rtl_gen.toolchain import require, yosys
 
@@ -35,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from rtl_gen.flow.synth import TARGETS, TRANSFORM, synthesize
     from rtl_gen.tops import units
 
-    config, tops = hardware(args), units(args.block)
+    config, tops = args.configuration(), units(args.block)
     if args.target not in TARGETS:
         raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
     target = TARGETS[args.target]

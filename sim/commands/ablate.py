@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line, seed
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line, seed
 from stamp_hw.errors import StampError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    trace: Path
+    fit: Sequence[Path]
+    layers: str
+    levels: tuple[int, ...] | None
+    seed: int
+    json: Path | None
+    csv: Path | None
+    plots: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a row, and one a row and layer")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write a plot (PNG) into this folder")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
 def levels(text: str) -> tuple[int, ...]:
@@ -43,7 +60,7 @@ def levels(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Compare, write, print. What can be refused is refused before the first layer runs."""
     from sim.ablate import report, rows, study, tables
     from sim.ablate.fit import Fit
@@ -52,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from stamp_hw.formats.files import atomic_file
     from stamp_hw.formats.trace import Trace
 
-    config = hardware(args)
+    config = args.configuration()
     for path in (args.json, args.csv):
         if path is not None:
             check_writable(path, folder=False)

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, numbers, progress_line, seed
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, numbers, progress_line, seed
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
 SHAPE_SCHEMES = "a8,a4,first_n,stamp"
 DEFAULT_SCHEMES = f"{SHAPE_SCHEMES},stamp_shuffled"
 _OF_TRACES = ("layers", "plots", "seed")  # options that a shape has no use for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    trace: Path | None
+    shape: Sequence[str] | None
+    json: Path | None
+    csv: Path | None
+    plots: Path | None
+    layers: str
+    schemes: str | None
+    seed: int
+    energy_set: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +56,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="seed of stamp_shuffled's permutation (default 0)")
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Options) -> int:
     """Simulate, write, print. What can be refused is refused before the first layer runs."""
     from sim.cost import energy
     from sim.studies import report, tables
     from stamp_hw import schemes
     from stamp_hw.formats.files import atomic_file
 
-    config = hardware(args)
+    config = args.configuration()
     given = args.schemes if args.schemes is not None else DEFAULT_SCHEMES if args.shape is None else SHAPE_SCHEMES
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
@@ -67,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
     check_apart({"the trace": args.trace, "--config": args.config, "--energy-set": args.energy_set},
                 [("--json", args.json), ("--csv", args.csv), *(("--plots", path) for path in plotted)])
     energies: dict[str, Any] = {}
-    if args.shape is None:
-        document, energies = _of_trace(args, config, energy_set, wanted)
+    if args.trace is not None:
+        document, energies = _of_trace(args, args.trace, config, energy_set, wanted)
     else:
-        document = _of_shape(args, config, energy_set, wanted)
+        document = _of_shape(args, args.shape or (), config, energy_set, wanted)
     if args.json is not None:
         with atomic_file(args.json) as stream:
             report.write_json(document, stream)
@@ -86,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of_trace(args: argparse.Namespace, config: NpuConfig, energy_set: Any, wanted: Sequence[str]
+def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wanted: Sequence[str]
               ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(report, energy of each layer's tokens)."""
     from sim.studies import report, study
@@ -94,7 +110,7 @@ def _of_trace(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
     from stamp_hw.formats.trace import Trace
 
     progress = progress_line()
-    with Trace.open(args.trace) as trace:
+    with Trace.open(path) as trace:
         names = chosen(trace, args.layers)
         check_n_hi(trace, config, names)
         try:
@@ -108,7 +124,8 @@ def _of_trace(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
     return document, energies
 
 
-def _of_shape(args: argparse.Namespace, config: NpuConfig, energy_set: Any, wanted: Sequence[str]) -> dict[str, Any]:
+def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set: Any, wanted: Sequence[str]
+              ) -> dict[str, Any]:
     """The report. Raises StampError for an option that needs a trace and for what is no shape."""
     from sim.studies import shape_study
 
@@ -116,9 +133,9 @@ def _of_shape(args: argparse.Namespace, config: NpuConfig, energy_set: Any, want
         if getattr(args, name):
             raise StampError("option of traces", where=f"--{name}", expected="TRACE with it, not --shape")
     config = replace(config, kinds=())  # a shape is of no kind
-    shapes = [_shape(text, config) for text in args.shape]
+    shapes = [_shape(text, config) for text in texts]
     if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
-        raise StampError("shape given twice", where="--shape", got=" ".join(args.shape), expected="each shape once")
+        raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
     study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in shapes}
     return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line
 from stamp_hw.errors import StampError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    trace: Path
+    out: Path
+    fit: Path | None
+    bits: float | None
+    layers: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +39,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bits", type=float, metavar="B",
                         help="average bits of an activation (default: what the configuration's own job takes)")
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Choose, write, print."""
     import yaml
 
@@ -38,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from stamp_hw.formats.files import atomic_file
     from stamp_hw.formats.trace import Trace
 
-    config = hardware(options)
+    config = options.configuration()
     if config.kinds:
         raise StampError("kinds are what is chosen here", where=f"{options.config}: kinds", expected="hw and job alone")
     if options.bits is not None and not 4 <= options.bits <= 8:  # NaN is not

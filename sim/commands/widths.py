@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.cli.common import add_hardware, check_apart, check_writable, hardware, progress_line
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    trace: Path
+    layers: str
+    json: Path | None
+    plot: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +32,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture (PNG)")
-    parser.set_defaults(run=run)
+    runs(parser, Options, run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Measure, write, print."""
     from sim.studies import widths
     from stamp_hw.cli.layers import check_n_hi, chosen
     from stamp_hw.formats.files import finite, write_json
     from stamp_hw.formats.trace import Trace
 
-    config = hardware(options)
+    config = options.configuration()
     for path in (options.json, options.plot):
         if path is not None:
             check_writable(path, folder=False)

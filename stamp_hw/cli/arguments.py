@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
+T = TypeVar("T")
 
 
 def _path(text: str) -> Path:
@@ -18,6 +20,16 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is expected, not an empty text")
     return Path(text)
+
+
+def runs(parser: argparse.ArgumentParser, options: type[T], run: Callable[[T], int]) -> None:
+    """Make `run` what the parser's command does; it gets its options as the dataclass `options`."""
+    parser.set_defaults(run=lambda found: run(taken(options, found)))
+
+
+def taken(options: type[T], found: argparse.Namespace) -> T:
+    """A dataclass of the options that its fields name."""
+    return options(**{field.name: getattr(found, field.name) for field in fields(options)})  # type: ignore[arg-type]
 
 
 class _Once(argparse._StoreAction):

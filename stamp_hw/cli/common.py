@@ -6,21 +6,24 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
 from stamp_hw.formats.files import final_target
 from stamp_hw.formats.yaml_file import parse_yaml
 
+T = TypeVar("T")
+U = TypeVar("U")
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
 
 def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False,
                  says: str = "hardware and job (default: an 8 × 8 array)") -> None:
-    """The options that `hardware` reads; `required` says that there is no configuration by default."""
+    """The options of `HardwareOptions`; `required` says that there is no configuration by default."""
     parser.add_argument("--config", metavar="YAML", type=Path, required=required, help=says)
     parser.add_argument("--hw", metavar="KEY=VALUE", action="append", default=[],
                         help="change a value of the configuration's hardware, such as rows=16 (may be repeated)")
@@ -29,10 +32,18 @@ def add_hardware(parser: argparse.ArgumentParser, *, required: bool = False,
                              "layers for which the configuration's section kinds has that value keeps its own")
 
 
-def hardware(args: argparse.Namespace) -> NpuConfig:
-    """The configuration that the options name. Raises ConfigError."""
-    hw, job = _values("hw", args.hw, "rows=16"), _values("job", args.job, "n_hi=32")
-    return NpuConfig.load(args.config, hw, job) if args.config else NpuConfig.from_dict({"hw": hw, "job": job})
+@dataclass(frozen=True, kw_only=True)
+class HardwareOptions:
+    """The options of `add_hardware`: a file, and words KEY=VALUE that change it."""
+
+    config: Path | None
+    hw: Sequence[str]
+    job: Sequence[str]
+
+    def configuration(self) -> NpuConfig:
+        """The configuration that they name. Raises ConfigError."""
+        hw, job = _values("hw", self.hw, "rows=16"), _values("job", self.job, "n_hi=32")
+        return NpuConfig.load(self.config, hw, job) if self.config else NpuConfig.from_dict({"hw": hw, "job": job})
 
 
 def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
@@ -84,16 +95,18 @@ def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int,
     return tuple(map(int, parts))
 
 
-def fill_in(options: argparse.Namespace, text: Mapping[str, Any], images: Mapping[str, Any]) -> None:
-    """Defaults of the options that only the given kind of models has; StampError for one of the other kind."""
-    own, other = (text, images) if options.prompts is None else (images, text)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise StampError("option of the other kind of models", where=f"--{name.replace('_', '-')}",
-                             expected="--text with it" if name in text else "--prompts with it")
-    for name, default in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+def kind_of_run(found: argparse.Namespace, text: type[T], images: type[U]) -> T | U:
+    """The dataclass of the kind of models that --text or --prompts names, with its own defaults for what was not given.
+
+    Raises StampError for an option of the other kind.
+    """
+    own, other = (text, images) if found.prompts is None else (images, text)
+    for field in fields(other):  # type: ignore[arg-type]
+        if getattr(found, field.name) is not None:
+            raise StampError("option of the other kind of models", where=f"--{field.name.replace('_', '-')}",
+                             expected="--text with it" if other is text else "--prompts with it")
+    given = {field.name: getattr(found, field.name) for field in fields(own)}  # type: ignore[arg-type]
+    return own(**{name: value for name, value in given.items() if value is not None})
 
 
 def check_apart(inputs: Mapping[str, Path | None], outputs: Sequence[tuple[str, Path | None]]) -> None:

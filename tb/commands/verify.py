@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stamp_hw import exits
-from stamp_hw.cli.common import add_hardware, hardware
+from stamp_hw.cli.arguments import taken
+from stamp_hw.cli.common import HardwareOptions, add_hardware
 from stamp_hw.errors import ConfigError
 
 COLUMNS = ("block", "parameter set", "words", "mismatches", "cycles", "timed beats", "cycle differences",
@@ -55,7 +56,7 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     if args.set_name is not None and args.block is None:
         raise ConfigError("a parameter set belongs to a block", where="--set", got=args.set_name,
                           expected="--block as well")
-    config = hardware(args)
+    config = taken(HardwareOptions, args).configuration()
     chosen = blocks() if args.block is None else (args.block,)
     known = {block: tests_of(bench_module(block)) for block in chosen}
     for name in args.test or ():

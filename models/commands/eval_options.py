@@ -1,0 +1,46 @@
+"""What `stamp-hw eval` is asked for, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stamp_hw.cli.common import HardwareOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRun:
+    """Of a language model: the options that go with --text; `sinks` None is 0, `kv` True without a number."""
+
+    text: Path
+    sequences: int = 32
+    length: int = 512
+    sinks: int | str | None = None
+    decode: int = 0
+    kv: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRun:
+    """Of an image model: the options that go with --prompts."""
+
+    prompts: Path
+    inference_steps: int = 20
+    size: str = "512"
+    seed: int = 0
+    guidance: float = 4.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(HardwareOptions):
+    """What the command line asks for."""
+
+    model: str
+    schemes: str
+    calibration: Path | None
+    rotate: str | None
+    weights: Path | None
+    layers: str
+    json: Path | None
+    dtype: str
+    device: str

@@ -1,0 +1,108 @@
+"""The runs of `stamp-hw eval`: a language model, or an image model, under each scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from models.commands.eval_options import ImageRun, Options, TextRun
+from stamp_hw.cli.common import numbers
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import StampError
+
+_CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
+_CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
+
+
+def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, NpuConfig],
+         progress: Callable[[str], None]) -> dict[str, Any]:
+    """A language model under each scheme: the report."""
+    import torch
+
+    from models.dump.sinks import detect_sinks
+    from models.evaluate.language import score_kv, score_text, text_report
+    from models.load.checkpoint import load, sequences
+    from models.load.kinds import survey
+
+    progress("loading")
+    checkpoint = load(options.model, options.dtype, options.device)
+    windows = sequences(checkpoint, of.text, of.sequences, of.length)
+    n_sink: Any = of.sinks or 0 if config.job.n_sink == "auto" else config.job.n_sink
+    said = str(n_sink)
+    if n_sink == "auto":
+        progress("looking for sinks")
+        found = detect_sinks(checkpoint.model, windows[0], survey(checkpoint.model, "causal", options.layers).layers)
+        n_sink, said = found.count, str(found)
+    if not 0 <= n_sink < of.length:
+        raise StampError("number of sinks out of range", where="--sinks", got=n_sink,
+                         expected=f"0…{of.length - 1}")
+    calibration = None
+    if options.calibration is not None:
+        count = _CALIBRATION_SEQUENCES
+        calibration = sequences(checkpoint, options.calibration, count, of.length)
+
+    def calibrate() -> None:
+        assert calibration is not None
+        for number, row in enumerate(calibration, 1):
+            progress(f"calibrating {number}/{len(calibration)}")
+            checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
+
+    if of.kv is None:
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink, of.length - n_sink)
+        scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress)
+    else:
+        cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=of.kv) for name, one in wanted.items()}
+        scores = score_kv(checkpoint.model, cached, windows, decode=of.decode, progress=progress)
+    return {"kind": "text", "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
+            "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": of.decode,
+            "windows": len(windows), "length": of.length, "sinks": said,
+            "rows": text_report(scores)}
+
+
+def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[str, NpuConfig],
+           progress: Callable[[str], None]) -> dict[str, Any]:
+    """An image model under each scheme: the report."""
+    from models.dump.images import Request, read_prompts
+    from models.evaluate.images import Drawing, draw, image_report, score_images
+    from models.load.pipeline import load_pipeline
+
+    size = numbers("--size", of.size.lower(), "x", "a side in pixels, or HxW")
+    if len(size) > 2:
+        raise StampError("not a size", where="--size", got=of.size, expected="a side in pixels, or HxW")
+    # What a dump refuses is refused here: steps, seed, guidance, sizes that are no multiples of a token.
+    request = Request(prompts=read_prompts(of.prompts), steps=(1,), inference_steps=of.inference_steps,
+                      size=(size[0], size[-1]), seed=of.seed, guidance=of.guidance)
+    drawing = Drawing(prompts=request.prompts, steps=request.inference_steps, size=request.size, seed=request.seed,
+                      guidance=request.guidance)
+    others = read_prompts(options.calibration) if options.calibration is not None else ()
+    progress("loading")
+    pipeline = load_pipeline(options.model, options.dtype, options.device)
+    request.check_size(pipeline.pixels_a_token)
+
+    def calibrate() -> None:
+        for number, prompt in enumerate(others, 1):
+            progress(f"calibrating {number}/{len(others)}")
+            draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
+
+    grid = tuple(side // pipeline.pixels_a_token for side in request.size)
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0, grid[0] * grid[1])
+    scores = score_images(pipeline, integer, wanted, drawing, progress)
+    return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
+            "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
+            "rows": image_report(scores)}
+
+
+def _integer(options: Options, config: NpuConfig, model: Any, family: str, calibrate: Callable[[], None],
+             n_sink: int, tokens: int) -> Any:
+    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or grid,
+    without sinks."""
+    from models.evaluate.given_weights import load_given
+    from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
+    from models.load.kinds import survey
+
+    found = survey(model, family, options.layers).layers
+    config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
+    given = load_given(options.weights, found, config) if options.weights is not None else {}
+    rotations = rotations_of(found, given, options.rotate)
+    ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
+    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
