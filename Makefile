@@ -72,13 +72,13 @@ lint: venv-trace  ## ruff and mypy
 	$(BIN)/mypy
 
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
-	$(BIN)/python -m sim.studies.throughput
+	$(BIN)/stamp-hw throughput --json build/throughput.json
 
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json)
 	$(BIN)/python -m tb.run.deep
 
 bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json)
-	$(BIN)/python -m tests.bench
+	$(BIN)/stamp-hw bench --json build/bench.json
 
 faults: venv-trace  ## seed every named fault into the RTL; fails unless the regression catches each at its block
 	$(BIN)/python -m tb.faults

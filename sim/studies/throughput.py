@@ -1,4 +1,4 @@
-"""How busy the array is, and what the transform costs: `python -m sim.studies.throughput` (`make throughput`).
+"""How busy the array is, and what the transform costs: `stamp-hw throughput` (`make throughput`).
 
 Cycles come from `sim.engine.closed_form`, which the RTL regression holds equal to the generated Verilog. The external
 memory is taken as fast enough, because the question is what the engine itself loses.
@@ -6,20 +6,15 @@ memory is taken as fast enough, because the question is what the engine itself l
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.formats.files import write_json
 
 FAST = 1e15  # bytes per second
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +60,3 @@ def points() -> Iterator[tuple[str, Point]]:
 def share(cycles: EngineCycles) -> float:
     """Cycles in which the array waits for activations, over all."""
     return cycles.wait_activations / cycles.total
-
-
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    rows = {name: point.cycles() for name, point in points()}
-    _LOG.info("%-24s %12s %12s %12s", "engine cycles (model)", "total", "utilization", "wait / total")
-    for name, cycles in rows.items():
-        _LOG.info("%-24s %12d %11.2f%% %11.3f%%", name, cycles.total, 100 * cycles.utilization, 100 * share(cycles))
-    for size in (4, 8, 16, 32):
-        eight, four = (rows[f"{size} x {size}, {bits} bits"] for bits in (8, 4))
-        ratio = (eight.total - eight.first_fill - eight.tail) / (four.total - four.first_fill - four.tail)
-        _LOG.info("%d x %d: INT4 over INT8 in steady state %.3f", size, size, ratio)
-    write_json(Path("build/throughput.json"), {
-        name: {"total": cycles.total, "utilization": cycles.utilization, "share": share(cycles)}
-        for name, cycles in rows.items()})
-
-
-if __name__ == "__main__":
-    main()

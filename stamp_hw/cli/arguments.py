@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -12,6 +13,7 @@ from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
+HIDDEN = argparse.SUPPRESS
 T = TypeVar("T")
 
 
@@ -45,6 +47,16 @@ class _Once(argparse._StoreAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+class Verbatim(argparse.RawDescriptionHelpFormatter):
+    """Help with the description's own lines."""
+
+
+def like(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` for a word that is nearly a known one, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's parser without the usage text in front of an error, and without options of which the last wins;
     sub-commands are of the same kind."""
@@ -72,5 +84,13 @@ class Parser(argparse.ArgumentParser):
             rooms.load(module).add_options(self)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            option = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{like(option, self._option_string_actions)}")
         return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's; a word that is nearly one of the choices is followed by that one."""
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            near = like(str(value), choices) or f" (choose from {', '.join(choices)})"
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{near}")

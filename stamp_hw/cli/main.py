@@ -18,6 +18,7 @@ from stamp_hw.errors import OutputError
 if TYPE_CHECKING:
     import argparse
 
+ABOUT = "Accelerator simulator and RTL generator for STaMP quantization."
 _WRITE_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -26,15 +27,17 @@ def parser() -> argparse.ArgumentParser:
     from importlib import metadata
 
     from stamp_hw.cli import arguments
-    from stamp_hw.cli.commands import COMMANDS
+    from stamp_hw.cli.commands import COMMANDS, overview
 
     top = arguments.Parser(
-        prog="stamp-hw", description="Accelerator simulator and RTL generator for STaMP quantization.")
+        prog="stamp-hw", usage="stamp-hw [-h] [--version] [-v] COMMAND ...", description=f"{ABOUT}\n\n{overview()}",
+        epilog="`stamp-hw COMMAND --help` explains a command.",
+        formatter_class=arguments.Verbatim)
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(metavar="COMMAND", required=True, help=arguments.HIDDEN, prog="stamp-hw")
     for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.help).options_of(command.module)
+        commands.add_parser(name).options_of(command.module)
     return top
 
 
@@ -60,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser().parse_args(words or ["--help"])
     import logging
 
     logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s")

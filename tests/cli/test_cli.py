@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from rtl_gen.tops import BLOCKS
-from stamp_hw.cli.commands import COMMANDS
+from stamp_hw.cli.commands import COMMANDS, GROUPS
 from stamp_hw.cli.common import progress_line
 from stamp_hw.cli.main import main, parser
 from tb.run.blocks import blocks
@@ -377,8 +377,36 @@ NAMES = (*COMMANDS, "trace dump", "trace info")
 
 
 def test_every_command_is_among_those_that_explain_themselves() -> None:
-    listed = set(re.findall(r"^    ([a-z]+)  ", parser().format_help(), re.M))
-    assert listed == set(COMMANDS) and len(listed) == 12
+    listed = re.findall(r"^  ([a-z]+)  ", parser().format_help(), re.M)
+    assert sorted(listed) == sorted(COMMANDS) and len(listed) == 14
+
+
+@pytest.mark.parametrize("title", GROUPS)
+def test_a_group_of_commands_has_an_example_of_one_of_them(title: str) -> None:
+    words = shlex.split(GROUPS[title].example)
+    assert words[0] == "stamp-hw" and words[1] in GROUPS[title].commands
+    parser().parse_args(words[1:])
+    assert all((ROOT / word).exists() for word in words if word.startswith(("models/", "configs/")))
+    assert f"$ {GROUPS[title].example}\n" in parser().format_help()
+
+
+def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0 and capsys.readouterr().out == parser().format_help()
+
+
+@pytest.mark.parametrize(("words", "near"), [
+    (["simulat", "T"], "simulate"), (["verfy"], "verify"), (["trace", "inof"], "info"),
+    (["simulate", "T", "--jsn", "F"], "--json"), (["eval", "--model", "m", "--text", "t", "--device", "gpu"], "cpu"),
+    (["eval", "--model", "m", "--text", "t", "--sequenzes=3"], "--sequences"), (["xyz"], None)])
+def test_a_word_that_is_nearly_right_is_asked_about(words: list[str], near: str | None,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1
+    assert (f"; did you mean {near}?; see stamp-hw " in said) if near else ("did you mean" not in said)
 
 
 @pytest.mark.parametrize("command", NAMES)

@@ -6,11 +6,11 @@ output beat, the cycle of every beat, the events' totals, the rules of a stream;
 - `naive`: the usual testbench under cocotb, a task a port, each writing and reading its port in every cycle;
 - `slow`: `tb.bench.harness.Bench`, one task that writes what changes;
 - `batched`: `BatchBench`;
-- `raw`: tests/bench/raw.cpp, a program of its own that the test starts, without VPI, checking values alone.
+- `raw`: tb/speed/raw.cpp, a program of its own that the test starts, without VPI, checking values alone.
 
 All are compiled alike, with the optimization of a long run. Packing and predicting count as the bench's time. Seconds
 are CPU time: each of them is one thread that waits for nothing, so on an idle machine they are the clock's, and a busy
-one disturbs them little. `make bench` calls `measure`.
+one disturbs them little. `stamp-hw bench` calls `measure`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -177,7 +178,7 @@ async def rates(bench: BatchBench) -> None:
 def build_raw(files: dict[str, str]) -> Path:
     """The program of `raw`: the same Verilog and options without VPI; kept, under a digest of what it is made from."""
     env, tool = toolchain.verilator_env(), toolchain.verilator()[0]
-    source = Path(__file__).with_name("bench_raw.cpp")
+    source = Path(__file__).with_name("raw.cpp")
     options = [*simulator.FLAGS, "-Wno-lint", "--timescale", "1ns/1ps", "--top-module", TOP, "--prefix", "Vtop"]
     table = program.header(files[f"{TOP}.v"], TOP)
     key = json.dumps([options, OPTIMIZED, tool.version, source.read_text("utf-8"), table, files])
@@ -198,14 +199,12 @@ def build_raw(files: dict[str, str]) -> Path:
 
 
 def measure() -> dict[str, float]:
-    """Figures for build/bench.json: the ratios, and the rates in cycles/s and the cycles that they are made from."""
-    from tests import bench_rtl  # by the name that the simulator imports, also when this file is the main program
-
-    files, ports = elaborate(bench_rtl, PARAMETER_SETS["16x16"], TOP)
+    """The ratios, and the rates in cycles/s and the cycles that they are made from."""
+    files, ports = elaborate(sys.modules[__name__], PARAMETER_SETS["16x16"], TOP)
     with (tempfile.TemporaryDirectory() as folder, mock.patch.object(simulator, "MAKE_FLAGS", OPTIMIZED)):
         out = Path(folder) / "rates.json"
         os.environ |= {RAW: str(build_raw(files)), OUT: str(out)}
-        result = simulator.simulate(files, TOP, bench_rtl.__name__, ports, PARAMETER_SETS["16x16"], block="engine",
+        result = simulator.simulate(files, TOP, __name__, ports, PARAMETER_SETS["16x16"], block="engine",
                                     set_name="16x16", seed=1)
         assert result.passed, f"{' || '.join(result.failures)}; log: {result.log}"
         found = json.loads(out.read_text("utf-8"))

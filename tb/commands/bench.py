@@ -1,0 +1,83 @@
+"""`stamp-hw bench`: speed of the golden model, of its torch backend and of the RTL's fast bench, as ratios."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stamp_hw import exits
+from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import check_writable, progress_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for."""
+
+    json: Path | None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    parser.description = (
+        "Times the golden model's product and its whole layer against NumPy's float32 product of the same shape, the "
+        "torch backend against the golden model, and the RTL's fast bench against a testbench that writes and reads "
+        "every cycle and against a plain C++ loop: each side in turn, best of five. Takes about 6 minutes; needs "
+        "torch.")
+    parser.epilog = exits.HELP
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON, a flat object")
+    runs(parser, Options, run)
+
+
+def run(options: Options) -> int:
+    """Measure, write, print; 1 where a goal is missed."""
+    from stamp_hw.formats.files import write_json
+    from tb.run.simulator import check_root
+    from tb.speed import golden, rtl
+
+    if options.json is not None:
+        check_writable(options.json, folder=False)
+    check_root()
+    progress = progress_line()
+    try:
+        progress("the golden model")
+        figures = golden.measure()
+        progress("the RTL's benches")
+        figures |= rtl.measure()
+    finally:
+        progress("")
+    figures = {name: round(value, 4) for name, value in figures.items()}
+    if options.json is not None:
+        write_json(options.json, figures)
+    print(render(figures))
+    return exits.OK if all(met(figures).values()) else exits.FOUND
+
+
+def goals() -> tuple[dict[str, float], dict[str, float]]:
+    """Figures that may be at most, and that must be at least, so much."""
+    from tb.speed.golden import cuda
+
+    return ({"golden_vs_sgemm": 1.5, "golden_engine_vs_sgemm": 6.0},
+            {"rtl_batched_vs_naive": 10.0, "rtl_batched_vs_raw": 1 / 3, "torch_vs_numpy": 5.0 if cuda() else 0.8})
+
+
+def met(figures: Mapping[str, float]) -> dict[str, bool]:
+    """Whether each goal was reached."""
+    most, least = goals()
+    return {name: figures[name] <= limit for name, limit in most.items()} | {
+        name: figures[name] >= limit for name, limit in least.items()}
+
+
+def render(figures: Mapping[str, float]) -> str:
+    """A line a figure, with its goal."""
+    from tb.speed.golden import CHANNELS_IN, CHANNELS_OUT, N_HI, REPEATS, TOKENS
+
+    most, least = goals()
+    said = {name: f"at most {limit:g}" for name, limit in most.items()} | {
+        name: f"at least {limit:.3g}" for name, limit in least.items()}
+    lines = [f"{TOKENS} × {CHANNELS_IN} × {CHANNELS_OUT}, {N_HI} tokens at 8 bits, 4-bit weights, best of {REPEATS}:"]
+    lines += [f"  {name:26} {value:14.4f}" + (f"   (goal: {said[name]})" if name in said else "")
+              for name, value in figures.items()]
+    return "\n".join(lines)

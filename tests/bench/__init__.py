@@ -1,1 +1,0 @@
-"""Speed, as ratios: `make bench`."""
