@@ -24,7 +24,7 @@ $(TRACE_VENV): $(RTL_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
 	touch $@
 
-demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (results in build/demo)
+demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)
 	$(BIN)/stamp-hw trace info models/traces/llama_small.safetensors
 	$(BIN)/stamp-hw simulate models/traces/llama_small.safetensors --config configs/default.yaml \
 	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo
@@ -41,7 +41,7 @@ LLAMA_FITS := $(patsubst %,$(ABLATE)/llama-%.safetensors,1 2 3 4 5 6 7 8)
 PIXART_TRACE := models/traces/pixart_small.safetensors
 PIXART_FITS := $(patsubst %,$(ABLATE)/pixart-%.safetensors,1 2)
 
-ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on the shipped traces, one table each (build/ablate)
+ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on the shipped traces, one table each (build/ablate; 10 minutes)
 	nice $(BIN)/stamp-hw ablate models/traces/llama_small.safetensors $(addprefix --fit ,$(LLAMA_FITS)) \
 	    --json $(ABLATE)/llama_small.json --csv $(ABLATE)/llama_small.csv --plots $(ABLATE)/llama_small
 	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) \
@@ -64,7 +64,7 @@ $(ABLATE)/pixart-%.safetensors: $(ABLATE)/prompts.txt $(PIXART_TRACE) | $(TRACE_
 	nice $(BIN)/stamp-hw trace dump --model models/pixart_small --prompts $< --steps 10 --inference-steps 20 --size 32 \
 	    --guidance 3 --seed $* --layers '^transformer_blocks\.(1|4)\.|^(proj_out|caption_projection|adaln_single)\b' --out $@
 
-test: venv-trace lint  ## every test, on both cores
+test: venv-trace lint  ## every test, on two cores (18 minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 lint: venv-trace  ## ruff and mypy
@@ -74,33 +74,33 @@ lint: venv-trace  ## ruff and mypy
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
 	$(BIN)/stamp-hw throughput --json build/throughput.json
 
-regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json)
+regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json; 15 minutes)
 	$(BIN)/python -m tb.run.deep
 
-bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json)
+bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json; 6 minutes)
 	$(BIN)/stamp-hw bench --json build/bench.json
 
-faults: venv-trace  ## seed every named fault into the RTL; fails unless the regression catches each at its block
+faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (17 minutes)
 	$(BIN)/python -m tb.faults
 
-coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json)
+coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json; 20 minutes)
 	nice $(BIN)/python -m tb.coverage
 
-census: venv  ## bits of the engine's registers that its bench does not reach, each with its reason
+census: venv  ## bits of the engine's registers that its bench does not reach, each with its reason (10 minutes)
 	nice $(BIN)/python -m tb.census
 
-formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json)
+formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json; 8 minutes)
 	nice $(BIN)/python -m tb.formal
 
-fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; long)
+fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; an hour)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
 
-fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed (build/fpga-small.json)
+fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed (build/fpga-small.json; 3 minutes)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw lanes=2 --hw max_k=16 \
 	    --hw max_tokens=32 --hw act_slots=8 --hw in_width=8 --hw acc_width=20 --hw mul_stages=1 \
 	    --json build/fpga-small.json
 
-mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json)
+mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 13 minutes)
 	nice $(BIN)/python -m tb.mutate
 
 trace: venv-trace  ## make the shipped traces again from the shipped checkpoints

@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 
+WIDTH = 100  # columns of a table where the output is no terminal
+RULE, _GAP = "─", "  "
 SHOWN = 60  # characters of a layer's name
 _STEM = "transformer_blocks."
 
 
-def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns padded to their widest cell, the first `left` to the left, a rule below the header."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+def columns() -> int:
+    """Columns that a table may take: those of the terminal, or WIDTH where the output is none."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
 
+
+def align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, width: int | None = None) -> str:
+    """A table: columns padded to their widest cell, the first `left` to the left, a rule below the header.
+
+    A table wider than `width` (None: `columns()`) is folded: its other columns come in several tables, one below the
+    other, each with the first `left` again.
+    """
+    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    return "\n\n".join(_aligned(header, rows, widths, left, block)
+                       for block in _folds(widths, left, columns() if width is None else width))
+
+
+def _folds(widths: Sequence[int], left: int, width: int) -> list[list[int]]:
+    """The columns of each table, all of them with the first `left`."""
+    first, blocks = list(range(left)), [list(range(left))]
+    for place in range(left, len(widths)):
+        block = blocks[-1]
+        if len(block) > left and sum(widths[n] + len(_GAP) for n in block) + widths[place] > width:
+            blocks.append([*first])
+        blocks[-1].append(place)
+    return blocks
+
+
+def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], left: int,
+             places: Sequence[int]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "  ".join(cell.ljust(width) if i < left else cell.rjust(width)
-                         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))).rstrip()
+        return _GAP.join(cells[place].ljust(widths[place]) if place < left else cells[place].rjust(widths[place])
+                         for place in places).rstrip()
 
-    rule = "  ".join("─" * width for width in widths)
-    return "\n".join([line(header), rule, *map(line, rows)])
+    return "\n".join([line(header), _GAP.join(RULE * widths[place] for place in places), *map(line, rows)])
+
+
+def folded(report: str, width: int | None = None) -> str:
+    """A report whose notes are no wider than `width` (None: `columns()`) either; tables are folded by `align`."""
+    room = columns() if width is None else width
+    return "\n".join(textwrap.fill(line, room, break_long_words=False, break_on_hyphens=False,
+                                   subsequent_indent="  " if line.startswith("* ") else "")
+                     if len(line) > room and _GAP not in line.strip() else line for line in report.split("\n"))
 
 
 def shorten(name: str, width: int = SHOWN) -> str:

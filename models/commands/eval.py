@@ -19,6 +19,7 @@ from stamp_hw.cli.common import (
     seed,
     sinks,
 )
+from stamp_hw.cli.show import show
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
@@ -100,7 +101,7 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
                  "config": config.to_dict()}
     if options.json is not None:
         write_json(options.json, finite(document))
-    print(render(document))
+    show(render(document))
     return 0
 
 

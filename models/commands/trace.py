@@ -11,9 +11,11 @@ import numpy as np
 from models.commands import trace_dump
 from stamp_hw import sinks
 from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.show import show
 from stamp_hw.formats.safetensors_file import printable
 from stamp_hw.formats.trace import FULL_SCALE, Trace
 from stamp_hw.formats.trace_entry import LayerEntry
+from stamp_hw.text import align
 
 #: Below this INT16 code of the median token's absmax a report warns (docs/contract.md §3.1).
 LOW_HEADROOM = 1000
@@ -48,11 +50,8 @@ def run_info(options: InfoOptions) -> int:
                 print(f"{printable(key, 16):12} {printable(_shown(value), 400)}")
         header = ("layer", "kind", "S", "K", "N", "grid", "dtype", "sinks", "s_x", "absmax", "headroom")
         rows = [_row(trace, trace.entry(name)) for name in trace.layer_names]
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
         print()
-        for row in (header, *rows):
-            print("  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
-                            for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip())
+        show(align(header, rows, left=2))
         loud = {name: found for name in trace.layer_names if (found := _outliers(trace, trace.entry(name)))}
         missing = trace.metadata.get("not_covered", [])
     if any("†" in row[5] for row in rows):

@@ -11,6 +11,7 @@ from typing import Any
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
+from stamp_hw.cli.show import show
 from stamp_hw.errors import StampError
 from stamp_hw.formats.safetensors_file import printable
 
@@ -94,7 +95,7 @@ def run(args: Options) -> int:
         text = program.c_layers(layers, config)
         with atomic_file(args.header) as stream:
             stream.write(text)
-    print(_table(layers))
+    show(_table(layers))
     for layer in refused:
         print(f"refused: {printable(layer['name'], 60)}: {layer['reason']}")
     if refused:
@@ -105,14 +106,14 @@ def run(args: Options) -> int:
 
 def _table(layers: Sequence[Any]) -> str:
     """A line a layer: shape, division, beats."""
-    rows: list[tuple[str, ...]] = [("layer", "tokens", "K", "N", "grid", "levels", "8 bits", "super-tiles", *STREAMS)]
+    from stamp_hw.text import align
+
+    header = ("layer", "tokens", "K", "N", "grid", "levels", "8 bits", "super-tiles", *STREAMS)
+    rows: list[tuple[str, ...]] = []
     for layer in layers:
         shape = layer.shape
         grid = "-" if shape["grid"] is None else "x".join(map(str, shape["grid"]))
         rows.append((printable(layer.name, 60), *(str(shape[name]) for name in ("tokens", "k", "n")), grid,
                      str(shape["levels"]), str(shape["n_hi"]), str(shape["super_tiles"]),
                      *(str(layer.streams[name]["beats"]) for name in STREAMS)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) if column else cell.ljust(width)
-                               for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
-                     for row in rows)
+    return align(header, rows)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
+from stamp_hw.cli.show import show
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.files import write_json
+from stamp_hw.text import align
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +52,13 @@ def run(args: Options) -> int:
     if args.target not in TARGETS:
         raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
     target = TARGETS[args.target]
-    print(f"{target.name + ', each block with its parts':<40}{'instances':>10}"
-          + "".join(f"{column:>12}" for column in target.columns))
     results = {}
     for unit in tops:
         result = synthesize(unit, config, target)
         results[unit.module] = result.to_dict()
-        for block in result.blocks:
-            name = "  " * len(block.path) + (block.path[-1] if block.path else block.module)
-            print(f"{name:<40}{block.instances:>10}"
-                  + "".join(f"{count:>12}" for count in target.table(block.cells).values()))
+        show(align((f"{target.name}, each block with its parts", "instances", *target.columns), [
+            ("  " * len(block.path) + (block.path[-1] if block.path else block.module), str(block.instances),
+             *(str(count) for count in target.table(block.cells).values())) for block in result.blocks]))
         if (share := result.share()) is not None:
             print(f"lifting and scale ({', '.join(TRANSFORM)}): {share:.1%} of the LUTs")
     if args.json is not None:

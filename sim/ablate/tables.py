@@ -52,9 +52,10 @@ def _section(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     title = f"{FEATURE_TITLES[rows[0]['feature']]}{SINK_TITLES[rows[0]['sinks']]}"
     cells = [_cells(row) for row in rows]
     later = next((place for place, row in enumerate(rows) if row["high"]), len(rows))
-    lines = align(_HEADER, cells, left=2).splitlines()
     # A blank line between rows of 4 bits and those with 8-bit coefficients, in columns that both share.
-    return "\n".join([f"{title[0].upper()}{title[1:]}", *lines[: 2 + later], "", *lines[2 + later :]])
+    tables = [table.splitlines() for table in align(_HEADER, cells, left=3).split("\n\n")]
+    parted = ["\n".join([*lines[: 2 + later], "", *lines[2 + later :]]) for lines in tables]
+    return f"{title[0].upper()}{title[1:]}\n" + "\n\n".join(parted)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, numbers, progress_line, seed
+from stamp_hw.cli.show import show
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
@@ -98,7 +99,7 @@ def run(args: Options) -> int:
 
         plots.write(document, energies, args.plots)
     # Last, so that a reader of this output who leaves early does not cost the files.
-    print(tables.render(document))
+    show(tables.render(document))
     return 0
 
 

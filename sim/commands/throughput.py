@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import check_writable
+from stamp_hw.cli.show import show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def run(options: Options) -> int:
         write_json(options.json, {
             name: {"total": cycles.total, "utilization": cycles.utilization, "share": share(cycles)}
             for name, cycles in rows.items()})
-    print(align(("engine cycles (model)", "total", "utilization", "wait / total"), [
+    show(align(("engine cycles (model)", "total", "utilization", "wait / total"), [
         (name, str(cycles.total), f"{100 * cycles.utilization:.2f} %", f"{100 * share(cycles):.3f} %")
         for name, cycles in rows.items()]))
     print()

@@ -10,6 +10,7 @@ from typing import Any
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line
+from stamp_hw.cli.show import show
 from stamp_hw.errors import StampError
 
 
@@ -90,7 +91,7 @@ def run(options: Options) -> int:
     head = f"# Chosen by `stamp-hw tune` on {(options.fit or options.trace).name}.\n"
     with atomic_file(options.out) as stream:
         stream.write(head + yaml.safe_dump(tuned.config(config).to_dict(), sort_keys=False))
-    print(render(tuned, config))
+    show(render(tuned, config))
     if single:
         print(f"Of one token or row, so left as they are: {', '.join(single)}.")
     print(f"\nwritten: {options.out}")

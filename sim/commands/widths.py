@@ -9,6 +9,7 @@ from typing import Any
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line
+from stamp_hw.cli.show import show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def run(options: Options) -> int:
         from sim.studies import widths_plot
 
         widths_plot.write(document, options.plot)
-    print(render(document))
+    show(render(document))
     return 0
 
 

@@ -46,7 +46,7 @@ GROUPS = {
     }, "stamp-hw generate --config configs/fpga.yaml --out build/verilog --vectors"),
     "verification": Group({
         "verify": Command("tb.commands.verify", "run the testbenches against the golden model"),
-        "bench": Command("tb.commands.bench", "speed of the models and of the RTL's fast bench, as ratios"),
+        "bench": Command("tb.commands.speed", "speed of the models and of the RTL's fast bench, as ratios"),
     }, "stamp-hw verify --block scale"),
     "traces": Group({
         "trace": Command("models.commands.trace", "make a trace of a model run, or print what a trace holds"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stamp_hw.text import align
 from tb.coverage.builds import LEFT_OUT
 from tb.coverage.points import Point
 from tb.coverage.waivers import Waiver
@@ -112,14 +113,12 @@ def _realised(block: str, samples: Sequence[Sample], plan: Sequence[Entry]) -> d
 
 
 def table(report: Report) -> list[str]:
-    """The figures of each block as lines of equal columns."""
-    rows = [COLUMNS]
+    """The figures of each block, as lines."""
+    rows = []
     for name, of in report.blocks.items():
         rows.append((name, str(of["line"]), str(of["line_hit"]), str(of["branch"]), str(of["branch_hit"]),
                      str(of["waived"]), f"{of['line_branch_percent']:.2f}", str(of["port_toggles"]),
                      str(of["port_toggles_hit"]), f"{of['port_toggles_percent']:.2f}", str(of["inner_toggles"]),
                      str(of["inner_toggles_hit"]), str(sum(part["points"] for part in of["parts"].values())),
                      str(sum(part["hit"] for part in of["parts"].values()))))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return ["  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
+    return align(COLUMNS, rows).splitlines()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stamp_hw.text import align
 from tb.mutate.measure import CRASHED, EQUIVALENT, KILLED, SURVIVED, Verdict
 
 SCORE_AT_LEAST = 0.95  # killed, of the mutants that are not proved equivalent
@@ -56,11 +57,9 @@ def judge(verdicts: Iterable[Verdict], again: str) -> Report:
 
 
 def table(report: Report) -> list[str]:
-    """One line a unit and one for all, columns aligned."""
-    rows = [COLUMNS, *(_row(name, unit) for name, unit in report.units.items()), _row("all", report.total)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) if place else cell.ljust(width)
-                      for place, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
+    """A line a unit and one for all."""
+    rows = [*(_row(name, unit) for name, unit in report.units.items()), _row("all", report.total)]
+    return align(COLUMNS, rows).splitlines()
 
 
 def _row(name: str, unit: dict[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,27 @@
+"""Reports on standard output: plain text, and in a terminal with headers, rules and warnings set apart."""
+
+from __future__ import annotations
+
+import sys
+
+from stamp_hw.text import RULE, folded
+
+
+def show(report: str) -> None:
+    """Print a report, its notes folded to the width of its tables.
+
+    In a terminal its headers are bold, its rules dim, its warnings in colour.
+    """
+    report = folded(report)
+    if not sys.stdout.isatty():
+        print(report)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = report.split("\n")
+    rules = [bool(line) and set(line) <= {RULE, " "} for line in lines]
+    styles = ["dim" if rule else "bold" if below else "yellow" if line.startswith("* ") else ""
+              for line, rule, below in zip(lines, rules, [*rules[1:], False], strict=True)]
+    Console(highlight=False, soft_wrap=True).print(
+        Text("\n").join(Text(line, style=style) for line, style in zip(lines, styles, strict=True)))
