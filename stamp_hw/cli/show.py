@@ -8,18 +8,14 @@ from stamp_hw.text import RULE, folded
 
 
 def show(report: str) -> None:
-    """Print a report, its notes folded to the width of its tables.
-
-    In a terminal its headers are bold, its rules dim, its warnings in colour.
-    """
-    report = folded(report)
+    """Print a report; in a terminal with its notes folded to the width, headers bold, rules dim, warnings in colour."""
     if not sys.stdout.isatty():
         print(report)
         return
     from rich.console import Console
     from rich.text import Text
 
-    lines = report.split("\n")
+    lines = folded(report).split("\n")
     rules = [bool(line) and set(line) <= {RULE, " "} for line in lines]
     styles = ["dim" if rule else "bold" if below else "yellow" if line.startswith("* ") else ""
               for line, rule, below in zip(lines, rules, [*rules[1:], False], strict=True)]

@@ -44,8 +44,9 @@ def verdict(folder: Path) -> tuple[str, int]:
     pictures = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
     verilog = sorted((folder / "verilog").glob("*.v"))
     lines = ["", f"demo: {'all equal' if right else 'NOT EQUAL'}", f"  {said}",
-             "  a small Llama trained here, 15 of its layers, 512 tokens:", *(f"    {line}" for line in figures(report)),
-             f"  written to {folder}: reports (*.json, *.csv), {len(verilog)} Verilog modules with testbenches (verilog/)",
+             "  a small Llama trained here, 15 of its layers, 512 tokens:",
+             *(f"    {line}" for line in figures(report)),
+             f"  written to {folder}: reports (*.json, *.csv), {len(verilog)} Verilog modules and testbenches",
              f"    {len(pictures)} pictures: {', '.join(map(str, pictures))}", f"  next: {NEXT}"]
     return "\n".join(lines) + "\n", exits.OK if right else exits.FOUND
 

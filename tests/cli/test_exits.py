@@ -277,7 +277,7 @@ def three_gigabytes() -> None:
 def test_a_command_never_ends_in_one_for_what_is_no_finding(error: Exception, code: int, said: str,
                                                             monkeypatch: pytest.MonkeyPatch,
                                                             capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(_args: object) -> int:
+    def fail() -> int:
         raise error
 
     monkeypatch.setattr(doctor, "run", fail)

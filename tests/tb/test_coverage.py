@@ -122,7 +122,7 @@ def test_a_point_that_is_missed_fails_unless_a_waiver_means_it() -> None:
     waived = judge([sample(points)], (waiver(),), [ENTRY])
     assert waived.errors == () and waived.blocks["foo"]["waived"] == 1
     assert waived.blocks["foo"]["line_branch_percent"] == 100.0
-    cells = table(waived)[1].split()
+    cells = [cell for line in table(waived) if line.startswith("foo") for cell in line.split()]
     assert cells[:7] == ["foo", "101", "101", "4", "3", "1", "100.00"] and cells[-2:] == ["7", "5"]
 
 

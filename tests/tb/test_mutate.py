@@ -204,7 +204,7 @@ def test_a_survivor_that_is_not_proved_counts_against_the_score_and_is_named() -
     assert bad.total["score"] == 18 / 19 and len(bad.errors) == 1 and "94.7%" in bad.errors[0]
     assert bad.survivors == ("foo 20, top: port Y[3] of and inverted, top.v:2: assign _1_ = a & b;; again: again foo "
                              "20",)
-    assert table(bad)[1].split() == ["foo", "20", "18", "1", "1", "0", "94.7", "20"]
+    assert table(bad)[2].split() == ["foo", "20", "18", "1", "1", "0", "94.7", "20"]
 
 
 def test_a_bench_that_crashes_and_a_run_without_mutants_are_errors() -> None:
