@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _LIMIT = 400  # characters of a message
+Options = TypeVar("Options", bound="DataclassInstance")
+
+
+def runs(parser: argparse.ArgumentParser, options: type[Options], run: Callable[[Options], int]) -> None:
+    """Have a command run as a function of its options: a dataclass with a field for each of them."""
+    parser.set_defaults(run=lambda found: run(options(**{field.name: getattr(found, field.name)
+                                                         for field in fields(options)})))
 
 
 def _path(text: str) -> Path:
@@ -43,10 +54,16 @@ class Parser(argparse.ArgumentParser):
         self.register("action", "store", _Once)
         self.register("type", Path, _path)
         self._module: str | None = None
+        self._words: dict[str, Parser] = {}
 
     def options_of(self, module: str) -> None:
         """Add what that module's `add_options` adds, once this parser has something to parse."""
         self._module = module
+
+    def add_word(self, word: str, module: str) -> None:
+        """What follows `word`, given first, is for that module's options, and none of it for this parser's own."""
+        self._words[word] = Parser(prog=f"{self.prog} {word}")
+        self._words[word].options_of(module)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""
@@ -58,6 +75,8 @@ class Parser(argparse.ArgumentParser):
         if self._module is not None:
             module, self._module = self._module, None
             rooms.load(module).add_options(self)
+        if args and args[0] in self._words:
+            return self._words[args[0]].parse_known_args(args[1:], namespace)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
