@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def run(options: Options) -> int:
         raise
     finally:
         report = Report(settings=settings, config=config if options.configured else None, planned=len(jobs),
-                        command=("stamp-hw", *sys.argv[1:]), outcomes=done, unfinished=unfinished)
+                        again=_again(options, seed), outcomes=done, unfinished=unfinished)
         if options.junit is not None:
             with atomic_file(options.junit) as stream:
                 stream.write(junit(report))
@@ -138,6 +138,18 @@ def _check_outputs(options: Options, root: Path) -> None:
             if path.resolve() in (root, *root.parents):
                 raise OutputError("output in the way of the build folder", where=f"{name} {path}", got=str(root),
                                   expected="a file of its own")
+
+
+def _again(options: Options, seed: int) -> str:
+    """The command that repeats the whole run, quoted for a shell."""
+    words = ["stamp-hw", "verify"]
+    for option, value in (("--block", options.block), ("--set", options.set_name), ("--config", options.config),
+                          *(("--hw", word) for word in options.hw), *(("--job", word) for word in options.job),
+                          ("--trace", options.trace), *(("--test", name) for name in options.test or ()),
+                          ("--seed", seed), ("--words", options.words)):
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def _jobs(options: Options, config: NpuConfig) -> list[Job]:

@@ -37,8 +37,8 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Run the engine's bench and name the bits of registers that it did not reach: each must move both "
-            "ways and once differ from the bit below it in its field, or have a reason. Takes about 10 minutes on two cores.",
-            "census 2x2")
+            "ways and once differ from the bit below it in its field, or have a reason. Takes about 2 minutes of "
+            "processor time.", "census 2x2")
     parser.add_argument("sets", metavar="SET", nargs="*", help=f"{', '.join(SETS)}; all if none is named")
     parser.add_argument("--seed", type=seed, metavar="N", default=SEED, help=f"seed of the bench (default {SEED})")
     runs(parser, Options, run)

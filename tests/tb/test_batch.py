@@ -12,6 +12,7 @@ from amaranth.lib import data
 
 from tb.batch import memory, program
 from tb.bench.layout import layout_of
+from tb.run import simulator
 from tb.run.block import elaborate, fresh_seed, run_block
 from tb.run.fault import Fault
 from tests.support import batch_both, batch_wide, pilot, pilot_batch
@@ -60,8 +61,9 @@ def test_a_failing_run_names_block_job_beat_lane_values_seed_and_command() -> No
 
 
 @pytest.mark.rtl
-def test_waves_show_the_cycles_of_a_job() -> None:
+def test_waves_show_the_cycles_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every edge of the clock while Python sleeps, at times that only grow."""
+    monkeypatch.setattr(simulator, "wave_format", lambda: simulator.VCD)
     result = run_block("pilot", "narrow", 1, waves=True, tests=["directed_values"], bench=pilot_batch, words=1)
     assert result.wave is not None
     head, _, changes = result.wave.read_text("utf-8").partition("$enddefinitions")
