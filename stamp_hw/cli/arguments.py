@@ -6,22 +6,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 _LIMIT = 400  # characters of a message
-Options = TypeVar("Options", bound="DataclassInstance")
-
-
-def runs(parser: argparse.ArgumentParser, options: type[Options], run: Callable[[Options], int]) -> None:
-    """Have a command run as a function of its options: a dataclass with a field for each of them."""
-    parser.set_defaults(run=lambda found: run(options(**{field.name: getattr(found, field.name)
-                                                         for field in fields(options)})))
+T = TypeVar("T")
 
 
 def _path(text: str) -> Path:
@@ -29,6 +20,16 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is expected, not an empty text")
     return Path(text)
+
+
+def runs(parser: argparse.ArgumentParser, options: type[T], run: Callable[[T], int]) -> None:
+    """Make `run` what the parser's command does; it gets its options as the dataclass `options`."""
+    parser.set_defaults(run=lambda found: run(taken(options, found)))
+
+
+def taken(options: type[T], found: argparse.Namespace) -> T:
+    """A dataclass of the options that its fields name."""
+    return options(**{field.name: getattr(found, field.name) for field in fields(options)})  # type: ignore[arg-type]
 
 
 class _Once(argparse._StoreAction):
