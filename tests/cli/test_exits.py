@@ -115,7 +115,7 @@ def test_a_signal_to_end_is_an_interrupt() -> None:
     ([BrokenBenchError("the testbench crashed"), AssertionError("the regression passed")], 1)],
     ids=["caught", "missed", "broken", "both"])
 def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
-        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def attempt(_block: str, index: int, _seed: int) -> str:
         if isinstance(outcomes[index], Exception):
             raise outcomes[index]
@@ -142,6 +142,8 @@ def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
     monkeypatch.setattr(faults, "attempt", attempt)
     monkeypatch.setattr(faults, "table", lambda _block: faults_of(len(outcomes)))
     assert main(["verify", "faults", "scale"]) == code
+    said = capsys.readouterr().out
+    assert ("; again: STAMP_SEED=" in said and said.endswith(" stamp-hw verify faults scale\n")) == (code != 0)
 
 
 def faults_of(count: int) -> list[Any]:
@@ -157,10 +159,12 @@ def verdict(wrong: str, *, broken: bool = False) -> Verdict:
     ([verdict("")], 0), ([verdict("fails in cycle 3")], 1), ([verdict("KeyError: x", broken=True)], 3),
     ([verdict("KeyError: x", broken=True), verdict("fails in cycle 3")], 1)], ids=["holds", "fails", "broken", "both"])
 def test_a_property_that_fails_is_a_finding_and_a_broken_checker_is_not(
-        verdicts: list[Verdict], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        verdicts: list[Verdict], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(formal, "prove", lambda _properties: verdicts)
     monkeypatch.setattr(formal, "REPORT", tmp_path / "formal.json")
     assert main(["verify", "formal"]) == code
+    assert ("again: stamp-hw verify formal p" in capsys.readouterr().out) == (code != 0)
 
 
 @pytest.mark.parametrize(("errors", "crashed", "code"), [((), 0, 0), (("94.0 % are killed",), 0, 1),
@@ -168,14 +172,21 @@ def test_a_property_that_fails_is_a_finding_and_a_broken_checker_is_not(
 def test_mutants_that_survive_are_a_finding_and_a_crash_is_not(
         errors: tuple[str, ...], crashed: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     report = type("Report", (), {"errors": errors, "total": {"crashed": crashed}, "units": {}, "survivors": ()})
+    again = "stamp-hw verify mutate {unit} --seed 7 --count 2 --only {number}"
+
+    def judge(_found: object, repeat: str) -> type:
+        assert repeat == again
+        return report
+
     monkeypatch.setattr(mutate, "verdicts", lambda *_: (one for one in ()))
-    monkeypatch.setattr(mutate, "judge", lambda *_: report)
+    monkeypatch.setattr(mutate, "judge", judge)
     monkeypatch.setattr(mutate, "table", lambda _: [])
     monkeypatch.setattr(mutate, "REPORT", tmp_path / "mutate.json")
-    assert main(["verify", "mutate", "scale"]) == code
+    assert main(["verify", "mutate", "scale", "--seed", "7", "--count", "2"]) == code
 
 
-def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch: pytest.MonkeyPatch,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
     def samples(*_: object) -> list[Any]:
         raise BrokenBenchError("block scale, set lane: KeyError")
 
@@ -186,7 +197,9 @@ def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch:
     monkeypatch.setattr(coverage, "write_json", lambda *_: None)
     for errors, code in (((), 0), (("a line",), 1)):
         monkeypatch.setattr(coverage, "judge", lambda *_, found=errors: type("R", (), {"errors": found, "blocks": {}}))
-        assert main(["verify", "coverage", "scale"]) == code
+        assert main(["verify", "coverage", "scale", "--seed", "7"]) == code
+        again = "again: stamp-hw verify coverage scale --seed 7 --words 60000\n"
+        assert capsys.readouterr().out.count(again) == 1 + code
 
 
 @pytest.mark.parametrize("words", PROGRAMS, ids=" ".join)
@@ -309,3 +322,12 @@ def test_the_help_says_what_the_codes_mean_how_long_it_takes_and_how_it_is_used(
     said = " ".join(done.stdout.split())
     assert done.returncode == 0 and " ".join(exits.HELP.split()) in said and re.search(r"\b(minutes|hour)", said)
     assert f"example: `stamp-hw verify {' '.join(word) if word != ('bench',) else ''}".rstrip() in said
+
+
+def test_no_page_and_no_message_names_a_program_that_is_gone() -> None:
+    pages = [page for kind in ("*.md", "docs/**/*.md", "tb/**/*.py", "tb/*.md") for page in ROOT.glob(kind)]
+    assert len(pages) > 50
+    for page in pages:
+        if page.name != "CHANGELOG.md":
+            assert "python -m tb" not in page.read_text(encoding="utf-8"), page
+    assert not list((ROOT / "tb").rglob("__main__.py"))
