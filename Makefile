@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
+DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage census formal mutate docs wheel fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -32,7 +33,9 @@ demo: venv  ## the main job on the shipped traces: simulate, draw, generate, ver
 	$(BIN)/stamp-hw simulate models/traces/pixart_small.safetensors --config configs/default.yaml \
 	    --json build/demo/pixart_small.json --csv build/demo/pixart_small.csv --plots build/demo/pixart_small
 	$(BIN)/stamp-hw generate --config configs/default.yaml --out build/demo/verilog --vectors
-	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000
+	$(BIN)/stamp-hw verify --config configs/fpga.yaml --trace models/traces/llama_small.safetensors --words 20000 \
+	    --json build/demo/verify.json
+	$(BIN)/python -m tb.run.verdict build/demo
 
 # Sequences that the ablation fits on: the eight documents of calibration.txt, which is training text; for the small PixArt other
 # prompts and seeds than the trace's at the same denoising step.
@@ -75,22 +78,22 @@ throughput: venv  ## utilization of the array and cost of the transform, from th
 	$(BIN)/stamp-hw throughput --json build/throughput.json
 
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json; 15 minutes)
-	$(BIN)/python -m tb.run.deep
+	$(BIN)/stamp-hw verify deep
 
 bench: venv-trace  ## speed of the golden model, its torch backend and the RTL bench, as ratios (build/bench.json; 6 minutes)
 	$(BIN)/stamp-hw bench --json build/bench.json
 
 faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (17 minutes)
-	$(BIN)/python -m tb.faults
+	$(BIN)/stamp-hw verify faults
 
 coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json; 20 minutes)
-	nice $(BIN)/python -m tb.coverage
+	nice $(BIN)/stamp-hw verify coverage
 
 census: venv  ## bits of the engine's registers that its bench does not reach, each with its reason (10 minutes)
-	nice $(BIN)/python -m tb.census
+	nice $(BIN)/stamp-hw verify census
 
 formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json; 8 minutes)
-	nice $(BIN)/python -m tb.formal
+	nice $(BIN)/stamp-hw verify formal
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; an hour)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
@@ -101,7 +104,20 @@ fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed 
 	    --json build/fpga-small.json
 
 mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 13 minutes)
-	nice $(BIN)/python -m tb.mutate
+	nice $(BIN)/stamp-hw verify mutate
+
+docs: $(DOCS_VENV)  ## the documents as a site; a warning is an error (build/docs)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs build/docs
+
+$(DOCS_VENV): $(RTL_VENV)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,docs]'
+	touch $@
+
+# what an earlier build left beside the sources would go into the wheel, deleted modules too
+wheel: venv  ## build the wheel, and try a plain install of it (build/wheel)
+	rm -rf build/lib build/bdist.* build/wheel
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(BIN)/python -m pytest -q tests/house/test_install.py
 
 trace: venv-trace  ## make the shipped traces again from the shipped checkpoints
 	$(BIN)/python -m models.train.make_traces

@@ -67,10 +67,16 @@ class Parser(argparse.ArgumentParser):
         self.register("action", "store", _Once)
         self.register("type", Path, _path)
         self._module: str | None = None
+        self._words: dict[str, Parser] = {}
 
     def options_of(self, module: str) -> None:
         """Add what that module's `add_options` adds, once this parser has something to parse."""
         self._module = module
+
+    def add_word(self, word: str, module: str) -> None:
+        """What follows `word`, given first, is for that module's options, and none of it for this parser's own."""
+        self._words[word] = Parser(prog=f"{self.prog} {word}")
+        self._words[word].options_of(module)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""
@@ -82,6 +88,8 @@ class Parser(argparse.ArgumentParser):
         if self._module is not None:
             module, self._module = self._module, None
             rooms.load(module).add_options(self)
+        if args and args[0] in self._words:
+            return self._words[args[0]].parse_known_args(args[1:], namespace)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             option = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")

@@ -79,7 +79,8 @@ class BatchBench(Bench):
                   timing: Mapping[str, Any] | None = None, events: Any = None, abort_at: int | None = None) -> Run:
         """As `Bench.run`: the same arguments, comparisons, messages and answer."""
         self._refuse_unknown(inputs, outputs)
-        where = f"job {job}" if job != "" else f"run {TOTALS.runs}"
+        where = f"job {job}" if job != "" else f"run {self._runs}"
+        self._runs += 1
         TOTALS.runs += 1
         played, wanted = await self._play(inputs, outputs, NEVER if abort_at is None else abort_at)
         came = played.words

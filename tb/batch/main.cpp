@@ -16,7 +16,9 @@
 #if VM_COVERAGE
 #include "verilated_cov.h"
 #endif
-#if VM_TRACE
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#elif VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
 
@@ -31,13 +33,21 @@ VerilatedContext* const context = Verilated::threadContextp();
 std::unique_ptr<Vtop> top;
 std::vector<stamp::Port> ports;
 stamp::Job* handed_over = nullptr;
+#if VM_TRACE_FST
+using Wave = VerilatedFstC;
+constexpr char WAVE_FILE[] = "dump.fst";
+#elif VM_TRACE
+using Wave = VerilatedVcdC;
+constexpr char WAVE_FILE[] = "dump.vcd";
+#endif
 #if VM_TRACE
-std::unique_ptr<VerilatedVcdC> wave;
+std::unique_ptr<Wave> wave;
+uint64_t wave_from = 0;  // what is before this time is not in the file
 #endif
 
 void dump() {
 #if VM_TRACE
-    if (wave) wave->dump(context->time());
+    if (wave && context->time() >= wave_from) wave->dump(context->time());
 #endif
 }
 
@@ -107,9 +117,11 @@ int main(int argc, char** argv) {
 #if VM_TRACE
     if (std::any_of(argv, argv + argc, [](const char* word) { return std::string(word) == "--trace"; })) {
         context->traceEverOn(true);
-        wave = std::make_unique<VerilatedVcdC>();
+        wave = std::make_unique<Wave>();
         top->trace(wave.get(), 99);
-        wave->open("dump.vcd");
+        wave->open(WAVE_FILE);
+        const std::string from = context->commandArgsPlusMatch("stamp+waves+from=");
+        if (!from.empty()) wave_from = std::stoull(from.substr(from.find('=') + 1));
     }
 #endif
     vlog_startup_routines_bootstrap();

@@ -10,6 +10,7 @@ import functools
 import importlib
 import json
 import os
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
 
 from stamp_hw.rooms import HOME
 from tb.bench import layout, streams
@@ -78,8 +80,8 @@ class _Totals:
     runs: int = 0
     tests: dict[str, int] = field(default_factory=dict)
     idle: dict[str, str] = field(default_factory=dict)  # test → why it had nothing to do
-    failures: list[dict[str, str]] = field(default_factory=list)
-    crashed: bool = False  # a test ended in something other than a difference from the models
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)  # fields of `tb.run.simulator.Failure`
 
 
 TOTALS = _Totals()  # of this process
@@ -118,6 +120,7 @@ class Bench:
         self.ports = {port.name: port for port in layout.from_json(context["ports"])}
         self.rng = np.random.default_rng([context["seed"], zlib.crc32(f"{context['set']}.{test}".encode())])
         self.words, self._quota = 0, quota * context["words"]
+        self._runs = 0  # of this test, whatever ran before it
         self._handles = {name: self._find(name, port.kind) for name, port in self.ports.items()}
         self.clocked = hasattr(dut, "clk")
         for name, port in self.ports.items():
@@ -197,7 +200,8 @@ class Bench:
                 wanted = port.layout.pack(expect.fields) if expect else []
                 sinks.append(streams.Sink(name=name, valid=valid, ready=ready, read=streams.reader(payload),
                                           wanted=wanted, pattern=expect.pattern if expect else ALWAYS))
-        where = f"job {job}" if job != "" else f"run {TOTALS.runs}"
+        where = f"job {job}" if job != "" else f"run {self._runs}"
+        self._runs += 1
         read = streams.reader(self._handles["events"]) if "events" in self.ports else None
         TOTALS.runs += 1
         try:
@@ -321,7 +325,7 @@ def bench_test(function: Callable[[Any], Awaitable[None]] | None = None, *, quot
     async def run(dut: Any) -> None:
         context = json.loads(Path(os.environ[CONTEXT]).read_text("utf-8"))
         params = params_from_json(context["params"])
-        before = TOTALS.words
+        before, began, start = TOTALS.words, get_sim_time("step"), time.monotonic()
         try:
             bench = kind(dut, name, quota, context, params)
             await bench.start()
@@ -329,10 +333,11 @@ def bench_test(function: Callable[[Any], Awaitable[None]] | None = None, *, quot
         except Exception as error:
             difference = isinstance(error, AssertionError)
             message = str(error) if difference else f"{type(error).__name__}: {error}"
-            TOTALS.failures.append({"test": name, "message": message})
-            TOTALS.crashed |= not difference
+            TOTALS.failures.append({"test": name, "message": message, "crashed": not difference,
+                                    "steps": int(get_sim_time("step") - began)})
             raise
         finally:
+            TOTALS.seconds[name] = round(time.monotonic() - start, 3)
             TOTALS.tests[name] = TOTALS.words - before
             _write_totals(context["result"])
 

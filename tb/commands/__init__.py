@@ -1,1 +1,1 @@
-"""The command `stamp-hw verify`."""
+"""The command `stamp-hw verify`, a file a word."""

@@ -2,7 +2,7 @@
 
 Each `tb/formal/<subject>.py` exports `PROPERTIES`, a tuple of `Property`: a checker component around a unit, how it is
 proved, and a seeded bug that must break it. The unit's Verilog is the text that `rtl_gen.verilog.emit` writes for
-users, after one cycle of reset from any state; reset may come again at any time. `python -m tb.formal` runs them all.
+users, after one cycle of reset from any state; reset may come again at any time. `stamp-hw verify formal` runs all.
 """
 
 from __future__ import annotations

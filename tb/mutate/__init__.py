@@ -1,4 +1,4 @@
-"""Mutation testing of the generated Verilog: `python -m tb.mutate`, `make mutate`.
+"""Mutation testing of the generated Verilog: `stamp-hw verify mutate`.
 
 A mutant is the Verilog of a block in which one bit of one cell's port is inverted, stuck, or inverted while another bit
 of it has some value. Yosys picks them and puts all mutants of a unit into one netlist, from which an input chooses at

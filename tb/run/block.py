@@ -83,14 +83,15 @@ def elaborate(bench: ModuleType, params: Any, top: str, fault: Fault | None = No
     return faulty, ports
 
 
-def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, fault: Fault | None = None,
-              tests: Sequence[str] | None = None, words: int | None = None, check: bool = True,
-              bench: ModuleType | None = None, params: Any = None, root: Path = BUILD_ROOT) -> Result:
+def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, waves_from: int = 0,
+              fault: Fault | None = None, tests: Sequence[str] | None = None, words: int | None = None,
+              check: bool = True, bench: ModuleType | None = None, params: Any = None, root: Path = BUILD_ROOT
+              ) -> Result:
     """Build and simulate one parameter set of a block.
 
     Parameters
     ----------
-    waves : leave a VCD file (`Result.wave`)
+    waves, waves_from : leave a waveform (`Result.wave`), from that time on, in steps of 1 ps
     fault : a mistake to seed; the caller then expects `passed` to be False
     tests : names of the bench's tests, None for all
     words : output words of the `bench.jobs()` loops, None for this set's share of the bench's own `WORDS`, or of
@@ -117,7 +118,7 @@ def run_block(block: str, set_name: str, seed: int, *, waves: bool = False, faul
     top = f"stamp_{block}"
     files, ports = elaborate(bench, params, top, fault, field_wires=waves)
     result = simulate(files, top, bench.__name__, ports, params, block=block, set_name=set_name, seed=seed, words=words,
-                      waves=waves, tests=tests, root=root)
+                      waves=waves, waves_from=waves_from, tests=tests, root=root)
     _LOG.info("%s %s seed %d: %d words, %d cycles, %.1f s (build %.1f s)", block, set_name, seed, result.words,
               result.cycles, result.seconds, result.build_seconds)
     if check:

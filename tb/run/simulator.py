@@ -38,12 +38,23 @@ from tb.bench.layout import Port, to_json
 # build/ of the checkout; of the current folder for a plain install, whose own folder is no place to build in
 _HERE = HOME if (HOME / "pyproject.toml").is_file() else Path.cwd()
 BUILD_ROOT = Path(os.environ.get("STAMP_BUILD") or _HERE / "build").resolve()
-ELSEWHERE = "STAMP_BUILD=DIR in the environment, a folder to build in"
+ELSEWHERE = "STAMP_BUILD=DIR in the environment or `verify --build-dir DIR`, a folder to build in"
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal")
 # the model itself runs briefly and is compiled often; Verilator's runtime (GLOBAL) is compiled once, see _Verilator
 MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+VCD, FST = "vcd", "fst"  # formats of a waveform, and how its file is called
 _CAUSE = re.compile(r"%Error|\berror\b|\*\*\*|No space left|undefined reference", re.IGNORECASE)
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a test failed with, `steps` of 1 ps after it began; `crashed` where it is no difference but an error."""
+
+    test: str
+    message: str
+    crashed: bool
+    steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +62,9 @@ class Result:
     """What one simulator process found.
 
     Words are output values compared in `runs` of the block; a timed beat had its cycle predicted. `failures` holds a
-    line a failed test, `reasons` why a test had nothing to do; `crashed` says that one of them was an error of the
-    testbench or the simulator, not a difference it found.
+    line a failed test, `failed` what they said themselves, `reasons` why a test had nothing to do, `test_seconds` how
+    long each took; `crashed` says that one of them was an error of the testbench or the simulator, not a difference it
+    found.
     """
 
     block: str
@@ -75,6 +87,8 @@ class Result:
     runs: int = field(default=0)
     hung: bool = field(default=False)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    failed: tuple[Failure, ...] = ()
+    test_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -95,11 +109,12 @@ class _Verilator(cocotb_runner.Verilator):
     a small build's time, so the first build leaves them there and later ones copy them before `make` runs.
     """
 
-    def __init__(self, program: str, env: Mapping[str, str], runtime: Path | None = None, limit: float | None = None
-                 ) -> None:
+    def __init__(self, program: str, env: Mapping[str, str], runtime: Path | None = None, limit: float | None = None,
+                 waves: str = "") -> None:
         super().__init__()
         self.log.setLevel(logging.ERROR)
         self._program, self._overrides, self._runtime, self._limit = program, dict(env), runtime, limit
+        self._format = waves
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = self._program
@@ -122,7 +137,8 @@ class _Verilator(cocotb_runner.Verilator):
         objects = [str(path) for path in self._runtime.glob("*.o")] if self._runtime and self._runtime.is_dir() else []
         # copied after Vtop.mk is written, so that make finds them newer than it
         copy = [["cp", *objects, str(self.build_dir)]] if objects else []
-        words = [main_program.SOURCES[0].name if word.endswith("verilator.cpp") else word
+        others = {"--trace": "--trace-fst"} if self._format == FST else {}
+        words = [main_program.SOURCES[0].name if word.endswith("verilator.cpp") else others.get(word, word)
                  for word in verilate if word != "--public-flat-rw"]
         return [[*words, "-LDFLAGS", "-rdynamic"], *copy, make]  # Python calls functions of the program
 
@@ -187,11 +203,20 @@ def _port_names(text: str, top: str) -> list[str]:
     return [port.strip() for port in head.split(",")]
 
 
-def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = BUILD_ROOT, flags: Sequence[str] = ()
+def wave_format() -> str:
+    """FST where what Verilator's writer needs is there (the headers of lz4 and zlib, and the libraries), else VCD,
+    which is ten times the size and more. Raises ToolError without a compiler."""
+    probe = "#include <lz4.h>\n#include <zlib.h>\nint main() { return !LZ4_versionNumber() || !zlibVersion(); }\n"
+    done = subprocess.run(["g++", "-x", "c++", "-", "-o", os.devnull, "-llz4", "-lz"], input=probe, text=True,
+                          env=toolchain.verilator_env(), capture_output=True, check=False)
+    return VCD if done.returncode else FST
+
+
+def build(files: Mapping[str, str], top: str, waves: str = "", root: Path = BUILD_ROOT, flags: Sequence[str] = ()
           ) -> tuple[Path, float]:
     """Folder with the simulator of the Verilog `files` (program `top`), and the seconds spent (0.0 if it was there).
 
-    `flags` are options of Verilator on top of FLAGS.
+    `waves` is VCD or FST for one that can write a waveform; `flags` are options of Verilator on top of FLAGS.
 
     Raises ToolError when a tool is missing, OutputError as `check_root` does, and BuildError when the build fails; its
     log stays beside the cache.
@@ -215,7 +240,7 @@ def build(files: Mapping[str, str], top: str, waves: bool = False, root: Path = 
         try:
             runtime = root / "rtl" / f"runtime-{_digest(tools)}"
             try:
-                _build(files, top, waves, flags, made, _Verilator(tool.path, env, runtime))
+                _build(files, top, bool(waves), flags, made, _Verilator(tool.path, env, runtime, waves=waves))
             except (RuntimeError, SystemExit) as error:
                 raise _why(log.read_text("utf-8", "replace") if log.is_file() else str(error), top, kept) from error
             made.rename(cache)
@@ -262,7 +287,7 @@ def _why(log: str, top: str, kept: Path) -> StampError:
 
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
              set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
-             root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (),
+             waves_from: int = 0, root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (),
              limit: float | None = None, context: Mapping[str, Any] | None = None) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
@@ -274,12 +299,14 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     params : the component's parameter object, a dataclass, for `Bench.params`
     words : output words this run is to compare in its `bench.jobs()` loops
     tests : names of the tests to run, None for all
-    waves : trace every signal; `Result.wave` is the VCD file
+    waves : trace every signal; `Result.wave` is the file, of `wave_format`
+    waves_from : time at which the waveform begins, in steps of 1 ps
     flags, plusargs : more options of Verilator, and of the program it makes
     limit : seconds after which the simulation is ended; `Result.hung`
     context : more of what the testbench is told
     """
-    program, build_seconds = build(files, top, waves, root, flags)
+    kind = wave_format() if waves else ""
+    program, build_seconds = build(files, top, kind, root, flags)
     with _writing(root):
         (root / "sim").mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))
@@ -293,30 +320,33 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     ended, hung = "", False
     try:
         verilator.test(test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=program, seed=seed,
-                       test_dir=folder, waves=waves, testcase=tests, log_file=log, plusargs=plusargs,
+                       test_dir=folder, waves=waves, testcase=tests, log_file=log,
+                       plusargs=(*plusargs, f"+stamp+waves+from={waves_from}"),
                        results_xml=str(folder / "results.xml"))
     except (RuntimeError, SystemExit) as error:
         ended = str(error) or "the simulator failed"
     except subprocess.TimeoutExpired:
         hung = True
     found = json.loads(totals.read_text("utf-8")) if totals.is_file() else {}
-    failures = [f"{failure['test']}: {failure['message']}" for failure in found.get("failures", [])]
-    ran, failed = _counts(folder / "results.xml")
-    crashed = bool(found.get("crashed"))
+    failed = tuple(Failure(**failure) for failure in found.get("failures", []))
+    failures = [f"{failure.test}: {failure.message}" for failure in failed]
+    ran, wrong = _counts(folder / "results.xml")
+    crashed = any(failure.crashed for failure in failed)
     if hung:
         failures.append(f"hang: the simulation did not end within {limit:.0f} s")
-    elif not failures and (ended or failed or not ran):
+    elif not failures and (ended or wrong or not ran):
         crashed = True
         tail = log.read_text("utf-8", "replace").strip().splitlines()[-25:] if log.is_file() else []
-        failures = ["\n".join([f"{ended or f'{failed} of {ran} tests failed'}; end of {log}:", *tail])]
-    wave = folder / "dump.vcd" if waves else None
+        failures = ["\n".join([f"{ended or f'{wrong} of {ran} tests failed'}; end of {log}:", *tail])]
+    wave = folder / f"dump.{kind}" if waves else None
     if not failures and wave is None:
         shutil.rmtree(folder)
     return Result(block=block, set_name=set_name, seed=seed, failures=tuple(failures), crashed=crashed, log=log,
                   wave=wave, seconds=time.monotonic() - start, build_seconds=build_seconds, hung=hung,
                   **{name: found.get(name, 0) for name in ("words", "mismatches", "cycles", "timed_beats",
                                                            "cycle_differences", "event_differences", "runs")},
-                  events=found.get("events", {}), tests=found.get("tests", {}), reasons=found.get("idle", {}))
+                  events=found.get("events", {}), tests=found.get("tests", {}), reasons=found.get("idle", {}),
+                  failed=failed, test_seconds=found.get("seconds", {}))
 
 
 def _counts(results: Path) -> tuple[int, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
+import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,26 +21,23 @@ from stamp_hw import exits
 from stamp_hw.cli.main import main
 from stamp_hw.errors import BuildError, ConfigError, OutputError
 from tb.batch import program as main_program
-from tb.coverage import __main__ as coverage
-from tb.faults import __main__ as faults
-from tb.formal import __main__ as formal
+from tb.commands import coverage, faults, formal, mutate
+from tb.commands.common import judged
 from tb.formal.proof import Verdict
-from tb.mutate import __main__ as mutate
 from tb.run import block, simulator
 from tb.run.block import BrokenBenchError, elaborate
-from tb.run.exits import ended
 from tests.support import pilot, pilot_failing
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = (("stamp_hw", "verify", "--block", "scale"), ("tb.coverage", "scale"), ("tb.formal",),
-            ("tb.mutate", "scale"), ("tb.faults", "scale"), ("tb.run.deep",),
-            ("tb.census",))
+PROGRAMS = (("verify", "--block", "scale"), ("verify", "bench", "--block", "scale"), ("verify", "coverage", "scale"),
+            ("verify", "formal"), ("verify", "mutate", "scale"), ("verify", "faults", "scale"), ("verify", "deep"),
+            ("verify", "census"))
 HARMLESS = "nothing went wrong"
 
 
 def run(words: tuple[str, ...], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=ROOT,
-                          env={**os.environ, **environment})
+    return subprocess.run([sys.executable, "-m", "stamp_hw", *words], capture_output=True, text=True, check=False,
+                          cwd=ROOT, env={**os.environ, **environment})
 
 
 def result(*failures: str, crashed: bool = False) -> simulator.Result:
@@ -77,22 +76,37 @@ def test_a_testbench_that_breaks_is_no_difference(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("error", "code", "said"), [
     (None, 0, ""), (AssertionError("beat 3 differs"), 1, "beat 3 differs"),
     (BrokenBenchError("the simulator died"), 3, "broken: the simulator died"),
-    (ConfigError("unknown block", where="x"), 2, "work: x: unknown block"),
-    (BuildError("build of top failed"), 3, "work: build of top failed"),
-    (MemoryError(), 2, "work: not enough memory; expected more"),
-    (OSError(errno.ENOSPC, "No space left on device", "/b/log"), 2, "work: /b/log: cannot be used; got No space left"),
-    (KeyError("a"), 3, "Traceback"), (KeyboardInterrupt(), 130, "interrupted")], ids=lambda value: repr(value)[:30])
-def test_every_error_of_a_bench_program_has_its_code(error: BaseException | None, code: int, said: str,
-                                                     caplog: pytest.LogCaptureFixture) -> None:
+    (ConfigError("unknown block", where="x"), 2, "stamp-hw: x: unknown block"),
+    (BuildError("build of top failed"), 3, "stamp-hw: build of top failed"),
+    (MemoryError(), 2, "stamp-hw: not enough memory; expected more"),
+    (OSError(errno.ENOSPC, "No space left on device", "/b/log"), 2, "stamp-hw: /b/log: cannot be used; got No space"),
+    (KeyError("a"), 3, "Traceback"), (KeyboardInterrupt(), 130, "stamp-hw: interrupted")],
+    ids=lambda value: repr(value)[:30])
+@pytest.mark.filterwarnings("ignore")  # an interrupted program turns warnings off for good
+def test_every_error_of_a_word_of_verify_has_its_code(error: BaseException | None, code: int, said: str,
+                                                      monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> int:
         if error is not None:
             raise error
         return 0
 
-    assert ended(logging.getLogger("work"), work) == code
-    assert "\n".join(record.getMessage() for record in caplog.records).startswith(said)
-    if code != 3 or "Traceback" not in said:
-        assert all("\n" not in record.getMessage() for record in caplog.records)
+    monkeypatch.setattr(coverage, "_run", lambda _options: work())
+    assert main(["verify", "coverage"]) == code
+    text = "".join(capsys.readouterr())
+    assert text.startswith(said) and (len(text.splitlines()) <= 1) == ("Traceback" not in said)
+
+
+def test_a_signal_to_end_is_an_interrupt() -> None:
+    def work() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        judged(work)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(("outcomes", "code"), [
@@ -101,7 +115,7 @@ def test_every_error_of_a_bench_program_has_its_code(error: BaseException | None
     ([BrokenBenchError("the testbench crashed"), AssertionError("the regression passed")], 1)],
     ids=["caught", "missed", "broken", "both"])
 def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
-        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def attempt(_block: str, index: int, _seed: int) -> str:
         if isinstance(outcomes[index], Exception):
             raise outcomes[index]
@@ -110,7 +124,7 @@ def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
     class Here:
         """A pool whose work is done at once: what is sent to a process cannot be a function of a test."""
 
-        def __init__(self, _count: int | None) -> None: ...
+        def __init__(self, _count: int | None = None) -> None: ...
         def __enter__(self) -> Here:
             return self
 
@@ -124,10 +138,12 @@ def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
                 future.set_exception(error)
             return future
 
-    monkeypatch.setattr(faults, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(faults, "pool", Here)
     monkeypatch.setattr(faults, "attempt", attempt)
     monkeypatch.setattr(faults, "table", lambda _block: faults_of(len(outcomes)))
-    assert faults.main(["scale"]) == code
+    assert main(["verify", "faults", "scale"]) == code
+    said = capsys.readouterr().out
+    assert ("; again: STAMP_SEED=" in said and said.endswith(" stamp-hw verify faults scale\n")) == (code != 0)
 
 
 def faults_of(count: int) -> list[Any]:
@@ -143,10 +159,12 @@ def verdict(wrong: str, *, broken: bool = False) -> Verdict:
     ([verdict("")], 0), ([verdict("fails in cycle 3")], 1), ([verdict("KeyError: x", broken=True)], 3),
     ([verdict("KeyError: x", broken=True), verdict("fails in cycle 3")], 1)], ids=["holds", "fails", "broken", "both"])
 def test_a_property_that_fails_is_a_finding_and_a_broken_checker_is_not(
-        verdicts: list[Verdict], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        verdicts: list[Verdict], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(formal, "prove", lambda _properties: verdicts)
     monkeypatch.setattr(formal, "REPORT", tmp_path / "formal.json")
-    assert formal.main([]) == code
+    assert main(["verify", "formal"]) == code
+    assert ("again: stamp-hw verify formal p" in capsys.readouterr().out) == (code != 0)
 
 
 @pytest.mark.parametrize(("errors", "crashed", "code"), [((), 0, 0), (("94.0 % are killed",), 0, 1),
@@ -154,28 +172,37 @@ def test_a_property_that_fails_is_a_finding_and_a_broken_checker_is_not(
 def test_mutants_that_survive_are_a_finding_and_a_crash_is_not(
         errors: tuple[str, ...], crashed: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     report = type("Report", (), {"errors": errors, "total": {"crashed": crashed}, "units": {}, "survivors": ()})
-    monkeypatch.setattr(mutate, "verdicts", lambda *_: iter(()))
-    monkeypatch.setattr(mutate, "judge", lambda *_: report)
+    again = "stamp-hw verify mutate {unit} --seed 7 --count 2 --only {number}"
+
+    def judge(_found: object, repeat: str) -> type:
+        assert repeat == again
+        return report
+
+    monkeypatch.setattr(mutate, "verdicts", lambda *_: (one for one in ()))
+    monkeypatch.setattr(mutate, "judge", judge)
     monkeypatch.setattr(mutate, "table", lambda _: [])
     monkeypatch.setattr(mutate, "REPORT", tmp_path / "mutate.json")
-    assert mutate.main(["scale"]) == code
+    assert main(["verify", "mutate", "scale", "--seed", "7", "--count", "2"]) == code
 
 
-def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_covered_is_a_finding_and_a_broken_bench_is_not(monkeypatch: pytest.MonkeyPatch,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
     def samples(*_: object) -> list[Any]:
         raise BrokenBenchError("block scale, set lane: KeyError")
 
     monkeypatch.setattr(coverage, "samples", samples)
-    assert coverage.main(["scale"]) == 3
+    assert main(["verify", "coverage", "scale"]) == 3
     monkeypatch.setattr(coverage, "samples", lambda *_: [])
     monkeypatch.setattr(coverage, "table", lambda _: [])
     monkeypatch.setattr(coverage, "write_json", lambda *_: None)
     for errors, code in (((), 0), (("a line",), 1)):
         monkeypatch.setattr(coverage, "judge", lambda *_, found=errors: type("R", (), {"errors": found, "blocks": {}}))
-        assert coverage.main(["scale"]) == code
+        assert main(["verify", "coverage", "scale", "--seed", "7"]) == code
+        again = "again: stamp-hw verify coverage scale --seed 7 --words 60000\n"
+        assert capsys.readouterr().out.count(again) == 1 + code
 
 
-@pytest.mark.parametrize("words", PROGRAMS, ids=lambda words: " ".join(words[:2]))
+@pytest.mark.parametrize("words", PROGRAMS, ids=" ".join)
 def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(words: tuple[str, ...], tmp_path: Path
                                                                                ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -186,19 +213,20 @@ def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(w
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(("program", "words"), [
-    (coverage, "scale --words 0"), (coverage, "scale --seed -1"), (mutate, "scale --only 0"), (mutate, "--count 0"),
-    (mutate, "scale --seed x"), (coverage, "scale --seed 99999999999999999999"), (coverage, "--words 3 --words 4"),
-    (coverage, "nope"), (mutate, "nope"),
-    (formal, "nope"), (faults, "nope")], ids=lambda value: value if isinstance(value, str) else value.__name__)
-def test_wrong_arguments_of_a_bench_program_are_refused_before_it_builds(
-        program: Any, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [
+    "coverage scale --words 0", "coverage scale --seed -1", "mutate scale --only 0", "mutate --count 0",
+    "mutate scale --seed x", "coverage scale --seed 99999999999999999999", "coverage --words 3 --words 4",
+    "coverage nope", "mutate nope", "formal nope", "faults nope", "census nope", "deep --cases 0", "deep nope", "nope",
+    "bench nope", "--seed 3 deep", "bench --jobs 0", "--jobs x"])
+def test_wrong_arguments_of_verify_are_refused_before_it_builds(
+        words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(simulator, "build", lambda *_args, **_options: pytest.fail("built"))
     try:
-        code: object = program.main(words.split())
+        code: object = main(["verify", *words.split()])
     except SystemExit as stop:
         code = stop.code
-    assert code == 2 and len(capsys.readouterr().err.splitlines()) <= 1
+    out, err = capsys.readouterr()
+    assert code == 2 and out == "" and len(err.splitlines()) == 1 and err.startswith("stamp-hw")
 
 
 def test_a_seed_of_the_environment_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +255,8 @@ def test_a_build_folder_with_a_space_is_refused_before_anything_is_built(tmp_pat
     done = run(PROGRAMS[0], STAMP_BUILD=str(folder))
     assert done.returncode == 2 and done.stdout == "" and not list(folder.iterdir())
     assert done.stderr == (f"stamp-hw: {folder}: make cannot build with a space in the path of the build folder; "
-                           "expected STAMP_BUILD=DIR in the environment, a folder to build in\n")
+                           "expected STAMP_BUILD=DIR in the environment or `verify --build-dir DIR`, a folder to build "
+                           "in\n")
 
 
 @pytest.mark.rtl
@@ -286,7 +315,19 @@ def test_a_command_never_ends_in_one_for_what_is_no_finding(error: Exception, co
     assert err.startswith(said) and (code == 3) == ("Traceback" in err)
 
 
-@pytest.mark.parametrize("words", [*PROGRAMS, ("tb.faults",)], ids=lambda words: " ".join(words[:2]))
-def test_the_help_says_what_the_codes_mean(words: tuple[str, ...]) -> None:
-    done = run((*words[:2], "--help") if words[0].startswith("stamp") else (words[0], "--help"))
-    assert done.returncode == 0 and " ".join(exits.HELP.split()) in " ".join(done.stdout.split())
+@pytest.mark.parametrize("words", PROGRAMS, ids=" ".join)
+def test_the_help_says_what_the_codes_mean_how_long_it_takes_and_how_it_is_used(words: tuple[str, ...]) -> None:
+    word = tuple(word for word in words[1:2] if not word.startswith("-"))
+    done = run(("verify", *word, "--help"))
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 0 and " ".join(exits.HELP.split()) in said and re.search(r"\b(minutes|hour)", said)
+    assert f"example: `stamp-hw verify {' '.join(word) if word != ('bench',) else ''}".rstrip() in said
+
+
+def test_no_page_and_no_message_names_a_program_that_is_gone() -> None:
+    pages = [page for kind in ("*.md", "docs/**/*.md", "tb/**/*.py", "tb/*.md") for page in ROOT.glob(kind)]
+    assert len(pages) > 50
+    for page in pages:
+        if page.name != "CHANGELOG.md":
+            assert "python -m tb" not in page.read_text(encoding="utf-8"), page
+    assert not list((ROOT / "tb").rglob("__main__.py"))

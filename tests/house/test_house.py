@@ -12,6 +12,7 @@ import pytest
 
 from stamp_hw import rooms
 from stamp_hw.cli.commands import COMMANDS
+from tb.commands.verify import WORDS
 from tests.house.imports import PACKAGES, ROOT, circle, folder, imported, modules, package
 
 BLOCKS = ("haar", "scale", "mac", "rescale", "engine")
@@ -88,7 +89,7 @@ def test_a_file_holds_one_concept(name: str) -> None:
 def test_a_command_lives_with_what_it_commands_and_every_one_is_in_the_table() -> None:
     files = {name for name, path in modules().items()
              if path.parent.name == "commands" and "def add_options(" in path.read_text(encoding="utf-8")}
-    assert files == {command.module for command in COMMANDS.values()}
+    assert files == {command.module for command in COMMANDS.values()} | {f"tb.commands.{word}" for word in WORDS}
 
 
 def test_the_tests_mirror_the_packages() -> None:

@@ -103,3 +103,5 @@ def test_it_verifies_and_builds_in_the_current_folder(run: Run, tmp_path: Path) 
     done = run("-m", "stamp_hw", "verify", "--block", "rescale", "--words", "1000", "--set", "one")
     assert " 0 " in done.stdout and done.stdout.rstrip().endswith("ok")
     assert (tmp_path / "build" / "rtl").is_dir()
+    for word in ("deep", "faults", "coverage", "census", "formal", "mutate"):
+        assert f"usage: stamp-hw verify {word} " in run("-m", "stamp_hw", "verify", word, "--help").stdout

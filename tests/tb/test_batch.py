@@ -12,6 +12,7 @@ from amaranth.lib import data
 
 from tb.batch import memory, program
 from tb.bench.layout import layout_of
+from tb.run import simulator
 from tb.run.block import elaborate, fresh_seed, run_block
 from tb.run.fault import Fault
 from tests.support import batch_both, batch_wide, pilot, pilot_batch
@@ -27,7 +28,7 @@ def test_every_misbehaviour_is_seen_as_on_the_slow_bench(name: str) -> None:
     """A wrong value or cycle, a beat dropped, extra, withdrawn or changed under stall, a hang, a miscounted event: the
     pilot's tests look for each one's message. Both benches count the same words, cycles, beats and events."""
     slow, fast = (run_block("pilot", name, fresh_seed(), bench=bench, words=2_000) for bench in (pilot, pilot_batch))
-    names = {field.name for field in dataclasses.fields(fast)} - {"seconds", "build_seconds", "log"}
+    names = {field.name for field in dataclasses.fields(fast)} - {"seconds", "build_seconds", "test_seconds", "log"}
     assert {field: getattr(fast, field) for field in names} == {field: getattr(slow, field) for field in names}
     assert fast.words >= 2_000 and len(fast.tests) == 6 and fast.timed_beats > 800
 
@@ -60,8 +61,9 @@ def test_a_failing_run_names_block_job_beat_lane_values_seed_and_command() -> No
 
 
 @pytest.mark.rtl
-def test_waves_show_the_cycles_of_a_job() -> None:
+def test_waves_show_the_cycles_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every edge of the clock while Python sleeps, at times that only grow."""
+    monkeypatch.setattr(simulator, "wave_format", lambda: simulator.VCD)
     result = run_block("pilot", "narrow", 1, waves=True, tests=["directed_values"], bench=pilot_batch, words=1)
     assert result.wave is not None
     head, _, changes = result.wave.read_text("utf-8").partition("$enddefinitions")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
-from tb.census import __main__ as command
+from stamp_hw.cli.main import main
 from tb.census.reasons import REASONS
 from tb.census.registers import COPY, STILL, Bit, census, instrumented, places, registers
 from tb.census.report import Reason, judge
+from tb.commands import census as command
 from tb.run.block import bench_module, fresh_seed
 
 VERILOG = """module top(clk, o);
@@ -95,10 +94,9 @@ def test_reasons_name_sets_that_are_measured() -> None:
         assert reason.why and set(reason.bits) <= set(command.SETS) <= set(bench_module("engine").PARAMETER_SETS)
 
 
-def test_an_unknown_set_is_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        assert command.main(["16x16"]) == 2
-    assert caplog.messages[-1].startswith("tb.census: SET: no census of this set; got 16x16")
+def test_an_unknown_set_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "census", "16x16"]) == 2
+    assert capsys.readouterr().err == "stamp-hw: SET: no census of this set; got 16x16; expected 2x2 or 1x3\n"
 
 
 @pytest.mark.rtl

@@ -15,8 +15,8 @@ from rtl_gen.mac.array import Mac
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale.unit import Scale
 from rtl_gen.verilog.emit import verilog
+from stamp_hw.cli.main import main
 from stamp_hw.errors import ConfigError, ToolError
-from tb.coverage.__main__ import main
 from tb.coverage.builds import LEFT_OUT, measured
 from tb.coverage.measure import measure
 from tb.coverage.parts import part_of
@@ -195,6 +195,6 @@ def test_a_small_block_is_covered_completely() -> None:
     assert report.blocks["haar"]["port_toggles"]
 
 
-def test_an_unknown_block_is_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    assert main(["nonsense"]) == 2
-    assert caplog.messages[-1].startswith("tb.coverage: block: unknown block; got nonsense")
+def test_an_unknown_block_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "coverage", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("stamp-hw: block: unknown block; got nonsense; expected ")

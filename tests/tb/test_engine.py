@@ -9,10 +9,10 @@ from rtl_gen.tops import units
 from stamp_hw.cli.main import main
 from stamp_hw.engine.params import EngineParams
 from tb import tb_engine
+from tb.commands.deep import RANDOM_TESTS, TRACE_SET
 from tb.run import block as regression
 from tb.run.block import fresh_seed, run_block
 from tb.run.corners import CORNERS
-from tb.run.deep import RANDOM_TESTS, TRACE_SET
 from tb.run.fault import Fault
 from tests.cli.test_cli import TRACE
 from tests.support import pilot_alarm

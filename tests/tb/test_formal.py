@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,10 @@ import pytest
 from amaranth.hdl import Const, Module, Signal
 
 from rtl_gen.haar.finish import Finish
+from stamp_hw.cli.main import main
 from stamp_hw.errors import ToolError
-from tb.formal import BOUND, PROVE, __main__, solver
+from tb.commands import formal
+from tb.formal import BOUND, PROVE, solver
 from tb.formal.checker import Checker
 from tb.formal.proof import settle
 from tb.formal.queues import QueueOrder
@@ -92,42 +93,39 @@ def test_a_bug_that_changes_nothing_is_no_success(tmp_path: Path) -> None:
 
 @pytest.mark.rtl
 def test_a_checker_that_cannot_be_built_is_a_verdict_and_the_others_get_theirs(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     good = KNOWN["haar_finish_holds"]
     broken = replace(good, name="broken", build=lambda params: Nameless(Finish(params)))
-    monkeypatch.setattr(__main__, "PROPERTIES", (broken, good))
-    monkeypatch.setattr(__main__, "REPORT", tmp_path / "formal.json")
-    monkeypatch.setattr(__main__, "settle", partial(settle, root=tmp_path))
-    with caplog.at_level(logging.INFO, logger="tb.formal"):
-        assert __main__.main([]) == 3
-    table, reason, total = (record.getMessage() for record in caplog.records[-3:])
-    assert [line.split()[:3] for line in table.splitlines()[1:]] == [
+    monkeypatch.setattr(formal, "PROPERTIES", (broken, good))
+    monkeypatch.setattr(formal, "REPORT", tmp_path / "formal.json")
+    monkeypatch.setattr(formal, "settle", partial(settle, root=tmp_path))
+    assert main(["verify", "formal"]) == 3
+    *_, first, second, reason, total, again = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in (first, second)] == [
         ["broken", "haar_finish", "NO"], ["haar_finish_holds", "haar_finish", "proved,"]]
     assert reason.startswith("wrong: broken: KeyError: 0 signals are called nothing_of_this_name; others:")
-    assert "\n" not in reason and total == "1 of 2 properties as they should be"
+    assert total == "1 of 2 properties as they should be" and again == "again: stamp-hw verify formal broken"
     first, second = json.loads((tmp_path / "formal.json").read_text("utf-8"))
     assert first["wrong"].startswith("KeyError") and not second["wrong"]
 
 
-def test_the_list_says_of_each_property_how_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="tb.formal"):
-        assert __main__.main(["--list"]) == 0
-    lines = caplog.records[-1].getMessage().splitlines()
+def test_the_list_says_of_each_property_how_it_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "formal", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(PROPERTIES)
     for prop, line in zip(PROPERTIES, lines, strict=True):
         how = "by induction" if prop.mode == PROVE else f"for {prop.depth} cycles"
         assert line.startswith(prop.name) and line.endswith(prop.says) and how in line
 
 
-def test_an_unknown_property_and_a_missing_tool_end_in_one_line_and_code_2(caplog: pytest.LogCaptureFixture,
+def test_an_unknown_property_and_a_missing_tool_end_in_one_line_and_code_2(capsys: pytest.CaptureFixture[str],
                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ToolError("not found", where="z3-solver", expected="`pip install -e '.[formal]'`")
 
-    with caplog.at_level(logging.INFO, logger="tb.formal"):
-        assert __main__.main(["nothing_of_this_name"]) == 2
-        monkeypatch.setattr(solver, "require", missing)
-        assert __main__.main(["haar_finish_holds"]) == 2
-    lines = [record.getMessage() for record in caplog.records]
+    assert main(["verify", "formal", "nothing_of_this_name"]) == 2
+    monkeypatch.setattr(solver, "require", missing)
+    assert main(["verify", "formal", "haar_finish_holds"]) == 2
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "nothing_of_this_name" in lines[0] and "z3-solver: not found" in lines[1]
     assert all("\n" not in line for line in lines)

@@ -159,7 +159,8 @@ def test_the_same_seed_draws_the_same_values_and_another_seed_others() -> None:
 
 
 @pytest.mark.rtl
-def test_waves_show_the_signals_below_the_top() -> None:
+def test_waves_show_the_signals_below_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "wave_format", lambda: simulator.VCD)
     result = run_block("pilot", "narrow", 1, waves=True, tests=["directed_values"], **SMALL)
     assert result.wave is not None
     text = result.wave.read_text("utf-8")

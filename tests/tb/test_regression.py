@@ -8,12 +8,12 @@ import pytest
 
 from rtl_gen.tops import BLOCKS, units
 from stamp_hw.config import NpuConfig
-from tb.faults.__main__ import blocks, table
+from tb.faults import blocks, table
 from tb.run.block import bench_module, catch, elaborate, fresh_seed, run_block
 from tb.run.fault import Fault
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-# `make faults` seeds all of them; these take a build each.
+# `stamp-hw verify faults` seeds all of them; these take a build each.
 SOME_FAULTS = {
     "haar": ("drop_floor_shift", "inverse_ignores_ready", "skip_reset"),
     "scale": ("drop_half", "ring_one_short", "skip_a_reset"),

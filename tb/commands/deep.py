@@ -1,4 +1,4 @@
-"""The engine's deep regression, `python -m tb.run.deep` (`make regress`).
+"""`stamp-hw verify deep`: the engine's deep regression.
 
 It draws 500 cases over every generated array, and takes every layer of the shipped trace through the largest one;
 values, cycles and events must all be equal. A case is one run of one to three random layers, some with stalls on
@@ -8,21 +8,19 @@ AXI ports, and the next one must be right. Seeds are fresh, and a failure prints
 
 from __future__ import annotations
 
-import logging
+import argparse
 import os
-import sys
 from dataclasses import asdict, dataclass
 
-from stamp_hw.cli.arguments import Parser
+from stamp_hw.cli.arguments import runs
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.exits import HELP
 from stamp_hw.formats.files import write_json
 from stamp_hw.formats.trace import Trace
 from tb import tb_axi, tb_engine
 from tb.bench.harness import TRACE
+from tb.commands.common import count, explain, judged, say, seed
 from tb.run.block import fresh_seed, run_block, tests_of
 from tb.run.corners import CORNERS
-from tb.run.exits import count, ended, seed
 from tb.run.simulator import BUILD_ROOT, Result, check_root
 
 TRACE_SET = "16x16"  # the array that takes the trace
@@ -30,8 +28,28 @@ RANDOM_TESTS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_m
 TRACE_TEST = "a_layer_of_the_trace_equals_the_golden_model"
 FLUSH_TEST = "after_a_flush_at_any_moment_the_next_job_is_right"
 WORDS = 15_000  # output words of one round of a parameter set
-FLUSHES = 1_000
-_LOG = logging.getLogger("tb.run.deep")
+CASES, FLUSHES = 500, 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `stamp-hw verify deep`; `seed` is None for a fresh one."""
+
+    cases: int
+    flushes: int
+    seed: int | None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    explain(parser, "Random layers over every generated array, every layer of the shipped trace through the largest, "
+            "corners of legal hardware, and jobs flushed in any cycle behind the AXI ports: values, cycles and events "
+            "must equal those of the models. Takes about 15 minutes. All figures: build/regress.json.",
+            "deep --cases 20 --flushes 20 --seed 1")
+    parser.add_argument("--cases", type=count, default=CASES, metavar="N", help=f"random cases (default {CASES})")
+    parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
+    parser.add_argument("--seed", type=seed, metavar="N", help="first seed (default: a fresh one)")
+    runs(parser, Options, run)
 
 
 @dataclass(slots=True)
@@ -65,8 +83,7 @@ def random_cases(totals: Totals, cases: int, seed: int) -> None:
             result = run_block("engine", name, seed + turn, words=WORDS, tests=RANDOM_TESTS)
             totals.add(result)
             totals.cases += result.runs
-            _LOG.info("%-6s seed %d: %d cases, %d words, %d cycles, %.0f s; %d of %d cases", name, seed + turn,
-                      result.runs, result.words, result.cycles, result.seconds, totals.cases, cases)
+            say(f"{name:<6} seed {seed + turn}: {result.runs} cases, {_done(result)}; {totals.cases} of {cases} cases")
         turn += 1
 
 
@@ -80,8 +97,8 @@ def trace_layers(totals: Totals, seed: int) -> None:
     result = run_block("engine", TRACE_SET, seed, tests=[TRACE_TEST])
     totals.add(result)
     totals.products += sum(layer.x.size * len(layer.weight) for layer in layers)
-    _LOG.info("%d layers of %s: %d words, %d products behind them, %d cycles, %.0f s", len(layers), TRACE.name,
-              result.words, totals.products, result.cycles, result.seconds)
+    say(f"{len(layers)} layers of {TRACE.name}: {result.words} words, {totals.products} products behind them, "
+        f"{result.cycles} cycles, {result.seconds:.0f} s")
 
 
 def flushes(totals: Totals, wanted: int, seed: int) -> None:
@@ -92,8 +109,8 @@ def flushes(totals: Totals, wanted: int, seed: int) -> None:
             result = run_block("axi", name, seed + turn, words=WORDS, tests=[FLUSH_TEST])
             totals.add(result)
             totals.flushes += result.runs
-            _LOG.info("%-6s seed %d: %d flushes, %d words, %d cycles, %.0f s; %d of %d flushes", name, seed + turn,
-                      result.runs, result.words, result.cycles, result.seconds, totals.flushes, wanted)
+            say(f"{name:<6} seed {seed + turn}: {result.runs} flushes, {_done(result)}; "
+                f"{totals.flushes} of {wanted} flushes")
         turn += 1
 
 
@@ -104,38 +121,29 @@ def corners(totals: Totals, seed: int) -> None:
         result = run_block("engine", "corner", seed, params=EngineParams.of(hw), words=300, tests=tests)
         totals.add(result)
         totals.corners += 1
-        _LOG.info("%s: %d words, %d cycles, %.0f s", name, result.words, result.cycles, result.seconds)
+        say(f"{name}: {_done(result)}")
 
 
-def main() -> int:
-    parser = Parser(prog="python -m tb.run.deep", description="Deep regression of the engine's RTL.",
-                    epilog=HELP)
-    parser.add_argument("--cases", type=count, default=500, metavar="N", help="random cases (default 500)")
-    parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
-    parser.add_argument("--seed", type=seed, default=None, metavar="N", help="first seed (default: a fresh one)")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("tb.run.block").setLevel(logging.WARNING)
-    return ended(_LOG, lambda: run(args.cases, args.flushes, fresh_seed() if args.seed is None else args.seed))
+def _done(result: Result) -> str:
+    return f"{result.words} words, {result.cycles} cycles, {result.seconds:.0f} s"
 
 
-def run(cases: int, flushed: int, first: int) -> int:
-    """Draw the cases, take the trace, flush jobs, say and write what came; 0."""
+def run(options: Options) -> int:
+    """Draw the cases, take the trace, flush jobs, say and write what came; 0, 1 at the first difference, 3 where a
+    bench broke."""
+    return judged(lambda: _run(options))
+
+
+def _run(options: Options) -> int:
     check_root()
-    totals = Totals()
-    random_cases(totals, cases, first)
+    totals, first = Totals(), fresh_seed() if options.seed is None else options.seed
+    random_cases(totals, options.cases, first)
     trace_layers(totals, first)
     corners(totals, first)
-    flushes(totals, flushed, first)
-    _LOG.info("%d cases over %d arrays, %d corners of hardware and %d flushed jobs: %d words, %d mismatches; %d beats, "
-              "%d cycle differences; %d event differences", totals.cases, len(tb_engine.PARAMETER_SETS), totals.corners,
-              totals.flushes, totals.words, totals.mismatches, totals.timed_beats, totals.cycle_differences,
-              totals.event_differences)
-    _LOG.info("%d products behind the trace's outputs; %d cycles in %.0f s", totals.products, totals.cycles,
-              totals.seconds)
+    flushes(totals, options.flushes, first)
+    say(f"{totals.cases} cases over {len(tb_engine.PARAMETER_SETS)} arrays, {totals.corners} corners of hardware and "
+        f"{totals.flushes} flushed jobs: {totals.words} words, {totals.mismatches} mismatches; {totals.timed_beats} "
+        f"beats, {totals.cycle_differences} cycle differences; {totals.event_differences} event differences")
+    say(f"{totals.products} products behind the trace's outputs; {totals.cycles} cycles in {totals.seconds:.0f} s")
     write_json(BUILD_ROOT / "regress.json", {"seed": first} | asdict(totals))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

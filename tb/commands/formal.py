@@ -1,37 +1,44 @@
-"""`python -m tb.formal [NAME …]` proves the named properties, all if none is named; fails unless all of them hold."""
+"""`stamp-hw verify formal`: proves the named properties, all if none is named; fails unless all of them hold."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import multiprocessing
 import os
-import signal
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from dataclasses import dataclass
 
-from stamp_hw.cli.arguments import Parser
+from stamp_hw.cli.arguments import runs
 from stamp_hw.errors import ConfigError
-from stamp_hw.exits import BROKEN, FOUND, HELP, OK
+from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
+from tb.commands.common import explain, judged, say
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
-from tb.run.exits import ended
+from tb.run.processes import pool
 from tb.run.simulator import check_folder
 
 PROCESSES = 2
 REPORT = ROOT.parent / "formal.json"
-_LOG = logging.getLogger("tb.formal")
 
 
-def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(prog="python -m tb.formal", description=__doc__, epilog=HELP)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `stamp-hw verify formal`; no name stands for all properties."""
+
+    names: Sequence[str]
+    list: bool
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `run` is a function of them."""
+    explain(parser, "Prove properties of the generated Verilog for every input; each has a cover that must be reached "
+            "and a seeded bug that must break it. All take about 7 minutes of processor time. All figures: "
+            "build/formal.json.", "formal queue_order")
     parser.add_argument("names", metavar="NAME", nargs="*", help="a property; all if none is named")
     parser.add_argument("--list", action="store_true", help="prove nothing: say what the properties are")
-    return parser.parse_args(argv)
+    runs(parser, Options, run)
 
 
 def chosen(names: Sequence[str]) -> list[Property]:
@@ -78,62 +85,37 @@ def prove(properties: Sequence[Property]) -> list[Verdict]:
     """Verdicts in the order of `properties`; what takes longest begins first. Raises ToolError."""
     solver.require()
     found: dict[str, Verdict] = {}
-    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), initializer=_begin) as pool:
-        order = sorted(properties, key=lambda prop: -prop.seconds)
-        running = [pool.submit(settled, prop.name) for prop in order]
-        try:
-            for done, future in enumerate(as_completed(running), 1):
-                verdict = future.result()
-                found[verdict.name] = verdict
-                how = f"WRONG: {verdict.wrong}" if verdict.wrong else "as it should"
-                _LOG.info("%d of %d, %.0f s: %s, %s", done, len(running), verdict.seconds, verdict.name, how)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
+    with pool(min(PROCESSES, os.cpu_count() or 1)) as workers:
+        running = [workers.submit(settled, prop.name) for prop in sorted(properties, key=lambda prop: -prop.seconds)]
+        for done, future in enumerate(as_completed(running), 1):
+            verdict = future.result()
+            found[verdict.name] = verdict
+            how = f"WRONG: {verdict.wrong}" if verdict.wrong else "as it should"
+            say(f"{done} of {len(running)}, {verdict.seconds:.0f} s: {verdict.name}, {how}")
     return [found[prop.name] for prop in properties]
 
 
-def _begin() -> None:
-    """A worker leaves an interrupt to the main process, which then ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
-
-
-def _stop(*_: object) -> None:
-    """SIGTERM ends a process through the handlers that end its tools."""
-    sys.exit(130)
-
-
-def main(argv: Sequence[str]) -> int:
-    """`run`, with a user's errors as one line."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    _LOG.setLevel(logging.INFO)
-    return ended(_LOG, lambda: run(argv))
-
-
-def run(argv: Sequence[str]) -> int:
+def run(options: Options) -> int:
     """Prove, say and write what holds; 1 if a property does not, a cover is not reached or a bug not caught, 3 if a
     checker or a solver broke."""
-    args = arguments(argv)
-    wanted = chosen(args.names)
-    if args.list:
-        _LOG.info("%s", listing(wanted))
-        return 0
+    return judged(lambda: _run(options))
+
+
+def _run(options: Options) -> int:
+    wanted = chosen(options.names)
+    if options.list:
+        say(listing(wanted))
+        return OK
     check_folder()
     verdicts = prove(wanted)
     write_json(REPORT, [verdict.to_dict() for verdict in verdicts])
-    _LOG.info("%s", table(verdicts))
+    say(table(verdicts))
     wrong = [verdict for verdict in verdicts if verdict.wrong]
     for verdict in wrong:
-        _LOG.info("wrong: %s: %s", verdict.name, verdict.wrong)
-    _LOG.info("%d of %d properties as they should be", len(verdicts) - len(wrong), len(verdicts))
+        say(f"wrong: {verdict.name}: {verdict.wrong}")
+    say(f"{len(verdicts) - len(wrong)} of {len(verdicts)} properties as they should be")
+    if wrong:
+        say(f"again: stamp-hw verify formal {' '.join(verdict.name for verdict in wrong)}")
     if any(not verdict.broken for verdict in wrong):
         return FOUND
     return BROKEN if wrong else OK
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main(sys.argv[1:]))
