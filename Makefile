@@ -6,7 +6,7 @@ TRACE_VENV := .venv/.trace-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint results bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -70,6 +70,10 @@ test: venv-trace lint  ## every test, on both cores
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+results: venv  ## README.md and docs/results.md from docs/results/*.json and the reports in build/
+	$(BIN)/python -m docs.tools.record
+	$(BIN)/python -m docs.tools.results
 
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
 	$(BIN)/python -m sim.studies.throughput

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "models": {"models", "stamp_hw"},
 }
 # What `pip install stamp-hw` brings is all that the golden model and the cycle model need.
-LIGHT = {"stamp_hw": {"numpy", "yaml", "rich"}, "sim": {"numpy", "yaml", "matplotlib"}, "stamp_hw.torch": {"numpy", "torch"}}
+LIGHT = {"stamp_hw": {"numpy", "yaml", "rich"}, "sim": {"numpy", "yaml", "matplotlib"},
+         "stamp_hw.torch": {"numpy", "torch"}}
 # The program's own folder: whatever runs under it may use it, the golden model may not.
 PROGRAM = "stamp_hw.cli"
 names = pytest.mark.parametrize("name", modules())
