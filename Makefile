@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
+DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint results bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint docs results bench throughput regress faults coverage census formal mutate fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -22,6 +23,10 @@ $(RTL_VENV): pyproject.toml constraints.txt
 
 $(TRACE_VENV): $(RTL_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
+	touch $@
+
+$(DOCS_VENV): $(RTL_VENV)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,docs]'
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (results in build/demo)
@@ -70,6 +75,12 @@ test: venv-trace lint  ## every test, on both cores
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(DOCS_VENV)  ## drawings, generated pages and the site, warnings as errors (build/docs/index.html)
+	$(BIN)/python -m docs.tools.drawings
+	$(BIN)/python -m docs.tools.blocks
+	$(BIN)/python -m docs.tools.reference
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 results: venv  ## README.md and docs/results.md from docs/results/*.json and the reports in build/
 	$(BIN)/python -m docs.tools.record
