@@ -62,7 +62,9 @@ def unit(one: Unit, config: NpuConfig) -> list[str]:
     """Parameters, latency and ports of a top module at the default configuration."""
     params = one.params(config.hw)
     values = ", ".join(f"`{field.name}` {getattr(params, field.name)}" for field in fields(params))
-    rows = list(ports(one.component(params).signature))
+    component = one.component(params)
+    component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
+    rows = list(ports(component.signature))
     latency = f"Latency: {params.latency} cycles. " if hasattr(params, "latency") else ""
     return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration: {values}.", "",
             "| port | way | fields |", "|---|---|---|", *rows, ""]
