@@ -7,7 +7,7 @@ DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint bench throughput regress faults coverage census formal mutate docs wheel fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -23,6 +23,10 @@ $(RTL_VENV): pyproject.toml constraints.txt
 
 $(TRACE_VENV): $(RTL_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
+	touch $@
+
+$(DOCS_VENV): $(RTL_VENV)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,docs]'
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)
@@ -74,6 +78,16 @@ lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(DOCS_VENV)  ## drawings, generated pages and the site, warnings as errors (build/docs/index.html)
+	$(BIN)/python -m docs.tools.drawings
+	$(BIN)/python -m docs.tools.blocks
+	$(BIN)/python -m docs.tools.reference
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+results: venv  ## README.md and docs/results.md from docs/results/*.json and the reports in build/
+	$(BIN)/python -m docs.tools.record
+	$(BIN)/python -m docs.tools.results
+
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
 	$(BIN)/stamp-hw throughput --json build/throughput.json
 
@@ -105,13 +119,6 @@ fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed 
 
 mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 13 minutes)
 	nice $(BIN)/stamp-hw verify mutate
-
-docs: $(DOCS_VENV)  ## the documents as a site; a warning is an error (build/docs)
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs build/docs
-
-$(DOCS_VENV): $(RTL_VENV)
-	$(PIP) --editable '.[rtl,formal,fpga,dev,docs]'
-	touch $@
 
 # what an earlier build left beside the sources would go into the wheel, deleted modules too
 wheel: venv  ## build the wheel, and try a plain install of it (build/wheel)

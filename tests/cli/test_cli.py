@@ -416,7 +416,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert stop.value.code == 0 and said.startswith(f"usage: stamp-hw {command} ")
     assert len(said) > 100
-    assert f"`stamp-hw {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\n## `stamp-hw {command}`\n" in (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["verify", "synth"])

@@ -1,0 +1,79 @@
+"""Every figure of README.md and docs/results.md from docs/results/*.json: `python -m docs.tools.results`.
+
+A page is a template, docs/tools/pages/*.in, in which a figure is a place with its format, as in
+`{llama_small[stamp][sqnr_db]:.2f}`: the first word names a record, the keys lead into its `figures`. A record is a
+small JSON file with the figures that are shown, the command that makes them, its date, its provenance, and its seed
+where it has one; `docs.tools.record` takes fresh ones. Beyond Python's own formats there are `.1f %` (a part of one as
+per cent), `.1f M` (millions), and a range, which is a list.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import string
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.formats.files import atomic_file
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDS = ROOT / "docs" / "results"
+PAGES = {ROOT / "README.md": ROOT / "docs" / "tools" / "pages" / "README.md.in",
+         RECORDS.with_suffix(".md"): ROOT / "docs" / "tools" / "pages" / "results.md.in"}
+PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
+_LOG = logging.getLogger(__name__)
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, list):
+            return "…".join(self.format_field(end, format_spec) for end in value)
+        number, _, unit = format_spec.partition(" ")
+        if unit == "%":
+            return f"{format(100 * value, number)} %"
+        if unit == "M":
+            return f"{format(value / 1e6, number)} million"
+        # A minus that a table aligns with the digits.
+        return re.sub(r"^-(?=[\d.])", "−", format(value, format_spec))
+
+
+def records() -> dict[str, dict[str, Any]]:
+    """Name → record, of every file in docs/results."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))}
+
+
+def source(record: Mapping[str, Any]) -> str:
+    """The line below a table: command, date, seed, what each figure is, and whether a document was all there was."""
+    seed = f", seed {record['seed']}" if "seed" in record else ""
+    kinds = "; ".join(f"*{kind}*: {what}" for kind, what in record["provenance"].items())
+    taken = f" Recorded {record['recorded']}; no report of that run is kept." if "recorded" in record else ""
+    return f"`{record['command']}` ({record['date']}{seed}). {kinds}.{taken}"
+
+
+def render(template: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """A page: the template with its figures. Raises KeyError for a figure that no record has."""
+    places: dict[str, Any] = {name: record["figures"] for name, record in known.items()}
+    places["source"] = {name: source(record) for name, record in known.items()}
+    return _Formatter().vformat(template, (), places)
+
+
+def pages() -> dict[Path, str]:
+    """File → what it has to hold."""
+    known = records()
+    return {page: render(template.read_text(encoding="utf-8"), known) for page, template in PAGES.items()}
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for page, text in pages().items():
+        with atomic_file(page) as stream:
+            stream.write(text)
+        _LOG.info("%s", page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

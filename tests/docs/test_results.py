@@ -1,0 +1,117 @@
+"""README.md and docs/results.md: every figure comes from a record in docs/results, and none is typed by hand.
+
+A figure is a number in the text of a page's template: outside the places that `make results` fills, of code, of the
+targets of links, and of `NAMES`, which are numbers that name a thing or a setting and measure nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from docs.tools import record, results
+
+NAMES = re.compile(r"""
+    \b[48]-bit\b | \b[48]\ bits\b | \bat\ 8\b | \b[12]-D\b   # the two precisions, the two shapes of the transform
+    | \b\d+\ ×\ \d+(\ ×\ \d+)? | \b\d+\ tokens\b              # sizes that a run was asked for
+    | \bPython\ 3\.\d+ | Apache-2\.0 | ECP5(-85F)? | \b45\ nm\b
+    | ^\d\.\ | ^\|\ tokens\ \|.*$                             # numbers of a list; the head of the table by length
+    """, re.VERBOSE | re.MULTILINE)
+README = (results.ROOT / "README.md").read_text(encoding="utf-8")
+TEMPLATES = {page.name: template.read_text(encoding="utf-8") for page, template in results.PAGES.items()}
+pages = pytest.mark.parametrize("page", TEMPLATES)
+
+
+def typed(template: str) -> list[str]:
+    """The figures that a template holds by itself."""
+    for pattern in (r"```.*?```", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}", r"\]\([^)]*\)"):
+        template = re.sub(pattern, "", template, flags=re.DOTALL)
+    return re.findall(r"(?<![A-Za-z\d])\d[\d.,]*", NAMES.sub("", template))
+
+
+def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(container, key) of every number and text in a record's figures."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(inner, dict | list):
+            yield from leaves(inner)
+        else:
+            yield value, key
+
+
+def prose(text: str) -> str:
+    """A page without its code."""
+    return re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", results.PAGES, ids=lambda page: page.name)
+def test_a_page_is_what_make_results_writes_from_the_records(page: Any) -> None:
+    assert page.read_text(encoding="utf-8") == results.pages()[page], "edit docs/tools/pages, run make results"
+
+
+@pages
+def test_no_figure_of_a_page_is_typed_by_hand(page: str) -> None:
+    assert typed(TEMPLATES[page]) == []
+
+
+@pytest.mark.parametrize("words", [
+    "gains 3.3 dB", "× 1.031", "99.1 % of", "16,090 LUTs", "in 23 million words", "| 12 dB |", "129 of 129", "69.1 MHz",
+    "8 mismatches", "2 × faster"])
+def test_a_figure_that_is_typed_by_hand_is_recognized(words: str) -> None:
+    assert typed(f"{TEMPLATES['README.md']}\n{words}\n") != []
+
+
+def test_a_page_with_one_other_digit_is_found() -> None:
+    """Each digit of a record's figure that is shown, one at a time, in a copy of the records."""
+    known, shown = results.records(), 0
+    template = "".join(TEMPLATES.values())
+    right = results.render(template, known)
+    for one in known.values():
+        for holder, key in leaves(one["figures"]):
+            if isinstance(holder[key], int | float):
+                kept = holder[key]
+                holder[key] = kept * 1.5 + 2
+                shown += results.render(template, known) != right
+                holder[key] = kept
+    assert results.render(template, known) == right and shown > 200
+
+
+@pytest.mark.parametrize("name", results.records())
+def test_a_record_says_how_when_and_what_it_was(name: str) -> None:
+    one = results.records()[name]
+    assert set(one) <= {"command", "date", "provenance", "seed", "recorded", "figures"} and one["figures"]
+    assert one["command"].startswith(("stamp-hw ", "make ", "python -m "))
+    assert date.fromisoformat(one["date"]) <= date.today()
+    assert one["provenance"] and set(one["provenance"]) <= set(results.PROVENANCE)
+    assert f"{{{name}[" in "".join(TEMPLATES.values()), "a record that no page shows"
+    if "recorded" not in one:
+        assert name in record.REPORTS or name in record.PRINTED, "nothing takes it, and it does not say whence it is"
+
+
+def test_a_report_of_a_part_is_not_taken() -> None:
+    for take, part in ((record.mutate, {"units": {"axi": {}}, "errors": []}), (record.formal, []),
+                       (record.coverage, {"blocks": {"mac": {}}, "errors": []}),
+                       (record.regress, {"cases": 499, "flushes": 1000}), (record.fpga, {"seeds": [{}]}),
+                       (record.evaluation, {"kind": "text", "windows": 4, "rows": [
+                           {"scheme": name} for name in ("a4", "first_n", "stamp")]})):
+        with pytest.raises(record.NotTakenError):
+            take(part)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["printed_simulate", pytest.param("printed_verify", marks=pytest.mark.rtl)])
+def test_the_readme_shows_what_its_commands_print(name: str) -> None:
+    words, lines, _ = record.PRINTED[name]
+    assert "\n".join(record.reproducible(record.printed(*words)[lines])) in README
+    assert f"\nstamp-hw {' '.join(words)}\n" in README
+
+
+def test_the_readme_has_at_most_700_words() -> None:
+    assert len([word for word in README.split() if re.search(r"\w", word)]) <= 700
+
+
+@pytest.mark.parametrize("word", ["coefficient", "headroom", "beat", "sink", "super-tile", "waive", "n_hi", "first_n"])
+def test_the_readme_uses_no_word_that_it_does_not_explain(word: str) -> None:
+    assert word not in prose(README).lower()
