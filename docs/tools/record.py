@@ -32,7 +32,7 @@ PROMPTS = "--model models/pixart_small --prompts prompts.txt --size 32 --guidanc
 W8 = " --config W8.yaml"
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 SHAPES = tuple(word for tokens in LENGTHS for word in ("--shape", f"{tokens}x192x192"))
-COLUMNS = 96  # what a page has room for; a longer line of a table is cut
+COLUMNS = 104  # what a page has room for; a longer line is cut
 SIMULATED = {"measured": "SQNR, by the bit-accurate model",
              "modelled": "cycles, by the cycle model that equals the RTL beat for beat (the external memory's rate is "
                          "modelled); energy, with 45 nm constants from the literature"}

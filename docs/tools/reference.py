@@ -37,6 +37,7 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 yield from ((f"{name} {inner}", sub) for inner, sub in action.choices.items())
+        yield from ((f"{name} {word}", sub) for word, sub in parser.words().items())
 
 
 def row(parser: argparse.ArgumentParser, action: argparse.Action) -> str:

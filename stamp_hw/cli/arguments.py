@@ -78,6 +78,17 @@ class Parser(argparse.ArgumentParser):
         self._words[word] = Parser(prog=f"{self.prog} {word}")
         self._words[word].options_of(module)
 
+    def words(self) -> dict[str, Parser]:
+        """The words of `add_word`, each with its options."""
+        for parser in self._words.values():
+            parser._load()
+        return self._words
+
+    def _load(self) -> None:
+        if self._module is not None:
+            module, self._module = self._module, None
+            rooms.load(module).add_options(self)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""
         self.exit(2, f"{self.prog}: {printable(clip(message, _LIMIT))}; see {self.prog} --help\n")
@@ -85,15 +96,14 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None,  # type: ignore[override]
                          namespace: Any = None) -> tuple[Any, list[str]]:
         """As argparse's, but a sub-command refuses what it does not know itself, so that its own help is named."""
-        if self._module is not None:
-            module, self._module = self._module, None
-            rooms.load(module).add_options(self)
+        self._load()
         if args and args[0] in self._words:
             return self._words[args[0]].parse_known_args(args[1:], namespace)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            option = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{like(option, self._option_string_actions)}")
+            first = unknown[0].partition("=")[0]
+            known = self._option_string_actions if first.startswith("-") else self._words
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{like(first, known)}")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

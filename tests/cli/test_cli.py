@@ -399,7 +399,8 @@ def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(("words", "near"), [
     (["simulat", "T"], "simulate"), (["verfy"], "verify"), (["trace", "inof"], "info"),
     (["simulate", "T", "--jsn", "F"], "--json"), (["eval", "--model", "m", "--text", "t", "--device", "gpu"], "cpu"),
-    (["eval", "--model", "m", "--text", "t", "--sequenzes=3"], "--sequences"), (["xyz"], None)])
+    (["eval", "--model", "m", "--text", "t", "--sequenzes=3"], "--sequences"), (["xyz"], None),
+    (["verify", "fromal"], "formal")])
 def test_a_word_that_is_nearly_right_is_asked_about(words: list[str], near: str | None,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
