@@ -25,8 +25,8 @@ $(TRACE_VENV): $(RTL_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
 	touch $@
 
-$(DOCS_VENV): $(RTL_VENV)
-	$(PIP) --editable '.[rtl,formal,fpga,dev,docs]'
+$(DOCS_VENV): $(TRACE_VENV)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,trace,docs]'
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)

@@ -43,7 +43,7 @@ def datapath() -> str:
     shapes = [
         text(68, 66, "X", 15, weight="bold"), text(68, 82, "tokens × channels", 11), tokens(28, top, 80, 16 * (16,)),
         arrow((112, middle), (140, middle)),
-        box(144, middle - 46, 104, 92, "Haar lifting", ("along the tokens,", "additions only")),
+        box(144, middle - 46, 104, 92, "lifting: L", ("Haar wavelet,", "additions only")),
         arrow((248, middle), (276, middle)),
         box(280, middle - 46, 104, 92, "quantizer", ("a scale for", "each token")),
         arrow((384, middle), (412, middle)),
@@ -51,7 +51,7 @@ def datapath() -> str:
         tokens(416, top, 80, MIXED),
         arrow((500, middle), (528, middle)),
         text(621, 22, "W: untouched by the transform", 12), arrow((621, 27), (621, 50)),
-        text(621, 66, "MAC array", 15, weight="bold"), text(621, 82, "one multiplier a PE", 11),
+        text(621, 66, "MAC array", 15, weight="bold"), text(621, 82, "a multiplier in each cell", 11),
         rect(532, 90, 178, 226, "#ffffff", LINE), *array(535, 102, 6, 29),
         text(621, 296, "a row takes one 8-bit token", 11), text(621, 310, "or two 4-bit tokens", 11),
         arrow((710, middle), (738, middle)),
