@@ -105,6 +105,14 @@ def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
     assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "docs", "dev"}
 
 
+def test_a_release_has_one_number_and_an_entry_in_the_changelog() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", changelog, re.M)
+    assert releases[0] == version and len(set(releases)) == len(releases) == changelog.count("\n## ")
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
 def test_every_dependency_is_pinned_by_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()

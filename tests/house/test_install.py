@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from tests.house.imports import PACKAGES, ROOT
 
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LAYER = ("import numpy as np\n"
          "layer = Layer(name='one', x=np.eye(8, dtype=np.float32), weight=np.ones((4, 8), np.float32))\n")
@@ -68,7 +70,7 @@ def test_what_a_user_imports_is_under_stamp_hw(run: Run) -> None:
     done = run("-c", "from stamp_hw import Layer, NpuConfig, Trace, __version__, run_linear\n" + LAYER +
                "import stamp_hw; print(__version__, run_linear(layer, NpuConfig()).y.shape, stamp_hw.__file__)")
     version, *shape, file = done.stdout.split()
-    assert shape == ["(8,", "4)"] and version == "0.1.0" and "venv" in file and str(ROOT) not in file
+    assert shape == ["(8,", "4)"] and version == VERSION and "venv" in file and str(ROOT) not in file
 
 
 @pytest.mark.trace
@@ -92,7 +94,7 @@ def test_a_process_that_has_imported_the_other_package_is_told(run: Run, tmp_pat
 
 @pytest.mark.parametrize("program", [("-m", "stamp_hw"), ("-P", "-m", "stamp_hw")], ids=" ".join)
 def test_the_program_runs(run: Run, tmp_path: Path, program: tuple[str, ...]) -> None:
-    assert run(*program, "--version").stdout == "stamp-hw 0.1.0\n"
+    assert run(*program, "--version").stdout == f"stamp-hw {VERSION}\n"
     assert "16x8x8" in run(*program, "simulate", "--shape", "16x8x8").stdout
     run(*program, "generate", "--hw", "rows=1", "--hw", "cols=1", "--hw", "lanes=1", "--out", "verilog")
     assert (tmp_path / "verilog" / "stamp_engine_axi.v").is_file()
