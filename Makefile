@@ -7,7 +7,7 @@ DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -71,8 +71,11 @@ $(ABLATE)/pixart-%.safetensors: $(ABLATE)/prompts.txt $(PIXART_TRACE) | $(TRACE_
 	nice $(BIN)/stamp-hw trace dump --model models/pixart_small --prompts $< --steps 10 --inference-steps 20 --size 32 \
 	    --guidance 3 --seed $* --layers '^transformer_blocks\.(1|4)\.|^(proj_out|caption_projection|adaln_single)\b' --out $@
 
-test: venv-trace lint  ## every test, on two cores (18 minutes)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+test: venv-trace lint  ## every test that takes no minutes, on two cores (15 minutes)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15 -m 'not long'
+
+test-long: venv-trace  ## the tests that take minutes each: place and route, a plain install (5 minutes)
+	$(BIN)/python -m pytest -m long --durations 5
 
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -93,6 +93,7 @@ def test_a_drawing_is_what_the_program_draws_and_a_page_shows_it(name: str) -> N
     assert any(f"images/{name}.svg)" in text for text in FILES.values())
 
 
+@pytest.mark.long
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")

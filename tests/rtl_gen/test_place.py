@@ -32,6 +32,7 @@ def recipe(target: str) -> list[str]:
     return shlex.split(line.partition("stamp-hw ")[2])
 
 
+@pytest.mark.long
 @pytest.mark.rtl
 def test_a_small_array_fits_and_registers_inside_set_its_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                                                                ) -> None:
