@@ -120,6 +120,15 @@ def test_what_was_asked_for_by_name_and_compared_nothing_is_a_failure(moods: Pat
 
 
 @pytest.mark.rtl
+@pytest.mark.parametrize("name", ["finish_0", "inverse_1d"])
+def test_what_a_bench_skips_on_some_hardware_has_its_reason(name: str, tmp_path: Path) -> None:
+    xml = tmp_path / "v.xml"
+    assert main(["verify", "--block", "haar", "--set", name, "--words", "500", "--junit", str(xml)]) == 0
+    reasons = {str(case[0].get("message")) for case in cases(xml).values() if len(case)}
+    assert reasons and "nothing to compare" not in reasons
+
+
+@pytest.mark.rtl
 def test_a_simulator_that_dies_is_a_case_of_its_own_and_what_did_not_run_is_skipped(moods: Path) -> None:
     xml = moods / "v.xml"
     assert main(pilot("--junit", xml, tests="passes dies sleeps")) == 3
