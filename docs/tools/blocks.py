@@ -30,6 +30,8 @@ from tb.run.block import tests_of
 FOLDER = ROOT / "docs" / "blocks"
 REGISTERS = ROOT / "docs" / "reference" / "registers.md"
 BEGIN, END = "<!-- from here on written by make docs -->", "<!-- to here -->"
+STREAMS = ("A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4). Fields of `job` are "
+           "registers of a unit; `events` counts what costs energy.")
 _LOG = logging.getLogger(__name__)
 
 
@@ -89,7 +91,7 @@ def checks(block: str) -> list[str]:
 def generated(block: str) -> str:
     config = NpuConfig()
     return "\n".join([BEGIN, "", "## Ports", "",
-                      "A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4).", "",
+                      STREAMS, "",
                       *(line for one in BLOCKS[block] for line in unit(one, config)), *checks(block), END])
 
 

@@ -109,7 +109,7 @@ def test_the_readme_shows_what_its_commands_print(name: str) -> None:
 
 
 def test_the_readme_has_at_most_700_words() -> None:
-    assert len([word for word in README.split() if re.search(r"\w", word)]) <= 700
+    assert len(README.split()) <= 700  # as `wc -w` counts, bars of tables among them
 
 
 @pytest.mark.parametrize("word", ["coefficient", "headroom", "beat", "sink", "super-tile", "waive", "n_hi", "first_n"])
