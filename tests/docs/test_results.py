@@ -6,9 +6,11 @@ targets of links, and of `NAMES`, which are numbers that name a thing or a setti
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +101,14 @@ def test_a_report_of_a_part_is_not_taken() -> None:
                            {"scheme": name} for name in ("a4", "first_n", "stamp")]})):
         with pytest.raises(record.NotTakenError):
             take(part)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", record.QUICK)
+def test_a_record_that_takes_seconds_is_what_its_command_says_today(name: str, tmp_path: Path) -> None:
+    record.printed(*record.QUICK[name], "--json", str(tmp_path / "report.json"))
+    take = record.REPORTS[name][3]
+    fresh = take(json.loads((tmp_path / "report.json").read_text(encoding="utf-8")))
+    assert fresh == results.records()[name]["figures"], "run make results"
 
 
 @pytest.mark.parametrize("name", ["printed_simulate", pytest.param("printed_verify", marks=pytest.mark.rtl)])
