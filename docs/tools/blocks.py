@@ -30,6 +30,8 @@ from tb.run.block import tests_of
 FOLDER = ROOT / "docs" / "blocks"
 REGISTERS = ROOT / "docs" / "reference" / "registers.md"
 BEGIN, END = "<!-- from here on written by make docs -->", "<!-- to here -->"
+STREAMS = ("A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4). Fields of `job` are "
+           "registers of a unit; `events` counts what costs energy.")
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,17 +81,17 @@ def checks(block: str) -> list[str]:
              f"{', '.join(f'`{name}`' for name in bench.PARAMETER_SETS)}:", ""]
     lines += [f"- {name.replace('_', ' ')}" for name in tests_of(bench)]
     if proved:
-        lines += ["", f"Proved by `make formal` (`python -m tb.formal {proved[0].name}` for one):", ""]
+        lines += ["", f"Proved by `make formal` (`stamp-hw verify formal {proved[0].name}` for one):", ""]
         lines += [f"- `{one.name}`: {one.says}{'' if one.mode == PROVE else ' (for the first cycles after reset)'}"
                   for one in proved]
-    lines += ["", f"Seeded by `python -m tb.faults {block}`, each to be caught:", ""]
+    lines += ["", f"Seeded by `stamp-hw verify faults {block}`, each to be caught:", ""]
     return [*lines, *(f"- `{fault.name}`: {fault.why}" for fault in faults), ""]
 
 
 def generated(block: str) -> str:
     config = NpuConfig()
     return "\n".join([BEGIN, "", "## Ports", "",
-                      "A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4).", "",
+                      STREAMS, "",
                       *(line for one in BLOCKS[block] for line in unit(one, config)), *checks(block), END])
 
 
