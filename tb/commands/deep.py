@@ -44,8 +44,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Random layers over every generated array, every layer of the shipped trace through the largest, "
             "corners of legal hardware, and jobs flushed in any cycle behind the AXI ports: values, cycles and events "
-            "must equal those of the models. Takes about 15 minutes. All figures: build/regress.json.",
-            "deep --cases 20 --flushes 20 --seed 1")
+            "must equal those of the models. Takes about 12 minutes of processor time. All figures: "
+            "build/regress.json.", "deep --cases 20 --flushes 20 --seed 1")
     parser.add_argument("--cases", type=count, default=CASES, metavar="N", help=f"random cases (default {CASES})")
     parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
     parser.add_argument("--seed", type=seed, metavar="N", help="first seed (default: a fresh one)")

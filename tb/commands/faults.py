@@ -27,7 +27,7 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Seed every named mistake into the generated RTL, one at a time; the regression must catch each at "
-            "its block. Takes about 17 minutes on two cores.", "faults rescale")
+            "its block. Takes about 20 minutes on two cores.", "faults rescale")
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
     runs(parser, Options, run)
 
