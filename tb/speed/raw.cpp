@@ -1,6 +1,6 @@
 // The fastest that a testbench can be: one loop over the model that feeds memories and compares what comes.
 //
-// No VPI, no Python, no stalls, no events, no rules of a stream; tests/bench/rtl.py compares its speed with the bench's.
+// No VPI, no Python, no stalls, no events, no rules of a stream; tb/speed/rtl.py compares its speed with the bench's.
 // Usage: raw FOLDER, which holds `port.bin` for each stream: the beats to send, or those that must come. Prints cycles,
 // beats that differ, and CPU seconds, all of the loop alone.
 
