@@ -103,7 +103,7 @@ bench: venv-trace  ## speed of the golden model, its torch backend and the RTL b
 faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (17 minutes)
 	$(BIN)/stamp-hw verify faults
 
-coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json; 20 minutes)
+coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json; 25 minutes)
 	nice $(BIN)/stamp-hw verify coverage
 
 census: venv  ## bits of the engine's registers that its bench does not reach, each with its reason (10 minutes)

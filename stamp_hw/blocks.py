@@ -25,7 +25,7 @@ from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import LayerError
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
-from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
 from stamp_hw.scale import Quantized
 
 
@@ -62,8 +62,21 @@ class _Lifting(Block):
 
     MODEL = "sim.haar"
 
+    def _check(self, x: np.ndarray, levels: int, grid: haar.Grid | None) -> None:
+        """Raise LayerError for a job that the unit cannot take."""
+        params, (tokens, channels) = self.params, np.shape(x) if np.ndim(x) == 2 else (0, 0)
+        most = params.max_levels if grid is None else params.max_levels // 2
+        if not 1 <= tokens <= params.max_tokens or not 1 <= channels <= params.max_beats * params.lanes:
+            raise LayerError("tokens that the unit cannot take", where=self.MODULE, got=np.shape(x),
+                             expected=f"up to {params.max_tokens} × {params.max_beats * params.lanes}")
+        if not 0 <= levels <= most or grid is not None and (params.axes == 1 or grid[0] * grid[1] != tokens):
+            raise LayerError("levels or a grid that the unit cannot take", where=self.MODULE,
+                             got=f"levels {levels}, grid {grid}",
+                             expected=f"0…{most} levels, a grid of {tokens} tokens where the unit has two axes")
+
     def cycles(self, x: np.ndarray, levels: int, grid: haar.Grid | None = None) -> int:
         """From the job's first cycle to the last output beat."""
+        self._check(x, levels, grid)
         job = HaarJob(tokens=len(x), levels=levels, beats=-(-x.shape[1] // self.params.lanes), grid=grid)
         return int(self._model().cycles(self.params, [job]))
 
@@ -80,6 +93,7 @@ class HaarForward(_Lifting):
 
     def compute(self, x: np.ndarray, levels: int, grid: haar.Grid | None = None) -> np.ndarray:
         """Coefficients int32[S, K] of x integers[S, K], as `stamp_hw.haar.forward`."""
+        self._check(x, levels, grid)
         return haar.forward(x, levels, grid)
 
 
@@ -95,6 +109,7 @@ class HaarInverse(_Lifting):
 
     def compute(self, x: np.ndarray, levels: int, grid: haar.Grid | None = None) -> np.ndarray:
         """Tokens int32[S, N] of coefficients x integers[S, N], as `stamp_hw.haar.inverse`."""
+        self._check(x, levels, grid)
         return haar.inverse(x, levels, grid)
 
 
@@ -109,13 +124,20 @@ class Scale(Block):
 
     def compute(self, c: np.ndarray, bits: np.ndarray) -> Quantized:
         """Codes and scales of c integers[S, K] at bits [S], 8 or 4, as `stamp_hw.scale.quantize`."""
+        self._job(c, bits)
         return scale.quantize(c, bits, self.config)
 
     def cycles(self, c: np.ndarray, bits: np.ndarray) -> int:
         """From the first input beat to the last output beat; the precisions take the same time."""
-        job = self.params.job(tokens=len(c), k=c.shape[1], group=self.config.job.group,
-                              symmetric=self.config.job.symmetric)
-        return int(self._model().cycles(self.params, job))
+        return int(self._model().cycles(self.params, self._job(c, bits)))
+
+    def _job(self, c: np.ndarray, bits: np.ndarray) -> ScaleJob:
+        """The job's registers. Raises LayerError or ConfigError for one that the unit cannot take."""
+        if np.ndim(c) != 2 or np.shape(bits) != np.shape(c)[:1] or not np.isin(bits, (4, 8)).all():
+            raise LayerError("bits do not fit the tokens", where=self.MODULE, got=f"{np.shape(c)} and {np.shape(bits)}",
+                             expected="one 4 or 8 for each token")
+        return self.params.job(tokens=len(c), k=c.shape[1], group=self.config.job.group,
+                               symmetric=self.config.job.symmetric)
 
 
 class Mac(Block):
@@ -130,16 +152,22 @@ class Mac(Block):
     def compute(self, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sums int32[S, N] of codes int8[S, K] and weights int8[N, K], S up to 2 · rows tokens, N up to cols outputs.
 
-        Raises LayerError for more than a tile holds.
+        Raises LayerError for what is no tile.
         """
-        params = self.params
-        if len(codes) > 2 * params.rows or len(weights) > params.cols or codes.shape[1] > params.max_k:
-            raise LayerError("more than a tile", where="mac", got=f"{codes.shape} and {weights.shape}",
-                             expected=f"at most {2 * params.rows} tokens, {params.cols} outputs, K {params.max_k}")
+        self._check(codes, weights)
         return mac.matmul(codes, weights)
+
+    def _check(self, codes: np.ndarray, weights: np.ndarray) -> None:
+        params, shapes = self.params, (np.shape(codes), np.shape(weights))
+        fits = all(len(shape) == 2 and min(shape) > 0 for shape in shapes) and shapes[0][1] == shapes[1][1]
+        if not fits or shapes[0][0] > 2 * params.rows or shapes[1][0] > params.cols or shapes[0][1] > params.max_k:
+            raise LayerError("no tile", where=self.MODULE, got=f"{shapes[0]} and {shapes[1]}",
+                             expected=f"[S, K] and [N, K], at most {2 * params.rows} tokens (8 bits: a row each), "
+                                      f"{params.cols} outputs, K {params.max_k}")
 
     def cycles(self, codes: np.ndarray, weights: np.ndarray) -> int:
         """From the first step to the last beat of the drain, at any precision."""
+        self._check(codes, weights)
         return int(self._model().cycles(self.params, [codes.shape[1]]))
 
 

@@ -11,16 +11,18 @@ from types import ModuleType
 
 from stamp_hw.errors import StampError
 
-#: Packages that stand beside `stamp_hw`, in a checkout and where it is installed. They import it, it does not import
-#: them: what it needs of them it asks for by name.
-ROOMS = ("rtl_gen", "sim", "tb", "models")
+#: Packages that stand beside `stamp_hw`, in a checkout and where it is installed, and which of the others each imports.
+#: All import `stamp_hw`, and it imports none of them: what it needs of them it asks for by name.
+ROOMS = {"rtl_gen": (), "sim": (), "tb": ("rtl_gen", "sim"), "models": ()}
 HOME = Path(__file__).resolve().parents[1]
 
 
 def load(name: str) -> ModuleType:
-    """The module of that name in one of ROOMS. Raises StampError where another package has taken a room's name."""
-    for room in ROOMS:
-        _open(room)
+    """The module of that name in one of ROOMS. Raises StampError where another package has taken that room's name, or
+    one's that it imports."""
+    room = name.partition(".")[0]
+    for needed in (*ROOMS[room], room):
+        _open(needed)
     return importlib.import_module(name)
 
 
@@ -36,7 +38,11 @@ def _open(room: str) -> None:
         raise StampError("package is missing", where=str(HOME / room), expected="an installation of all of stamp-hw")
     module = module_from_spec(spec)
     sys.modules[room] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[room]
+        raise
 
 
 def _ours(module: ModuleType, room: str) -> bool:

@@ -72,11 +72,15 @@ def unit(one: Unit, config: NpuConfig) -> list[str]:
             "| port | way | fields |", "|---|---|---|", *rows, ""]
 
 
+#: Parts that have no page of their own, and the page of the block that they are a part of.
+PAGE_OF = {"pe": "mac", "divider": "scale", "range_tree": "scale", "queue": "engine"}
+
+
 def checks(block: str) -> list[str]:
     """What the bench tries, what is proved, and the mistakes that must be caught."""
     bench = importlib.import_module(f"tb.tb_{block}")
     faults = importlib.import_module(f"tb.faults.{block}").FAULTS
-    proved = [one for one in PROPERTIES if one.block.split("_")[0] == block]
+    proved = [one for one in PROPERTIES if PAGE_OF.get(one.block, one.block.split("_")[0]) == block]
     lines = ["## Checks", "", f"`stamp-hw verify --block {block}` runs `tb/tb_{block}.py` on "
              f"{', '.join(f'`{name}`' for name in bench.PARAMETER_SETS)}:", ""]
     lines += [f"- {name.replace('_', ' ')}" for name in tests_of(bench)]

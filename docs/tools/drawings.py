@@ -24,7 +24,7 @@ def legend(x: float, y: float) -> list[str]:
 
 
 def array(x: float, y: float, columns: int = 6, side: float = 30) -> list[str]:
-    """Rows of PEs: the first holds an 8-bit token, each other one two 4-bit tokens."""
+    """Rows of PEs: the first two hold an 8-bit token each, every other one two 4-bit tokens."""
     shapes = []
     for row in range(6):
         for column in range(columns):

@@ -64,7 +64,11 @@ def commands() -> str:
     for name, parser in parsers():
         actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)
                    and not isinstance(action, argparse._SubParsersAction) and action.help != argparse.SUPPRESS]
-        parts += ["", f"## `stamp-hw {name}`", "", cell(parser.description or "")]
+        parts += ["", f"## `stamp-hw {name}`", ""]
+        lines = (parser.description or "").splitlines()
+        words = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
+        parts += [*(f"- `{word}`: {says}" for word, says in words), *([""] if words else [])]
+        parts += [cell("\n".join(line for line in lines if not line.startswith("  ")))]
         if actions:
             parts += ["", "| option | meaning |", "|---|---|", *(row(parser, action) for action in actions)]
     return "\n".join([*parts, ""])

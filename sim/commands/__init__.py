@@ -1,1 +1,1 @@
-"""The commands `stamp-hw simulate`, `ablate`, `tune` and `widths`."""
+"""The commands `stamp-hw simulate`, `throughput`, `ablate`, `tune` and `widths`."""

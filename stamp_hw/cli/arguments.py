@@ -102,6 +102,8 @@ class Parser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].partition("=")[0]
+            if first in self._words:
+                self.error(f"{first} stands behind an option; it comes first: {self.prog} {first} …")
             known = self._option_string_actions if first.startswith("-") else self._words
             self.error(f"unrecognized arguments: {' '.join(unknown)}{like(first, known)}")
         return found, unknown

@@ -25,7 +25,7 @@ class StampLinear(torch.nn.Module):
     """y = x · Wᵀ + b through lifting, quantizer, integer products, rescale and inverse lifting (docs/contract.md §3).
 
     Input and output are float[…, S, K] and float[…, S, N] of one dtype; between them are the integers of
-    `stamp_hw.engine.linear.datapath`, bit for bit for the same scales (`models.torch_backend`). Each index of the
+    `stamp_hw.engine.linear.datapath`, bit for bit for the same scales (`stamp_hw.torch`). Each index of the
     leading dimensions is a sequence; float[K] is a single token.
 
     Parameters

@@ -12,6 +12,7 @@ from stamp_hw.cli.arguments import runs
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
+from stamp_hw.text import align
 from tb.commands.common import explain, judged, say
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
@@ -52,24 +53,18 @@ def chosen(names: Sequence[str]) -> list[Property]:
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """One line a property, columns aligned."""
-    rows: list[tuple[str, ...]] = [("property", "block", "holds", "cover", "bug", "seeded bug", "seconds")]
+    rows: list[tuple[str, ...]] = []
     for verdict in verdicts:
         how = f"proved, k = {verdict.depth}" if verdict.proved else f"for {verdict.depth} cycles"
         rows.append((verdict.name, verdict.block, "NO" if verdict.depth < 0 else how, _cycle(verdict.cover),
                      _cycle(verdict.bug), verdict.bug_name, f"{verdict.seconds:.1f}"))
-    return _aligned(rows)
+    return align(("property", "block", "holds", "cover", "bug", "seeded bug", "seconds"), rows, left=3)
 
 
 def listing(properties: Sequence[Property]) -> str:
     """One line a property: how it is shown, and what it says."""
-    return _aligned([(prop.name, "by induction" if prop.mode == PROVE else f"for {prop.depth} cycles", prop.says)
-                     for prop in properties])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                     for row in rows)
+    return "\n".join(f"{prop.name}, {'by induction' if prop.mode == PROVE else f'for {prop.depth} cycles'}: {prop.says}"
+                     for prop in properties)
 
 
 def _cycle(step: int) -> str:

@@ -164,13 +164,13 @@ def check_folder(root: Path = BUILD_ROOT) -> None:
 
 
 def check_root(root: Path = BUILD_ROOT) -> None:
-    """`check_folder`, and ToolError where `make` cannot build."""
-    check_folder(root)
+    """`check_folder`, and ToolError where `make` cannot build, before anything is made."""
     for what, path in (("build folder", root), ("cocotb", Path(cocotb_config.libs_dir)),
                        ("Verilator", Path(toolchain.verilator()[0].path))):
         if re.search(r"\s", str(path)):
             raise ToolError(f"make cannot build with a space in the path of the {what}", where=str(path),
                             expected=ELSEWHERE if path == root else "a checkout, with its .venv, in a path without one")
+    check_folder(root)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sim import scale as scale_sim
 from sim.engine.timing import timing
 from stamp_hw import NpuConfig, blocks, haar, mac, rescale, run_linear, scale
 from stamp_hw.engine.streams import make_job
-from stamp_hw.errors import LayerError
+from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
 
@@ -62,8 +62,28 @@ def test_mac_array(rng: np.random.Generator) -> None:
     codes, weights = (rng.integers(-8, 8, (rows, 11)).astype(np.int8) for rows in (4, 3))
     assert (block.compute(codes, weights) == mac.matmul(codes, weights)).all()
     assert block.cycles(codes, weights) == mac_sim.timing(block.params, [11]).cycles
-    with pytest.raises(LayerError, match=r"more than a tile; got \(5, 11\) and \(3, 11\); expected at most 4 tokens"):
-        block.compute(np.zeros((5, 11), np.int8), weights)
+    for codes in (np.zeros((5, 11), np.int8), np.zeros((4, 10), np.int8), np.zeros(11, np.int8)):
+        for ask in (block.compute, block.cycles):
+            with pytest.raises(LayerError, match=r"stamp_mac: no tile; got .* at most 4 tokens .*, 4 outputs, K 32"):
+                ask(codes, weights)
+
+
+@pytest.mark.parametrize("given", [((20, 7), 9, None), ((20, 7), -1, None), ((20, 7), 2, (3, 3)), ((33, 7), 1, None),
+                                   ((20, 33), 1, None), ((0, 7), 1, None), ((20,), 1, None), ((20, 7), 5, (4, 5))])
+def test_what_a_lifting_unit_cannot_take_has_no_cycles_either(given: tuple[Any, int, Any]) -> None:
+    shape, levels, grid = given
+    for ask in (blocks.HaarForward(CONFIG).compute, blocks.HaarForward(CONFIG).cycles):
+        with pytest.raises(LayerError, match="stamp_haar_forward: .* that the unit cannot take"):
+            ask(np.zeros(shape, np.int64), levels, grid)
+
+
+def test_what_the_scale_unit_cannot_take_has_no_cycles_either() -> None:
+    block = blocks.Scale(CONFIG)
+    for ask in (block.compute, block.cycles):
+        with pytest.raises(LayerError, match="stamp_scale: bits do not fit the tokens"):
+            ask(np.zeros((2, 3), np.int64), np.array([3, 8]))
+        with pytest.raises(ConfigError, match="ScaleJob.k"):
+            ask(np.zeros((2, 33), np.int64), np.array([4, 8]))
 
 
 def test_rescale_unit(rng: np.random.Generator) -> None:
