@@ -236,6 +236,11 @@ def test_several_sets_at_a_time_print_the_rows_of_one_at_a_time(moods: Path, cap
     assert sum(line[:1] == ["again:"] for line in said[0]) == 2 == sum(line[:1] == ["waveform:"] for line in said[0])
 
 
+def listen() -> None:
+    """A shell starts what runs in its background deaf to interrupts, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.rtl
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "end"])
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -245,12 +250,16 @@ def test_an_interrupt_ends_every_process_and_the_reports_are_written(kind: signa
     marks, document, xml = moods / "marks", moods / "v.json", moods / "v.xml"
     command = [sys.executable, "-m", "tests.support.verify_moods", *SMALL, "--test", "sleeps", "--jobs", str(jobs),
                "--json", str(document), "--junit", str(xml)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=listen) as process:
         until = time.monotonic() + 240  # the simulators may have to be built
         while len(list(marks.iterdir())) < jobs and time.monotonic() < until and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(kind)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130 and err == "stamp-hw: interrupted\n"
     simulators = [int(mark.name) for mark in marks.iterdir()]
     assert len(simulators) == jobs and not [pid for pid in simulators if Path(f"/proc/{pid}").exists()]
