@@ -13,7 +13,6 @@ from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
-HIDDEN = argparse.SUPPRESS
 T = TypeVar("T")
 
 
@@ -45,10 +44,6 @@ class _Once(argparse._StoreAction):
             raise argparse.ArgumentError(self, "given twice; this option takes one value")
         given.add(self.dest)
         super().__call__(parser, namespace, values, option_string)
-
-
-class Verbatim(argparse.RawDescriptionHelpFormatter):
-    """Help with the description's own lines."""
 
 
 def like(word: str, known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ _WRITE_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; a command's own options are added when that command is the one given."""
+    import argparse
     from importlib import metadata
 
     from stamp_hw.cli import arguments
@@ -32,10 +33,10 @@ def parser() -> argparse.ArgumentParser:
     top = arguments.Parser(
         prog="stamp-hw", usage="stamp-hw [-h] [--version] [-v] COMMAND ...", description=f"{ABOUT}\n\n{overview()}",
         epilog="`stamp-hw COMMAND --help` explains a command.",
-        formatter_class=arguments.Verbatim)
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"stamp-hw {metadata.version('stamp-hw')}")
     top.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
-    commands = top.add_subparsers(metavar="COMMAND", required=True, help=arguments.HIDDEN, prog="stamp-hw")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS, prog="stamp-hw")
     for name, command in COMMANDS.items():
         commands.add_parser(name).options_of(command.module)
     return top
