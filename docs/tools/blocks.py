@@ -7,8 +7,6 @@ properties and its faults; all else on the page is written by people. docs/refer
 from __future__ import annotations
 
 import importlib
-import logging
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -19,10 +17,10 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In
 
 from docs.tools.results import ROOT
+from docs.tools.write import write
 from rtl_gen.delivery import handover
 from rtl_gen.tops import BLOCKS, Unit
 from stamp_hw.config import NpuConfig
-from stamp_hw.formats.files import atomic_file
 from tb.formal import PROVE
 from tb.formal.table import PROPERTIES
 from tb.run.block import tests_of
@@ -32,7 +30,6 @@ REGISTERS = ROOT / "docs" / "reference" / "registers.md"
 BEGIN, END = "<!-- from here on written by make docs -->", "<!-- to here -->"
 STREAMS = ("A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4). Fields of `job` are "
            "registers of a unit; `events` counts what costs energy.")
-_LOG = logging.getLogger(__name__)
 
 
 def shape(value: Any) -> str:
@@ -118,13 +115,5 @@ def pages() -> Mapping[Path, str]:
     return {**found, REGISTERS: registers()}
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for path, text in pages().items():
-        with atomic_file(path) as stream:
-            stream.write(text)
-        _LOG.info("%s", path.relative_to(ROOT))
-
-
 if __name__ == "__main__":
-    main()
+    write(pages())

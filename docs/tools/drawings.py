@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Sequence
 
 from docs.tools.results import ROOT
 from docs.tools.svg import BITS, BOX, LINE, PAPER, arrow, box, drawing, rect, text, tokens
-from stamp_hw.formats.files import atomic_file
+from docs.tools.write import write
 
 IMAGES = ROOT / "docs" / "images"
 MIXED = (8, 8, *14 * (4,))
-_LOG = logging.getLogger(__name__)
 
 
 def legend(x: float, y: float) -> list[str]:
@@ -174,14 +171,5 @@ DRAWINGS: dict[str, Callable[[], str]] = {"datapath": datapath, "lifting": lifti
                                           "rescale": rescale, "engine": engine}
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for name, draw in DRAWINGS.items():
-        path = IMAGES / f"{name}.svg"
-        with atomic_file(path) as stream:
-            stream.write(draw())
-        _LOG.info("%s", path.relative_to(ROOT))
-
-
 if __name__ == "__main__":
-    main()
+    write({IMAGES / f"{name}.svg": draw() for name, draw in DRAWINGS.items()})

@@ -9,23 +9,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import logging
 import re
-import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 from docs.tools.results import ROOT
+from docs.tools.write import write
 from stamp_hw import rooms
 from stamp_hw.cli import arguments
 from stamp_hw.cli.commands import COMMANDS
-from stamp_hw.formats.files import atomic_file
 
 REFERENCE = ROOT / "docs" / "reference"
 #: Modules whose public names a user imports.
 MODULES = ("stamp_hw", "stamp_hw.blocks", "stamp_hw.torch")
-_LOG = logging.getLogger(__name__)
 
 
 def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -128,14 +125,5 @@ def api() -> str:
 PAGES = {"commands.md": commands, "api.md": api}
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for name, write in PAGES.items():
-        text = write()
-        with atomic_file(REFERENCE / name) as stream:
-            stream.write(text)
-        _LOG.info("docs/reference/%s", name)
-
-
 if __name__ == "__main__":
-    main()
+    write({REFERENCE / name: page() for name, page in PAGES.items()})

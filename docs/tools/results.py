@@ -10,22 +10,19 @@ per cent), `.1f M` (millions), and a range, which is a list.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import string
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stamp_hw.formats.files import atomic_file
+from docs.tools.write import write
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "results"
 PAGES = {ROOT / "README.md": ROOT / "docs" / "tools" / "pages" / "README.md.in",
          RECORDS.with_suffix(".md"): ROOT / "docs" / "tools" / "pages" / "results.md.in"}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
-_LOG = logging.getLogger(__name__)
 
 
 class _Formatter(string.Formatter):
@@ -67,13 +64,5 @@ def pages() -> dict[Path, str]:
     return {page: render(template.read_text(encoding="utf-8"), known) for page, template in PAGES.items()}
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for page, text in pages().items():
-        with atomic_file(page) as stream:
-            stream.write(text)
-        _LOG.info("%s", page.relative_to(ROOT))
-
-
 if __name__ == "__main__":
-    main()
+    write(pages())
