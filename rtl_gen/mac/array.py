@@ -14,7 +14,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.bits import chosen
 from rtl_gen.lib.delay import delayed, late
-from rtl_gen.mac.pe import CONTROL, LOW_WIDTH, OPERAND_WIDTH, Pe
+from rtl_gen.mac.pe import LOW_WIDTH, OPERAND_WIDTH
+from rtl_gen.mac.row import Row
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CODE_WIDTH, MacParams
 
@@ -179,9 +180,9 @@ class Mac(wiring.Component):
 
         # The beat that leaves the hold registers of row 0.
         beat = Signal(self.o.payload.shape())
-        groups = [top[first:first + params.lanes] for first in range(0, params.cols, params.lanes)]
         for lane in range(params.lanes):
-            sums = [chosen([getattr(group[lane], name) for group in groups], chunk) for name in ("hold0", "hold1")]
+            sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk)
+                    for held in (top.hold0, top.hold1)]
             m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
@@ -218,8 +219,8 @@ class Mac(wiring.Component):
         m.d.sync += queued.eq(staying + move)
         m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
 
-    def _array(self, m: Module, accept: Value, shift: Value) -> list[Shared]:
-        """Skew registers and PEs; returns the PEs of row 0, whose hold registers are drained.
+    def _array(self, m: Module, accept: Value, shift: Value) -> Shared:
+        """Skew registers and rows of PEs; returns row 0, whose hold registers are drained.
 
         Row r shifts r cycles after row 0, so that no shift enable is wider than a row. That is safe because a row
         needs at least two beats, and because the last shift of a tile has passed a row before new sums reach it.
@@ -227,22 +228,20 @@ class Mac(wiring.Component):
         params = self.params
         step = self.i.payload
         valid, last = accept, ends_tile(accept, step.last)
-        grid = [[Shared(lambda: Pe(params), "stamp_pe") for _ in range(params.cols)] for _ in range(params.rows)]
-        for r, line in enumerate(grid):
+        rows = [Shared(lambda: Row(params), "stamp_mac_row") for _ in range(params.rows)]
+        for c in range(params.cols):
+            m.d.comb += rows[0].wgt_i[c].eq(delayed(m, f"skew_wgt_c{c}", step.wgt[c], c))
+        for r, row in enumerate(rows):
+            m.submodules[f"row{r}"] = row
             if r:
                 valid, last, shift = (late(m, f"{name}_r{r}", value, control=True) for name, value in (
                     ("valid", valid), ("last", last), ("shift", shift)))
+                m.d.comb += row.wgt_i.eq(rows[r - 1].wgt_o)
             act = delayed(m, f"skew_act_r{r}", Cat(step.act[r], step.mode4[r]), r)
-            control = Signal(CONTROL, name=f"control_r{r}")
-            m.d.comb += [control.valid.eq(valid), control.last.eq(last),
-                         control.mode4.eq(pairs(valid, act[CODE_WIDTH]))]
-            operand = packed(act[:CODE_WIDTH], control.mode4)
-            for c, pe in enumerate(line):
-                wgt = grid[r - 1][c].wgt_o if r else delayed(m, f"skew_wgt_c{c}", step.wgt[c], c)
-                m.submodules[f"pe_r{r}_c{c}"] = pe
-                m.d.comb += [pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(wgt)]
-                if r + 1 < params.rows:
-                    below = grid[r + 1][c]
-                    m.d.comb += [pe.shift.eq(shift), pe.below0.eq(below.hold0), pe.below1.eq(below.hold1)]
-                operand, control = pe.operand_o, pe.control_o
-        return grid[0]
+            m.d.comb += [row.control.valid.eq(valid), row.control.last.eq(last),
+                         row.control.mode4.eq(pairs(valid, act[CODE_WIDTH])),
+                         row.operand.eq(packed(act[:CODE_WIDTH], row.control.mode4))]
+            if r + 1 < params.rows:
+                below = rows[r + 1]
+                m.d.comb += [row.shift.eq(shift), row.below0.eq(below.hold0), row.below1.eq(below.hold1)]
+        return rows[0]

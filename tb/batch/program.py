@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from rtl_gen.verilog.declared import ports as ports_of
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("main.cpp", "player.h"))
 HEADER = "stamp_ports.h"
-_DECLARED = re.compile(r"^  (input|output) (?:\[\d+:0\] )?(\w+);$", re.MULTILINE)
 
 
 def header(verilog: str, top: str) -> str:
@@ -16,7 +16,7 @@ def header(verilog: str, top: str) -> str:
     A stream is three ports `name__valid`, `name__ready`, `name__payload`; the DUT takes its beats if `valid` is an
     input. Any other port is the testbench's own business.
     """
-    flows = {name: flow for flow, name in _DECLARED.findall(verilog.split(f"module {top}(", 1)[1])}
+    flows = {port.name: port.direction for port in ports_of(verilog)}
     streams = [name.removesuffix("__valid") for name in flows if name.endswith("__valid")]
     streams = [name for name in streams if {f"{name}__ready", f"{name}__payload"} <= set(flows)]
     ports = []

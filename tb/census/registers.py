@@ -11,11 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-_REGISTER = re.compile(r"^  reg (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)  # no memory, which has a depth behind its name
-_WIRE = re.compile(r"^  (?:wire|reg) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
-_FIELD = re.compile(r"^  assign (\w+) = (\w+)\[(\d+)(?::(\d+))?\];$", re.MULTILINE)
-_SPLIT = re.compile(r"^  assign (?:\{ ([^}]*) \}|(\w+(?:\[[\d:]+\])?)) = (_\d+_);$", re.MULTILINE)
-_PART = re.compile(r"(\w+)(?:\[(\d+)(?::(\d+))?\])?")
+from rtl_gen.verilog.declared import declared, fields
+
 _POINT = re.compile(r"(\w+)(?:\[(\d+)\])?:(0->1|1->0)")
 _BITS, _STEPS = "census_bits_", "census_steps_"
 STILL, COPY = "still", "copy"
@@ -24,8 +21,8 @@ LACKS = {STILL: "never move", COPY: "never differ from the bit below"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Bit:
-    """A bit of a register: `name` is module, register and the field of a struct, `bit` counts in that; `lacks` is one
-    of LACKS, or empty."""
+    """A bit of a register: `name` is module and register, the field of a struct behind a `_`, `bit` counts in that;
+    `lacks` is one of LACKS, or empty."""
 
     name: str
     bit: int
@@ -34,35 +31,24 @@ class Bit:
 
 def registers(text: str) -> dict[str, int]:
     """Register → its bits, of one module."""
-    return {name: int(high or 0) + 1 for high, name in _REGISTER.findall(text)}
+    return {each.name: each.width for each in declared(text) if each.kind == "reg"}
 
 
 def places(text: str) -> dict[str, list[tuple[str, int]]]:
     """Register → (field, bit in it) of each bit, the field empty where the register is no struct.
 
-    Fields show as wires that are named after a signal and hold a part of it. A register whose own name is lost is known
-    by the signal, or the parts of it, that it is assigned to.
+    Fields show as wires that hold a part of it.
     """
-    widths = {name: int(high or 0) + 1 for high, name in _WIRE.findall(text)}
-    fields: dict[str, list[tuple[int, str, int]]] = {}
-    for wire, signal, high, low in _FIELD.findall(text):
-        if wire.startswith(f"{signal}_"):
-            first = int(low or high)
-            fields.setdefault(signal, []).append((int(high) - first + 1, wire.removeprefix(f"{signal}_"), first))
+    holding = [field for field in fields(text) if field.name.startswith(f"{field.signal}_")]
 
-    def place(signal: str, bit: int) -> tuple[str, int]:
-        holding = [item for item in fields.get(signal, ()) if item[2] <= bit < item[2] + item[0]]
-        return (min(holding)[1], bit - min(holding)[2]) if holding else ("", bit)
+    def place(register: str, bit: int) -> tuple[str, int]:
+        found = [field for field in holding if field.signal == register and field.low <= bit < field.low + field.width]
+        if not found:
+            return "", bit
+        least = min(found, key=lambda field: field.width)
+        return least.name.removeprefix(f"{register}_"), bit - least.low
 
-    found = {name: [place(name, bit) for bit in range(width)] for name, width in registers(text).items()}
-    for several, one, register in _SPLIT.findall(text):
-        parts = [match for match in map(_PART.fullmatch, (several or one).split(", ")) if match]
-        names = [(match[1], bit) for match in reversed(parts) for bit in (
-            range(int(match[3] or match[2]), int(match[2]) + 1) if match[2] else range(widths.get(match[1], 1)))]
-        if register in found and len(names) == len(found[register]):
-            found[register] = [(f"{signal}.{field}".rstrip("."), number) for signal, bit in names
-                               for field, number in [place(signal, bit)]]
-    return found
+    return {name: [place(name, bit) for bit in range(width)] for name, width in registers(text).items()}
 
 
 def instrumented(files: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +89,7 @@ def census(data: bytes, files: Mapping[str, str]) -> list[Bit]:
                 elif (number and names[number - 1] == (field, bit - 1)
                       and (module, f"{_STEPS}{register}", number - 1) not in edges):
                     lacks = COPY
-                found.append(Bit(".".join(filter(None, (module, register, field))), bit, lacks))
+                found.append(Bit(f"{module}.{'_'.join(filter(None, (register, field)))}", bit, lacks))
     return sorted(found)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from rtl_gen.verilog.declared import ports as declared_ports
 from stamp_hw.errors import ToolError
 
 KINDS = ("line", "branch", "toggle")
-_PORTS = re.compile(r"^module \w+\((.*?)\);", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"\w+")
-_ASSIGN = re.compile(r"^  assign (_\d+_) = (.*);$", re.MULTILINE)
+_ASSIGN = re.compile(r"assign (_\d+_) = (.*);$")
+_BEGINS = re.compile(r"^  assign |^ {4,}(?:.* )?[\w\[\]:]+ <= ")
 _GENERATED = re.compile(r"\b_\d+_\b")
 _DEPTH, _LENGTH = 4, 400  # how far, and up to how many characters, generated names are replaced by what they stand for
 
@@ -67,9 +68,22 @@ def parse(data: bytes, files: Mapping[str, str]) -> Iterator[Point]:
 
 
 def expanded_lines(verilog: str) -> list[str]:
-    """The lines of a module without indent, generated names replaced by what they stand for."""
-    meanings = dict(_ASSIGN.findall(verilog))
-    return [_expanded(line.strip(), meanings) for line in verilog.splitlines()]
+    """The lines of a module without indent, generated names replaced by what they stand for; each line of an
+    assignment that is broken over several is the whole assignment."""
+    whole = list(_whole(verilog.splitlines()))
+    meanings = dict(match.groups() for match in map(_ASSIGN.match, whole) if match)
+    return [_expanded(line, meanings) for line in whole]
+
+
+def _whole(lines: list[str]) -> Iterator[str]:
+    at = 0
+    while at < len(lines):
+        end = at + 1
+        if _BEGINS.search(lines[at]) and not lines[at].endswith(";"):
+            while not lines[end - 1].endswith(";"):
+                end += 1
+        yield from [" ".join(line.strip() for line in lines[at:end])] * (end - at)
+        at = end
 
 
 def _expanded(source: str, meanings: Mapping[str, str]) -> str:
@@ -97,5 +111,4 @@ def _keys(raw: bytes) -> tuple[dict[str, str], int]:
 
 def ports_of(verilog: str) -> frozenset[str]:
     """Port names of the module in one file."""
-    head = _PORTS.search(verilog)
-    return frozenset(name.strip() for name in head[1].split(",")) if head else frozenset()
+    return frozenset(port.name for port in declared_ports(verilog))

@@ -19,7 +19,7 @@ def nothing(_module: str) -> bool:
     return False
 
 
-_DATA = ("stamp_pe", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
+_DATA = ("stamp_pe", "stamp_mac_row", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
          "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale")
 
 

@@ -68,7 +68,7 @@ def elaborate(bench: ModuleType, params: Any, top: str, fault: Fault | None = No
               ) -> tuple[dict[str, str], tuple[Port, ...]]:
     """Verilog of the bench's component, and its ports. Raises ValueError for a fault that changes nothing."""
     def emitted() -> dict[str, str]:
-        return emit.verilog(bench.build(params), top, field_wires=field_wires)
+        return emit.verilog(bench.build(params), top, style=emit.Style(field_wires=field_wires))
 
     component = bench.build(params)
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated

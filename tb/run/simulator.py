@@ -29,6 +29,7 @@ from cocotb_tools import config as cocotb_config
 from cocotb_tools import runner as cocotb_runner
 
 from rtl_gen import toolchain
+from rtl_gen.verilog.declared import ports
 from stamp_hw.errors import BuildError, OutputError, StampError, ToolError
 from stamp_hw.rooms import HOME
 from tb.batch import program as main_program
@@ -198,9 +199,8 @@ def _control_file(top: str, ports: Sequence[str]) -> str:
     return f'`verilator_config\nlint_off -file "*.v"\n{public}'
 
 
-def _port_names(text: str, top: str) -> list[str]:
-    head = text.split(f"module {top}(", 1)[1].split(")", 1)[0]
-    return [port.strip() for port in head.split(",")]
+def _port_names(text: str) -> list[str]:
+    return [port.name for port in ports(text)]
 
 
 def wave_format() -> str:
@@ -227,7 +227,7 @@ def build(files: Mapping[str, str], top: str, waves: str = "", root: Path = BUIL
     tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
     tools = [(*FLAGS, *flags), MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
     own = [path.read_text("utf-8") for path in main_program.SOURCES] + [main_program.header(files[f"{top}.v"], top)]
-    control = _control_file(top, _port_names(files[f"{top}.v"], top))
+    control = _control_file(top, _port_names(files[f"{top}.v"]))
     cache = root / "rtl" / _digest([*tools, dict(files), top, control, own])
     if cache.is_dir():
         return cache, 0.0
@@ -265,7 +265,7 @@ def _build(files: Mapping[str, str], top: str, waves: bool, flags: Sequence[str]
         (folder / name).write_text(text, "utf-8")
         sources.append(folder / name)
     control = folder / "ports.vlt"
-    control.write_text(_control_file(top, _port_names(files[f"{top}.v"], top)), "utf-8")
+    control.write_text(_control_file(top, _port_names(files[f"{top}.v"])), "utf-8")
     (folder / main_program.HEADER).write_text(main_program.header(files[f"{top}.v"], top), "utf-8")
     for source in main_program.SOURCES:  # beside what is made of them: a path of the checkout may hold a space
         shutil.copy(source, folder)

@@ -67,8 +67,12 @@ def test_a_broken_plan_is_refused(change: tuple[str, str], message: str, tmp_pat
 
 # --- the judgement, on points made by hand
 
-VERILOG = """module top(clk, o__payload);
-  assign _1_ = a & b;
+VERILOG = """module top (
+  input wire clk,
+  output wire [1:0] o__payload
+);
+  assign _1_ = a &
+      b;
   assign _2_ = _1_ ? c : d;
   assign _3_ = e ? c : d;
 endmodule
@@ -82,8 +86,8 @@ def line(kind: str, number: int, what: str, count: int) -> bytes:
 
 
 DATA = b"# SystemC::Coverage-3\n" + b"".join([
-    line("line", 2, "block", 1), line("branch", 3, "cond_then", 0), line("branch", 3, "cond_else", 5),
-    line("branch", 4, "cond_then", 7), line("branch", 4, "cond_else", 8),
+    line("line", 6, "block", 1), line("branch", 7, "cond_then", 0), line("branch", 7, "cond_else", 5),
+    line("branch", 8, "cond_then", 7), line("branch", 8, "cond_else", 8),
     line("toggle", 1, "o___05Fpayload[0]:0->1", 1), line("toggle", 2, "_1_:0->1", 0)])
 
 
@@ -110,6 +114,7 @@ def test_points_are_read_with_what_generated_names_stand_for() -> None:
     assert [(point.kind, point.hit, point.port) for point in points] == [
         ("line", True, False), ("branch", False, False), ("branch", True, False), ("branch", True, False),
         ("branch", True, False), ("toggle", True, True), ("toggle", False, False)]
+    assert points[0].source == "assign _1_ = a & b;"
     assert points[1].source == "assign _2_ = (a & b) ? c : d;" and points[5].what == "o__payload[0]:0->1"
     with pytest.raises(ToolError, match="cannot be read"):
         tuple(parse(b"C 'nonsense' 3\n", {"top.v": VERILOG}))
@@ -118,7 +123,7 @@ def test_points_are_read_with_what_generated_names_stand_for() -> None:
 def test_a_point_that_is_missed_fails_unless_a_waiver_means_it() -> None:
     points = (*parse(DATA, {"top.v": VERILOG}), *many(100))
     missed = judge([sample(points)], (), [ENTRY])
-    assert len(missed.errors) == 1 and "not reached: top:3: cond_then" in missed.errors[0]
+    assert len(missed.errors) == 1 and "not reached: top:7: cond_then" in missed.errors[0]
     waived = judge([sample(points)], (waiver(),), [ENTRY])
     assert waived.errors == () and waived.blocks["foo"]["waived"] == 1
     assert waived.blocks["foo"]["line_branch_percent"] == 100.0

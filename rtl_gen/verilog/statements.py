@@ -1,0 +1,123 @@
+"""Conditional assignments: as `if` and `else` for registers, as a choice for wires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from amaranth.hdl._nir import AssignmentList, Net, Netlist, PriorityMatch, Value
+
+from rtl_gen.verilog.text import Expr, bare, concatenation, ternary
+
+if TYPE_CHECKING:
+    from rtl_gen.verilog.expressions import Expressions
+
+
+@dataclass(slots=True)
+class Assign:
+    """`target` takes `value`; `key` names whose order matters."""
+
+    target: Any
+    value: Value
+
+
+@dataclass(slots=True)
+class Switch:
+    """One priority match: a block for each of its branches."""
+
+    cell: int
+    branches: dict[int, list[Assign | Switch]] = field(default_factory=dict)
+
+
+Block = list[Assign | Switch]
+
+
+def path(netlist: Netlist, cond: Net) -> list[tuple[int, int]]:
+    """(priority match, branch) from the outermost condition to the innermost."""
+    steps: list[tuple[int, int]] = []
+    while cond != 1:
+        cell = netlist.cells[cond.cell]
+        assert isinstance(cell, PriorityMatch)
+        steps.append((cond.cell, cond.bit))
+        cond = cell.en
+    return steps[::-1]
+
+
+class Tree:
+    """Assignments of one or more registers in one nest of conditions, each register's in their order."""
+
+    def __init__(self, netlist: Netlist) -> None:
+        self.netlist = netlist
+        self.root: Block = []
+
+    def add(self, cell: AssignmentList, split: Callable[[int, Value], list[tuple[Any, Value]]], skip: set[Net]) -> None:
+        """The assignments of one list; `split` says which targets bits from a place on are. Those under a condition of
+        `skip` are left out."""
+        reached: dict[int, int] = {}  # block → how far this list has come in it
+        for assign in cell.assignments:
+            if assign.cond in skip:
+                continue
+            targets = split(assign.start, assign.value)
+            if not targets:
+                continue
+            block = self.root
+            for match, branch in path(self.netlist, assign.cond):
+                place = next((n for n in range(reached.get(id(block), 0), len(block))
+                              if isinstance(block[n], Switch) and block[n].cell == match), None)
+                if place is None:
+                    block.append(Switch(match))
+                    place = len(block) - 1
+                reached[id(block)] = place
+                node = block[place]
+                assert isinstance(node, Switch)
+                block = node.branches.setdefault(branch, [])
+            block += [Assign(target, value) for target, value in targets]
+            reached[id(block)] = len(block) - 1
+
+
+def chosen(expressions: Expressions, cell: AssignmentList, low: int, high: int) -> Expr:
+    """Bits of what an assignment list gives, as a nest of choices."""
+    netlist = expressions.design.netlist
+    tree = Tree(netlist)
+
+    def split(start: int, value: Value) -> list[tuple[Any, Value]]:
+        first, last = max(start, low), min(start + len(value), high)
+        return [((first - low, last - low), Value(value[first - start:last - start]))] if first < last else []
+
+    tree.add(cell, split, set())
+    default = Value(cell.default[low:high])
+
+    def boundaries(block: Block, found: set[int]) -> set[int]:
+        for node in block:
+            if isinstance(node, Assign):
+                found |= set(node.target)
+            else:
+                for branch in node.branches.values():
+                    boundaries(branch, found)
+        return found
+
+    edges = sorted(boundaries(tree.root, {0, high - low}))
+    pieces = [_evaluate(expressions, tree.root, expressions.value(Value(default[a:b])), a, b)
+              for a, b in zip(edges, edges[1:], strict=False)]
+    return pieces[0] if len(pieces) == 1 else concatenation([bare(piece) for piece in pieces])
+
+
+def _evaluate(expressions: Expressions, block: Block, current: Expr, low: int, high: int) -> Expr:
+    """Bits `low` to `high`, which no assignment cuts, behind a block."""
+    for node in block:
+        if isinstance(node, Assign):
+            start, stop = node.target
+            if start <= low and high <= stop:
+                current = expressions.value(Value(node.value[low - start:high - start]))
+            continue
+        match = expressions.design.netlist.cells[node.cell]
+        result, before = current, current
+        for bit in reversed(range(len(match.inputs))):
+            branch = _evaluate(expressions, node.branches.get(bit, []), before, low, high)
+            test = expressions.case(match, bit)
+            if bit not in node.branches and result.text == before.text:
+                continue
+            result = branch if test is None else ternary(test, branch, result)
+        current = result
+    return current

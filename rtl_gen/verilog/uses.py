@@ -1,0 +1,103 @@
+"""How often each operator's result is read in a module: what is read once is written where it is read."""
+
+from __future__ import annotations
+
+from amaranth.hdl._nir import (
+    AssignmentList,
+    AsyncProperty,
+    FlipFlop,
+    Instance,
+    Matches,
+    Operator,
+    Part,
+    SyncReadPort,
+    SyncWritePort,
+    Value,
+)
+
+from rtl_gen.verilog.netlist import LOW_BITS, Design, Scope
+from rtl_gen.verilog.statements import path
+from rtl_gen.verilog.wires import Wires
+
+
+def tested(design: Design, match: int) -> list[Value]:
+    """The values that the branches of a priority match look at."""
+    found = []
+    for net in design.netlist.cells[match].inputs:
+        if net != 1:
+            cell = design.cell(net)
+            assert isinstance(cell, Matches)
+            bits = sorted({bit for pattern in cell.patterns for bit, letter in enumerate(pattern[::-1])
+                           if letter != "-"})
+            found.append(Value(cell.value[bit] for bit in bits))
+    return found
+
+
+def conditions(design: Design, cell: AssignmentList) -> set[int]:
+    """The priority matches under which a list assigns something."""
+    return {match for assign in cell.assignments for match, _ in path(design.netlist, assign.cond)}
+
+
+def uses(design: Design, scope: Scope, wires: Wires) -> dict[int, int]:
+    """Cell → how many pieces of its output stand in statements of a module."""
+    found: dict[int, int] = {}
+
+    def read(value: Value) -> None:
+        at = 0
+        while at < len(value):
+            net, end = value[at], at + 1
+            if not net.is_const and net.cell:
+                while end < len(value) and value[end] == net + (end - at):
+                    end += 1
+                found[net.cell] = found.get(net.cell, 0) + 1
+            at = end
+
+    held = set(wires.lists.values())
+    clocked: set[int] = set()  # conditions of registers, which share their blocks: each is written once
+    for index in scope.cells:
+        if index not in design.live_cells:
+            continue
+        cell = design.netlist.cells[index]
+        for value in _read_by(design, index, wires):
+            read(value)
+        if isinstance(cell, AssignmentList):
+            if index in held:
+                clocked |= conditions(design, cell)
+                continue
+            for match in conditions(design, cell):
+                for value in tested(design, match):
+                    read(value)
+    for match in clocked:
+        for value in tested(design, match):
+            read(value)
+    for port in (*(port for port in scope.ports if not port.is_input),
+                 *(port for part in scope.parts for port in part.ports if port.is_input)):
+        read(port.value)
+    return found
+
+
+def _read_by(design: Design, index: int, wires: Wires) -> list[Value]:
+    """The values in the statement of a cell, conditions left out."""
+    cell = design.netlist.cells[index]
+    if isinstance(cell, Operator):
+        width = design.used_width(index)
+        first = 1 if cell.operator == "m" else 0
+        last = 1 if cell.operator == "<<" else len(cell.inputs)
+        narrow = cell.operator in LOW_BITS
+        return [Value(value[:width]) if narrow and first <= place < last else value
+                for place, value in enumerate(cell.inputs)]
+    if isinstance(cell, Part):
+        return [cell.value, cell.offset]
+    if isinstance(cell, AssignmentList):
+        return [cell.default, *(assign.value for assign in cell.assignments)]
+    if isinstance(cell, FlipFlop):
+        return [] if index in wires.lists else [cell.data]
+    if isinstance(cell, SyncReadPort):
+        return [cell.addr, Value(cell.en)]
+    if isinstance(cell, SyncWritePort):
+        return [cell.addr, Value(dict.fromkeys(cell.en)), cell.data]
+    if isinstance(cell, Instance):
+        return list(cell.ports_i.values())
+    if isinstance(cell, AsyncProperty):
+        return [Value(cell.test), Value(cell.en)]
+    return []
