@@ -28,6 +28,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, Valu
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.handshake import can_move
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import RescaleParams
 
@@ -104,11 +105,6 @@ def saturate(m: Module, name: str, value: ValueLike, width: int) -> tuple[Value,
     return Mux(clipped, limit, exact[:width]).as_signed(), clipped
 
 
-def may_advance(valid: Value, ready: Value) -> Value:
-    """The one enable of the pipeline: the output register is empty or is being taken."""
-    return ~valid | ready
-
-
 class RescaleLane(wiring.Component):
     """The data path of one lane: equation and widths in the module's docstring, registers in the order of the stages.
 
@@ -137,7 +133,7 @@ class RescaleLane(wiring.Component):
             "z": Out(signed(params.z_width)), "saturated": Out(1),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, mul_stages = self.params, self.params.mul_stages
         total_width = params.total_width
@@ -229,14 +225,14 @@ class Rescale(wiring.Component):
             "events": Out(event_layout(params)),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, beat, depth = self.params, self.i.payload, self.params.latency
         advance, taken = Signal(), Signal()
         valid = Signal(depth)
         last = Signal(depth, reset_less=True)
         m.d.comb += [
-            advance.eq(may_advance(valid[-1], self.o.ready)),
+            advance.eq(can_move(valid[-1], self.o.ready)),
             taken.eq(valid[-1] & self.o.ready),
             self.i.ready.eq(advance),
             self.o.valid.eq(valid[-1]),

@@ -12,17 +12,13 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.haar.layouts import job_layout
 from rtl_gen.haar.slots import Slots
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import HaarParams
 
 
 def floor_half(d: Value) -> Value:
     """d >> 1, the arithmetic shift of the lifting step."""
     return d >> 1
-
-
-def may_advance(valid: Value, ready: Value) -> Value:
-    """The one enable of the pipeline: the output register is empty or is being taken."""
-    return ~valid | ready
 
 
 def words(params: HaarParams, width: int) -> data.ArrayLayout:
@@ -156,7 +152,7 @@ class LiftingUnit(wiring.Component):
             "events": Out(event_layout()),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         m.submodules.slots = slots = Slots(self.params)
         plan = Signal(self._plan_layout, reset_less=True)
@@ -164,7 +160,7 @@ class LiftingUnit(wiring.Component):
         advance: Value = C(1)
         if self.params.elastic:
             advance = Signal(name="advance")
-            m.d.comb += advance.eq(may_advance(self.o.valid, self.o.ready))
+            m.d.comb += advance.eq(can_move(self.o.valid, self.o.ready))
         m.d.comb += [
             slots.job.payload.eq(self.job.payload),
             slots.job.valid.eq(self.job.valid),

@@ -67,7 +67,7 @@ class RangeTree(wiring.Component):
             "group_valid": Out(1),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         p = self.params
 

@@ -22,6 +22,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.handshake import can_move
 from rtl_gen.scale import range_tree
 from rtl_gen.scale.divider import Divider
 from rtl_gen.scale.range_tree import RangeTree, stage, values_layout
@@ -36,11 +37,6 @@ def half_up(doubled: Value) -> Value:
 def midpoint(hi: Value, symmetric: Value) -> Value:
     """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
     return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
-
-
-def can_move(valid: Value, ready: Value) -> Value:
-    """Enable of all the registers of the back end: nothing moves while an output beat waits."""
-    return ~valid | ready
 
 
 def after(pointer: Signal, depth: int) -> Value:
@@ -105,7 +101,7 @@ class Scale(wiring.Component):
     def latency(self) -> int:
         return self.params.latency
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         p = self.params
         m.submodules.tree = tree = RangeTree(p)

@@ -38,7 +38,7 @@ FAULTS: tuple[Fault, ...] = (
            lambda product, hi, symmetric: Mux(hi, product << 8, product << 4) - product),
     _fault("ignore_the_sink_exponent", "a sink is shifted like any token", "remaining_shift",
            lambda shift, sink: shift - 0),
-    _fault("ignore_ready", "the pipeline moves on while an output beat waits", "may_advance",
+    _fault("ignore_ready", "the pipeline moves on while an output beat waits", "can_move",
            lambda valid, ready: Const(1)),
     Fault(name="skip_reset", block="rescale", why="beats under way survive a reset",
           edit=replace("if (rst) valid <=", "if (1'h0) valid <=")),
