@@ -45,7 +45,7 @@ TINY = HwConfig(rows=1, cols=1, lanes=1, axes=1, max_levels=1, max_k=2, max_toke
                 in_width=8, acc_width=17, recip_frac=0, mul_stages=1)
 #: The engine's stages in front of its last one: the output holds whatever they do.
 BEFORE_THE_OUTPUT = tuple(f"{TOP}_unit_{stage}" for stage in (
-    "front", "rows", "acts", "loader", "weights", "array", "mac", "scales", "drain"))
+    "front", "rows", "acts", "loader", "weights", "issue", "mac", "scales", "drain"))
 PROPERTIES = (
     _holds("haar", Haar, HaarParams.forward(HW), HaarParams.forward(TINY), "rtl_gen.haar.common.can_move", cover=15,
            seconds=10),

@@ -34,7 +34,7 @@ def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
     return (gap == 0) & ((tile != 0) | out_free)
 
 
-class Array(wiring.Component):
+class Issue(wiring.Component):
     """Issues the steps of all passes.
 
     Parameters
