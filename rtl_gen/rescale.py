@@ -228,7 +228,8 @@ class Rescale(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, beat, depth = self.params, self.i.payload, self.params.latency
-        advance, taken = Signal(), Signal()
+        advance = Signal()
+        taken = Signal()
         valid = Signal(depth)
         last = Signal(depth, reset_less=True)
         m.d.comb += [

@@ -92,7 +92,8 @@ class RegisterFile(wiring.Component):
         word, word_valid = self._holder(m, self.w, "write_word")
         write = Signal()
         m.d.comb += write.eq(address_valid & word_valid & can_move(self.b.valid, self.b.ready))
-        strobe, written = Signal(DATA_WIDTH), Signal(DATA_WIDTH)
+        strobe = Signal(DATA_WIDTH)
+        written = Signal(DATA_WIDTH)
         m.d.comb += strobe.eq(strobed(word.strb))
         m.d.comb += written.eq(word.data & strobe)
         for _, _, name in fields_of(self.table, "w1c"):

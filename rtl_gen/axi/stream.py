@@ -62,8 +62,10 @@ class Slice(wiring.Component):
         m = Module()
         i, o = self.i, self.o
         shape: Any = i.signature.members["payload"].shape
-        valid, spare_valid = Signal(), Signal()
-        payload, spare = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
+        valid = Signal()
+        spare_valid = Signal()
+        payload = Signal(shape, reset_less=True)
+        spare = Signal(shape, reset_less=True)
         m.d.comb += [i.ready.eq(~spare_valid), o.valid.eq(valid), o.payload.eq(payload)]
         with m.If(can_move(valid, o.ready)):
             m.d.sync += [valid.eq(i.valid | spare_valid), spare_valid.eq(0)]

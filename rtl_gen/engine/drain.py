@@ -71,7 +71,8 @@ class Drain(wiring.Component):
         m.submodules.rescale = self._rescale = Rescale(params.rescale)
         m.submodules.tiles = tiles = Queue(tile_layout(params), tiles_in_array(params))
         tile = tiles.head
-        ends, is_token = Signal(), Signal()
+        ends = Signal()
+        is_token = Signal()
         chunk = Signal(up_to(params.chunks - 1))
         m.d.comb += [
             tiles.push.eq(self.tile_en),
@@ -111,9 +112,11 @@ class Drain(wiring.Component):
         """The rescale unit, and what its words belong to in a line of registers beside it."""
         params, tile, token = self.params, m.submodules.tiles.head, self.token
         into = self._rescale.i
-        valid, ends_late = Signal(), Signal()
+        valid = Signal()
+        ends_late = Signal()
         late = Signal.like(self.beat, name="beat_late", reset_less=True)
-        symmetric, half = Signal(reset_less=True), Signal(reset_less=True)
+        symmetric = Signal(reset_less=True)
+        half = Signal(reset_less=True)
         chunk_late = Signal.like(chunk, name="chunk_late", reset_less=True)
         table = Signal()
         m.d.sync += [valid.eq(is_token), ends_late.eq(ends & tile.pass_ends), late.eq(self.beat), chunk_late.eq(chunk),

@@ -150,7 +150,8 @@ class Front(wiring.Component):
         state = self._state = Signal(State)
         m.d.comb += [self.registers.eq(job), self.idle.eq(state == State.IDLE)]
         if params.axes == 2:
-            width, height = Signal(wide, reset_less=True), Signal.like(self.job.payload.height, reset_less=True)
+            width = Signal(wide, reset_less=True)
+            height = Signal.like(self.job.payload.height, reset_less=True)
             m.d.comb += summed.eq(height == 0)
         else:
             m.d.comb += summed.eq(1)
@@ -182,7 +183,9 @@ class Front(wiring.Component):
         """The units' own jobs: one of the scale unit; of the lifting unit the sinks and then the transformed tokens."""
         params, state, job = self.params, self._state, self.registers
         lifting, quantizer = self._haar.job, self._scale.job
-        latest, first, scale_runs = Signal(init=1), Signal(reset_less=True), Signal()
+        latest = Signal(init=1)
+        first = Signal(reset_less=True)
+        scale_runs = Signal()
         sinks = state == State.SINKS
         with m.If(self.claim.any()):
             m.d.sync += latest.eq(self._haar.intake.half)
@@ -220,7 +223,8 @@ class Front(wiring.Component):
     def _intake(self, m: Module) -> None:
         """The gate in front of the lifting unit, and what a token's last beat decides."""
         haar, intake, i = self._haar, self._haar.intake, self.i
-        gate, taken = Signal(), Signal()
+        gate = Signal()
+        taken = Signal()
         m.d.comb += [
             gate.eq(may_enter(intake, self.free)),
             haar.i.valid.eq(i.valid & gate),
@@ -234,7 +238,8 @@ class Front(wiring.Component):
 
     def _codes(self, m: Module) -> None:
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
-        params, job, taken = self.params, self.registers, Signal()
+        params, job = self.params, self.registers
+        taken = Signal()
         coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
         tags = self._tags
         sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
@@ -267,7 +272,8 @@ def code_tags(params: EngineParams) -> data.StructLayout:
 
 def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
     """Whether a coefficient stands before the first one that takes 4 bits: one comparison of their keys."""
-    key, limit = Signal(key_layout(params)), Signal(key_layout(params))
+    key = Signal(key_layout(params))
+    limit = Signal(key_layout(params))
     m.d.comb += [
         key.order.eq(Mux(coef.level == 0, 0, job.levels + 1 - coef.level)),
         key.column.eq(coef.column),

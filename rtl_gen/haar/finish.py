@@ -71,7 +71,8 @@ class Finish(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, i, o = self.params, self.i, self.o
-        advance, clipped = Signal(), Signal(params.lanes)
+        advance = Signal()
+        clipped = Signal(params.lanes)
         ranks = Ranks(m, advance)
         m.d.comb += [
             advance.eq(can_move(o.valid, o.ready)),

@@ -93,7 +93,7 @@ def _no_row(m: Module, coef: data.View, job: data.View, params: EngineParams) ->
 
 
 def _square(back: Back, m: Module, name: str, whole: Value, tile: Value) -> Edge:
-    return _edge(back, m, name, whole, back._job.tile_width)
+    return _edge(back, m, name, whole, back._jobs.job.tile_width)
 
 
 def _tiles_one_short(params: EngineParams) -> int:
@@ -166,15 +166,15 @@ REGISTERS = (
            lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & ~on_their_way),
     _edit("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
           inside("stamp_engine_back", "= head[4:3] > 2'h2", "= job[41:40] > 2'h2"), "1x3"),
-    _edit("mode_of_the_next_job", "a tile takes the scale mode of the job that follows",
-          inside("stamp_engine_issue", "last_tile_, job[17], number", "last_tile_, following[17], number")),
+    _patch("mode_of_the_next_job", "a tile takes the scale mode of the job that follows", "engine.issue.is_symmetric",
+           lambda jobs: jobs.following.symmetric),
     _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
           inside("stamp_engine_back", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
     _edit("set_after_a_job", "the array begins each job with the first set of parameters",
-          inside("stamp_engine_issue", "else if (release_) number <=",
-                 "else if (_023_) number <= 2'h0; else if (release_) number <=")),
+          inside("stamp_engine_issue", "else if (pass_ends) number <=",
+                 "else if (! running) number <= 2'h0; else if (pass_ends) number <=")),
     _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
-          takes("stamp_engine_loader", "signal_28", "{} & 2'h1")),
+          takes("stamp_engine_loader", "number", "{} & 2'h1")),
     _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine.drain.tiles_in_array",
            _tiles_one_short),
     _patch("tag_queue_one_short", "a full queue beside the scale unit forgets one", "engine.front.tokens_in_scale",

@@ -44,9 +44,10 @@ class Liftings(OfEngine):
 
     def _jobs(self, m: Module) -> None:
         """The engine's job is one that it can run, and the super-tile at hand begins inside its tokens."""
-        waiting, running, sinks = (self.internal(f"back.{name}") for name in ("waiting", "running", "sinks"))
-        job = data.View(job_layout(self.params), self.internal("back.job"))
-        following = data.View(job_layout(self.params), self.internal("back.following"))
+        waiting, running, sinks = (self.internal(f"back.{name}") for name in (
+            "jobs.waiting", "jobs.running", "sinks"))
+        job = data.View(job_layout(self.params), self.internal("back.jobs.job"))
+        following = data.View(job_layout(self.params), self.internal("back.jobs.following"))
         self.must(m, ~waiting | legal(following, Const(1), self.params))
         self.must(m, ~running | legal(job, Const(1), self.params))
         self.must(m, ~running | ~sinks | job.n_sink.any())

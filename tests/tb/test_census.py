@@ -106,4 +106,4 @@ def test_a_run_moves_what_its_test_moves_and_no_more() -> None:
     lacks = {(bit.name, bit.bit): bit.lacks for bit in found}
     for stage in ("issue", "loader", "back"):
         assert not any(lacks[f"stamp_engine_{stage}.column", bit] for bit in range(16))
-        assert lacks[f"stamp_engine_{stage}.job.n_sink", 0] == STILL
+        assert lacks[f"stamp_engine_{stage}_jobs.job.n_sink", 0] == STILL
