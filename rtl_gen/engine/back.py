@@ -21,6 +21,7 @@ from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.inverse import HaarInverse
 from rtl_gen.haar.layouts import tile_size
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.delay import delayed, history, late
 from rtl_gen.lib.job_registers import JobRegisters
 from rtl_gen.lib.queue import Queue
 from stamp_hw.engine.params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
@@ -162,12 +163,8 @@ class Back(wiring.Component):
     def _buffer(self, m: Module, number: Signal) -> None:
         """Both halves of the output buffer; the inverse unit reads in step with its own line memories."""
         params, word, fetch = self.params, self.word, self._inverse.fetch
-        half = Signal(reset_less=True)
-        late = Signal(reset_less=True)
-        with m.If(self._inverse.job.valid & self._inverse.job.ready):
-            m.d.sync += half.eq(number[0])
-        with m.If(fetch.en):
-            m.d.sync += late.eq(half)
+        half = late(m, "half", number[0], enable=self._inverse.job.valid & self._inverse.job.ready)
+        second = late(m, "half_read", half, enable=fetch.en)
         words = []
         for index in range(2):
             store = m.submodules[f"half{index}"] = memory.Memory(
@@ -179,7 +176,7 @@ class Back(wiring.Component):
             words.append(read.data)
         m.d.comb += self._inverse.i.valid.eq(1)
         for lane in range(params.rescale_lanes):
-            m.d.comb += self._inverse.i.payload.c[lane].eq(Mux(late, words[1][lane], words[0][lane]))
+            m.d.comb += self._inverse.i.payload.c[lane].eq(Mux(second, words[1][lane], words[0][lane]))
 
     def _bias(self, m: Module) -> Value:
         """Bias and rounding, and the output; returns the half that nobody reads any more."""
@@ -209,15 +206,9 @@ class Back(wiring.Component):
                          read.addr.eq(Cat(following, lifting.set)), read.en.eq(1),
                          finish.i.payload.bias[lane].eq(read.data)]
         keep = Cat(kept(lane, tokens.payload.last, lifting) for lane in range(params.rescale_lanes))
-        marks: Value = Cat(keep, lifting.ends & tokens.payload.last & tokens.payload.final)
-        under_way = Signal(params.finish.latency)
-        for number in range(params.finish.latency):
-            late = Signal(len(marks), name=f"marks{number}", reset_less=True)
-            with m.If(finish.i.ready):
-                m.d.sync += late.eq(marks)
-            marks = late
-        with m.If(finish.i.ready):
-            m.d.sync += under_way.eq(Cat(tokens.valid, under_way))
+        marks = delayed(m, "marks_line", Cat(keep, lifting.ends & tokens.payload.last & tokens.payload.final),
+                        params.finish.latency, enable=finish.i.ready)
+        under_way = history(m, "under_way", tokens.valid, params.finish.latency, enable=finish.i.ready, control=True)
         m.d.comb += [
             # The inverse unit walks through the slots behind its last token before it takes another job.
             self.idle.eq(self._jobs.idle & ~m.submodules.liftings.valid & ~under_way.any()

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.engine.layouts import half_layout, job_layout, tile_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
@@ -183,8 +184,4 @@ class Issue(wiring.Component):
             step.last.eq(last),
             step.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
         ]
-        for number in range(self.params.feed_cycles):
-            late = Signal.like(step, name=f"step{number}")
-            m.d.sync += late.eq(step)
-            step = late
-        m.d.comb += self.step.eq(step)
+        m.d.comb += self.step.eq(delayed(m, "steps", step, self.params.feed_cycles, control=True))

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.haar.common import Ranks
+from rtl_gen.lib.delay import Ranks
 from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import FinishParams
 

@@ -118,7 +118,7 @@ REGISTERS = (
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
           takes("stamp_engine_issue", "tile", "{} & 5'h0f")),
     _edit("places_of_the_drain", "places 64 and 65 are 0 and 1",
-          takes("stamp_engine_drain", "place3", "{} & ~10'h080")),
+          takes("stamp_engine_drain", "place_line", "{} & ~110'h080")),
     _edit("beats_of_the_rows", "a token's beats are counted in four bits, the longest has 17",
           takes("stamp_engine_rows", "beat", "{} & 5'h0f")),
     _edit("count_of_sinks", "32 sinks are none",

@@ -49,8 +49,8 @@ class Sinks(OfEngine):
         self.must(m, ~active | (walk.offset <= walk.mask))
         self.must(m, ~(active & walk.sink) | ~walk.mask.any())
         self.must(m, ~(running & plan.sink) | (plan.takes == plan.emits))
-        ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
-                 & self.internal(f"{unit}.sink_{rank}") for rank in range(1, params.latency + 1)]
+        ranks = [self.internal(f"{unit}.emits_line")[rank] & self.internal(f"{unit}.last_line")[rank]
+                 & self.internal(f"{unit}.sink_line")[rank] for rank in range(params.latency)]
         # the sinks' job is taken between SINKS and TOKENS, that of the other tokens behind TOKENS
         state, after = self.internal("front.state"), running & ~plan.sink
         self.must(m, ~running | (plan.sink == walk.sink))
@@ -132,8 +132,8 @@ class Tags(OfEngine):
             "first", "running", "cycle", "beats", "last_cycle", "issue", "last"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         state, active = self.internal("front.state"), first | running
-        ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
-                 for rank in range(1, params.latency + 1)]
+        ranks = [self.internal(f"{unit}.emits_line")[rank] & self.internal(f"{unit}.last_line")[rank]
+                 for rank in range(params.latency)]
         self.given(m, (state != State.IDLE) | ~Cat(ranks).any())
         # cycles since the last beat of a coefficient was issued, and whether it was one of the job at hand
         limit = max(params.max_beats, params.min_slot_cycles)

@@ -31,8 +31,9 @@ class Gaps(OfEngine):
         gap, flight, left, queued, tiles = (self.internal(name) for name in (
             "issue.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
         self.must(m, gap == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age, 0))
+        layout = step_layout(self.params)
         for number in range(self.params.feed_cycles):
-            step = data.View(step_layout(self.params), self.internal(f"issue.step{number}"))
+            step = data.View(layout, self.internal("issue.steps").word_select(number, layout.size))
             self.must(m, (step.valid & step.last) == (age == number + 1))
         flying: Value = Mux(age < flies, 0, _left(age - flies, params.flight_cycles))
         draining: Value = Mux(age < drains, 0, _left(age - drains, params.drain_beats))
