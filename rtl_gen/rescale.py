@@ -24,10 +24,12 @@ Multipliers: `span` enters as its offset from 2^(width−1), a signed number of 
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, ValueLike, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.delay import Ranks
+from rtl_gen.lib.handshake import can_move
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import RescaleParams
 
@@ -104,11 +106,6 @@ def saturate(m: Module, name: str, value: ValueLike, width: int) -> tuple[Value,
     return Mux(clipped, limit, exact[:width]).as_signed(), clipped
 
 
-def may_advance(valid: Value, ready: Value) -> Value:
-    """The one enable of the pipeline: the output register is empty or is being taken."""
-    return ~valid | ready
-
-
 class RescaleLane(wiring.Component):
     """The data path of one lane: equation and widths in the module's docstring, registers in the order of the stages.
 
@@ -137,26 +134,13 @@ class RescaleLane(wiring.Component):
             "z": Out(signed(params.z_width)), "saturated": Out(1),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, mul_stages = self.params, self.params.mul_stages
         total_width = params.total_width
 
-        def register(name: str, value: ValueLike, shape: ShapeLike | None = None) -> Signal:
-            result = Signal(Value.cast(value).shape() if shape is None else shape, name=name, reset_less=True)
-            with m.If(self.advance):
-                m.d.sync += result.eq(value)
-            return result
-
-        def delay(name: str, value: Value, cycles: int) -> Value:
-            """`value` as it was `cycles` enabled cycles ago; one shift register holds it meanwhile."""
-            if cycles == 0:
-                return value
-            line = Signal(cycles * len(value), name=f"{name}_line", reset_less=True)
-            with m.If(self.advance):
-                m.d.sync += line.eq(Cat(value, line))
-            late = line[-len(value):]
-            return late.as_signed() if value.shape().signed else late
+        ranks = Ranks(m, self.advance)
+        register, delay = ranks.register, ranks.delay
 
         def multiply(name: str, a: Value, b: Value, width: int) -> Value:
             """a·b modulo 2^width, `mul_stages` registers behind the multiplier."""
@@ -229,21 +213,19 @@ class Rescale(wiring.Component):
             "events": Out(event_layout(params)),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, beat, depth = self.params, self.i.payload, self.params.latency
-        advance, taken = Signal(), Signal()
-        valid = Signal(depth)
-        last = Signal(depth, reset_less=True)
+        advance = Signal()
+        taken = Signal()
+        ranks = Ranks(m, advance)
         m.d.comb += [
-            advance.eq(may_advance(valid[-1], self.o.ready)),
-            taken.eq(valid[-1] & self.o.ready),
+            advance.eq(can_move(self.o.valid, self.o.ready)),
+            taken.eq(self.o.valid & self.o.ready),
             self.i.ready.eq(advance),
-            self.o.valid.eq(valid[-1]),
-            self.o.payload.last.eq(last[-1]),
+            self.o.valid.eq(ranks.delay("valid", self.i.valid, depth, control=True)),
+            self.o.payload.last.eq(ranks.delay("last", beat.last, depth)),
         ]
-        with m.If(advance):
-            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), last.eq(Cat(beat.last, last))]
 
         saturated = Signal(params.lanes)
         for index in range(params.lanes):

@@ -66,7 +66,8 @@ class EventCounters(wiring.Component):
             waiting.append(count)
 
         # A turn: the total is read, and written a cycle later. What a `void` word holds does not count.
-        void, is_void = Signal(turns, init=-1), Signal(reset_less=True)
+        void = Signal(turns, init=-1)
+        is_void = Signal(reset_less=True)
         store = m.submodules.totals = memory.Memory(shape=EVENT_WIDTH, depth=turns, init=[])
         write, read, look = store.write_port(), store.read_port(), store.read_port()
         more, late = Signal.like(max(waiting, key=len), name="more"), Signal.like(turn, name="late_turn")

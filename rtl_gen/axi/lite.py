@@ -15,6 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES, Access, Field, Register
+from rtl_gen.lib.handshake import can_move
 
 DATA_WIDTH = 8 * WORD_BYTES
 OKAY, SLVERR = 0b00, 0b10
@@ -47,11 +48,6 @@ def read_layout() -> data.StructLayout:
 def strobed(strb: Value) -> Value:
     """A bit of the data word for each bit that is written."""
     return Cat(bit.replicate(8) for bit in strb)
-
-
-def may_answer(valid: Value, ready: Value) -> Value:
-    """No answer waits, or the one that does is being taken."""
-    return ~valid | ready
 
 
 class RegisterFile(wiring.Component):
@@ -95,8 +91,9 @@ class RegisterFile(wiring.Component):
         address, address_valid = self._holder(m, self.aw, "write_address")
         word, word_valid = self._holder(m, self.w, "write_word")
         write = Signal()
-        m.d.comb += write.eq(address_valid & word_valid & may_answer(self.b.valid, self.b.ready))
-        strobe, written = Signal(DATA_WIDTH), Signal(DATA_WIDTH)
+        m.d.comb += write.eq(address_valid & word_valid & can_move(self.b.valid, self.b.ready))
+        strobe = Signal(DATA_WIDTH)
+        written = Signal(DATA_WIDTH)
         m.d.comb += strobe.eq(strobed(word.strb))
         m.d.comb += written.eq(word.data & strobe)
         for _, _, name in fields_of(self.table, "w1c"):
@@ -135,7 +132,7 @@ class RegisterFile(wiring.Component):
         words = [Mux(hit, self._word(register), 0) for register, hit in zip(self.table, known, strict=True)]
         with m.If(self.r.ready):
             m.d.sync += self.r.valid.eq(0)
-        with m.If(address_valid & may_answer(self.r.valid, self.r.ready)):
+        with m.If(address_valid & can_move(self.r.valid, self.r.ready)):
             m.d.sync += [self.r.valid.eq(1), self.r.payload.data.eq(reduce(or_, words)),
                          self.r.payload.resp.eq(Mux(known.any(), OKAY, SLVERR)), address_valid.eq(0)]
 

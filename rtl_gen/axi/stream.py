@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, ShapeLike, Signal, Value, signed
+from amaranth.hdl import Module, ShapeLike, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.handshake import can_move
 from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
 from stamp_hw.engine.wire import value_bytes
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
@@ -38,11 +39,6 @@ def result_data(params: EngineParams) -> data.StructLayout:
     return data.StructLayout({"y": data.ArrayLayout(signed(OUT_WIDTH), params.rescale_lanes)})
 
 
-def may_load(valid: Value, ready: Value) -> Value:
-    """The output register is empty or is being taken."""
-    return ~valid | ready
-
-
 class Slice(wiring.Component):
     """Two registers in a stream: no combinational path from one side to the other, in either direction.
 
@@ -66,10 +62,12 @@ class Slice(wiring.Component):
         m = Module()
         i, o = self.i, self.o
         shape: Any = i.signature.members["payload"].shape
-        valid, spare_valid = Signal(), Signal()
-        payload, spare = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
+        valid = Signal()
+        spare_valid = Signal()
+        payload = Signal(shape, reset_less=True)
+        spare = Signal(shape, reset_less=True)
         m.d.comb += [i.ready.eq(~spare_valid), o.valid.eq(valid), o.payload.eq(payload)]
-        with m.If(may_load(valid, o.ready)):
+        with m.If(can_move(valid, o.ready)):
             m.d.sync += [valid.eq(i.valid | spare_valid), spare_valid.eq(0)]
             with m.If(spare_valid):
                 m.d.sync += payload.eq(spare)

@@ -21,6 +21,8 @@ from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.inverse import HaarInverse
 from rtl_gen.haar.layouts import tile_size
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.delay import delayed, history, late
+from rtl_gen.lib.job_registers import JobRegisters
 from rtl_gen.lib.queue import Queue
 from stamp_hw.engine.params import BIAS_WIDTH, PARAMETER_SETS, EngineParams
 
@@ -89,19 +91,13 @@ class Back(wiring.Component):
         m.submodules.inverse = self._inverse = HaarInverse(params.inverse)
         m.submodules.finish = self._finish = Finish(params.finish)
         m.submodules.liftings = Queue(lifting_layout(params), liftings_under_way(params))
-        waiting, running = (Signal(name=name) for name in ("waiting", "running"))
-        self._running = running
-        following = Signal(job_layout(params), reset_less=True)
-        self._job = job = Signal(job_layout(params), name="job", reset_less=True)
-        m.d.comb += self.room.eq(~waiting)
-        with m.If(self.start):
-            m.d.sync += [waiting.eq(1), following.eq(self.registers)]
-        with m.If(waiting & ~running):
-            m.d.sync += [waiting.eq(0), running.eq(1), job.eq(following)]
+        m.submodules.jobs = self._jobs = jobs = JobRegisters(job_layout(params))
+        m.d.comb += [jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room)]
 
         number = Signal(range(PARAMETER_SETS))
-        complete, free = Signal(2), Signal(2, init=3)
-        accepted = self._lift(m, running, waiting, following, number, complete)
+        complete = Signal(2)
+        free = Signal(2, init=3)
+        accepted = self._lift(m, jobs, number, complete)
         freed = self._bias(m)
         filled = Mux(self.word.ends, Cat(~self.word.half, self.word.half), 0)
         m.d.comb += self.out_free.eq(free)
@@ -110,12 +106,13 @@ class Back(wiring.Component):
         m.d.comb += [self.inverse_events.eq(self._inverse.events), self.finish_events.eq(self._finish.events)]
         return m
 
-    def _lift(self, m: Module, running: Signal, waiting: Signal, following: data.View, number: Signal,
-              complete: Signal) -> Value:
+    def _lift(self, m: Module, jobs: JobRegisters, number: Signal, complete: Signal) -> Value:
         """Jobs of the inverse unit, pass by pass; returns the half whose job was accepted."""
-        params, job, into = self.params, self._job, self._inverse.job
+        params, job, into = self.params, jobs.job, self._inverse.job
         liftings = m.submodules.liftings
-        column, first, sinks = Signal.like(job.columns, name="column"), Signal(), Signal()
+        column = Signal.like(job.columns, name="column")
+        first = Signal()
+        sinks = Signal()
         across = self._edge(m, "column", job.width, job.tile_width)
         down = self._edge(m, "row", job.height, job.tile_height) if params.axes == 2 else None
         last_column, last_super_tile, accepted, ends = (Signal(name=name) for name in (
@@ -123,13 +120,14 @@ class Back(wiring.Component):
         m.d.comb += [
             last_column.eq(column + 1 == job.columns),
             last_super_tile.eq(across.is_last & (down.is_last if down is not None else 1)),
-            into.valid.eq(running & complete.bit_select(number[0], 1)),
+            into.valid.eq(jobs.running & complete.bit_select(number[0], 1)),
             into.payload.beats.eq(Mux(last_column, job.out_beats, params.chunks)),
             into.payload.levels.eq(Mux(sinks, 0, job.levels)),
             into.payload.width.eq(Mux(sinks, job.n_sink, across.size)),
             into.payload.base.eq(Mux(first & ~sinks, job.n_sink, 0)),
             accepted.eq(into.valid & into.ready),
             ends.eq(accepted & ~sinks & last_column),
+            jobs.ends.eq(ends & last_super_tile),
             liftings.push.eq(accepted),
             liftings.value.set.eq(number),
             liftings.value.last_column.eq(last_column),
@@ -145,14 +143,13 @@ class Back(wiring.Component):
             with m.If(~sinks):
                 m.d.sync += [number.eq(number + 1), column.eq(column + 1)]
         with m.If(ends):
-            m.d.sync += [column.eq(0), first.eq(0), across.start.eq(across.start + job.tile_width),
-                         running.eq(~last_super_tile)]
+            m.d.sync += [column.eq(0), first.eq(0), across.start.eq(across.start + job.tile_width)]
             with m.If(across.is_last):
                 m.d.sync += across.start.eq(0)
                 if down is not None:
                     m.d.sync += down.start.eq(Mux(down.is_last, 0, down.start + job.tile_height))
-        with m.If(waiting & ~running):
-            m.d.sync += [first.eq(1), sinks.eq(following.n_sink.any())]
+        with m.If(jobs.begins):
+            m.d.sync += [first.eq(1), sinks.eq(jobs.following.n_sink.any())]
         return Mux(accepted & ~sinks, Cat(~number[0], number[0]), 0)
 
     def _edge(self, m: Module, name: str, whole: Value, tile: Value) -> Edge:
@@ -166,11 +163,8 @@ class Back(wiring.Component):
     def _buffer(self, m: Module, number: Signal) -> None:
         """Both halves of the output buffer; the inverse unit reads in step with its own line memories."""
         params, word, fetch = self.params, self.word, self._inverse.fetch
-        half, late = Signal(reset_less=True), Signal(reset_less=True)
-        with m.If(self._inverse.job.valid & self._inverse.job.ready):
-            m.d.sync += half.eq(number[0])
-        with m.If(fetch.en):
-            m.d.sync += late.eq(half)
+        half = late(m, "half", number[0], enable=self._inverse.job.valid & self._inverse.job.ready)
+        second = late(m, "half_read", half, enable=fetch.en)
         words = []
         for index in range(2):
             store = m.submodules[f"half{index}"] = memory.Memory(
@@ -182,14 +176,15 @@ class Back(wiring.Component):
             words.append(read.data)
         m.d.comb += self._inverse.i.valid.eq(1)
         for lane in range(params.rescale_lanes):
-            m.d.comb += self._inverse.i.payload.c[lane].eq(Mux(late, words[1][lane], words[0][lane]))
+            m.d.comb += self._inverse.i.payload.c[lane].eq(Mux(second, words[1][lane], words[0][lane]))
 
     def _bias(self, m: Module) -> Value:
         """Bias and rounding, and the output; returns the half that nobody reads any more."""
         params, o, tokens, finish = self.params, self.o, self._inverse.o, self._finish
         lifting = m.submodules.liftings.head
         chunk, following = (Signal.like(self.channel.chunk, name=name) for name in ("chunk", "next_chunk"))
-        taken, final = Signal(), Signal()
+        taken = Signal()
+        final = Signal()
         m.d.comb += [
             taken.eq(tokens.valid & finish.i.ready),
             final.eq(taken & tokens.payload.last & tokens.payload.final),
@@ -211,18 +206,12 @@ class Back(wiring.Component):
                          read.addr.eq(Cat(following, lifting.set)), read.en.eq(1),
                          finish.i.payload.bias[lane].eq(read.data)]
         keep = Cat(kept(lane, tokens.payload.last, lifting) for lane in range(params.rescale_lanes))
-        marks: Value = Cat(keep, lifting.ends & tokens.payload.last & tokens.payload.final)
-        under_way = Signal(params.finish.latency)
-        for number in range(params.finish.latency):
-            late = Signal(len(marks), name=f"marks{number}", reset_less=True)
-            with m.If(finish.i.ready):
-                m.d.sync += late.eq(marks)
-            marks = late
-        with m.If(finish.i.ready):
-            m.d.sync += under_way.eq(Cat(tokens.valid, under_way))
+        marks = delayed(m, "marks_line", Cat(keep, lifting.ends & tokens.payload.last & tokens.payload.final),
+                        params.finish.latency, enable=finish.i.ready)
+        under_way = history(m, "under_way", tokens.valid, params.finish.latency, enable=finish.i.ready, control=True)
         m.d.comb += [
             # The inverse unit walks through the slots behind its last token before it takes another job.
-            self.idle.eq(self.room & ~self._running & ~m.submodules.liftings.valid & ~under_way.any()
+            self.idle.eq(self._jobs.idle & ~m.submodules.liftings.valid & ~under_way.any()
                          & self._inverse.job.ready),
             self.internal.eq(m.submodules.liftings.broken),
             o.valid.eq(finish.o.valid),

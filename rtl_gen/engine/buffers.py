@@ -10,7 +10,7 @@ words pass a register first. Writes do as well as reads: what was written before
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -118,8 +118,7 @@ class ScaleBuffer(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        late = Signal(reset_less=True)
-        m.d.sync += late.eq(self.half)
+        second = late(m, "half_read", self.half)
         layout, words = scale_layout(self.params), []
         for number in range(2):
             bank = m.submodules[f"half{number}"] = memory.Memory(shape=layout, depth=1 << len(self.read_at.as_value()),
@@ -128,5 +127,5 @@ class ScaleBuffer(wiring.Component):
             m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
                          write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()), read.en.eq(1)]
             words.append(read.data.as_value())
-        m.d.comb += self.token.as_value().eq(Mux(late, words[1], words[0]))
+        m.d.comb += self.token.as_value().eq(Mux(second, words[1], words[0]))
         return m

@@ -14,6 +14,7 @@ from rtl_gen.engine.loader import channel_layout
 from rtl_gen.engine.rows import scale_address, scale_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.delay import delayed, late
 from rtl_gen.lib.queue import Queue
 from rtl_gen.mac import array as mac
 from rtl_gen.rescale import Rescale
@@ -71,7 +72,8 @@ class Drain(wiring.Component):
         m.submodules.rescale = self._rescale = Rescale(params.rescale)
         m.submodules.tiles = tiles = Queue(tile_layout(params), tiles_in_array(params))
         tile = tiles.head
-        ends, is_token = Signal(), Signal()
+        ends = Signal()
+        is_token = Signal()
         chunk = Signal(up_to(params.chunks - 1))
         m.d.comb += [
             tiles.push.eq(self.tile_en),
@@ -111,16 +113,11 @@ class Drain(wiring.Component):
         """The rescale unit, and what its words belong to in a line of registers beside it."""
         params, tile, token = self.params, m.submodules.tiles.head, self.token
         into = self._rescale.i
-        valid, ends_late = Signal(), Signal()
-        late = Signal.like(self.beat, name="beat_late", reset_less=True)
-        symmetric, half = Signal(reset_less=True), Signal(reset_less=True)
-        chunk_late = Signal.like(chunk, name="chunk_late", reset_less=True)
+        symmetric = late(m, "symmetric", tile.symmetric)
         table = Signal()
-        m.d.sync += [valid.eq(is_token), ends_late.eq(ends & tile.pass_ends), late.eq(self.beat), chunk_late.eq(chunk),
-                     symmetric.eq(tile.symmetric), half.eq(tile.set[0])]
         m.d.comb += [
-            into.valid.eq(valid),
-            into.payload.acc.eq(late.acc),
+            into.valid.eq(late(m, "valid_late", is_token, control=True)),
+            into.payload.acc.eq(late(m, "acc_late", self.beat.acc)),
             table.eq(factor_table(symmetric, token.hi)),
             into.payload.symmetric.eq(symmetric),
             into.payload.last.eq(0),
@@ -133,16 +130,12 @@ class Drain(wiring.Component):
                 into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
                 into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
             ]
-        control, place = Cat(ends_late), Cat(half, token.place, chunk_late)
-        for number in range(params.rescale.latency):
-            control_late = Signal(len(control), name=f"ends{number}")
-            place_late = Signal(len(place), name=f"place{number}", reset_less=True)
-            m.d.sync += [control_late.eq(control), place_late.eq(place)]
-            control, place = control_late, place_late
-        word = self.word
+        ends_late = late(m, "ends_late", ends & tile.pass_ends, control=True)
+        place = Cat(late(m, "half_late", tile.set[0]), token.place, late(m, "chunk_late", chunk))
+        word, latency = self.word, params.rescale.latency
         m.d.comb += [
             word.z.eq(self._rescale.o.payload.z),
             word.valid.eq(self._rescale.o.valid),
-            word.ends.eq(control),
-            Cat(word.half, word.place, word.chunk).eq(place),
+            word.ends.eq(delayed(m, "ends_line", ends_late, latency, control=True)),
+            Cat(word.half, word.place, word.chunk).eq(delayed(m, "place_line", place, latency)),
         ]

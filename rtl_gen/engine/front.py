@@ -9,8 +9,8 @@ in two queues: a sink's exponent from the input to the lifting's output, and pla
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import code_layout, input_layout, job_layout, key_layout
@@ -23,6 +23,22 @@ from stamp_hw.engine.params import SINK_WIDTH, EngineParams
 from stamp_hw.params import SCALE_TOKEN_WIDTH
 
 SINKS_IN_LIFTING = 1  # sinks between the lifting's input and its output: a slot outlasts the unit's latency
+
+
+class State(enum.Enum, shape=unsigned(3)):  # type: ignore[call-arg]  # which Amaranth's metaclass takes
+    """What a job waits for: to come; to be found legal; for the lifting unit to take its sinks, then its other tokens;
+    for its last token to be quantized."""
+
+    IDLE = 0
+    CHECK = 1
+    SINKS = 2
+    TOKENS = 3
+    RUN = 4
+
+
+def is_accepted(state: enum.EnumView) -> Value:
+    """Whether there is a job whose registers were found legal."""
+    return (state != State.IDLE) & (state != State.CHECK)
 
 
 def tokens_in_scale(params: EngineParams) -> int:
@@ -131,29 +147,31 @@ class Front(wiring.Component):
         wide = 2 * params.max_tokens.bit_length()
         tokens = Signal(max(wide, SCALE_TOKEN_WIDTH), reset_less=True)
         summed = Signal()
-        state = self._state = Signal(3)
-        m.d.comb += [self.registers.eq(job), self.idle.eq(state == IDLE)]
+        state = self._state = Signal(State)
+        m.d.comb += [self.registers.eq(job), self.idle.eq(state == State.IDLE)]
         if params.axes == 2:
-            width, height = Signal(wide, reset_less=True), Signal.like(self.job.payload.height, reset_less=True)
+            width = Signal(wide, reset_less=True)
+            height = Signal.like(self.job.payload.height, reset_less=True)
             m.d.comb += summed.eq(height == 0)
         else:
             m.d.comb += summed.eq(1)
-        with m.If(state == IDLE):
+        with m.If(state == State.IDLE):
             m.d.comb += self.job.ready.eq(self.room & ~self.refuse)
             with m.If(self.job.valid & self.job.ready):
-                m.d.sync += [job.eq(self.job.payload), state.eq(CHECK)]
+                m.d.sync += [job.eq(self.job.payload), state.eq(State.CHECK)]
                 if params.axes == 2:
                     m.d.sync += [tokens.eq(0), width.eq(self.job.payload.width), height.eq(self.job.payload.height)]
                 else:
                     m.d.sync += tokens.eq(self.job.payload.width)
-        with m.Elif(state == CHECK):
+        with m.Elif(state == State.CHECK):
             with m.If(summed):
                 with m.If(legal(job, tokens, params)):
                     m.d.comb += self.start.eq(1)
-                    m.d.sync += [state.eq(Mux(job.n_sink.any(), SINKS, TOKENS)), tokens.eq(tokens + job.n_sink)]
+                    m.d.sync += [state.eq(Mux(job.n_sink.any(), State.SINKS, State.TOKENS)),
+                                 tokens.eq(tokens + job.n_sink)]
                 with m.Else():
                     m.d.comb += self.illegal.eq(1)
-                    m.d.sync += state.eq(IDLE)
+                    m.d.sync += state.eq(State.IDLE)
             if params.axes == 2:
                 with m.Else():  # width · height, a bit of the height a cycle
                     m.d.sync += [height.eq(height >> 1), width.eq(width << 1)]
@@ -165,8 +183,10 @@ class Front(wiring.Component):
         """The units' own jobs: one of the scale unit; of the lifting unit the sinks and then the transformed tokens."""
         params, state, job = self.params, self._state, self.registers
         lifting, quantizer = self._haar.job, self._scale.job
-        latest, first, scale_runs = Signal(init=1), Signal(reset_less=True), Signal()
-        sinks = state == SINKS
+        latest = Signal(init=1)
+        first = Signal(reset_less=True)
+        scale_runs = Signal()
+        sinks = state == State.SINKS
         with m.If(self.claim.any()):
             m.d.sync += latest.eq(self._haar.intake.half)
         with m.If(self.start):
@@ -174,13 +194,13 @@ class Front(wiring.Component):
         with m.If(quantizer.valid & quantizer.ready):
             m.d.sync += scale_runs.eq(1)
         m.d.comb += [
-            quantizer.valid.eq((state >= SINKS) & ~scale_runs),
+            quantizer.valid.eq(is_accepted(state) & ~scale_runs),
             quantizer.payload.tokens.eq(tokens),
             quantizer.payload.beats.eq(job.beats),
             quantizer.payload.group_beats.eq(job.beats),
             quantizer.payload.tail.eq(job.tail),
             quantizer.payload.symmetric.eq(job.symmetric),
-            lifting.valid.eq((state == SINKS) | (state == TOKENS)),
+            lifting.valid.eq(sinks | (state == State.TOKENS)),
             lifting.payload.beats.eq(job.beats),
             lifting.payload.levels.eq(Mux(sinks, 0, job.levels)),
             lifting.payload.width.eq(Mux(sinks, job.n_sink, job.width)),
@@ -194,16 +214,17 @@ class Front(wiring.Component):
             m.d.comb += [lifting.payload.two_d.eq(job.two_d & ~sinks), lifting.payload.height.eq(job.height),
                          lifting.payload.tile_height.eq(job.tile_height)]
         with m.If(lifting.valid & lifting.ready):
-            m.d.sync += state.eq(Mux(sinks, TOKENS, RUN))
+            m.d.sync += state.eq(Mux(sinks, State.TOKENS, State.RUN))
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
-        with m.Elif((state == RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, self._tags.valid)):
-            m.d.sync += state.eq(IDLE)
+        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, self._tags.valid)):
+            m.d.sync += state.eq(State.IDLE)
 
     def _intake(self, m: Module) -> None:
         """The gate in front of the lifting unit, and what a token's last beat decides."""
         haar, intake, i = self._haar, self._haar.intake, self.i
-        gate, taken = Signal(), Signal()
+        gate = Signal()
+        taken = Signal()
         m.d.comb += [
             gate.eq(may_enter(intake, self.free)),
             haar.i.valid.eq(i.valid & gate),
@@ -217,7 +238,8 @@ class Front(wiring.Component):
 
     def _codes(self, m: Module) -> None:
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
-        params, job, taken = self.params, self.registers, Signal()
+        params, job = self.params, self.registers
+        taken = Signal()
         coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
         tags = self._tags
         sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
@@ -242,9 +264,6 @@ class Front(wiring.Component):
         m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in ("codes", "lo", "span", "hi", "last")]
 
 
-IDLE, CHECK, SINKS, TOKENS, RUN = range(5)
-
-
 def code_tags(params: EngineParams) -> data.StructLayout:
     """What goes around the scale unit."""
     members = code_layout(params).members
@@ -253,7 +272,8 @@ def code_tags(params: EngineParams) -> data.StructLayout:
 
 def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
     """Whether a coefficient stands before the first one that takes 4 bits: one comparison of their keys."""
-    key, limit = Signal(key_layout(params)), Signal(key_layout(params))
+    key = Signal(key_layout(params))
+    limit = Signal(key_layout(params))
     m.d.comb += [
         key.order.eq(Mux(coef.level == 0, 0, job.levels + 1 - coef.level)),
         key.column.eq(coef.column),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import half_layout, job_layout, parameter_layout, weight_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+
+
+class State(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]  # which Amaranth's metaclass takes
+    """What the job at hand does: it waits for a free half of the weight buffer, loads a pass, or does not know yet
+    whether another super-tile follows."""
+
+    WAITS = 0
+    LOADS = 1
+    DECIDES = 2
 
 
 def channel_layout(params: EngineParams) -> data.StructLayout:
@@ -57,41 +67,47 @@ class Loader(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        waiting, running, loading, decide = (Signal(name=name) for name in ("waiting", "running", "loading", "decide"))
-        following = Signal(job_layout(params), reset_less=True)
-        job = Signal(job_layout(params), name="job", reset_less=True)
-        half, number, full = Signal(), Signal(range(PARAMETER_SETS)), Signal(range(3))
-        column = Signal.like(job.columns)
+        m.submodules.jobs = jobs = JobRegisters(job_layout(params))
+        job, column = jobs.job, Signal.like(jobs.job.columns, name="column")
+        state = Signal(State)
+        half = Signal()
+        number = Signal(range(PARAMETER_SETS))
+        full = Signal(range(3))
+        loading = Signal()
         done = Signal()
-        m.d.comb += [self.room.eq(~waiting), self.idle.eq(~waiting & ~running), self.loaded.eq(full != 0)]
-        with m.If(self.start):
-            m.d.sync += [waiting.eq(1), following.eq(self.registers)]
-        with m.If(waiting & ~running):
-            m.d.sync += [waiting.eq(0), running.eq(1), job.eq(following), column.eq(0)]
+        status = Signal(half_layout(params))
+        weights_in = self._weights(m, job, loading, number)
+        parameters_in = self._parameters(m, loading, number)
+        m.d.comb += [
+            jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
+            self.idle.eq(jobs.idle),
+            self.loaded.eq(full != 0),
+            loading.eq(state == State.LOADS),
+            done.eq(loading & weights_in & parameters_in),
+            status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
+        ]
+        m.d.sync += full.eq(full + done - self.release)
+        with m.If(jobs.begins):
+            m.d.sync += column.eq(0)
 
         # A pass after the other; after the last column tile the front must know whether another super-tile follows.
-        status = Signal(half_layout(params))
-        m.d.comb += status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value()))
-        m.d.sync += full.eq(full + done - self.release)
-        with m.If(running & ~loading & ~decide & (full != 2)):
-            m.d.sync += loading.eq(1)
+        with m.If(jobs.running & (state == State.WAITS) & (full != 2)):
+            m.d.sync += state.eq(State.LOADS)
         with m.If(done):
-            m.d.sync += [loading.eq(0), number.eq(number + 1), column.eq(column + 1)]
+            m.d.sync += [state.eq(State.WAITS), number.eq(number + 1), column.eq(column + 1)]
             with m.If(column + 1 == job.columns):
-                m.d.sync += [column.eq(0), decide.eq(1)]
-        with m.If(decide & status.closed):
-            m.d.sync += [decide.eq(0), half.eq(~half), running.eq(~is_last(status))]
-
-        self._weights(m, job, loading, number)
-        self._parameters(m, loading, number)
-        m.d.comb += done.eq(loading & self._weights_in & self._parameters_in)
+                m.d.sync += [column.eq(0), state.eq(State.DECIDES)]
+        with m.If((state == State.DECIDES) & status.closed):
+            m.d.sync += [state.eq(State.WAITS), half.eq(~half)]
+            m.d.comb += jobs.ends.eq(is_last(status))
         return m
 
-    def _weights(self, m: Module, job: data.View, loading: Signal, number: Signal) -> None:
-        """K beats: `lanes` for each beat of a token, `tail` for its last."""
+    def _weights(self, m: Module, job: data.View, loading: Signal, number: Signal) -> Signal:
+        """K beats: `lanes` for each beat of a token, `tail` for its last; returns whether all of a pass are there."""
         params = self.params
-        complete = self._weights_in = Signal(name="weights_in")
-        beat, lane = Signal(up_to(params.max_beats - 1)), Signal(up_to(params.lanes - 1))
+        complete = Signal(name="weights_in")
+        beat = Signal(up_to(params.max_beats - 1))
+        lane = Signal(up_to(params.lanes - 1))
         address = Signal.like(self.weight_at)
         last = Signal()
         m.d.comb += [
@@ -108,11 +124,12 @@ class Loader(wiring.Component):
             m.d.sync += [address.eq(address + 1), complete.eq(last)]
             with m.If(last):
                 m.d.sync += [lane.eq(0), beat.eq(0)]
+        return complete
 
-    def _parameters(self, m: Module, loading: Signal, number: Signal) -> None:
-        """`cols` words, channel by channel."""
+    def _parameters(self, m: Module, loading: Signal, number: Signal) -> Signal:
+        """`cols` words, channel by channel; returns whether all of a pass are there."""
         params, channel = self.params, self.channel
-        complete = self._parameters_in = Signal(name="parameters_in")
+        complete = Signal(name="parameters_in")
         lane, chunk = Signal.like(channel.lane, name="lane_"), Signal.like(channel.chunk, name="chunk_")
         m.d.comb += [
             self.p.ready.eq(loading & ~complete),
@@ -126,3 +143,4 @@ class Loader(wiring.Component):
         chunk_ends = go_round(m, lane, params.rescale_lanes, self.parameter_en)
         with m.If(go_round(m, chunk, params.chunks, chunk_ends)):
             m.d.sync += complete.eq(1)
+        return complete

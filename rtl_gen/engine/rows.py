@@ -93,7 +93,9 @@ class Rows(wiring.Component):
         halves = [self._half(m, number) for number in range(2)]
 
         # The token's slot: the open row's second half, or the next row.
-        second, fits, last = Signal(), Signal(), Signal()
+        second = Signal()
+        fits = Signal()
+        last = Signal()
         slot = Signal(slot_layout(params))
         beat = Signal(up_to(params.max_beats - 1))
         pick = [Mux(half.open & ~code.hi, half.open_slot.as_value(), half.next.as_value()) for half in halves]

@@ -3,7 +3,7 @@
     Y = L⁻¹( Q(L·X) · Wᵀ ) + 1·bᵀ
 
     i → front: lifting, scale → rows: activation buffer → array → drain: rescale → back: inverse lifting, bias → o
-                            w, p → loader: weight buffer, parameters ↗
+                            w, p → loader: weight buffer, parameters ↗   issue: order of its steps
 
 Inside there is no back-pressure, only gates: a super-tile's first token, a weight load, an array tile, its last step
 and an inverse lifting start when they are certain to finish without waiting. So each stage's cycles are a closed form,
@@ -17,11 +17,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine import layouts
-from rtl_gen.engine.array import Array
 from rtl_gen.engine.back import Back
 from rtl_gen.engine.buffers import ActBuffer, ScaleBuffer, WeightBuffer
 from rtl_gen.engine.drain import Drain
 from rtl_gen.engine.front import Front
+from rtl_gen.engine.issue import Issue
 from rtl_gen.engine.loader import Loader
 from rtl_gen.engine.rows import Rows
 from rtl_gen.mac.array import Mac
@@ -75,7 +75,7 @@ class Engine(wiring.Component):
         m.submodules.weights = weights = WeightBuffer(params)
         m.submodules.scales = scales = ScaleBuffer(params)
         m.submodules.loader = loader = Loader(params)
-        m.submodules.array = array = Array(params)
+        m.submodules.issue = issue = Issue(params)
 
         for name, inner in (("job", front.job), ("i", front.i), ("w", loader.w), ("p", loader.p)):
             outer = getattr(self, name)
@@ -83,7 +83,7 @@ class Engine(wiring.Component):
         m.d.comb += [self.o.valid.eq(back.o.valid), self.o.payload.eq(back.o.payload), back.o.ready.eq(self.o.ready)]
 
         # A job's registers go to every stage at once.
-        stages = (loader, array, back)
+        stages = (loader, issue, back)
         m.d.comb += front.room.eq(Cat(stage.room for stage in stages).all())
         for stage in stages:
             m.d.comb += [stage.start.eq(front.start), stage.registers.eq(front.registers)]
@@ -91,7 +91,7 @@ class Engine(wiring.Component):
         # Codes into the buffers.
         m.d.comb += [
             rows.code.eq(front.code), rows.valid.eq(front.valid), rows.claim.eq(front.claim),
-            rows.leave.eq(array.leave), rows.retire.eq(drain.retire), front.free.eq(rows.free),
+            rows.leave.eq(issue.leave), rows.retire.eq(drain.retire), front.free.eq(rows.free),
             acts.write_at.eq(rows.address), acts.low.eq(rows.low), acts.high.eq(rows.high),
             acts.codes.as_value().eq(front.code.codes.as_value()), acts.hi.eq(front.code.hi),
             scales.en.eq(rows.scale_en), scales.write_at.eq(rows.scale_at), scales.word.eq(rows.scale),
@@ -99,7 +99,7 @@ class Engine(wiring.Component):
 
         # Weights and parameters into the buffers.
         m.d.comb += [
-            loader.halves.eq(rows.halves), loader.release.eq(array.release),
+            loader.halves.eq(rows.halves), loader.release.eq(issue.release),
             weights.en.eq(loader.weight_en), weights.write_at.eq(loader.weight_at), weights.step.eq(self.w.payload),
             drain.parameter_en.eq(loader.parameter_en), drain.channel.eq(loader.channel),
             drain.parameter.eq(self.p.payload), back.parameter_en.eq(loader.parameter_en),
@@ -109,19 +109,19 @@ class Engine(wiring.Component):
         # The array and what feeds it.
         step = mac.i.payload
         m.d.comb += [
-            array.halves.eq(rows.halves), array.loaded.eq(loader.loaded),
-            array.out_free.eq(back.out_free), acts.read_at.eq(array.act_at), acts.lane.eq(array.lane),
-            weights.read_at.eq(array.weight_at), mac.i.valid.eq(array.step.valid), step.last.eq(array.step.last),
-            step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & array.step.rows),
+            issue.halves.eq(rows.halves), issue.loaded.eq(loader.loaded),
+            issue.out_free.eq(back.out_free), acts.read_at.eq(issue.act_at), acts.lane.eq(issue.lane),
+            weights.read_at.eq(issue.weight_at), mac.i.valid.eq(issue.step.valid), step.last.eq(issue.step.last),
+            step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & issue.step.rows),
             step.wgt.eq(weights.wgt.wgt),
         ]
 
         # Behind the array.
         m.d.comb += [
             mac.o.ready.eq(1), drain.valid.eq(mac.o.valid), drain.beat.eq(mac.o.payload),
-            drain.tile.eq(array.tile), drain.tile_en.eq(array.tile_en), scales.half.eq(drain.half),
+            drain.tile.eq(issue.tile), drain.tile_en.eq(issue.tile_en), scales.half.eq(drain.half),
             scales.read_at.eq(drain.scale_at), drain.token.eq(scales.token), back.word.eq(drain.word),
-            back.out_claim.eq(array.out_claim),
+            back.out_claim.eq(issue.out_claim),
         ]
 
         # Sticky errors, in the order of `ERRORS`.

@@ -46,7 +46,8 @@ class Harness(wiring.Component):
         inputs, outputs = Cat(ports[True]), Cat(ports[False])
         driving = Signal(len(inputs), reset_less=True)
         seen = Signal(len(outputs), reset_less=True)
-        serial, capture = Signal(reset_less=True), Signal(reset_less=True)
+        serial = Signal(reset_less=True)
+        capture = Signal(reset_less=True)
         m.d.sync += [serial.eq(self.serial_i), capture.eq(self.capture), driving.eq(Cat(serial, driving)),
                      seen.eq(Cat(Const(0), seen))]
         with m.If(capture):

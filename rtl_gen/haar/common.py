@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import C, Module, Signal, Value, ValueLike, signed
+from amaranth.hdl import C, Module, Signal, Value, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.haar.layouts import job_layout
 from rtl_gen.haar.slots import Slots
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.delay import Ranks
+from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import HaarParams
 
 
 def floor_half(d: Value) -> Value:
     """d >> 1, the arithmetic shift of the lifting step."""
     return d >> 1
-
-
-def may_advance(valid: Value, ready: Value) -> Value:
-    """The one enable of the pipeline: the output register is empty or is being taken."""
-    return ~valid | ready
 
 
 def words(params: HaarParams, width: int) -> data.ArrayLayout:
@@ -66,43 +63,20 @@ def event_layout() -> data.StructLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
-    """Registers of one pipeline: all of them move with `advance`. Ranks are counted from a beat's issue (rank 0)."""
-
-    m: Module
-    advance: Value
-
-    def register(self, name: str, value: ValueLike, shape: object = None, *, control: bool = False) -> Signal:
-        """One rank; only `control` is reset."""
-        shape = Value.cast(value).shape() if shape is None else shape
-        result = Signal(shape, name=name, reset_less=not control)
-        with self.m.If(self.advance):
-            self.m.d.sync += result.eq(value)
-        return result
-
-    def delay(self, name: str, value: ValueLike, ranks: int, shape: object = None, *,
-              control: bool = False) -> ValueLike:
-        """`ranks` ranks later."""
-        for rank in range(1, ranks + 1):
-            value = self.register(f"{name}_{rank}", value, shape, control=control)
-        return value
-
-    def line(self, name: str, shape: data.ArrayLayout, depth: int, stages: int) -> Line:
-        """A memory whose data come `stages` ranks after the address."""
-        store = self.m.submodules[name] = memory.Memory(shape=shape, depth=max(depth, 2), init=[])
-        read, write = store.read_port(), store.write_port()
-        late = self.delay(f"{name}_data", read.data, stages - 1, shape)
-        return Line(self, read, write, late)
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """One read and one write port; `data` is what was read."""
 
     ranks: Ranks
     read_port: memory.ReadPort
     write_port: memory.WritePort
-    data: ValueLike
+    data: data.View
+
+    @classmethod
+    def of(cls, ranks: Ranks, name: str, shape: data.ArrayLayout, depth: int, stages: int) -> Line:
+        """A memory called `name` whose data come `stages` ranks after the address."""
+        store = ranks.m.submodules[name] = memory.Memory(shape=shape, depth=max(depth, 2), init=[])
+        read, write = store.read_port(), store.write_port()
+        return cls(ranks, read, write, ranks.delay(f"{name}_data", read.data, stages - 1))
 
     def read(self, enable: Value, address: Value) -> None:
         self.ranks.m.d.comb += [self.read_port.en.eq(enable & self.ranks.advance), self.read_port.addr.eq(address)]
@@ -156,7 +130,7 @@ class LiftingUnit(wiring.Component):
             "events": Out(event_layout()),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         m.submodules.slots = slots = Slots(self.params)
         plan = Signal(self._plan_layout, reset_less=True)
@@ -164,7 +138,7 @@ class LiftingUnit(wiring.Component):
         advance: Value = C(1)
         if self.params.elastic:
             advance = Signal(name="advance")
-            m.d.comb += advance.eq(may_advance(self.o.valid, self.o.ready))
+            m.d.comb += advance.eq(can_move(self.o.valid, self.o.ready))
         m.d.comb += [
             slots.job.payload.eq(self.job.payload),
             slots.job.valid.eq(self.job.valid),

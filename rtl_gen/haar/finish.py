@@ -9,7 +9,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.haar.common import Ranks, may_advance
+from rtl_gen.lib.delay import Ranks
+from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import FinishParams
 
 
@@ -67,13 +68,14 @@ class Finish(wiring.Component):
             "events": Out(event_layout(params)),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, i, o = self.params, self.i, self.o
-        advance, clipped = Signal(), Signal(params.lanes)
+        advance = Signal()
+        clipped = Signal(params.lanes)
         ranks = Ranks(m, advance)
         m.d.comb += [
-            advance.eq(may_advance(o.valid, o.ready)),
+            advance.eq(can_move(o.valid, o.ready)),
             i.ready.eq(advance),
             o.valid.eq(ranks.delay("valid", i.valid, params.latency, control=True)),
             o.payload.last.eq(ranks.delay("last", i.payload.last, params.latency)),

@@ -17,9 +17,10 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
-from rtl_gen.haar.common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, line_bases, plan_layout, words
 from rtl_gen.haar.slots import Slots, locate, tile_tokens
 from rtl_gen.lib.bits import lowest_bit, up_to
+from rtl_gen.lib.delay import Ranks
 from stamp_hw.params import HaarParams
 
 LL, HL, LH, HH = range(4)
@@ -107,7 +108,8 @@ class Haar(LiftingUnit):
         slot = Signal(range(2**params.max_levels + 2))
         lowest = Signal.like(slot)
         position = range(-4 << params.max_levels, 4 << params.max_levels)
-        pair, emitted = Signal(position), Signal(position)
+        pair = Signal(position)
+        emitted = Signal(position)
         tile = Signal(len(walk.mask) + 1)
         low = Signal()
         second = Signal()
@@ -184,8 +186,9 @@ class Haar(LiftingUnit):
         diff = stages + 2
 
         # Rank 0: a beat is issued, its lines are addressed.
-        wait = ranks.line("wait", word, params.max_beats, stages)
-        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        wait = Line.of(ranks, "wait", word, params.max_beats, stages)
+        even = Line.of(ranks, "even", word, depth, stages)
+        odd = Line.of(ranks, "odd", word, depth - params.max_beats, stages)
         read_address = beat.address("read_base")
         wait.read(strobe("wait_read", 0), beat.index)
         even.read(strobe("even_read", 0), read_address)
@@ -193,7 +196,7 @@ class Haar(LiftingUnit):
         wait.write(strobe("wait_write", 0), beat.index, [x[lane] for lane in lanes])
 
         # Rank `stages`: what was read, and the input beat.
-        x = delay("x", x, stages, word)
+        x = delay("x", x, stages)
         first_level, bypass = delay("first_level", plan.first_level, stages), delay("bypass", plan.bypass, stages)
         a = [register(f"a{lane}", Mux(first_level, wait.data[lane], Mux(bypass, x[lane], even.data[lane])))
              for lane in lanes]
@@ -216,7 +219,7 @@ class Haar(LiftingUnit):
             # Rank `cross`: d beside d0 or HH of its level; d or the new HH goes to that line.
             cross_rank = diff + 1
             coefs = words(params, params.out_width)
-            cross = ranks.line("cross", coefs, params.max_levels // 2 * params.max_beats, stages)
+            cross = Line.of(ranks, "cross", coefs, params.max_levels // 2 * params.max_beats, stages)
             cross_address = delay("cross_address", beat.address("cross_base"), 2)
             cross.read(strobe("cross_read", 2), cross_address)
             hh = [register(f"hh{lane}", d[lane] - cross.data[lane], signed(params.out_width)) for lane in lanes]

@@ -14,9 +14,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
-from rtl_gen.haar.common import Beat, LiftingUnit, Ranks, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, line_bases, plan_layout, words
 from rtl_gen.haar.slots import Slots, locate, tile_tokens
 from rtl_gen.lib.bits import lowest_bit, up_to
+from rtl_gen.lib.delay import Ranks
 from stamp_hw.params import HaarParams
 
 
@@ -148,7 +149,7 @@ class HaarInverse(LiftingUnit):
 
         # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
         # In the engine it is read from the output buffer in step with the lines, and comes a rank after the beat.
-        coef = delay("coef", self.i.payload.c, 0 if params.places else stages, word)
+        coef = delay("coef", self.i.payload.c, 0 if params.places else stages)
         if params.places:
             m.d.comb += [
                 self.fetch.place.eq(plan.place),
@@ -158,16 +159,17 @@ class HaarInverse(LiftingUnit):
             ]
         d = [coef[lane] for lane in lanes]
         if params.axes == 2:
-            cross = ranks.line("cross", word, params.max_levels // 2 * params.max_beats, stages)
+            cross = Line.of(ranks, "cross", word, params.max_levels // 2 * params.max_beats, stages)
             cross_address = beat.address("cross_base")
             cross.read(strobe("cross_read", 0), cross_address)
-            coef = delay("coef_late", coef, 1, word)
+            coef = delay("coef_late", coef, 1)
             line = [register(f"line{lane}", cross.data[lane]) for lane in lanes]
             both, swaps = delay("both", plan.both, stages + 1), delay("swaps", plan.swaps, stages + 1)
             d = [Mux(swaps, line[lane], lift_a(coef[lane], line[lane], both)) for lane in lanes]
 
         # Rank `operand`: s and d; in 2-D d1 or the next HH goes to its line.
-        even, odd = ranks.line("even", word, depth, stages), ranks.line("odd", word, depth - params.max_beats, stages)
+        even = Line.of(ranks, "even", word, depth, stages)
+        odd = Line.of(ranks, "odd", word, depth - params.max_beats, stages)
         read_address = delay("read_address", beat.address("read_base"), crosses)
         even.read(strobe("even_read", crosses), read_address)
         odd.read(strobe("odd_read", crosses), read_address)
@@ -187,7 +189,7 @@ class HaarInverse(LiftingUnit):
         d = [register(f"d{lane}_late", d[lane]) for lane in lanes]
         b = [Signal(shape, name=f"b{lane}") for lane in lanes]
         m.d.comb += [b[lane].eq(a[lane] + d[lane]) for lane in lanes]
-        wait = ranks.line("wait", word, params.max_beats, stages)
+        wait = Line.of(ranks, "wait", word, params.max_beats, stages)
         index = delay("index", beat.index, split_rank - stages)
         wait.read(strobe("wait_read", split_rank - stages), index)
         write_address = delay("write_address", beat.address("write_base"), split_rank)

@@ -110,7 +110,7 @@ class Slots(wiring.Component):
         }
         super().__init__(members | ({"final": Out(1), "splits": Out(1)} if self._super_tile else {}))
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         final = Signal(reset_less=True)
         self._beats(m, final)

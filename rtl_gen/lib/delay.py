@@ -1,22 +1,56 @@
-"""A value some cycles later."""
+"""A value some cycles later. A register moves in the cycles with `enable`; a control is reset, data is not."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value, ValueLike
 
 
-def late(m: Module, name: str, value: Value, *, control: bool = False) -> Signal:
-    """The value a cycle later, in a register called `name`; a control is reset."""
-    register = Signal(value.shape(), name=name, reset_less=not control)
-    m.d.sync += register.eq(value)
+def late(m: Module, name: str, value: ValueLike, shape: ShapeLike | None = None, *, enable: ValueLike = 1,
+         control: bool = False) -> Signal:
+    """The value a cycle later, in a register called `name`; of its own shape, or of another."""
+    register = Signal(_shape(value) if shape is None else shape, name=name, reset_less=not control)
+    with m.If(enable):
+        m.d.sync += register.eq(value)
     return register
 
 
-def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
-    """The value some cycles later: one shift register, the newest in its low bits."""
-    width = len(value)
+def history(m: Module, name: str, value: Value, cycles: int, *, enable: ValueLike = 1, control: bool = False) -> Signal:
+    """The values of the last `cycles` cycles in one shift register called `name`, the newest in its low bits."""
+    line = Signal(len(Value.cast(value)) * cycles, name=name, reset_less=not control)
+    with m.If(enable):
+        m.d.sync += line.eq(Cat(value, line))
+    return line
+
+
+def delayed(m: Module, name: str, value: Value, cycles: int, *, enable: ValueLike = 1, control: bool = False) -> Value:
+    """The value `cycles` cycles later: the oldest of its `history`."""
     if not cycles:
         return value
-    line = Signal(width * cycles, name=name, reset_less=True)
-    m.d.sync += line.eq(Cat(value, line))
-    return line[-width:]
+    shape = _shape(value)
+    oldest = history(m, name, value, cycles, enable=enable, control=control)[-Shape.cast(shape).width:]
+    if isinstance(shape, Shape):
+        return oldest.as_signed() if shape.signed else oldest
+    return shape(oldest)
+
+
+def _shape(value: ValueLike) -> ShapeLike:
+    """A struct keeps its layout."""
+    return value.shape() if hasattr(value, "shape") else Value.cast(value).shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Registers of one pipeline: all of them move with `advance`. Ranks are counted from a beat's entry (rank 0)."""
+
+    m: Module
+    advance: ValueLike
+
+    def register(self, name: str, value: ValueLike, shape: ShapeLike | None = None, *, control: bool = False) -> Signal:
+        """One rank."""
+        return late(self.m, name, value, shape, enable=self.advance, control=control)
+
+    def delay(self, name: str, value: Value, ranks: int, *, control: bool = False) -> Value:
+        """`ranks` ranks later, in a shift register called `name`_line."""
+        return delayed(self.m, f"{name}_line", value, ranks, enable=self.advance, control=control)

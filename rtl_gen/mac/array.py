@@ -41,7 +41,7 @@ def output_layout(params: MacParams) -> data.StructLayout:
     })
 
 
-def events_layout(params: MacParams) -> data.StructLayout:
+def event_layout(params: MacParams) -> data.StructLayout:
     """Events of one cycle. A multiplication of a 4-bit pair is one event and makes two products."""
     width = (params.rows * params.cols).bit_length()
     return data.StructLayout({"multiplies8": width, "multiplies4": width, "steps": 1, "drained": 1})
@@ -104,7 +104,7 @@ class Mac(wiring.Component):
         constant from the first to the last step of a tile. INT4 weights come sign-extended.
     o : `output_layout`, `params.drain_beats` beats a tile: row by row, in each the token slots 0 and 1, in each the
         columns ascending, `lanes` a beat. Slot 1 of an 8-bit row is sent with `empty` and zeros. `last` ends the tile.
-    events : `events_layout`, increments of this cycle
+    events : `event_layout`, increments of this cycle
 
     Latency: `params.drain_latency` cycles from an accepted last step to its tile's first beat. Throughput: a step a
     cycle; back-to-back tiles of max(K, `params.min_tile_cycles`) cycles. Only a last step ever waits. Back-pressure:
@@ -115,7 +115,7 @@ class Mac(wiring.Component):
         self.params = params
         super().__init__({"i": In(stream.Signature(input_layout(params))),
                           "o": Out(stream.Signature(output_layout(params))),
-                          "events": Out(events_layout(params))})
+                          "events": Out(event_layout(params))})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()

@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import ScaleParams
 
 
@@ -68,7 +69,7 @@ class Divider(wiring.Component):
         super().__init__({"group": In(group_layout(params)), "valid": In(1), "o": Out(stream.Signature(result)),
                           "taken": Out(1), "step": Out(1)})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         p = self.params
         layout = group_layout(p)
@@ -98,12 +99,12 @@ class Divider(wiring.Component):
         final = Signal()
         m.d.comb += [
             self.o.payload.eq(result),
-            result_free.eq(~self.o.valid | self.o.ready),
+            result_free.eq(can_move(self.o.valid, self.o.ready)),
             final.eq(divide_left == 0),
             self.step.eq(divide_valid & (~final | result_free)),
             self.taken.eq(self.step & final),
-            divide_free.eq(~divide_valid | self.taken),
-            zeros_free.eq(~zeros_valid | divide_free),
+            divide_free.eq(can_move(divide_valid, self.taken)),
+            zeros_free.eq(can_move(zeros_valid, divide_free)),
         ]
 
         with m.If(self.valid | zeros_free):

@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.delay import late
 from rtl_gen.scale.divider import group_layout, info_layout
 from stamp_hw.params import ScaleParams
 
@@ -30,11 +31,8 @@ def values_layout(params: ScaleParams) -> data.ArrayLayout:
 
 def stage(m: Module, name: str, *, enable: ValueLike = 1, **values: Any) -> dict[str, Any]:
     """Registers of one pipeline stage, `<name>_<value>` each; `valid` alone is reset."""
-    held = {key: Signal(value.shape(), name=f"{name}_{key}", reset_less=key != "valid")
+    return {key: late(m, f"{name}_{key}", value, enable=enable, control=key == "valid")
             for key, value in values.items()}
-    with m.If(enable):
-        m.d.sync += [held[key].eq(value) for key, value in values.items()]
-    return held
 
 
 def pairs(values: list[Signal]) -> list[tuple[Signal, Signal]]:
@@ -67,14 +65,12 @@ class RangeTree(wiring.Component):
             "group_valid": Out(1),
         })
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         p = self.params
 
         def register(name: str, value: ValueLike) -> Signal:
-            held = Signal(signed(p.width), name=name, reset_less=True)
-            m.d.sync += held.eq(value)
-            return held
+            return late(m, name, value, signed(p.width))
 
         # input: lane 0 takes the place of padding
         token_end = Signal()

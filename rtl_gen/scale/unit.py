@@ -22,6 +22,8 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.delay import late
+from rtl_gen.lib.handshake import can_move
 from rtl_gen.scale import range_tree
 from rtl_gen.scale.divider import Divider
 from rtl_gen.scale.range_tree import RangeTree, stage, values_layout
@@ -36,11 +38,6 @@ def half_up(doubled: Value) -> Value:
 def midpoint(hi: Value, symmetric: Value) -> Value:
     """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
     return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
-
-
-def can_move(valid: Value, ready: Value) -> Value:
-    """Enable of all the registers of the back end: nothing moves while an output beat waits."""
-    return ~valid | ready
 
 
 def after(pointer: Signal, depth: int) -> Value:
@@ -105,7 +102,7 @@ class Scale(wiring.Component):
     def latency(self) -> int:
         return self.params.latency
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         p = self.params
         m.submodules.tree = tree = RangeTree(p)
@@ -171,16 +168,14 @@ class Scale(wiring.Component):
 
         # difference
         at_difference = stage(m, "difference", enable=move, **at_read)
-        differences = [Signal(p.width, name=f"difference{lane}", reset_less=True) for lane in range(p.lanes)]
-        with m.If(move):
-            m.d.sync += [held.eq(read.data[lane] - at_read["lo"]) for lane, held in enumerate(differences)]
+        differences = [late(m, f"difference{lane}", read.data[lane] - at_read["lo"], p.width, enable=move)
+                       for lane in range(p.lanes)]
 
         # shift
         lz = at_difference.pop("lz")
         at_shift = stage(m, "shift", enable=move, **at_difference)
-        multiplicands = [Signal(p.width, name=f"multiplicand{lane}", reset_less=True) for lane in range(p.lanes)]
-        with m.If(move):
-            m.d.sync += [held.eq(value << lz) for held, value in zip(multiplicands, differences, strict=True)]
+        multiplicands = [late(m, f"multiplicand{lane}", value << lz, p.width, enable=move)
+                         for lane, value in enumerate(differences)]
 
         # multiply: the product without the bits below the half, and registers for the multiplier to spread over
         recip = at_shift.pop("recip")
@@ -188,11 +183,7 @@ class Scale(wiring.Component):
         products: list[Value] = [(value * recip)[p.frac - 1:p.frac + CODE_WIDTH] for value in multiplicands]
         for number in range(p.mul_stages):
             at_product = stage(m, f"product{number}", enable=move, **at_product)
-            held = [Signal(CODE_WIDTH + 1, name=f"product{number}_{lane}", reset_less=True)
-                    for lane in range(p.lanes)]
-            with m.If(move):
-                m.d.sync += [register.eq(value) for register, value in zip(held, products, strict=True)]
-            products = list(held)
+            products = [late(m, f"product{number}_{lane}", value, enable=move) for lane, value in enumerate(products)]
 
         # code: the output register
         code = Signal(output_layout(p), reset_less=True)

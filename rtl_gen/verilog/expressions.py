@@ -266,8 +266,8 @@ class Expressions:
     def case(self, match: PriorityMatch, bit: int) -> Expr | None:
         """What chooses a branch, given that none before it was chosen; None where nothing else is left."""
         net = match.inputs[bit]
-        if net == 1:
-            return None
+        if net.is_const:
+            return None if net.const else Expr(constant(0, 1))
         cell = self.design.cell(net)
         assert isinstance(cell, Matches)
         tests = [self._pattern(cell.value, pattern) for pattern in cell.patterns]

@@ -66,7 +66,7 @@ def _reset(body: Body, cell: AssignmentList) -> Net | None:
     if last.cond == 1 or not last.value.is_const or len(last.value) != len(cell.default):
         return None
     match = body.design.cell(last.cond)
-    if not isinstance(match, PriorityMatch) or match.en != 1 or len(match.inputs) != 1 or match.inputs[0] == 1:
+    if not isinstance(match, PriorityMatch) or match.en != 1 or len(match.inputs) != 1 or match.inputs[0].is_const:
         return None
     test = body.design.cell(match.inputs[0])
     resets = {body.design.netlist.signals[signal] for signal, name in body.scope.own if name in ("rst", "engine_rst")}
@@ -168,6 +168,8 @@ def _switch(body: Body, node: Switch, depth: int) -> list[str]:
     lines: list[str] = []
     word, last = "if", max(node.branches)
     for bit in range(last + 1):
+        if match.inputs[bit] == 0:
+            continue
         inner = _block(body, node.branches.get(bit, []), depth + 1)
         test = body.expressions.case(match, bit)
         if test is None:

@@ -7,6 +7,7 @@ on. Nothing here looks further than one cell: what remains is what the source sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from amaranth.hdl._nir import (
@@ -81,7 +82,28 @@ def _aliases(cell: Cell) -> list[tuple[int, Net]]:
     if isinstance(cell, Operator):
         value = _folded(cell)
         return list(enumerate(value)) if value is not None else []
+    if isinstance(cell, Matches) and cell.value.is_const:
+        word = "".join(str(int(net)) for net in reversed(cell.value))
+        return [(0, Net.from_const(int(any(_fits(word, pattern) for pattern in cell.patterns))))]
+    if isinstance(cell, PriorityMatch):
+        return list(_settled(cell))
     return []
+
+
+def _fits(word: str, pattern: str) -> bool:
+    return all(wanted in ("-", bit) for wanted, bit in zip(pattern, word, strict=True))
+
+
+def _settled(cell: PriorityMatch) -> Iterator[tuple[int, Net]]:
+    """Branches that are never taken, and the one that is taken whenever the match is looked at."""
+    decided = cell.en == ZERO
+    for bit, net in enumerate(cell.inputs):
+        if decided or net == ZERO:
+            yield bit, ZERO
+        elif net == ONE:
+            if all(before == ZERO for before in cell.inputs[:bit]):
+                yield bit, cell.en
+            decided = True
 
 
 def _wired(cell: AssignmentList) -> list[tuple[int, Net]]:
@@ -185,6 +207,7 @@ def _substitute(netlist: Netlist, same: Same) -> bool:
             cell.default = many(cell.default)
             for assign in cell.assignments:
                 assign.cond, assign.value = one(assign.cond), many(assign.value)
+            cell.assignments = tuple(assign for assign in cell.assignments if assign.cond != ZERO)
         elif isinstance(cell, FlipFlop):
             cell.data, cell.clk, cell.arst = many(cell.data), one(cell.clk), one(cell.arst)
         elif isinstance(cell, SyncReadPort):

@@ -114,6 +114,8 @@ def _evaluate(expressions: Expressions, block: Block, current: Expr, low: int, h
         match = expressions.design.netlist.cells[node.cell]
         result, before = current, current
         for bit in reversed(range(len(match.inputs))):
+            if match.inputs[bit] == 0:
+                continue
             branch = _evaluate(expressions, node.branches.get(bit, []), before, low, high)
             test = expressions.case(match, bit)
             if bit not in node.branches and result.text == before.text:

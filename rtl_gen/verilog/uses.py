@@ -24,7 +24,7 @@ def tested(design: Design, match: int) -> list[Value]:
     """The values that the branches of a priority match look at."""
     found = []
     for net in design.netlist.cells[match].inputs:
-        if net != 1:
+        if not net.is_const:
             cell = design.cell(net)
             assert isinstance(cell, Matches)
             bits = sorted({bit for pattern in cell.patterns for bit, letter in enumerate(pattern[::-1])

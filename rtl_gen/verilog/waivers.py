@@ -40,8 +40,8 @@ WAIVERS: tuple[Waiver, ...] = (
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression=r"not used: '_\d+_'",
            reason="an intermediate result that the source truncates or shifts out of, or the output of a last PE that "
                   "has no neighbour; Amaranth has no narrower expression for it, and synthesis drops the bits"),
-    *_structs(_FIELDS, "next_plan", "loaded", "normal", "issued", "walk", r"signal_\d+", "status"),
-    *_structs(_PARTS, "job", "job__payload", r"job__payload_\d+", "fetch", r"i__payload_\d+", "word", "beat_late",
+    *_structs(_FIELDS, "next_plan", "loaded", "normal", "issued", "walk", "key", "status"),
+    *_structs(_PARTS, "job", "following", "job__payload", r"job__payload_\d+", "fetch", r"i__payload_\d+", "word",
               "o__payload", "parameter_", "code"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_pe", expression=r"'sum1'\[0\]",
            reason="the lowest bit of this sum only makes the carry that gives back the low product's borrow"),

@@ -1,5 +1,5 @@
 """Loader, array and drain of the engine: which pass is loaded, issued and drained when (`rtl_gen/engine/loader.py`,
-`rtl_gen/engine/array.py`, `rtl_gen/engine/drain.py`).
+`rtl_gen/engine/issue.py`, `rtl_gen/engine/drain.py`).
 
 A pass is one column tile of one super-tile. Its weights and parameters go into one half of the weight buffer while the
 array reads the other. Array tiles run in the order of their rows; a tile's first step waits for its rows and for the

@@ -36,7 +36,7 @@ REASONS: tuple[Reason, ...] = (
     _copy(r"pe\.operand_o", "a1·2^12 + a0, and a0 has 8 bits", line="8-11", grid="8-11"),
     _copy(r"pe\.product\d", "a weight is never -128", line="23", grid="23"),
     # One of something.
-    _still(r"engine_(array|back|loader)\.(job|following)\.out_keep", "one rescale lane, which is kept", line="0"),
+    _still(r"engine_(issue|back|loader)_jobs\.(job|following)\.out_keep", "one rescale lane, which is kept", line="0"),
     _still(r"engine_back_liftings\.(head|entry1)\.keep", "one rescale lane, which is kept", line="0"),
     _still(r"engine_back\.marks\d", "lane 0 is kept in every beat", line="0", grid="0"),
     _still(r"engine_back\.chunk|engine_mac\.chunk|engine_back_inverse_slots\.beats", "a column tile has one beat",
@@ -46,7 +46,8 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_drain_tiles\.entry1\.rows", "one row, and the queue never empties from here", grid="0"),
     _still(r"engine_drain_tiles\.(head|entry1)\.odd_row", "rows 0 and 1", line="1"),
     # Registers that are as wide as larger hardware needs.
-    _still(r"engine_(array|back|loader)\.(job|following)\.n_sink", "fewer than 64 sinks beside 64 tokens", grid="6"),
+    _still(r"engine_(issue|back|loader)_jobs\.(job|following)\.n_sink", "fewer than 64 sinks beside 64 tokens",
+           grid="6"),
     _still(r"engine_back\.(column|row)_start", "super-tiles begin below 64, their size may be more", grid="6"),
     _still(r"engine_front\.tokens", "90 tokens and 89 sinks are 179 at most", line="8-16"),
     _still(r"engine_front\.tokens", "64 times 64 are 13 bits", grid="13-16"),
@@ -67,7 +68,7 @@ REASONS: tuple[Reason, ...] = (
            grid=""),
     _copy(r"engine_front_haar_slots\.last_cycle", "14, 15 and 16: the shortest slot has 15 cycles", line="2-3"),
     _still(r"engine_front_haar_slots\.last_cycle", "a token has fewer beats than the shortest slot", grid=""),
-    _still(r"engine_(array\.base|rows\.open_slot\d\.base)", "a tile has 12 words in a bank", grid="0-1"),
+    _still(r"engine_(issue\.base|rows\.open_slot\d\.base)", "a tile has 12 words in a bank", grid="0-1"),
     _still(r"engine_rows\.(next|open_slot)0\.base", "the lower half of the banks", line="9"),
     _still(r"engine_rows\.open_slot0\.base", "the lower half of the banks", grid="9"),
     _still(r"engine_back_inverse\.plan\.(read|write)_base", "a line has 2 words", line="0"),

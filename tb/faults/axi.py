@@ -48,11 +48,11 @@ def _reset(name: str, why: str, register: str) -> Fault:
 
 
 FAULTS: tuple[Fault, ...] = (
-    _fault("overwrite_a_waiting_beat", LAYERS, "a register slice loads while its beat waits", "stream.may_load",
+    _fault("overwrite_a_waiting_beat", LAYERS, "a register slice loads while its beat waits", "stream.can_move",
            lambda valid, ready: Const(1)),
-    _fault("overwrite_an_answer", ORDER, "the next answer is given while one waits", "lite.may_answer",
+    _fault("overwrite_an_answer", ORDER, "the next answer is given while one waits", "lite.can_move",
            lambda valid, ready: Const(1)),
-    _fault("wait_for_ready", VALID, "an answer is given once READY is high", "lite.may_answer",
+    _fault("wait_for_ready", VALID, "an answer is given once READY is high", "lite.can_move",
            lambda valid, ready: ready | Const(0)),
     _fault("ignore_strobes", STROBES, "every byte of a word is written", "lite.strobed",
            lambda strb: Const(-1, 8 * len(strb))),

@@ -93,7 +93,7 @@ def _no_row(m: Module, coef: data.View, job: data.View, params: EngineParams) ->
 
 
 def _square(back: Back, m: Module, name: str, whole: Value, tile: Value) -> Edge:
-    return _edge(back, m, name, whole, back._job.tile_width)
+    return _edge(back, m, name, whole, back._jobs.job.tile_width)
 
 
 def _tiles_one_short(params: EngineParams) -> int:
@@ -108,7 +108,7 @@ _COLUMNS = 25  # lowest bit of `columns` in the job registers of set 2x2
 REGISTERS = (
     # Counters and registers that are too narrow, or lose a bit.
     _edit("columns_of_the_array", "the array counts column tiles in ten bits",
-          takes("stamp_engine_array", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_issue", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_loader", "the loader counts column tiles in ten bits",
           takes("stamp_engine_loader", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_back", "the back counts column tiles in ten bits",
@@ -116,9 +116,9 @@ REGISTERS = (
     _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
           takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
-          takes("stamp_engine_array", "tile", "{} & 5'h0f")),
+          takes("stamp_engine_issue", "tile", "{} & 5'h0f")),
     _edit("places_of_the_drain", "places 64 and 65 are 0 and 1",
-          takes("stamp_engine_drain", "place3", "{} & ~10'h080")),
+          takes("stamp_engine_drain", "place_line", "{} & ~110'h080")),
     _edit("beats_of_the_rows", "a token's beats are counted in four bits, the longest has 17",
           takes("stamp_engine_rows", "beat", "{} & 5'h0f")),
     _edit("count_of_sinks", "32 sinks are none",
@@ -166,15 +166,15 @@ REGISTERS = (
            lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & ~on_their_way),
     _edit("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
           inside("stamp_engine_back", "= head[4:3] > 2'h2", "= job[41:40] > 2'h2"), "1x3"),
-    _edit("mode_of_the_next_job", "a tile takes the scale mode of the job that follows",
-          inside("stamp_engine_array", "last_tile_, job[17], number", "last_tile_, following[17], number")),
+    _patch("mode_of_the_next_job", "a tile takes the scale mode of the job that follows", "engine.issue.is_symmetric",
+           lambda jobs: jobs.following.symmetric),
     _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
           inside("stamp_engine_back", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
     _edit("set_after_a_job", "the array begins each job with the first set of parameters",
-          inside("stamp_engine_array", "else if (release_) number <=",
-                 "else if (_023_) number <= 2'h0; else if (release_) number <=")),
+          inside("stamp_engine_issue", "else if (pass_ends) number <=",
+                 "else if (! running) number <= 2'h0; else if (pass_ends) number <=")),
     _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
-          takes("stamp_engine_loader", "signal_28", "{} & 2'h1")),
+          takes("stamp_engine_loader", "number", "{} & 2'h1")),
     _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine.drain.tiles_in_array",
            _tiles_one_short),
     _patch("tag_queue_one_short", "a full queue beside the scale unit forgets one", "engine.front.tokens_in_scale",
@@ -186,10 +186,10 @@ FAULTS = (
     _fault("enter_a_busy_half", "a super-tile begins while its half is in use", "front.may_enter", _always),
     _fault("precision_by_band", "only whole bands take 8 bits", "front.takes_8_bits", _one_more_at_8_bits),
     _fault("short_tag_queue", "places get lost beside the scale unit", "front.tokens_in_scale", _one),
-    _fault("start_early", "an array tile starts before its rows are complete", "array.rows_are_complete", _always),
-    _fault("forget_the_output_half", "a pass overwrites results that were not sent", "array.may_end",
+    _fault("start_early", "an array tile starts before its rows are complete", "issue.rows_are_complete", _always),
+    _fault("forget_the_output_half", "a pass overwrites results that were not sent", "issue.may_end",
            _forget_the_output_half),
-    _fault("forget_the_gap", "last steps follow each other too closely", "array.may_end", _forget_the_gap),
+    _fault("forget_the_gap", "last steps follow each other too closely", "issue.may_end", _forget_the_gap),
     _fault("forget_a_half_open_row", "an 8-bit token closes the half open row", "rows.stays_open",
            _forget_a_half_open_row),
     _fault("count_the_odd_partner", "the token that an odd one lacks is sent", "drain.exists", _count_the_odd_partner),

@@ -127,7 +127,7 @@ PROPERTIES = (
         name="axi_results_hold", block="axi", build=Results, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
         says="a result on the AXI4-Stream stays, with TKEEP, TLAST and TUSER, until it is taken",
         bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
-                  patch=("rtl_gen.axi.stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+                  patch=("rtl_gen.axi.stream.can_move", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
         name="axi_halts", block="axi", build=Halts, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
         says="a halt ends with no beat at an input, no job that waits, and every packet of results ended and taken",
@@ -138,7 +138,7 @@ PROPERTIES = (
         name="axi_answers", block="axi", build=Answers, params=DEFAULT, free=(ENGINE,), depth=2, cover=8,
         says="every AXI4-Lite read and write gets one answer, which stays until it is taken",
         bug=Fault(name="overwrite_an_answer", block="axi", why="the next answer is given while one waits",
-                  patch=("rtl_gen.axi.lite.may_answer", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
+                  patch=("rtl_gen.axi.lite.can_move", lambda valid, ready: Const(1))), bug_depth=8, seconds=10),
     Property(
         name="axi_jobs", block="axi", build=Jobs, params=DEFAULT, free=(ENGINE,), depth=2, cover=10,
         says="a job that START handed over waits, unchanged, until the engine takes it or is halted",

@@ -10,7 +10,7 @@ from tb.formal.solver import TOP
 from tb.formal.streams import TINY
 
 DEFAULT, SMALL = EngineParams.of(HwConfig()), EngineParams.of(TINY)
-STAGES = ("front", "rows", "acts", "loader", "weights", "array", "mac", "scales", "drain", "back")
+STAGES = ("front", "rows", "acts", "loader", "weights", "issue", "mac", "scales", "drain", "back")
 
 
 def all_but(*kept: str) -> tuple[str, ...]:

@@ -44,9 +44,10 @@ class Liftings(OfEngine):
 
     def _jobs(self, m: Module) -> None:
         """The engine's job is one that it can run, and the super-tile at hand begins inside its tokens."""
-        waiting, running, sinks = (self.internal(f"back.{name}") for name in ("waiting", "running", "sinks"))
-        job = data.View(job_layout(self.params), self.internal("back.job"))
-        following = data.View(job_layout(self.params), self.internal("back.following"))
+        waiting, running, sinks = (self.internal(f"back.{name}") for name in (
+            "jobs.waiting", "jobs.running", "sinks"))
+        job = data.View(job_layout(self.params), self.internal("back.jobs.job"))
+        following = data.View(job_layout(self.params), self.internal("back.jobs.following"))
         self.must(m, ~waiting | legal(following, Const(1), self.params))
         self.must(m, ~running | legal(job, Const(1), self.params))
         self.must(m, ~running | ~sinks | job.n_sink.any())
@@ -74,8 +75,8 @@ class Liftings(OfEngine):
         self.must(m, ~(running & plan.emits & plan.corner) | planned)
         self.must(m, ~(running & final) | planned)
         self.must(m, ~(running & beyond & (walk.offset == walk.mask)) | final)
-        ranks = [self.internal(f"back.inverse.emits_{rank}") & self.internal(f"back.inverse.last_{rank}")
-                 & self.internal(f"back.inverse.corner_{rank}") for rank in range(1, params.latency + 1)]
+        ranks = [self.internal("back.inverse.emits_line")[rank] & self.internal("back.inverse.last_line")[rank]
+                 & self.internal("back.inverse.corner_line")[rank] for rank in range(params.latency)]
         # What may be at hand `rank` cycles after a last token's last beat was issued: its own slot, quiet now, or one
         # behind it; or the next job, which takes a cycle to come and one to begin. No third job comes in time.
         corner, inside = running & plan.emits & plan.corner, sum(ranks[1:], ranks[0] + Const(0, 1))

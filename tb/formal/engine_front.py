@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
 from rtl_gen.engine import layouts as engine_layouts
-from rtl_gen.engine.front import CHECK, IDLE, RUN, SINKS, SINKS_IN_LIFTING, TOKENS, legal, tokens_in_scale
+from rtl_gen.engine.front import SINKS_IN_LIFTING, State, legal, tokens_in_scale
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.divider import group_layout, info_layout
@@ -41,7 +41,7 @@ class Sinks(OfEngine):
         active = first | running
         self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
-        self.must(m, (self.internal("front.state") < SINKS) | legal(registers, Const(1), self.params))
+        self.must(m, (self.internal("front.state") < State.SINKS) | legal(registers, Const(1), self.params))
         self.must(m, ~(first & running) & (running | (cycle == 0)))
         self.must(m, ~active | (beats - 1 <= last_cycle) & (cycle <= last_cycle))
         self.must(m, ~active | (last_cycle >= params.min_slot_cycles - 1))
@@ -49,18 +49,18 @@ class Sinks(OfEngine):
         self.must(m, ~active | (walk.offset <= walk.mask))
         self.must(m, ~(active & walk.sink) | ~walk.mask.any())
         self.must(m, ~(running & plan.sink) | (plan.takes == plan.emits))
-        ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
-                 & self.internal(f"{unit}.sink_{rank}") for rank in range(1, params.latency + 1)]
+        ranks = [self.internal(f"{unit}.emits_line")[rank] & self.internal(f"{unit}.last_line")[rank]
+                 & self.internal(f"{unit}.sink_line")[rank] for rank in range(params.latency)]
         # the sinks' job is taken between SINKS and TOKENS, that of the other tokens behind TOKENS
         state, after = self.internal("front.state"), running & ~plan.sink
         self.must(m, ~running | (plan.sink == walk.sink))
-        self.must(m, ~active | (state == Mux(walk.sink, TOKENS, RUN)))
+        self.must(m, ~active | (state == Mux(walk.sink, State.TOKENS, State.RUN)))
         for rank, last in enumerate(ranks, 1):  # what may be at hand `rank` cycles after a sink's last beat was issued
             its_slot, later = plan.emits & (cycle == beats - 1 + rank), cycle + last_cycle + 2 <= beats + rank
             self.must(m, ~(last & running & plan.sink) | its_slot | later)
             self.must(m, ~(last & first) | ~walk.sink)
-            for least, late in enumerate((first, after, (state == RUN) & ~active, state == IDLE, state == CHECK,
-                                          state == SINKS), 2):
+            for least, late in enumerate((first, after, (state == State.RUN) & ~active, state == State.IDLE,
+                                          state == State.CHECK, state == State.SINKS), 2):
                 if rank < least:
                     self.must(m, ~(last & late))
         count = self.internal("front.sinks.count")
@@ -87,9 +87,9 @@ class Tags(OfEngine):
         tokens = self._tokens(m, enters, job.beats)
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
-        self.must(m, ~(running | there.any()) | (state >= SINKS) & runs)
-        self.must(m, (state < SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
-        self.must(m, (state < SINKS) | ~runs | (job.beats == registers.beats))
+        self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
+        self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
+        self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
         # a token is a group
         self.must(m, ~running | (job.group_beats == job.beats))
         self.must(m, self.internal(f"{unit}.group_beat") == self.internal(f"{unit}.token_beat"))
@@ -132,18 +132,18 @@ class Tags(OfEngine):
             "first", "running", "cycle", "beats", "last_cycle", "issue", "last"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         state, active = self.internal("front.state"), first | running
-        ranks = [self.internal(f"{unit}.emits_{rank}") & self.internal(f"{unit}.last_{rank}")
-                 for rank in range(1, params.latency + 1)]
-        self.given(m, (state != IDLE) | ~Cat(ranks).any())
+        ranks = [self.internal(f"{unit}.emits_line")[rank] & self.internal(f"{unit}.last_line")[rank]
+                 for rank in range(params.latency)]
+        self.given(m, (state != State.IDLE) | ~Cat(ranks).any())
         # cycles since the last beat of a coefficient was issued, and whether it was one of the job at hand
         limit = max(params.max_beats, params.min_slot_cycles)
         since, of_job = Signal(range(limit + 1), init=limit), Signal()
-        m.d.sync += [since.eq(Mux(since == limit, limit, since + 1)), of_job.eq(of_job & (state != IDLE))]
+        m.d.sync += [since.eq(Mux(since == limit, limit, since + 1)), of_job.eq(of_job & (state != State.IDLE))]
         with m.If(issue & last & plan.emits):
             m.d.sync += [since.eq(1), of_job.eq(1)]
         slot = self._slot(beats)
-        self.must(m, ~active | (state >= TOKENS))
-        self.must(m, ~of_job | (state != CHECK))
+        self.must(m, ~active | (state >= State.TOKENS))
+        self.must(m, ~of_job | (state != State.CHECK))
         self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))
         self.must(m, ~active | (beats != 0) & (cycle <= last_cycle))
         self.must(m, ~(first & running) & (running | (cycle == 0)))

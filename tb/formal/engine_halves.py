@@ -28,7 +28,7 @@ class Weights(OfEngine):
         full, loading, done, writes = (self.internal(f"loader.{name}") for name in (
             "full", "loading", "done", "weight_en"))
         loads = data.View(channel_layout(self.params), self.internal("loader.channel")).set
-        reads, release, first, issue = (self.internal(f"array.{name}") for name in (
+        reads, release, first, issue = (self.internal(f"issue.{name}") for name in (
             "number", "release", "first_", "issued"))
         self.must(m, (full <= 2) & (loads == (reads + full)[:len(loads)]))
         self.must(m, ~loading | (full < 2))
@@ -42,7 +42,7 @@ class Results(OfEngine):
     """A pass begins in a free half of the output buffer."""
 
     def check(self, m: Module) -> None:
-        claim, free = self.internal("array.out_claim"), self.internal("back.out_free")
+        claim, free = self.internal("issue.out_claim"), self.internal("back.out_free")
         self.must(m, ~(claim & ~free).any() & ~claim.all())
         self.reached(m, claim[1] & ~free[0])
 
@@ -56,13 +56,13 @@ PROPERTIES = (
                   patch=("rtl_gen.engine.front.may_enter", _always)), bug_depth=15, seconds=60),
     Property(
         name="engine_weight_halves", block="engine_loader", build=Weights, params=DEFAULT, small=SMALL,
-        free=all_but("loader", "array"), depth=1, cover=20,
+        free=all_but("loader", "issue"), depth=1, cover=20,
         says="the weight buffer's halves never over- or underflow, and none is written while the array reads it",
         bug=Fault(name="load_a_full_half", block="engine", why="a third pass is loaded while two wait",
                   edit=replace("full != 2'h2", "full != 2'h3")), bug_depth=20, seconds=30),
     Property(
-        name="engine_out_halves", block="engine_array", build=Results, params=DEFAULT, small=SMALL,
-        free=all_but("array"), depth=1, cover=20, says="no pass begins in a half of the output buffer that is in use",
+        name="engine_out_halves", block="engine_issue", build=Results, params=DEFAULT, small=SMALL,
+        free=all_but("issue"), depth=1, cover=20, says="no pass begins in a half of the output buffer that is in use",
         bug=Fault(name="forget_the_output_half", block="engine", why="a pass overwrites results that were not sent",
-                  patch=("rtl_gen.engine.array.may_end", _forget_the_output_half)), bug_depth=20, seconds=30),
+                  patch=("rtl_gen.engine.issue.may_end", _forget_the_output_half)), bug_depth=20, seconds=30),
 )

@@ -95,5 +95,5 @@ PROPERTIES = (
         name="slice_order", block="axi_stream", build=SliceOrder, params=QueueParams(width=32, depth=2), depth=1,
         cover=8, says="every beat of an AXI4-Stream leaves its slice once, in order, and stays until it is taken",
         bug=Fault(name="overwrite_a_waiting_beat", block="axi", why="a register slice loads while its beat waits",
-                  patch=("rtl_gen.axi.stream.may_load", lambda valid, ready: Const(1))), bug_depth=8, seconds=3),
+                  patch=("rtl_gen.axi.stream.can_move", lambda valid, ready: Const(1))), bug_depth=8, seconds=3),
 )

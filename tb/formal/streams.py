@@ -45,18 +45,18 @@ TINY = HwConfig(rows=1, cols=1, lanes=1, axes=1, max_levels=1, max_k=2, max_toke
                 in_width=8, acc_width=17, recip_frac=0, mul_stages=1)
 #: The engine's stages in front of its last one: the output holds whatever they do.
 BEFORE_THE_OUTPUT = tuple(f"{TOP}_unit_{stage}" for stage in (
-    "front", "rows", "acts", "loader", "weights", "array", "mac", "scales", "drain"))
+    "front", "rows", "acts", "loader", "weights", "issue", "mac", "scales", "drain"))
 PROPERTIES = (
-    _holds("haar", Haar, HaarParams.forward(HW), HaarParams.forward(TINY), "rtl_gen.haar.common.may_advance", cover=15,
+    _holds("haar", Haar, HaarParams.forward(HW), HaarParams.forward(TINY), "rtl_gen.haar.common.can_move", cover=15,
            seconds=10),
     _holds("haar_inverse", HaarInverse, HaarParams.inverse(HW), HaarParams.inverse(TINY),
-           "rtl_gen.haar.common.may_advance", cover=15, seconds=6),
-    _holds("haar_finish", Finish, FinishParams.of(HW), FinishParams.of(HW), "rtl_gen.haar.finish.may_advance", cover=5,
+           "rtl_gen.haar.common.can_move", cover=15, seconds=6),
+    _holds("haar_finish", Finish, FinishParams.of(HW), FinishParams.of(HW), "rtl_gen.haar.finish.can_move", cover=5,
            seconds=2),
     _holds("scale", Scale, ScaleParams.of(HW), ScaleParams.of(TINY), "rtl_gen.scale.unit.can_move", cover=40,
            seconds=10),
-    _holds("rescale", Rescale, RescaleParams.of(HW), RescaleParams.of(TINY), "rtl_gen.rescale.may_advance", cover=20,
+    _holds("rescale", Rescale, RescaleParams.of(HW), RescaleParams.of(TINY), "rtl_gen.rescale.can_move", cover=20,
            seconds=40),
-    _holds("engine", Engine, EngineParams.of(HW), EngineParams.of(TINY), "rtl_gen.haar.finish.may_advance", cover=20,
+    _holds("engine", Engine, EngineParams.of(HW), EngineParams.of(TINY), "rtl_gen.haar.finish.can_move", cover=20,
            seconds=30, free=BEFORE_THE_OUTPUT),
 )

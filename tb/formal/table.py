@@ -5,10 +5,10 @@ from __future__ import annotations
 from tb.formal import (
     Property,
     axi,
-    engine_array,
     engine_back,
     engine_front,
     engine_halves,
+    engine_issue,
     lifting,
     mac,
     pe,
@@ -19,6 +19,6 @@ from tb.formal import (
     streams,
 )
 
-SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_array, engine_back, lifting, range_tree,
+SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_back, lifting, range_tree,
             quantizer, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

@@ -29,7 +29,7 @@ def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> N
 
 
 BROKEN = {
-    "steps that come before the array can take them": ("engine.array.may_end", lambda gap, tile, out_free: Const(1)),
+    "steps that come before the array can take them": ("engine.issue.may_end", lambda gap, tile, out_free: Const(1)),
     "a queue beside the scale unit that is too short": ("engine.front.tokens_in_scale", lambda params: 1),
 }
 

@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
-from rtl_gen.mac.array import Mac, events_layout
+from rtl_gen.mac.array import Mac, event_layout
 from rtl_gen.verilog.emit import verilog
 from sim import mac as mac_sim
 from sim.pipeline import Pattern, always
@@ -163,7 +163,7 @@ def test_only_a_drain_shorter_than_a_product_takes_longer_than_the_contract() ->
 def test_events_count_multiplications_by_the_mode_of_the_row() -> None:
     found = mac_sim.events(SMALL, [5, 7], [1, 2])
     assert found == mac_sim.MacEvents(multiplies8=5 * 3, multiplies4=5 * 3 + 7 * 6, steps=12, drained=24)
-    assert set(mac_sim.MacEvents.__dataclass_fields__) == {name for name, _ in events_layout(SMALL)}
+    assert set(mac_sim.MacEvents.__dataclass_fields__) == {name for name, _ in event_layout(SMALL)}
 
 
 def test_unpacked_products_are_the_two_products() -> None:

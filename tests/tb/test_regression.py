@@ -9,6 +9,7 @@ import pytest
 from rtl_gen.tops import BLOCKS, units
 from stamp_hw.config import NpuConfig
 from tb.faults import blocks, table
+from tb.formal.table import PROPERTIES
 from tb.run.block import bench_module, catch, elaborate, fresh_seed, run_block
 from tb.run.fault import Fault
 
@@ -44,6 +45,14 @@ def test_a_fault_that_edits_the_text_finds_it() -> None:
             texts[fault.block, name] = elaborate(bench, bench.PARAMETER_SETS[name], f"stamp_{fault.block}")[0]
         text = texts[fault.block, name]
         assert fault.edited(text) != text, fault.name  # raises ValueError where there is nothing to edit
+
+
+@pytest.mark.parametrize("fault", [fault for block in blocks() for fault in table(block)]
+                         + [prop.bug for prop in PROPERTIES], ids=lambda fault: f"{fault.block}.{fault.name}")
+def test_what_a_fault_replaces_is_there_and_of_the_generator(fault: Fault) -> None:
+    assert fault.patch is None or fault.patch[0].startswith("rtl_gen.")
+    with fault.apply():  # raises where there is nothing of that name
+        pass
 
 
 def test_every_block_has_at_least_three_faults_of_different_names() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.engine.array import step_layout
 from rtl_gen.engine.drain import tiles_in_array
+from rtl_gen.engine.issue import step_layout
 from rtl_gen.mac.array import output_layout
 from tb.faults.engine import _forget_the_gap
 from tb.formal import Property
@@ -29,10 +29,11 @@ class Gaps(OfEngine):
         ages = self._ages(m, gone + 1)
         age = ages[0]
         gap, flight, left, queued, tiles = (self.internal(name) for name in (
-            "array.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
+            "issue.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
         self.must(m, gap == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age, 0))
+        layout = step_layout(self.params)
         for number in range(self.params.feed_cycles):
-            step = data.View(step_layout(self.params), self.internal(f"array.step{number}"))
+            step = data.View(layout, self.internal("issue.steps").word_select(number, layout.size))
             self.must(m, (step.valid & step.last) == (age == number + 1))
         flying: Value = Mux(age < flies, 0, _left(age - flies, params.flight_cycles))
         draining: Value = Mux(age < drains, 0, _left(age - drains, params.drain_beats))
@@ -47,14 +48,14 @@ class Gaps(OfEngine):
         self.must(m, (queued == 0) | (beat.last == Cat(last).any()))
         inside = [older <= gone for older in ages]
         self.must(m, (tiles == sum(inside[1:], inside[0])) & (tiles <= tiles_in_array(self.params)))
-        step = self.internal("array.step")
+        step = self.internal("issue.step")
         self.must(m, ~data.View(step_layout(self.params), step).valid | self.internal("mac.i__ready"))
         self.must(m, ~self.internal("drain.internal"))
         self.reached(m, (tiles == 2) & (left != 0))
 
     def _ages(self, m: Module, limit: int) -> list[Signal]:
         """Cycles since the last step of a tile was issued, and of the ones before it, each up to `limit`."""
-        ends = self.internal("array.tile_en")
+        ends = self.internal("issue.tile_en")
         ages: list[Signal] = []
         for number in range(3):
             age = Signal(range(limit + 1), init=limit, name=f"age{number}")
@@ -77,9 +78,9 @@ def _left(since: Value, cycles: int) -> Value:
 DATA = ("stamp_pe", "stamp_rescale_lane")
 PROPERTIES = (
     Property(
-        name="engine_gaps", block="engine_array", build=Gaps, params=DEFAULT, small=SMALL,
-        free=(*all_but("array", "mac", "drain"), *DATA), depth=1, cover=15,
+        name="engine_gaps", block="engine_issue", build=Gaps, params=DEFAULT, small=SMALL,
+        free=(*all_but("issue", "mac", "drain"), *DATA), depth=1, cover=15,
         says="the MAC array never refuses a step of the engine, and the drain's queue of tiles never breaks",
         bug=Fault(name="forget_the_gap", block="engine", why="last steps follow each other too closely",
-                  patch=("rtl_gen.engine.array.may_end", _forget_the_gap)), bug_depth=15, seconds=30),
+                  patch=("rtl_gen.engine.issue.may_end", _forget_the_gap)), bug_depth=15, seconds=30),
 )

@@ -15,6 +15,8 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.engine.layouts import half_layout, job_layout, tile_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.delay import delayed
+from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
 
@@ -34,7 +36,12 @@ def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
     return (gap == 0) & ((tile != 0) | out_free)
 
 
-class Array(wiring.Component):
+def is_symmetric(jobs: JobRegisters) -> Value:
+    """Scale mode of the tiles that are issued: the job's at hand."""
+    return jobs.job.symmetric
+
+
+class Issue(wiring.Component):
     """Issues the steps of all passes.
 
     Parameters
@@ -68,20 +75,18 @@ class Array(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        waiting, running = Signal(), Signal()
-        following = Signal(job_layout(params), reset_less=True)
-        job = Signal(job_layout(params), name="job", reset_less=True)
-        m.d.comb += [self.room.eq(~waiting), self.idle.eq(~waiting & ~running)]
-        with m.If(self.start):
-            m.d.sync += [waiting.eq(1), following.eq(self.registers)]
-        with m.If(waiting & ~running):
-            m.d.sync += [waiting.eq(0), running.eq(1), job.eq(following)]
+        m.submodules.jobs = jobs = JobRegisters(job_layout(params))
+        job = jobs.job
+        m.d.comb += [jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
+                     self.idle.eq(jobs.idle)]
 
         # Where the work stands: super-tile (its half), column tile, array tile, step.
-        half, number = Signal(), Signal(range(PARAMETER_SETS))
+        half = Signal()
+        number = Signal(range(PARAMETER_SETS))
         column = Signal.like(job.columns)
         tile = Signal(up_to(params.act_tiles))
-        beat, lane = Signal(up_to(params.max_beats - 1)), Signal(up_to(params.lanes - 1))
+        beat = Signal(up_to(params.max_beats - 1))
+        lane = Signal(up_to(params.lanes - 1))
         status = Signal(half_layout(params))
         first, last, last_tile, last_column = (Signal(name=f"{name}_") for name in (
             "first", "last", "last_tile", "last_column"))
@@ -95,23 +100,26 @@ class Array(wiring.Component):
         ]
 
         gap = Signal(range(params.mac.min_tile_cycles))
-        issue, ends = Signal(), Signal()
+        issues = Signal()
+        ends = Signal()
         m.d.comb += [
-            issue.eq(running & (~first | (self.loaded & rows_are_complete(tile, status)))
+            issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(tile, status)))
                      & (~last | may_end(gap, tile, self.out_free.bit_select(number[0], 1)))),
-            ends.eq(issue & last),
+            ends.eq(issues & last),
         ]
         with m.If(ends):
             m.d.sync += gap.eq(params.mac.min_tile_cycles - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
 
-        self._advance(m, issue, ends, beat, lane)
-        base = self._addresses(m, issue, ends, number, beat)
-        pass_ends, super_tile_ends = Signal(), Signal()
+        self._advance(m, issues, ends, beat, lane)
+        base = self._addresses(m, issues, ends, number, beat)
+        pass_ends = Signal()
+        super_tile_ends = Signal()
         m.d.comb += [
             pass_ends.eq(ends & last_tile),
             super_tile_ends.eq(pass_ends & last_column),
+            jobs.ends.eq(super_tile_ends & status.ends),
             self.release.eq(pass_ends),
             self.leave.eq(Mux(super_tile_ends, Cat(~half, half), 0)),
             self.out_claim.eq(Mux(ends & (tile == 0), Cat(~number[0], number[0]), 0)),
@@ -121,32 +129,32 @@ class Array(wiring.Component):
         with m.If(pass_ends):
             m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1), base.eq(self._start(half))]
         with m.If(super_tile_ends):
-            m.d.sync += [column.eq(0), half.eq(~half), base.eq(self._start(~half)), running.eq(~status.ends)]
+            m.d.sync += [column.eq(0), half.eq(~half), base.eq(self._start(~half))]
 
-        self._describe(m, status, tile, half, number, job.symmetric, last_tile, last_column)
+        self._describe(m, status, tile, half, number, is_symmetric(jobs), last_tile, last_column)
         m.d.comb += self.tile_en.eq(ends)
-        self._feed(m, issue, last)
+        self._feed(m, issues, last)
         return m
 
     def _start(self, half: Signal) -> Signal:
         """The first word of a half in every bank."""
         return Mux(half, self.params.act_tiles * self.params.max_beats, 0)
 
-    def _advance(self, m: Module, issue: Signal, ends: Signal, beat: Signal, lane: Signal) -> None:
+    def _advance(self, m: Module, issues: Signal, ends: Signal, beat: Signal, lane: Signal) -> None:
         """The step behind the one that is issued."""
-        with m.If(go_round(m, lane, self.params.lanes, issue)):
+        with m.If(go_round(m, lane, self.params.lanes, issues)):
             m.d.sync += beat.eq(beat + 1)
         with m.If(ends):
             m.d.sync += [lane.eq(0), beat.eq(0)]
         m.d.comb += self.lane.eq(lane)
 
-    def _addresses(self, m: Module, issue: Signal, ends: Signal, number: Signal, beat: Signal) -> Signal:
+    def _addresses(self, m: Module, issues: Signal, ends: Signal, number: Signal, beat: Signal) -> Signal:
         """Words of the buffers; returns the register of the tile's first word in the banks."""
         params = self.params
         base = Signal.like(self.act_at, name="base")
         offset = Signal(up_to(params.max_k - 1))
         m.d.comb += [self.act_at.eq(base + beat), self.weight_at.eq(Mux(number[0], params.max_k, 0) + offset)]
-        with m.If(issue):
+        with m.If(issues):
             m.d.sync += offset.eq(offset + 1)
         with m.If(ends):
             m.d.sync += offset.eq(0)
@@ -168,16 +176,12 @@ class Array(wiring.Component):
             self.tile.super_tile_ends.eq(last_tile & last_column),
         ]
 
-    def _feed(self, m: Module, issue: Signal, last: Signal) -> None:
+    def _feed(self, m: Module, issues: Signal, last: Signal) -> None:
         """The step's own bits beside its operands, through as many registers as the buffers have."""
         step = Signal(step_layout(self.params), name="issued")
         m.d.comb += [
-            step.valid.eq(issue),
+            step.valid.eq(issues),
             step.last.eq(last),
             step.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
         ]
-        for number in range(self.params.feed_cycles):
-            late = Signal.like(step, name=f"step{number}")
-            m.d.sync += late.eq(step)
-            step = late
-        m.d.comb += self.step.eq(step)
+        m.d.comb += self.step.eq(delayed(m, "steps", step, self.params.feed_cycles, control=True))
