@@ -182,7 +182,7 @@ def _switch(body: Body, node: Switch, depth: int) -> list[str]:
 
 def _branch(head: str, inner: list[str], depth: int) -> list[str]:
     indent = "  " * depth
-    if len(inner) == 1:
+    if len(inner) == 1 and not inner[0].lstrip().startswith("if"):  # an `else` would be the inner one's
         short = f"{indent}{head} {inner[0].strip()}"
         return [short] if len(short) <= COLUMNS else [*wrapped(f"{indent}{head}"), inner[0]]
     return [*wrapped(f"{indent}{head} begin"), *inner, f"{indent}end"]
