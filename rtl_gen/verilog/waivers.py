@@ -41,8 +41,7 @@ WAIVERS: tuple[Waiver, ...] = (
            reason="an intermediate result that the source truncates or shifts out of, or the output of a last PE that "
                   "has no neighbour; Amaranth has no narrower expression for it, and synthesis drops the bits"),
     *_structs(_FIELDS, "next_plan", "loaded", "normal", "issued", "walk", "key", "status"),
-    *_structs(_PARTS, "job", "following", "job__payload", r"job__payload_\d+", "fetch", r"i__payload_\d+", "word",
-              "o__payload", "parameter_", "code"),
+    *_structs(_PARTS, "job", "following", r"job__payload_\d+", "fetch", "word", "o__payload", "parameter_", "code"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_pe", expression=r"'sum1'\[0\]",
            reason="the lowest bit of this sum only makes the carry that gives back the low product's borrow"),
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression="'take'",
@@ -55,8 +54,6 @@ WAIVERS: tuple[Waiver, ...] = (
            reason="one bit of two, chosen by a signal: Amaranth shifts the pair and takes the lowest bit"),
     Waiver(rule="CMPCONST", module="stamp_engine_front", expression="constant due to limited range",
            reason="a check of a register whose width leaves nothing to check in this build"),
-    Waiver(rule="UNOPTFLAT", module="stamp_engine_back", expression=r"i__payload_\d+",
-           reason="fields of one struct that depend on each other; Amaranth refuses a loop of single bits"),
 )
 
 
