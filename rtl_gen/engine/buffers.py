@@ -1,4 +1,4 @@
-"""Activation, weight and scale buffers of the engine (docs/contract.md §4, "Memory").
+"""Activation, weight, scale and output buffers of the engine (docs/contract.md §4, "Memory").
 
 The activation buffer has a bank for each row of the array. A word of a bank is one beat of one row slot, `lanes` bytes,
 in two planes: the low nibbles, with the row's mode, and the high ones. A 4-bit token writes one plane, an 8-bit token
@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import weight_layout
+from rtl_gen.engine.layouts import weight_layout, word_layout
 from rtl_gen.engine.rows import scale_address, scale_layout
+from rtl_gen.haar.inverse import fetch_layout
 from rtl_gen.lib.bits import chosen, up_to
 from rtl_gen.lib.delay import late
 from stamp_hw.engine.params import EngineParams
@@ -128,4 +129,41 @@ class ScaleBuffer(wiring.Component):
                          write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()), read.en.eq(1)]
             words.append(read.data.as_value())
         m.d.comb += self.token.as_value().eq(Mux(second, words[1], words[0]))
+        return m
+
+
+class OutBuffer(wiring.Component):
+    """Output coefficients of two passes, addressed by their places; the inverse unit reads it in step with its own line
+    memories.
+
+    Members
+    -------
+    word : In(word_layout), what the drain writes
+    select, select_en : In, half that is read from the next `fetch` on
+    fetch : In, the inverse unit's `fetch_layout`
+    c : Out, the coefficients, a cycle after `fetch.en`
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        word = word_layout(params)
+        super().__init__({"word": In(word), "select": In(1), "select_en": In(1),
+                          "fetch": In(fetch_layout(params.inverse)), "c": Out(word.members["z"])})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params, word, fetch = self.params, self.word, self.fetch
+        half = late(m, "half", self.select, enable=self.select_en)
+        second = late(m, "half_read", half, enable=fetch.en)
+        words = []
+        for number in range(2):
+            store = m.submodules[f"half{number}"] = memory.Memory(
+                shape=word.z.shape(), depth=params.out_slots << len(word.chunk), init=[])
+            write, read = store.write_port(), store.read_port()
+            m.d.comb += [write.addr.eq(Cat(word.chunk, word.place)), write.data.eq(word.z),
+                         write.en.eq(word.valid & (word.half == number)),
+                         read.addr.eq(Cat(fetch.index[: len(word.chunk)], fetch.place)), read.en.eq(fetch.en)]
+            words.append(read.data)
+        for lane in range(params.rescale_lanes):
+            m.d.comb += self.c[lane].eq(Mux(second, words[1][lane], words[0][lane]))
         return m

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -35,6 +37,16 @@ def exists(beat: data.View, tile: data.View) -> Value:
 def factor_table(symmetric: Value, hi: Value) -> Value:
     """1 where a token takes the second table: a 4-bit one in symmetric mode."""
     return symmetric & ~hi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """A beat that drains: its tile, its `chunk` of the columns, whether it is a token's, whether it `ends` its tile."""
+
+    tile: data.View
+    chunk: Signal
+    is_token: Signal
+    ends: Signal
 
 
 class Drain(wiring.Component):
@@ -69,59 +81,56 @@ class Drain(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params, beat = self.params, self.beat
-        m.submodules.rescale = self._rescale = Rescale(params.rescale)
+        m.submodules.rescale = rescale_unit = Rescale(params.rescale)
         m.submodules.tiles = tiles = Queue(tile_layout(params), tiles_in_array(params))
         tile = tiles.head
-        ends = Signal()
-        is_token = Signal()
-        chunk = Signal(up_to(params.chunks - 1))
+        drained = Drained(tile=tile, chunk=Signal(up_to(params.chunks - 1), name="chunk"),
+                          is_token=Signal(name="is_token"), ends=Signal(name="ends"))
         m.d.comb += [
             tiles.push.eq(self.tile_en),
             tiles.value.eq(self.tile),
-            ends.eq(self.valid & beat.last),
-            tiles.pop.eq(ends),
+            drained.ends.eq(self.valid & beat.last),
+            tiles.pop.eq(drained.ends),
             self.internal.eq(tiles.broken),
             self.half.eq(tile.half),
             self.scale_at.second.eq(beat.slot),
             self.scale_at.row.eq(beat.row),
             self.scale_at.tile.eq(tile.tile),
-            is_token.eq(self.valid & exists(beat, tile)),
-            self.retire.eq(Mux(ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
-            self.events.eq(self._rescale.events),
+            drained.is_token.eq(self.valid & exists(beat, tile)),
+            self.retire.eq(Mux(drained.ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
+            self.events.eq(rescale_unit.events),
         ]
-        go_round(m, chunk, params.chunks, self.valid)
-        factors = self._factors(m, chunk, tile.set)
-        self._multiply(m, is_token, ends, chunk, factors)
+        go_round(m, drained.chunk, params.chunks, self.valid)
+        self._multiply(m, drained, self._factors(m, drained), rescale_unit)
         return m
 
-    def _factors(self, m: Module, chunk: Signal, number: Signal) -> list[data.View]:
+    def _factors(self, m: Module, drained: Drained) -> list[data.View]:
         """The factors of the beat's channels, a cycle later; a memory for each lane."""
         params, layout = self.params, factor_layout(self.params)
-        depth = PARAMETER_SETS << len(chunk)
+        depth = PARAMETER_SETS << len(drained.chunk)
         words = []
         for lane in range(params.rescale_lanes):
             store = m.submodules[f"factors{lane}"] = memory.Memory(shape=layout, depth=depth, init=[])
             write, read = store.write_port(), store.read_port()
             m.d.comb += [write.en.eq(self.parameter_en & (self.channel.lane == lane)),
                          write.addr.eq(Cat(self.channel.chunk, self.channel.set)),
-                         read.addr.eq(Cat(chunk, number)), read.en.eq(1)]
+                         read.addr.eq(Cat(drained.chunk, drained.tile.set)), read.en.eq(1)]
             m.d.comb += [write.data[name].eq(self.parameter[name]) for name in layout.members]
             words.append(read.data)
         return words
 
-    def _multiply(self, m: Module, is_token: Signal, ends: Signal, chunk: Signal, factors: list[data.View]) -> None:
+    def _multiply(self, m: Module, drained: Drained, factors: list[data.View], unit: Rescale) -> None:
         """The rescale unit, and what its words belong to in a line of registers beside it."""
-        params, tile, token = self.params, m.submodules.tiles.head, self.token
-        into = self._rescale.i
+        tile, token, into = drained.tile, self.token, unit.i
         symmetric = late(m, "symmetric", tile.symmetric)
         table = Signal()
         m.d.comb += [
-            into.valid.eq(late(m, "valid_late", is_token, control=True)),
+            into.valid.eq(late(m, "valid_late", drained.is_token, control=True)),
             into.payload.acc.eq(late(m, "acc_late", self.beat.acc)),
             table.eq(factor_table(symmetric, token.hi)),
             into.payload.symmetric.eq(symmetric),
             into.payload.last.eq(0),
-            self._rescale.o.ready.eq(1),
+            unit.o.ready.eq(1),
         ]
         m.d.comb += [into.payload[name].eq(token[name]) for name in ("lo", "span", "hi", "sink_shift")]
         for lane, factor in enumerate(factors):
@@ -130,12 +139,12 @@ class Drain(wiring.Component):
                 into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
                 into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
             ]
-        ends_late = late(m, "ends_late", ends & tile.pass_ends, control=True)
-        place = Cat(late(m, "half_late", tile.set[0]), token.place, late(m, "chunk_late", chunk))
-        word, latency = self.word, params.rescale.latency
+        ends_late = late(m, "ends_late", drained.ends & tile.pass_ends, control=True)
+        place = Cat(late(m, "half_late", tile.set[0]), token.place, late(m, "chunk_late", drained.chunk))
+        word, latency = self.word, self.params.rescale.latency
         m.d.comb += [
-            word.z.eq(self._rescale.o.payload.z),
-            word.valid.eq(self._rescale.o.valid),
+            word.z.eq(unit.o.payload.z),
+            word.valid.eq(unit.o.valid),
             word.ends.eq(delayed(m, "ends_line", ends_late, latency, control=True)),
             Cat(word.half, word.place, word.chunk).eq(delayed(m, "place_line", place, latency)),
         ]

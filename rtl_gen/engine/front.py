@@ -9,11 +9,14 @@ in two queues: a sink's exponent from the input to the lifting's output, and pla
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import code_layout, input_layout, job_layout, key_layout
+from rtl_gen.engine.layouts import code_layout, input_layout, job_layout
+from rtl_gen.engine.rules import legal, takes_8_bits
 from rtl_gen.haar import common as haar_common
 from rtl_gen.haar.forward import Haar
 from rtl_gen.lib.queue import Queue
@@ -49,40 +52,6 @@ def tokens_in_scale(params: EngineParams) -> int:
     return -(-(params.scale.latency + min(params.max_beats, slot) - 1) // slot)
 
 
-def within(value: Value, low: int, high: int) -> Value:
-    """low ≤ value ≤ high, without what the width already says."""
-    return (value >= low) & (value <= high)
-
-
-def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
-    """Whether the engine can run a job to its end; `tokens` = width · height.
-
-    Registers that fit each other badly in any other way give wrong values or an overflow,
-    never a stage that waits for ever.
-    """
-    side = (Value.cast(1) << job.levels)[: params.max_levels + 1]
-    tests = [
-        within(job.width, 1, params.max_tokens),
-        within(tokens, 1, params.max_tokens),
-        job.n_sink < params.max_tokens,
-        within(job.beats, 1, params.max_beats),
-        within(job.tail, 1, params.lanes),
-        (job.beats != params.max_beats) | (job.tail <= params.max_k - (params.max_beats - 1) * params.lanes),
-        job.columns != 0,
-        within(job.out_beats, 1, params.chunks),
-        within(job.out_keep, 1, params.rescale_lanes),
-        job.tile_width != 0,
-        (job.tile_width & (side - 1)[: params.max_levels]) == 0,
-    ]
-    if params.axes == 1:
-        return Cat(*tests, job.levels <= params.max_levels).all()
-    flat = (job.height == 1) & (job.tile_height == 1) & (job.levels <= params.max_levels)
-    grid = ((job.levels <= params.max_levels // 2) & within(job.height, 1, params.max_tokens) & (job.n_sink == 0)
-            & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
-            & ((job.tile_width >= job.width) | (job.tile_height == side)))
-    return Cat(*tests).all() & Mux(job.two_d, grid, flat)
-
-
 def may_enter(intake: data.View, free: Value) -> Value:
     """Whether the token that is wanted may come: one that opens a super-tile needs a free half."""
     return ~intake.opens | free.bit_select(intake.half, 1)
@@ -92,6 +61,16 @@ def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Val
     """Whether a job's tokens are through: the lifting unit takes another job, the scale unit has begun with this one's
     and takes another, and no token is left in it."""
     return lifted & quantizes & quantized & ~on_their_way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit."""
+
+    haar: Haar
+    scale: Scale
+    tags: Queue
+    sinks: Queue
 
 
 class Front(wiring.Component):
@@ -131,23 +110,24 @@ class Front(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        m.submodules.haar = self._haar = Haar(self.params.haar)
-        m.submodules.scale = self._scale = Scale(self.params.scale)
-        m.submodules.tags = self._tags = Queue(code_tags(self.params), tokens_in_scale(self.params))
-        tokens = self._jobs(m)
-        self._launch(m, tokens)
-        self._intake(m)
-        self._codes(m)
-        m.d.comb += [self.haar_events.eq(self._haar.events), self.scale_events.eq(self._scale.events)]
+        m.submodules.haar = haar = Haar(self.params.haar)
+        m.submodules.scale = scale_unit = Scale(self.params.scale)
+        m.submodules.tags = tags = Queue(code_tags(self.params), tokens_in_scale(self.params))
+        m.submodules.sinks = sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
+        units = Units(haar=haar, scale=scale_unit, tags=tags, sinks=sinks)
+        self._launch(m, units, *self._jobs(m))
+        self._intake(m, units)
+        self._codes(m, units)
+        m.d.comb += [self.haar_events.eq(haar.events), self.scale_events.eq(scale_unit.events)]
         return m
 
-    def _jobs(self, m: Module) -> Signal:
-        """States of a job; returns the number of its tokens, sinks included."""
+    def _jobs(self, m: Module) -> tuple[enum.EnumView, Signal]:
+        """A job until it is found legal; returns its state and the number of its tokens, sinks included."""
         params, job = self.params, Signal(job_layout(self.params), name="registers_held", reset_less=True)
         wide = 2 * params.max_tokens.bit_length()
         tokens = Signal(max(wide, SCALE_TOKEN_WIDTH), reset_less=True)
         summed = Signal()
-        state = self._state = Signal(State)
+        state = Signal(State)
         m.d.comb += [self.registers.eq(job), self.idle.eq(state == State.IDLE)]
         if params.axes == 2:
             width = Signal(wide, reset_less=True)
@@ -177,18 +157,18 @@ class Front(wiring.Component):
                     m.d.sync += [height.eq(height >> 1), width.eq(width << 1)]
                     with m.If(height[0]):
                         m.d.sync += tokens.eq(tokens + width)
-        return tokens
+        return state, tokens
 
-    def _launch(self, m: Module, tokens: Value) -> None:
+    def _launch(self, m: Module, units: Units, state: enum.EnumView, tokens: Value) -> None:
         """The units' own jobs: one of the scale unit; of the lifting unit the sinks and then the transformed tokens."""
-        params, state, job = self.params, self._state, self.registers
-        lifting, quantizer = self._haar.job, self._scale.job
+        params, job = self.params, self.registers
+        lifting, quantizer = units.haar.job, units.scale.job
         latest = Signal(init=1)
         first = Signal(reset_less=True)
         scale_runs = Signal()
         sinks = state == State.SINKS
         with m.If(self.claim.any()):
-            m.d.sync += latest.eq(self._haar.intake.half)
+            m.d.sync += latest.eq(units.haar.intake.half)
         with m.If(self.start):
             m.d.sync += [first.eq(~latest), scale_runs.eq(0)]
         with m.If(quantizer.valid & quantizer.ready):
@@ -217,12 +197,12 @@ class Front(wiring.Component):
             m.d.sync += state.eq(Mux(sinks, State.TOKENS, State.RUN))
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
-        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, self._tags.valid)):
+        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, units.tags.valid)):
             m.d.sync += state.eq(State.IDLE)
 
-    def _intake(self, m: Module) -> None:
+    def _intake(self, m: Module, units: Units) -> None:
         """The gate in front of the lifting unit, and what a token's last beat decides."""
-        haar, intake, i = self._haar, self._haar.intake, self.i
+        haar, intake, i = units.haar, units.haar.intake, self.i
         gate = Signal()
         taken = Signal()
         m.d.comb += [
@@ -232,24 +212,21 @@ class Front(wiring.Component):
             haar.i.payload.x.eq(i.payload.x),
             taken.eq(i.valid & i.ready),
             self.framing.eq(taken & (i.payload.last != intake.last)),
+            units.sinks.push.eq(taken & intake.sink & intake.last),
+            units.sinks.value.eq(i.payload.sink_shift),
         ]
         with m.If(taken & intake.opens & intake.last):
             m.d.comb += self.claim.eq(Cat(~intake.half, intake.half))
 
-    def _codes(self, m: Module) -> None:
+    def _codes(self, m: Module, units: Units) -> None:
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
-        params, job = self.params, self.registers
-        taken = Signal()
-        coef, quantizer, intake = self._haar.o, self._scale, self._haar.intake
-        tags = self._tags
-        sinks = m.submodules.sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
+        coef, quantizer, tags, sinks = units.haar.o, units.scale, units.tags, units.sinks
+        taken = Signal(name="coef_taken")
         m.d.comb += [
             taken.eq(coef.valid & quantizer.i.ready),
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
-            quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, job, params)),
-            sinks.push.eq(self.i.valid & self.i.ready & intake.sink & intake.last),
-            sinks.value.eq(self.i.payload.sink_shift),
+            quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),
             sinks.pop.eq(taken & coef.payload.last & coef.payload.sink),
             tags.push.eq(taken & coef.payload.last),
             tags.value.sink_shift.eq(Mux(coef.payload.sink, sinks.head, 0)),
@@ -268,18 +245,3 @@ def code_tags(params: EngineParams) -> data.StructLayout:
     """What goes around the scale unit."""
     members = code_layout(params).members
     return data.StructLayout({name: members[name] for name in ("place", "half", "closes", "ends", "sink_shift")})
-
-
-def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
-    """Whether a coefficient stands before the first one that takes 4 bits: one comparison of their keys."""
-    key = Signal(key_layout(params))
-    limit = Signal(key_layout(params))
-    m.d.comb += [
-        key.order.eq(Mux(coef.level == 0, 0, job.levels + 1 - coef.level)),
-        key.column.eq(coef.column),
-        limit.order.eq(job.hi_order),
-        limit.column.eq(job.hi_column),
-    ]
-    if params.axes == 2:
-        m.d.comb += [key.band.eq(coef.band), key.row.eq(coef.row), limit.band.eq(job.hi_band), limit.row.eq(job.hi_row)]
-    return key.as_value() < limit.as_value()

@@ -8,6 +8,8 @@ waits behind the issue, and a step reaches the array exactly `feed_cycles` later
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -39,6 +41,30 @@ def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
 def is_symmetric(jobs: JobRegisters) -> Value:
     """Scale mode of the tiles that are issued: the job's at hand."""
     return jobs.job.symmetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the work stands: `half` of the super-tile, `number` of the pass modulo the sets of parameters, its `column`
+    tile, its array `tile`, and the step in it."""
+
+    half: Signal
+    number: Signal
+    column: Signal
+    tile: Signal
+    beat: Signal
+    lane: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The step at hand: whether it is issued now, is its tile's last, belongs to the pass's last tile and to the
+    super-tile's last column tile."""
+
+    issues: Signal
+    last: Signal
+    last_tile: Signal
+    last_column: Signal
 
 
 class Issue(wiring.Component):
@@ -77,111 +103,95 @@ class Issue(wiring.Component):
         params = self.params
         m.submodules.jobs = jobs = JobRegisters(job_layout(params))
         job = jobs.job
-        m.d.comb += [jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
-                     self.idle.eq(jobs.idle)]
-
-        # Where the work stands: super-tile (its half), column tile, array tile, step.
-        half = Signal()
-        number = Signal(range(PARAMETER_SETS))
-        column = Signal.like(job.columns)
-        tile = Signal(up_to(params.act_tiles))
-        beat = Signal(up_to(params.max_beats - 1))
-        lane = Signal(up_to(params.lanes - 1))
+        place = Place(half=Signal(name="half"), number=Signal(range(PARAMETER_SETS), name="number"),
+                      column=Signal.like(job.columns, name="column"), tile=Signal(up_to(params.act_tiles), name="tile"),
+                      beat=Signal(up_to(params.max_beats - 1), name="beat"),
+                      lane=Signal(up_to(params.lanes - 1), name="lane"))
+        step = Step(**{name: Signal(name=f"{name}_") for name in ("issues", "last", "last_tile", "last_column")})
         status = Signal(half_layout(params))
-        first, last, last_tile, last_column = (Signal(name=f"{name}_") for name in (
-            "first", "last", "last_tile", "last_column"))
-        m.d.comb += [
-            status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
-            first.eq((beat == 0) & (lane == 0)),
-            last.eq((beat + 1 == job.beats) & (lane + 1 == job.tail)),
-            # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
-            last_tile.eq(status.closed & (tile >= status.last)),
-            last_column.eq(column + 1 == job.columns),
-        ]
-
+        first = Signal(name="first_")
         gap = Signal(range(params.mac.min_tile_cycles))
-        issues = Signal()
-        ends = Signal()
+        tile_ends = Signal()
+        pass_ends = Signal()
+        super_tile_ends = Signal()
         m.d.comb += [
-            issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(tile, status)))
-                     & (~last | may_end(gap, tile, self.out_free.bit_select(number[0], 1)))),
-            ends.eq(issues & last),
+            jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
+            self.idle.eq(jobs.idle),
+            status.eq(Mux(place.half, self.halves[1].as_value(), self.halves[0].as_value())),
+            first.eq((place.beat == 0) & (place.lane == 0)),
+            step.last.eq((place.beat + 1 == job.beats) & (place.lane + 1 == job.tail)),
+            # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
+            step.last_tile.eq(status.closed & (place.tile >= status.last)),
+            step.last_column.eq(place.column + 1 == job.columns),
+            step.issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(place.tile, status)))
+                           & (~step.last | may_end(gap, place.tile, self.out_free.bit_select(place.number[0], 1)))),
+            tile_ends.eq(step.issues & step.last),
+            pass_ends.eq(tile_ends & step.last_tile),
+            super_tile_ends.eq(pass_ends & step.last_column),
+            jobs.ends.eq(super_tile_ends & status.ends),
+            self.release.eq(pass_ends),
+            self.leave.eq(Mux(super_tile_ends, Cat(~place.half, place.half), 0)),
+            self.out_claim.eq(Mux(tile_ends & (place.tile == 0), Cat(~place.number[0], place.number[0]), 0)),
+            self.tile_en.eq(tile_ends),
         ]
-        with m.If(ends):
+        with m.If(tile_ends):
             m.d.sync += gap.eq(params.mac.min_tile_cycles - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
 
-        self._advance(m, issues, ends, beat, lane)
-        base = self._addresses(m, issues, ends, number, beat)
-        pass_ends = Signal()
-        super_tile_ends = Signal()
-        m.d.comb += [
-            pass_ends.eq(ends & last_tile),
-            super_tile_ends.eq(pass_ends & last_column),
-            jobs.ends.eq(super_tile_ends & status.ends),
-            self.release.eq(pass_ends),
-            self.leave.eq(Mux(super_tile_ends, Cat(~half, half), 0)),
-            self.out_claim.eq(Mux(ends & (tile == 0), Cat(~number[0], number[0]), 0)),
-        ]
-        with m.If(ends):
-            m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats)]
+        # The step behind the one that is issued.
+        base = self._addresses(m, place, step)
+        with m.If(go_round(m, place.lane, params.lanes, step.issues)):
+            m.d.sync += place.beat.eq(place.beat + 1)
+        with m.If(tile_ends):
+            m.d.sync += [place.lane.eq(0), place.beat.eq(0), place.tile.eq(place.tile + 1),
+                         base.eq(base + params.max_beats)]
         with m.If(pass_ends):
-            m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1), base.eq(self._start(half))]
+            m.d.sync += [place.tile.eq(0), place.column.eq(place.column + 1), place.number.eq(place.number + 1),
+                         base.eq(self._start(place.half))]
         with m.If(super_tile_ends):
-            m.d.sync += [column.eq(0), half.eq(~half), base.eq(self._start(~half))]
+            m.d.sync += [place.column.eq(0), place.half.eq(~place.half), base.eq(self._start(~place.half))]
 
-        self._describe(m, status, tile, half, number, is_symmetric(jobs), last_tile, last_column)
-        m.d.comb += self.tile_en.eq(ends)
-        self._feed(m, issues, last)
+        self._describe(m, place, step, status, is_symmetric(jobs))
+        self._feed(m, step)
         return m
 
-    def _start(self, half: Signal) -> Signal:
+    def _start(self, half: Value) -> Value:
         """The first word of a half in every bank."""
         return Mux(half, self.params.act_tiles * self.params.max_beats, 0)
 
-    def _advance(self, m: Module, issues: Signal, ends: Signal, beat: Signal, lane: Signal) -> None:
-        """The step behind the one that is issued."""
-        with m.If(go_round(m, lane, self.params.lanes, issues)):
-            m.d.sync += beat.eq(beat + 1)
-        with m.If(ends):
-            m.d.sync += [lane.eq(0), beat.eq(0)]
-        m.d.comb += self.lane.eq(lane)
-
-    def _addresses(self, m: Module, issues: Signal, ends: Signal, number: Signal, beat: Signal) -> Signal:
+    def _addresses(self, m: Module, place: Place, step: Step) -> Signal:
         """Words of the buffers; returns the register of the tile's first word in the banks."""
         params = self.params
         base = Signal.like(self.act_at, name="base")
         offset = Signal(up_to(params.max_k - 1))
-        m.d.comb += [self.act_at.eq(base + beat), self.weight_at.eq(Mux(number[0], params.max_k, 0) + offset)]
-        with m.If(issues):
-            m.d.sync += offset.eq(offset + 1)
-        with m.If(ends):
-            m.d.sync += offset.eq(0)
+        m.d.comb += [self.act_at.eq(base + place.beat), self.lane.eq(place.lane),
+                     self.weight_at.eq(Mux(place.number[0], params.max_k, 0) + offset)]
+        with m.If(step.issues):
+            m.d.sync += offset.eq(Mux(step.last, 0, offset + 1))
         return base
 
-    def _describe(self, m: Module, status: data.View, tile: Signal, half: Signal, number: Signal, symmetric: Signal,
-                  last_tile: Signal, last_column: Signal) -> None:
+    def _describe(self, m: Module, place: Place, step: Step, status: data.View, symmetric: Value) -> None:
         """What the drain has to know of the tile."""
         params = self.params
         m.d.comb += [
-            self.tile.half.eq(half),
-            self.tile.tile.eq(tile),
-            self.tile.rows.eq(Mux(last_tile, status.rows, params.rows)),
-            self.tile.odd.eq(status.odd & (status.odd_tile == tile)),
+            self.tile.half.eq(place.half),
+            self.tile.tile.eq(place.tile),
+            self.tile.rows.eq(Mux(step.last_tile, status.rows, params.rows)),
+            self.tile.odd.eq(status.odd & (status.odd_tile == place.tile)),
             self.tile.odd_row.eq(status.odd_row),
-            self.tile.set.eq(number),
+            self.tile.set.eq(place.number),
             self.tile.symmetric.eq(symmetric),
-            self.tile.pass_ends.eq(last_tile),
-            self.tile.super_tile_ends.eq(last_tile & last_column),
+            self.tile.pass_ends.eq(step.last_tile),
+            self.tile.super_tile_ends.eq(step.last_tile & step.last_column),
         ]
 
-    def _feed(self, m: Module, issues: Signal, last: Signal) -> None:
+    def _feed(self, m: Module, step: Step) -> None:
         """The step's own bits beside its operands, through as many registers as the buffers have."""
-        step = Signal(step_layout(self.params), name="issued")
+        issued = Signal(step_layout(self.params))
         m.d.comb += [
-            step.valid.eq(issues),
-            step.last.eq(last),
-            step.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
+            issued.valid.eq(step.issues),
+            issued.last.eq(step.last),
+            issued.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
+            self.step.eq(delayed(m, "steps", issued, self.params.feed_cycles, control=True)),
         ]
-        m.d.comb += self.step.eq(delayed(m, "steps", step, self.params.feed_cycles, control=True))

@@ -122,3 +122,10 @@ def word_layout(params: EngineParams) -> data.StructLayout:
         "z": data.ArrayLayout(signed(rescale.z_width), params.rescale_lanes), "valid": 1, "ends": 1, "half": 1,
         "place": params.haar.place_width, "chunk": up_to(params.chunks - 1),
     })
+
+
+def lifting_layout(params: EngineParams) -> data.StructLayout:
+    """A job of the inverse unit: parameter `set`, its last column tile with `keep` lanes in a token's last beat, of the
+    `sinks`, the engine's job `ends` with it."""
+    return data.StructLayout({"set": range(PARAMETER_SETS), "last_column": 1, "keep": up_to(params.rescale_lanes),
+                              "sinks": 1, "ends": 1})

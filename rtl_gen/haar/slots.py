@@ -120,6 +120,7 @@ class Slots(wiring.Component):
     def _beats(self, m: Module, final: Signal) -> None:
         """The beats of the slot at hand, and the states of a job."""
         params, job = self.params, self.job
+        # A bit for each state, never both: `running` enables every beat, so it is not decoded.
         first, running = state("first"), state("running")
         beats = Signal.like(job.payload.beats, name="beats", reset_less=True)
         cycle = Signal(range(max(params.max_beats, params.min_slot_cycles)))

@@ -16,7 +16,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {  # block → module names, as a regul
         r"stamp_engine_front_scale(_\w+)?": "scale",
         r"stamp_engine_mac|stamp_mac_row|stamp_pe": "mac",
         r"stamp_engine_drain_rescale|stamp_rescale_lane": "rescale",
-        r"stamp_engine_back_finish": "haar",
+        r"stamp_engine_back_send_finish": "haar",
     },
     "axi": {r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane": "engine"},
 }

@@ -7,13 +7,10 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data
 
-from rtl_gen.engine.back import Back, Edge
 from rtl_gen.engine.drain import tiles_in_array
 from rtl_gen.engine.front import tokens_in_scale
 from stamp_hw.engine.params import EngineParams
 from tb.run.fault import Fault, Files, inside, narrow, takes
-
-_edge = Back._edge
 
 
 def _always(*_: object) -> Value:
@@ -92,10 +89,6 @@ def _no_row(m: Module, coef: data.View, job: data.View, params: EngineParams) ->
     return Cat(coef.column, coef.band, order) < Cat(job.hi_column, job.hi_band, job.hi_order)
 
 
-def _square(back: Back, m: Module, name: str, whole: Value, tile: Value) -> Edge:
-    return _edge(back, m, name, whole, back._jobs.job.tile_width)
-
-
 def _tiles_one_short(params: EngineParams) -> int:
     return tiles_in_array(params) - 1
 
@@ -112,7 +105,7 @@ REGISTERS = (
     _edit("columns_of_the_loader", "the loader counts column tiles in ten bits",
           takes("stamp_engine_loader", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_back", "the back counts column tiles in ten bits",
-          takes("stamp_engine_back", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_back_lift", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
           takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
@@ -138,8 +131,8 @@ REGISTERS = (
     _edit("lowest_value", "lo has 16 bits, not 17", narrow("stamp_rescale_lane", "lo_1", 1)),
     _edit("span", "spans from 2^16 on lose their highest bit",
           takes("stamp_rescale_lane", "span_offset", "{} | 17'h10000")),
-    _edit("bias", "a bias has 24 bits", narrow("stamp_engine_back", "bias0[channel[2:0]]", 8)),
-    _edit("bias_of_31_bits", "a bias has 31 bits", narrow("stamp_engine_back", "bias0[channel[2:0]]", 1)),
+    _edit("bias", "a bias has 24 bits", narrow("stamp_engine_back_send", "bias0[channel[2:0]]", 8)),
+    _edit("bias_of_31_bits", "a bias has 31 bits", narrow("stamp_engine_back_send", "bias0[channel[2:0]]", 1)),
     # Shifts and limits.
     _edit("right_shift", "shifts from 32 on lose their highest bit",
           takes("stamp_rescale_lane", "right", "{} & 6'h1f")),
@@ -152,24 +145,25 @@ REGISTERS = (
     _edit("lowest_coefficient", "coefficients below the range become its lowest value and one",
           inside("stamp_rescale_lane", "{ halved[25], {23{_039_}} }", "{ halved[25], {22{_039_}}, 1'h1 }")),
     _edit("lowest_result", "results below the range become -32767",
-          inside("stamp_engine_back_finish", "{15{_01_}}", "{14{_01_}}, 1'h1")),
+          inside("stamp_engine_back_send_finish", "{15{_01_}}", "{14{_01_}}, 1'h1")),
     # The first 4-bit token, super-tiles.
     _patch("column_of_the_first_4_bit_token", "its column lost the highest bit", "engine.front.takes_8_bits",
            _half_a_column),
     _patch("row_of_the_first_4_bit_token", "its row does not matter", "engine.front.takes_8_bits", _no_row, "1x3"),
-    _patch("square_super_tiles", "super-tiles are as high as they are wide", "engine.back.Back._edge", _square, "1x3"),
+    _patch("square_super_tiles", "super-tiles are as high as they are wide", "engine.lift.tile_height",
+           lambda job: job.tile_width, "1x3"),
     # Jobs in a row.
     _patch("early_next_job", "a job is taken while codes of the one before leave the scale unit",
            "engine.front.is_over", lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & quantized),
     _patch("next_job_over_a_group", "a job is taken while the scale unit still divides for the one before",
            "engine.front.is_over",
            lambda lifted, quantizes, quantized, on_their_way: lifted & quantizes & ~on_their_way),
-    _edit("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
-          inside("stamp_engine_back", "= head[4:3] > 2'h2", "= job[41:40] > 2'h2"), "1x3"),
+    _patch("keep_of_the_next_job", "the last lanes of a job are counted by the job that follows",
+           "engine.lift.lanes_kept", lambda jobs: jobs.following.out_keep, "1x3"),
     _patch("mode_of_the_next_job", "a tile takes the scale mode of the job that follows", "engine.issue.is_symmetric",
            lambda jobs: jobs.following.symmetric),
     _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
-          inside("stamp_engine_back", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
+          inside("stamp_engine_back_lift", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
     _edit("set_after_a_job", "the array begins each job with the first set of parameters",
           inside("stamp_engine_issue", "else if (pass_ends) number <=",
                  "else if (! running) number <= 2'h0; else if (pass_ends) number <=")),
@@ -197,7 +191,7 @@ FAULTS = (
     _fault("one_table", "4-bit tokens take the 8-bit factors in symmetric mode", "drain.factor_table", _one_table),
     _fault("swap_tables", "the tables of symmetric mode are swapped", "drain.factor_table", _swap_tables),
     _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.tiles_in_array", _one),
-    _fault("keep_all_lanes", "lanes beyond N are marked as results", "back.kept", _always, "6x5"),
+    _fault("keep_all_lanes", "lanes beyond N are marked as results", "send.kept", _always, "6x5"),
     _fault("one_lifting", "the parameters of a pass are forgotten before it was sent", "back.liftings_under_way", _one),
     _fault("never_the_last", "the loader expects another super-tile after a job", "loader.is_last",
            lambda status: status.ends & 0),

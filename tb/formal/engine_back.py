@@ -13,8 +13,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from rtl_gen.engine.back import liftings_under_way
-from rtl_gen.engine.front import legal
 from rtl_gen.engine.layouts import job_layout
+from rtl_gen.engine.rules import legal
 from rtl_gen.haar.inverse import unit_plan
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
@@ -38,22 +38,22 @@ class Liftings(OfEngine):
         owed = self._owed(m)
         self.must(m, self.internal("back.liftings.count") == owed)
         self.must(m, owed <= liftings_under_way(self.params))
-        pop = self.internal("back.final")
+        pop = self.internal("back.send.final")
         self.must(m, ~pop | (owed != 0))
         self.reached(m, (owed == 2) & pop)
 
     def _jobs(self, m: Module) -> None:
         """The engine's job is one that it can run, and the super-tile at hand begins inside its tokens."""
-        waiting, running, sinks = (self.internal(f"back.{name}") for name in (
+        waiting, running, sinks = (self.internal(f"back.lift.{name}") for name in (
             "jobs.waiting", "jobs.running", "sinks"))
-        job = data.View(job_layout(self.params), self.internal("back.jobs.job"))
-        following = data.View(job_layout(self.params), self.internal("back.jobs.following"))
+        job = data.View(job_layout(self.params), self.internal("back.lift.jobs.job"))
+        following = data.View(job_layout(self.params), self.internal("back.lift.jobs.following"))
         self.must(m, ~waiting | legal(following, Const(1), self.params))
         self.must(m, ~running | legal(job, Const(1), self.params))
         self.must(m, ~running | ~sinks | job.n_sink.any())
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
         for name, size in axes:
-            start = self.internal(f"back.{name}_start")
+            start = self.internal(f"back.lift.{name}_start")
             self.must(m, Mux(running, start < size, start == 0))
 
     def _owed(self, m: Module) -> Value:

@@ -13,7 +13,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 
 from rtl_gen.engine import layouts as engine_layouts
-from rtl_gen.engine.front import SINKS_IN_LIFTING, State, legal, tokens_in_scale
+from rtl_gen.engine.front import SINKS_IN_LIFTING, State, tokens_in_scale
+from rtl_gen.engine.rules import legal
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.divider import group_layout, info_layout

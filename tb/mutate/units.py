@@ -19,8 +19,8 @@ def nothing(_module: str) -> bool:
     return False
 
 
-_DATA = ("stamp_pe", "stamp_mac_row", "stamp_rescale_lane", "stamp_engine_back_finish", "stamp_engine_back_inverse",
-         "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale")
+_DATA = ("stamp_pe", "stamp_mac_row", "stamp_rescale_lane", "stamp_engine_back_send_finish",
+         "stamp_engine_back_inverse", "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale")
 
 
 def of_the_engine(module: str) -> bool:
@@ -30,7 +30,8 @@ def of_the_engine(module: str) -> bool:
 
 def around_the_array(module: str) -> bool:
     """What carries the engine's data, and the stages before and behind those that the array's pace holds together."""
-    return (module.startswith((*_DATA, "stamp_engine_acts", "stamp_engine_weights", "stamp_engine_scales"))
+    return (module.startswith((*_DATA, "stamp_engine_acts", "stamp_engine_weights", "stamp_engine_scales",
+                               "stamp_engine_back_buffer"))
             or module in ("stamp_engine_front", "stamp_engine_back"))
 
 

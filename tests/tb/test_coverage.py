@@ -173,7 +173,7 @@ def test_a_part_is_the_block_that_measures_it() -> None:
     own = {"scale": verilog(Scale(params.scale), "stamp_engine_front_scale"),
            "mac": verilog(Mac(params.mac), "stamp_engine_mac"),
            "rescale": verilog(Rescale(params.rescale), "stamp_engine_drain_rescale"),
-           "haar": verilog(Finish(params.finish), "stamp_engine_back_finish")}
+           "haar": verilog(Finish(params.finish), "stamp_engine_back_send_finish")}
     for block, modules in own.items():
         assert set(modules) == found[block]
         for name, text in modules.items():

@@ -1,0 +1,125 @@
+"""Order of work of the inverse lifting: which job of it runs when (docs/contract.md §4).
+
+A super-tile is a rectangle of tokens, so a pass is one ordinary lifting job, after one of 0 levels for the sinks of the
+first super-tile. A job starts once its pass is complete, whose coefficients are then read from its half of the output
+buffer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.engine.layouts import job_layout, lifting_layout
+from rtl_gen.haar import layouts as haar_layouts
+from rtl_gen.lib.job_registers import JobRegisters
+from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The super-tile along one axis: its first token, its tokens, whether it is the axis's last."""
+
+    start: Signal
+    size: Signal
+    is_last: Signal
+
+
+def tile_height(job: data.View) -> Value:
+    """Tokens of a full super-tile from top to bottom."""
+    return job.tile_height
+
+
+def lanes_kept(jobs: JobRegisters) -> Value:
+    """Output channels in the last beat of a token of the last column tile."""
+    return jobs.job.out_keep
+
+
+class Lift(wiring.Component):
+    """Jobs of the inverse unit, pass by pass.
+
+    Parameters
+    ----------
+    params : EngineParams
+
+    Members
+    -------
+    start, registers : In, a job's registers; `room` : Out, it can take them
+    complete : In(2), halves of the output buffer whose pass has been written
+    job : Out(stream of the inverse unit's job_layout)
+    lifting, accepted : Out(lifting_layout), a job that is taken now; it reads half `lifting.set[0]`
+    taken : Out(2), the half whose pass it is, the sinks' job aside
+    idle : Out, no job
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        self.params = params
+        super().__init__({
+            "start": In(1), "registers": In(job_layout(params)), "room": Out(1), "complete": In(2),
+            "job": Out(stream.Signature(haar_layouts.job_layout(params.inverse))),
+            "lifting": Out(lifting_layout(params)), "accepted": Out(1), "taken": Out(2), "idle": Out(1),
+        })
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        params, into = self.params, self.job
+        m.submodules.jobs = jobs = JobRegisters(job_layout(params))
+        job = jobs.job
+        across = self._edge(m, "column", job.width, job.tile_width)
+        down = self._edge(m, "row", job.height, tile_height(job)) if params.axes == 2 else None
+
+        # Where the work stands: the pass and its column tile; in the first super-tile; with the sinks.
+        number = Signal(range(PARAMETER_SETS))
+        column = Signal.like(job.columns, name="column")
+        first = Signal()
+        sinks = Signal()
+        last_column = Signal()
+        last_super_tile = Signal()
+        ends = Signal()
+        m.d.comb += [
+            jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
+            self.idle.eq(jobs.idle),
+            last_column.eq(column + 1 == job.columns),
+            last_super_tile.eq(across.is_last & (down.is_last if down is not None else 1)),
+            into.valid.eq(jobs.running & self.complete.bit_select(number[0], 1)),
+            into.payload.beats.eq(Mux(last_column, job.out_beats, params.chunks)),
+            into.payload.levels.eq(Mux(sinks, 0, job.levels)),
+            into.payload.width.eq(Mux(sinks, job.n_sink, across.size)),
+            into.payload.base.eq(Mux(first & ~sinks, job.n_sink, 0)),
+            self.accepted.eq(into.valid & into.ready),
+            self.taken.eq(Mux(self.accepted & ~sinks, Cat(~number[0], number[0]), 0)),
+            ends.eq(self.accepted & ~sinks & last_column),
+            jobs.ends.eq(ends & last_super_tile),
+            self.lifting.set.eq(number),
+            self.lifting.last_column.eq(last_column),
+            self.lifting.keep.eq(lanes_kept(jobs)),
+            self.lifting.sinks.eq(sinks),
+            self.lifting.ends.eq(jobs.ends),
+        ]
+        if down is not None:
+            m.d.comb += [into.payload.two_d.eq(job.two_d), into.payload.height.eq(down.size)]
+        # The sinks' job comes before that of the first super-tile, in every pass of it.
+        with m.If(self.accepted):
+            m.d.sync += sinks.eq(Mux(sinks, 0, first & job.n_sink.any() & ~last_column))
+            with m.If(~sinks):
+                m.d.sync += [number.eq(number + 1), column.eq(column + 1)]
+        with m.If(ends):
+            m.d.sync += [column.eq(0), first.eq(0), across.start.eq(across.start + job.tile_width)]
+            with m.If(across.is_last):
+                m.d.sync += across.start.eq(0)
+                if down is not None:
+                    m.d.sync += down.start.eq(Mux(down.is_last, 0, down.start + tile_height(job)))
+        with m.If(jobs.begins):
+            m.d.sync += [first.eq(1), sinks.eq(jobs.following.n_sink.any())]
+        return m
+
+    def _edge(self, m: Module, name: str, whole: Value, tile: Value) -> Edge:
+        """The super-tile's place along an axis of `whole` tokens, `tile` a super-tile."""
+        start = Signal(haar_layouts.tile_size(self.params.inverse), name=f"{name}_start")
+        left, size = Signal.like(whole, name=f"{name}s_left"), Signal.like(whole, name=f"{name}s")
+        is_last = Signal(name=f"{name}_is_last")
+        m.d.comb += [left.eq(whole - start), is_last.eq(left <= tile), size.eq(Mux(is_last, left, tile))]
+        return Edge(start, size, is_last)

@@ -1,0 +1,58 @@
+"""What the front decides: which jobs the engine runs, which coefficients take 8 bits (docs/contract.md §3.2, §4)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data
+
+from rtl_gen.engine.layouts import key_layout
+from stamp_hw.engine.params import EngineParams
+
+
+def within(value: Value, low: int, high: int) -> Value:
+    """low ≤ value ≤ high, without what the width already says."""
+    return (value >= low) & (value <= high)
+
+
+def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
+    """Whether the engine can run a job to its end; `tokens` = width · height.
+
+    Registers that fit each other badly in any other way give wrong values or an overflow,
+    never a stage that waits for ever.
+    """
+    side = (Value.cast(1) << job.levels)[: params.max_levels + 1]
+    tests = [
+        within(job.width, 1, params.max_tokens),
+        within(tokens, 1, params.max_tokens),
+        job.n_sink < params.max_tokens,
+        within(job.beats, 1, params.max_beats),
+        within(job.tail, 1, params.lanes),
+        (job.beats != params.max_beats) | (job.tail <= params.max_k - (params.max_beats - 1) * params.lanes),
+        job.columns != 0,
+        within(job.out_beats, 1, params.chunks),
+        within(job.out_keep, 1, params.rescale_lanes),
+        job.tile_width != 0,
+        (job.tile_width & (side - 1)[: params.max_levels]) == 0,
+    ]
+    if params.axes == 1:
+        return Cat(*tests, job.levels <= params.max_levels).all()
+    flat = (job.height == 1) & (job.tile_height == 1) & (job.levels <= params.max_levels)
+    grid = ((job.levels <= params.max_levels // 2) & within(job.height, 1, params.max_tokens) & (job.n_sink == 0)
+            & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
+            & ((job.tile_width >= job.width) | (job.tile_height == side)))
+    return Cat(*tests).all() & Mux(job.two_d, grid, flat)
+
+
+def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
+    """Whether a coefficient stands before the first one that takes 4 bits: one comparison of their keys."""
+    key = Signal(key_layout(params))
+    limit = Signal(key_layout(params))
+    m.d.comb += [
+        key.order.eq(Mux(coef.level == 0, 0, job.levels + 1 - coef.level)),
+        key.column.eq(coef.column),
+        limit.order.eq(job.hi_order),
+        limit.column.eq(job.hi_column),
+    ]
+    if params.axes == 2:
+        m.d.comb += [key.band.eq(coef.band), key.row.eq(coef.row), limit.band.eq(job.hi_band), limit.row.eq(job.hi_row)]
+    return key.as_value() < limit.as_value()
