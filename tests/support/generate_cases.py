@@ -18,9 +18,9 @@ WITH_VECTORS = [unit.module for unit in units() if unit.inside is None]
 
 
 @cache
-def generated(config: NpuConfig, vectors: bool = False) -> dict[str, str]:
+def generated(config: NpuConfig, *, blocks: bool = False, vectors: bool = False) -> dict[str, str]:
     """`generate`, once for each configuration; callers leave the result as it is."""
-    return generate(config, vectors=vectors)
+    return generate(config, blocks=blocks, vectors=vectors)
 
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
