@@ -61,5 +61,5 @@ def overview() -> str:
     parts = []
     for title, group in GROUPS.items():
         lines = [f"  {name:{width}}{command.help}" for name, command in group.commands.items()]
-        parts.append("\n".join([f"{title}:", *lines, f"  {'':{width}}$ {group.example}"]))
+        parts.append("\n".join([f"{title}:", *lines, f"    $ {group.example}"]))
     return "\n\n".join(parts)

@@ -22,8 +22,10 @@ from tb.commands.common import count
 if TYPE_CHECKING:
     from tb.run.regression import Job, Outcome, Settings
 
-COLUMNS = ("block", "parameter set", "words", "mismatches", "cycles", "timed beats", "cycle differences",
-           "event differences", "seconds", "")
+#: Title and least width of each column; those of DIFFERENT stand below that title. A row has at most 100 characters.
+COLUMNS = (("block", 5), ("parameter set", 13), ("words", 8), ("cycles", 8), ("beats", 8), ("words", 6), ("cycles", 6),
+           ("events", 6), ("seconds", 7), ("", 0))
+DIFFERENT, FIRST = "─── differences in ───", 5
 SAYS = """\
 Build each block with Verilator and compare values, cycles and events with the
 golden and cycle models. All parameter sets take about 15 minutes, a small one
@@ -180,22 +182,23 @@ def _jobs(options: Options, config: NpuConfig) -> list[Job]:
 
 def _show(jobs: Sequence[Job], coming: Iterator[Outcome], done: list[Outcome]) -> None:
     """Print a row as each outcome comes, and add it to those that are `done`."""
-    widths = [max(len(COLUMNS[0]), *(len(job.block) for job in jobs)),
-              max(len(COLUMNS[1]), *(len(job.set_name) for job in jobs)),
-              *(max(9, len(title)) for title in COLUMNS[2:])]
+    block, name, *rest = (width for _, width in COLUMNS)
+    widths = [max(block, *(len(job.block) for job in jobs)), max(name, *(len(job.set_name) for job in jobs)), *rest]
+    sides = "<<" + ">" * (len(COLUMNS) - 3) + "<"
 
-    def row(cells: tuple[object, ...]) -> str:
-        sides = "<<" + ">" * (len(COLUMNS) - 3) + "<"
-        return "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, widths, strict=True))
+    def row(cells: Sequence[object]) -> str:
+        padded = (f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, widths, strict=True))
+        return "  ".join(padded).rstrip()
 
-    print(row(COLUMNS))
+    print(" " * sum(width + 2 for width in widths[:FIRST]) + DIFFERENT)
+    print(row([title for title, _ in COLUMNS]))
     for index, job in enumerate(jobs, 1):
         if os.isatty(1):
             print(f"{index} of {len(jobs)}: {job.block} {job.set_name} …", end="\r", flush=True)
         outcome = next(coming)
         done.append(outcome)
         result = outcome.result
-        print(row((job.block, job.set_name, result.words, result.mismatches, result.cycles, result.timed_beats,
+        print(row((job.block, job.set_name, result.words, result.cycles, result.timed_beats, result.mismatches,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}", outcome.verdict)),
               flush=True)
         for wave in outcome.waves:
