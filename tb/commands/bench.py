@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from stamp_hw import exits
 from stamp_hw.cli.arguments import runs
-from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, count, seed
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError, StampError
 from stamp_hw.formats.files import atomic_file, write_json
-from tb.commands.common import count
 
 if TYPE_CHECKING:
     from tb.run.regression import Job, Outcome, Settings
@@ -67,8 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_hardware(parser, says="this configuration's hardware, not the benches' sets")
     parser.add_argument("--trace", metavar="FILE", help="take real tensors from this trace, not from the shipped one")
     parser.add_argument("--test", metavar="NAME", action="append", help="only this test of the bench (may be repeated)")
-    parser.add_argument("--seed", metavar="N", type=int, help="seed of the random tests, >= 0; a fresh one if absent")
-    parser.add_argument("--words", metavar="N", type=int, help="output words to compare in each parameter set, >= 1")
+    parser.add_argument("--seed", metavar="N", type=seed, help="seed of the random tests, >= 0; a fresh one if absent")
+    parser.add_argument("--words", metavar="N", type=count, help="output words to compare in each parameter set, >= 1")
     parser.add_argument("--jobs", metavar="N", type=count, default=1, help="parameter sets at a time (default 1)")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write every test as JUnit XML, for a CI to show")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure, seed, tools and configuration")
@@ -86,11 +85,7 @@ def run(options: Options) -> int:
     from tb.run.reports import Report, document, junit
     from tb.run.simulator import BUILD_ROOT, check_root
 
-    seed = fresh_seed() if options.seed is None else options.seed
-    if seed < 0:
-        raise ConfigError("impossible value", where="--seed", got=seed, expected="0 or more")
-    if options.words is not None and options.words < 1:
-        raise ConfigError("impossible value", where="--words", got=options.words, expected="1 or more")
+    start = fresh_seed() if options.seed is None else options.seed
     root = BUILD_ROOT if options.build_dir is None else options.build_dir.resolve()
     _check_outputs(options, root)
     if options.trace is not None:
@@ -100,12 +95,12 @@ def run(options: Options) -> int:
     config = options.configuration()
     jobs = _jobs(options, config)
     check_root(root)
-    settings = Settings(seed=seed, words=options.words, waves=options.waves, root=root, config=options.config,
+    settings = Settings(seed=start, words=options.words, waves=options.waves, root=root, config=options.config,
                         hw=options.hw, trace=options.trace)
     done: list[Outcome] = []
     code, unfinished = None, "interrupted"
     try:
-        print(f"seed {seed}")
+        print(f"seed {start}")
         with stoppable(), closing(outcomes(jobs, settings, options.jobs)) as coming:
             _show(jobs, coming, done)
         code, unfinished = _judge(done, settings), ""
@@ -117,7 +112,7 @@ def run(options: Options) -> int:
         raise
     finally:
         report = Report(settings=settings, config=config if options.configured else None, planned=len(jobs),
-                        again=_again(options, seed), outcomes=done, unfinished=unfinished)
+                        again=_again(options, start), outcomes=done, unfinished=unfinished)
         if options.junit is not None:
             with atomic_file(options.junit) as stream:
                 stream.write(junit(report))

@@ -115,8 +115,6 @@ def test_verify_takes_words_that_a_test_compared_as_success(capsys: pytest.Captu
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--test", "nope"], "--test: unknown test; got 'nope'; expected one_beat or no_beat"),
-    (["--words", "0"], "--words: impossible value; got 0; expected 1 or more"),
-    (["--seed", "-1"], "--seed: impossible value; got -1; expected 0 or more"),
     (["--set", ""], "--set: a parameter set belongs to a block; got ; expected --block as well"),
     (["--config", "."], ".: cannot read configuration; got Is a directory; expected a readable YAML file"),
 ])
