@@ -15,8 +15,7 @@ from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
-MOST_DIGITS = 19  # of a whole number that an option takes
-_WHOLE = re.compile(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,99}")  # what is out of range, the command says
 _OPTION = re.compile(r"--?[A-Za-z]\S*")  # a word that argparse takes for an option, whether there is such a one or not
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stamp_hw.cli.arguments import MOST_DIGITS, whole
+from stamp_hw.cli.arguments import whole
 from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
 from stamp_hw.formats.files import final_target
@@ -87,7 +87,7 @@ def count(text: str) -> int:
 
 
 def _from(least: int, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) >= least):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
         raise argparse.ArgumentTypeError(f"a whole number from {least} on is expected, not {text[:80]!r}")
     return int(text)
 

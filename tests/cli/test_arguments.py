@@ -129,7 +129,7 @@ def test_an_option_may_be_shortened_and_a_word_behind_two_dashes_is_none(capsys:
     assert stop.value.code == 0 and capsys.readouterr().out.startswith("usage: stamp-hw simulate")
 
 
-@pytest.mark.parametrize("text", ["1_0", " 1", "\u0663", "1e3", "0x10", "", "9" * 20])
+@pytest.mark.parametrize("text", ["1_0", " 1", "\u0663", "1e3", "0x10", "", "9" * 100])
 @pytest.mark.parametrize("words", [
     ["verify", "--seed"], ["verify", "--words"], ["verify", "--jobs"], ["verify", "deep", "--seed"],
     ["simulate", "T", "--seed"], ["place", "--config", "C", "--seed"], ["eval", "--sequences"], ["eval", "--sinks"],
