@@ -47,6 +47,7 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
     "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
 }
+DESIGN = ("engine", "axi")  # what a design takes; the others are its parts, each as a top of its own
 
 
 def units(block: str | None = None) -> tuple[Unit, ...]:

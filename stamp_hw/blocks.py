@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stamp_hw import haar, mac, rescale, rooms, scale
+from stamp_hw import given, haar, mac, rescale, rooms, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.errors import LayerError
+from stamp_hw.errors import ConfigError, LayerError, brief
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
 from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
@@ -34,7 +34,8 @@ class Block:
     """A block of the hardware that `config` describes.
 
     `MODEL` is the module of its cycle model, `COMPONENT` module and class of its hardware, `MODULE` that one's name in
-    Verilog.
+    Verilog. Raises ConfigError for a `config` that is none. What a method gets of another type than it says is a
+    LayerError.
     """
 
     config: NpuConfig
@@ -42,6 +43,9 @@ class Block:
     MODEL: ClassVar[str]
     COMPONENT: ClassVar[tuple[str, str]]
     MODULE: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        given.of_type(self.config, NpuConfig, type(self).__name__, ConfigError)
 
     @property
     def params(self) -> Any:
@@ -64,7 +68,12 @@ class _Lifting(Block):
 
     def _check(self, x: np.ndarray, levels: int, grid: haar.Grid | None) -> None:
         """Raise LayerError for a job that the unit cannot take."""
+        given.integers(x, "x", self.MODULE)
         params, (tokens, channels) = self.params, np.shape(x) if np.ndim(x) == 2 else (0, 0)
+        if not given.is_whole(levels) or not (grid is None or given.is_grid(grid)):
+            raise LayerError("no levels or no grid", where=self.MODULE,
+                             got=f"levels {brief(levels)}, grid {brief(grid)}",
+                             expected="a whole number, and None or two whole numbers from 1 on")
         most = params.max_levels if grid is None else params.max_levels // 2
         if not 1 <= tokens <= params.max_tokens or not 1 <= channels <= params.max_beats * params.lanes:
             raise LayerError("tokens that the unit cannot take", where=self.MODULE, got=np.shape(x),
@@ -133,6 +142,8 @@ class Scale(Block):
 
     def _job(self, c: np.ndarray, bits: np.ndarray) -> ScaleJob:
         """The job's registers. Raises LayerError or ConfigError for one that the unit cannot take."""
+        given.integers(c, "c", self.MODULE)
+        given.integers(bits, "bits", self.MODULE)
         if np.ndim(c) != 2 or np.shape(bits) != np.shape(c)[:1] or not np.isin(bits, (4, 8)).all():
             raise LayerError("bits do not fit the tokens", where=self.MODULE, got=f"{np.shape(c)} and {np.shape(bits)}",
                              expected="one 4 or 8 for each token")
@@ -158,6 +169,9 @@ class Mac(Block):
         return mac.matmul(codes, weights)
 
     def _check(self, codes: np.ndarray, weights: np.ndarray) -> None:
+        if any(not isinstance(one, np.ndarray) or one.dtype != np.int8 for one in (codes, weights)):
+            raise LayerError("not INT8", where=self.MODULE, got=f"{given.described(codes)}, {given.described(weights)}",
+                             expected="NumPy arrays of int8")
         params, shapes = self.params, (np.shape(codes), np.shape(weights))
         fits = all(len(shape) == 2 and min(shape) > 0 for shape in shapes) and shapes[0][1] == shapes[1][1]
         if not fits or shapes[0][0] > 2 * params.rows or shapes[1][0] > params.cols or shapes[0][1] > params.max_k:
@@ -183,12 +197,28 @@ class Rescale(Block):
     def compute(self, acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.ndarray, shift: np.ndarray
                 ) -> np.ndarray:
         """Output coefficients int32[S, N], as `stamp_hw.rescale.rescale`."""
+        self._check(acc, quantized, wsum, mant, shift)
         return rescale.rescale(acc, quantized, wsum, mant, shift, self.config)
 
     def cycles(self, acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.ndarray, shift: np.ndarray
                ) -> int:
         """From the first input beat to the last output beat."""
+        self._check(acc, quantized, wsum, mant, shift)
         return int(self._model().cycles(self.params, len(acc) * -(-acc.shape[-1] // self.params.lanes)))
+
+    def _check(self, acc: np.ndarray, quantized: Quantized, wsum: np.ndarray, mant: np.ndarray, shift: np.ndarray
+               ) -> None:
+        """Raise LayerError for what is no accumulator with its token and its channel."""
+        given.of_type(quantized, Quantized, self.MODULE)
+        for name, value in (("acc", acc), ("wsum", wsum), ("mant", mant), ("shift", shift)):
+            given.integers(value, name, self.MODULE)
+        channels, tables = acc.shape[-1:], 1 + self.config.job.symmetric
+        fits = acc.ndim in (2, 3) and len(acc) == len(quantized.bits) and min(acc.shape) > 0
+        if not fits or wsum.shape != acc.shape[1:] or {mant.shape, shift.shape} - {channels, (tables, *channels)}:
+            raise LayerError("parts that do not fit each other", where=self.MODULE,
+                             got=", ".join(map(given.described, (acc, wsum, mant, shift))),
+                             expected=f"acc [S, N] or [S, groups, N], S {len(quantized.bits)}, wsum as one of its "
+                                      f"tokens, mant and shift [N] or [{tables}, N]")
 
 
 class Engine(Block):
@@ -206,6 +236,7 @@ class Engine(Block):
 
     def cycles(self, layer: Layer) -> int:
         """Of the layer's job, inputs at the memory's rate (`hw.dram_bytes_per_s`)."""
+        given.of_type(layer, Layer, self.MODULE)
         task = rooms.load("sim.task")
         shape = task.Shape.of(layer, self.config)
         return int(self._model().simulate(task.Task.of(shape, self.config), self.config.hw).total)

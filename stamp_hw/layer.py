@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stamp_hw import given
 from stamp_hw.errors import LayerError
 
 #: Bounds of a scale, and of every value: far beyond any model, and their products stay within a float64.
@@ -68,14 +69,16 @@ class Layer:
             self._check(self.bias.shape == (self.weight.shape[0],), "bias does not fit weight",
                         self.bias.shape, f"({self.weight.shape[0]},)")
         tokens = self.x.shape[0]
-        self._check(0 <= self.n_sink < tokens, "n_sink out of range", self.n_sink, f"0…{tokens - 1}")
+        self._check(given.is_whole(self.n_sink) and 0 <= self.n_sink < tokens, "n_sink out of range", self.n_sink,
+                    f"0…{tokens - 1}")
         if self.grid is not None:
             self._check(self.n_sink == 0, "a 2-D grid has no sinks", self.n_sink, "n_sink = 0")
-            self._check(len(self.grid) == 2 and min(self.grid) >= 1 and self.grid[0] * self.grid[1] == tokens,
+            self._check(given.is_grid(self.grid) and self.grid[0] * self.grid[1] == tokens,
                         "grid does not hold the tokens", self.grid, f"H·W = {tokens}")
         for field in ("s_x", "s_y"):
             scale = getattr(self, field)
-            self._check(scale is None or MIN_SCALE <= scale <= MAX_SCALE, f"{field} is not a scale", scale,
+            self._check(scale is None or given.is_number(scale) and MIN_SCALE <= scale <= MAX_SCALE,
+                        f"{field} is not a scale", scale,
                         "a number in 2^-100…2^100")
 
     def _check(self, ok: bool, what: str, got: object, expected: str) -> None:

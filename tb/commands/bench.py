@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 from stamp_hw import exits
 from stamp_hw.cli.arguments import runs
-from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable
+from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, count, seed
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError, StampError
 from stamp_hw.formats.files import atomic_file, write_json
-from tb.commands.common import count
 
 if TYPE_CHECKING:
     from tb.run.regression import Job, Outcome, Settings
 
-COLUMNS = ("block", "parameter set", "words", "mismatches", "cycles", "timed beats", "cycle differences",
-           "event differences", "seconds", "")
+#: Title and least width of each column; those of DIFFERENT stand below that title. A row has at most 100 characters.
+COLUMNS = (("block", 5), ("parameter set", 13), ("words", 8), ("cycles", 8), ("beats", 8), ("words", 6), ("cycles", 6),
+           ("events", 6), ("seconds", 7), ("", 0))
+DIFFERENT, FIRST = "─── differences in ───", 5
 SAYS = """\
 Build each block with Verilator and compare values, cycles and events with the
 golden and cycle models. All parameter sets take about 15 minutes, a small one
@@ -65,8 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_hardware(parser, says="this configuration's hardware, not the benches' sets")
     parser.add_argument("--trace", metavar="FILE", help="take real tensors from this trace, not from the shipped one")
     parser.add_argument("--test", metavar="NAME", action="append", help="only this test of the bench (may be repeated)")
-    parser.add_argument("--seed", metavar="N", type=int, help="seed of the random tests, >= 0; a fresh one if absent")
-    parser.add_argument("--words", metavar="N", type=int, help="output words to compare in each parameter set, >= 1")
+    parser.add_argument("--seed", metavar="N", type=seed, help="seed of the random tests, >= 0; a fresh one if absent")
+    parser.add_argument("--words", metavar="N", type=count, help="output words to compare in each parameter set, >= 1")
     parser.add_argument("--jobs", metavar="N", type=count, default=1, help="parameter sets at a time (default 1)")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write every test as JUnit XML, for a CI to show")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure, seed, tools and configuration")
@@ -84,11 +85,7 @@ def run(options: Options) -> int:
     from tb.run.reports import Report, document, junit
     from tb.run.simulator import BUILD_ROOT, check_root
 
-    seed = fresh_seed() if options.seed is None else options.seed
-    if seed < 0:
-        raise ConfigError("impossible value", where="--seed", got=seed, expected="0 or more")
-    if options.words is not None and options.words < 1:
-        raise ConfigError("impossible value", where="--words", got=options.words, expected="1 or more")
+    start = fresh_seed() if options.seed is None else options.seed
     root = BUILD_ROOT if options.build_dir is None else options.build_dir.resolve()
     _check_outputs(options, root)
     if options.trace is not None:
@@ -98,12 +95,12 @@ def run(options: Options) -> int:
     config = options.configuration()
     jobs = _jobs(options, config)
     check_root(root)
-    settings = Settings(seed=seed, words=options.words, waves=options.waves, root=root, config=options.config,
+    settings = Settings(seed=start, words=options.words, waves=options.waves, root=root, config=options.config,
                         hw=options.hw, trace=options.trace)
     done: list[Outcome] = []
     code, unfinished = None, "interrupted"
     try:
-        print(f"seed {seed}")
+        print(f"seed {start}")
         with stoppable(), closing(outcomes(jobs, settings, options.jobs)) as coming:
             _show(jobs, coming, done)
         code, unfinished = _judge(done, settings), ""
@@ -115,7 +112,7 @@ def run(options: Options) -> int:
         raise
     finally:
         report = Report(settings=settings, config=config if options.configured else None, planned=len(jobs),
-                        again=_again(options, seed), outcomes=done, unfinished=unfinished)
+                        again=_again(options, start), outcomes=done, unfinished=unfinished)
         if options.junit is not None:
             with atomic_file(options.junit) as stream:
                 stream.write(junit(report))
@@ -180,22 +177,23 @@ def _jobs(options: Options, config: NpuConfig) -> list[Job]:
 
 def _show(jobs: Sequence[Job], coming: Iterator[Outcome], done: list[Outcome]) -> None:
     """Print a row as each outcome comes, and add it to those that are `done`."""
-    widths = [max(len(COLUMNS[0]), *(len(job.block) for job in jobs)),
-              max(len(COLUMNS[1]), *(len(job.set_name) for job in jobs)),
-              *(max(9, len(title)) for title in COLUMNS[2:])]
+    block, name, *rest = (width for _, width in COLUMNS)
+    widths = [max(block, *(len(job.block) for job in jobs)), max(name, *(len(job.set_name) for job in jobs)), *rest]
+    sides = "<<" + ">" * (len(COLUMNS) - 3) + "<"
 
-    def row(cells: tuple[object, ...]) -> str:
-        sides = "<<" + ">" * (len(COLUMNS) - 3) + "<"
-        return "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, widths, strict=True))
+    def row(cells: Sequence[object]) -> str:
+        padded = (f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, widths, strict=True))
+        return "  ".join(padded).rstrip()
 
-    print(row(COLUMNS))
+    print(" " * sum(width + 2 for width in widths[:FIRST]) + DIFFERENT)
+    print(row([title for title, _ in COLUMNS]))
     for index, job in enumerate(jobs, 1):
         if os.isatty(1):
             print(f"{index} of {len(jobs)}: {job.block} {job.set_name} …", end="\r", flush=True)
         outcome = next(coming)
         done.append(outcome)
         result = outcome.result
-        print(row((job.block, job.set_name, result.words, result.mismatches, result.cycles, result.timed_beats,
+        print(row((job.block, job.set_name, result.words, result.cycles, result.timed_beats, result.mismatches,
                    result.cycle_differences, result.event_differences, f"{result.seconds:.1f}", outcome.verdict)),
               flush=True)
         for wave in outcome.waves:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import seed
 from stamp_hw.errors import ConfigError
 from tb.census.reasons import REASONS
 from tb.census.registers import Bit, census, instrumented
 from tb.census.report import judge
-from tb.commands.common import explain, judged, say, seed
+from tb.commands.common import explain, judged, say
 from tb.run.block import bench_module, elaborate, reproduce
 from tb.run.processes import pool
 from tb.run.simulator import BUILD_ROOT, check_root, simulate

@@ -1,4 +1,4 @@
-"""What the words of `stamp-hw verify` share: whole numbers, what a run ends with, the end of a help text."""
+"""What the words of `stamp-hw verify` share: what a run ends with, the end of a help text."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from stamp_hw import exits
 
 #: What a word says of its run: at once, whoever reads it.
 say = functools.partial(print, flush=True)
-
-
-def seed(text: str) -> int:
-    """An option's whole number from 0 on."""
-    return _whole(text, 0)
-
-
-def count(text: str) -> int:
-    """An option's whole number from 1 on."""
-    return _whole(text, 1)
-
-
-def _whole(text: str, least: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"a whole number from {least} on is expected, not {text[:80]!r}")
-    return int(text)
 
 
 def explain(parser: argparse.ArgumentParser, says: str, example: str) -> None:

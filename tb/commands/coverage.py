@@ -8,8 +8,9 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 
 from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import count, seed
 from stamp_hw.formats.files import write_json
-from tb.commands.common import count, explain, judged, say, seed
+from tb.commands.common import explain, judged, say
 from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table

@@ -13,12 +13,13 @@ import os
 from dataclasses import asdict, dataclass
 
 from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import count, seed
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.formats.files import write_json
 from stamp_hw.formats.trace import Trace
 from tb import tb_axi, tb_engine
 from tb.bench.harness import TRACE
-from tb.commands.common import count, explain, judged, say, seed
+from tb.commands.common import explain, judged, say
 from tb.run.block import fresh_seed, run_block, tests_of
 from tb.run.corners import CORNERS
 from tb.run.simulator import BUILD_ROOT, Result, check_root

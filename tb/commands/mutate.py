@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stamp_hw.cli.arguments import runs
+from stamp_hw.cli.common import count, seed
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
-from tb.commands.common import count, explain, judged, say, seed
+from tb.commands.common import explain, judged, say
 from tb.mutate import netlist
 from tb.mutate.measure import CRASHED, Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table

@@ -86,7 +86,7 @@ class Outcome:
         """The last cell of its row."""
         if self.result.crashed:
             return "BROKEN"
-        return "FAILED" if self.result.failures else "nothing compared" if self.wrong else "ok"
+        return "FAILED" if self.result.failures else "NOTHING" if self.wrong else "ok"
 
 
 def outcomes(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Generator[Outcome, None, None]:

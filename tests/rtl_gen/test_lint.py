@@ -22,7 +22,7 @@ from tests.support.generate_cases import LINE, MODULES, SMALL, generated
 def test_every_module_is_clean_under_wall_and_every_waiver_is_used() -> None:
     found: list[lint.Finding] = []
     for config in (SMALL, LINE, NpuConfig()):
-        files = generated(config)
+        files = generated(config, blocks=True)
         for module, block in json.loads(files["manifest.json"])["blocks"].items():
             found += lint.findings_of({name: files[name] for name in block["files"]}, module)
     report = lint.judge(found)
@@ -56,7 +56,7 @@ def test_text_that_verilator_cannot_read_is_no_finding_but_an_error() -> None:
 @pytest.mark.rtl
 @pytest.mark.parametrize("config", [SMALL, LINE], ids=["small", "line"])
 def test_the_written_waivers_make_verilator_silent_and_are_needed(config: NpuConfig, tmp_path: Path) -> None:
-    generator.write(tmp_path / "rtl", generated(config))
+    generator.write(tmp_path / "rtl", generated(config, blocks=True))
     for module in MODULES:
         silent = ["verilator", "--lint-only", "-Wall", "waivers.vlt", "-F", "files.f", "--top-module", module]
         done = subprocess.run(silent, cwd=tmp_path / "rtl", env=verilator_env(), capture_output=True, text=True,

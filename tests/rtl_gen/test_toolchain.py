@@ -114,12 +114,12 @@ def test_doctor_fails_only_for_what_is_required_and_says_what_each_part_is_for(
     fake_tools(monkeypatch, tool("alpha", "verify", True, note="beta is ignored"), tool("gamma", "make formal", False))
     assert doctor.run() == 0
     text = capsys.readouterr().out
-    assert "beta is ignored" in text and "optional, not found: gamma, needed for make formal: `get gamma`" in text
+    assert "beta is ignored" in text and "optional, not found: gamma, needed for make formal\n    `get gamma`" in text
     assert text.splitlines()[-1].startswith("all that `make demo` needs was found")
     fake_tools(monkeypatch, tool("alpha", "verify", False), tool("gamma", "make formal", False))
     assert doctor.run() == 2
     text = capsys.readouterr().out
-    assert "NOT FOUND" in text and "missing: alpha, needed for verify: `get alpha`" in text
+    assert "NOT FOUND" in text and "missing: alpha, needed for verify\n    `get alpha`" in text
     assert text.splitlines()[-1] == "required and missing: alpha"
 
 
@@ -131,12 +131,13 @@ def test_doctor_is_content_after_make_demo(capsys: pytest.CaptureFixture[str], m
     assert doctor.run() == 0
     text = capsys.readouterr().out
     for name in ("torch", "transformers", "diffusers"):
-        assert (f"optional, not found: {name}, needed for trace dump, eval, make test: `make venv-trace`, or by hand "
-                "`pip install -e '.[trace]'`\n") in text
+        assert (f"optional, not found: {name}, needed for trace dump, eval, make test\n"
+                "    `make venv-trace`, or by hand `pip install -e '.[trace]'`\n") in text
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None if name == "amaranth" else find(name))
     assert doctor.run() == 2
     text = capsys.readouterr().out
-    assert "missing: amaranth, needed for generate, program, synth, place, verify: `make venv`, or by hand `pip" in text
+    assert ("missing: amaranth, needed for generate, program, synth, place, verify\n"
+            "    `make venv`, or by hand `pip") in text
 
 
 def test_an_ignored_verilator_is_announced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

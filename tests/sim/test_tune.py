@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from sim.commands import tune as tune_command
 from sim.studies import tune
 from sim.studies.tune import Choice, Option
 from stamp_hw.cli.main import main
@@ -228,3 +229,9 @@ def test_bad_input_is_one_clear_error(trace: Path, tmp_path: Path, capsys: pytes
         assert message in line and line.count("\n") == 1, more
     assert main(["tune", str(trace), "--out", str(trace)]) == 2
     assert not out.exists()
+
+
+def test_a_loss_too_small_to_show_is_not_minus_zero() -> None:
+    before, after = -0.001, -0.004
+    cells = tune_command._cells([((before, 4.0), (after, 4.0))], [1])
+    assert cells == ("4.000", "4.000", "0.00", "0.00", "+0.00")

@@ -1,4 +1,4 @@
-"""Two small configurations, and the top modules, that the tests of generation, lint and synthesis share."""
+"""What tests of generation, lint and synthesis share: two small configurations, the tops, running what is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from rtl_gen.delivery.generate import generate
+from rtl_gen.delivery.prefix import PREFIX
+from rtl_gen.toolchain import verilator_env
 from rtl_gen.tops import units
 from stamp_hw.config import NpuConfig
 
@@ -18,9 +20,25 @@ WITH_VECTORS = [unit.module for unit in units() if unit.inside is None]
 
 
 @cache
-def generated(config: NpuConfig, vectors: bool = False) -> dict[str, str]:
+def generated(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, prefix: str = PREFIX
+              ) -> dict[str, str]:
     """`generate`, once for each configuration; callers leave the result as it is."""
-    return generate(config, vectors=vectors)
+    return generate(config, blocks=blocks, vectors=vectors, prefix=prefix)
+
+
+def build(folder: Path, module: str, objects: Path, *sources: str) -> None:
+    """What the head of each testbench says, without optimization."""
+    command = ["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "--timescale", "1ns/1ps", "--Mdir", str(objects),
+               "--prefix", "Vtb", "--top-module", f"tb_{module}", "-MAKEFLAGS",
+               "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "main.cpp", f"tb_{module}.v", *sources]
+    done = subprocess.run(command, cwd=folder, env=verilator_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def simulate(objects: Path, folder: Path) -> tuple[int, str]:
+    """Exit code and output of a testbench run in a folder of vectors."""
+    done = subprocess.run([objects / "Vtb"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout
 
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]

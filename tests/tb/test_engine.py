@@ -14,8 +14,8 @@ from tb.run import block as regression
 from tb.run.block import fresh_seed, run_block
 from tb.run.corners import CORNERS
 from tb.run.fault import Fault
-from tests.cli.test_cli import TRACE
 from tests.support import pilot_alarm
+from tests.support.refusals import TRACE
 
 WORDS = 12_000  # output words of random layers a parameter set
 

@@ -63,9 +63,9 @@ def test_the_smallest_real_set_passes_and_is_reported(tmp_path: Path, capsys: py
                  "--json", str(document)]) == 0
     out = capsys.readouterr().out.splitlines()
     found, (row,) = json.loads(document.read_text()), json.loads(document.read_text())["rows"]
-    assert out[0] == f"seed {found['seed']}" and len(out) == 3
-    names = ("block", "set", "words", "mismatches", "cycles", "timed_beats", "cycle_differences", "event_differences")
-    assert out[2].split()[:8] == [str(row[name]) for name in names] and out[2].split()[9] == row["verdict"] == "ok"
+    assert out[0] == f"seed {found['seed']}" and len(out) == 4
+    names = ("block", "set", "words", "cycles", "timed_beats", "mismatches", "cycle_differences", "event_differences")
+    assert out[3].split()[:8] == [str(row[name]) for name in names] and out[3].split()[9] == row["verdict"] == "ok"
     assert found["exit_code"] == 0 and found["config"] is None and found["unfinished"] is None
     assert set(found["tools"]) >= {"python", "verilator", "cocotb", "amaranth", "g++"} and all(found["tools"].values())
     assert row["params"]["lanes"] == 1 and row["again"].startswith("stamp-hw verify --block rescale --set one --seed ")
