@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Value, signed
 from amaranth.lib import data
 
 from rtl_gen.axi.stream import parameter_data
-from tb.run.fault import Fault, replace
+from tb.run.fault import Fault, survives_reset
 
 LAYERS = "layers_of_random_shapes_are_right_under_pauses_on_every_channel"
 STROBES = "a_byte_without_its_strobe_is_not_written"
@@ -42,9 +42,9 @@ def _fault(name: str, test: str, why: str, seam: str, function: object) -> Fault
                  tests=(test,))
 
 
-def _reset(name: str, why: str, register: str) -> Fault:
+def _reset(name: str, why: str, module: str, register: str) -> Fault:
     return Fault(name=name, block="axi", why=why, set_name="line", tests=(RESET,),
-                 edit=replace(f"if (rst) {register} <=", f"if (1'h0) {register} <="))
+                 edit=survives_reset(module, register))
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -87,6 +87,6 @@ FAULTS: tuple[Fault, ...] = (
            lambda waits, moves: ~moves),
     _fault("count_twice", EVENTS, "an event's increments are added in every round", "event_counters.carried",
            lambda count, its_turn: count | Const(0)),
-    _reset("keep_the_count_in_reset", "the count of finished jobs survives a reset", "count"),
-    _reset("keep_answers_in_reset", "an answer that waits survives a reset", "b__valid"),
+    _reset("keep_the_count_in_reset", "the count of finished jobs survives a reset", "stamp_axi", "count"),
+    _reset("keep_answers_in_reset", "an answer that waits survives a reset", "stamp_axi_registers", "b__valid"),
 )

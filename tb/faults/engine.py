@@ -98,6 +98,7 @@ def _tokens_one_short(params: EngineParams) -> int:
 
 
 _COLUMNS = 25  # lowest bit of `columns` in the job registers of set 2x2
+_BIAS = "bias0[{channel_set, channel_chunk}]"  # a word of a memory
 REGISTERS = (
     # Counters and registers that are too narrow, or lose a bit.
     _edit("columns_of_the_array", "the array counts column tiles in ten bits",
@@ -109,16 +110,16 @@ REGISTERS = (
     _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
           takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
-          takes("stamp_engine_issue", "tile", "{} & 5'h0f")),
+          takes("stamp_engine_issue", "tile_1", "{} & 5'h0f")),
     _edit("places_of_the_drain", "places 64 and 65 are 0 and 1",
           takes("stamp_engine_drain", "place_line", "{} & ~110'h080")),
     _edit("beats_of_the_rows", "a token's beats are counted in four bits, the longest has 17",
           takes("stamp_engine_rows", "beat", "{} & 5'h0f")),
     _edit("count_of_sinks", "32 sinks are none",
-          inside("stamp_engine_front", "= | registers[16:10];", "= | registers[14:10];")),
+          inside("stamp_engine_front", "|registers_n_sink", "|registers_n_sink[4:0]", 2)),
     _edit("tokens_of_a_job", "a job's tokens and sinks are counted in six bits",
-          inside("stamp_engine_front", "= tokens + { 10'h000, registers[16:10] };",
-                 "= 17'h3f & (tokens + registers[16:10]);")),
+          inside("stamp_engine_front", "<= tokens + {10'd0, registers_n_sink};",
+                 "<= 17'h3f & (tokens + {10'd0, registers_n_sink});")),
     # Sums and products that lose their highest bit, signed ones become a sign.
     _edit("sums_of_8_bits", "a sum over 50 channels has 20 bits, not 21", narrow("stamp_pe", "acc0", 12)),
     _edit("sums_of_4_bits", "a sum of 4-bit codes has 16 bits, not 17", narrow("stamp_pe", "acc1", 1)),
@@ -131,8 +132,8 @@ REGISTERS = (
     _edit("lowest_value", "lo has 16 bits, not 17", narrow("stamp_rescale_lane", "lo_1", 1)),
     _edit("span", "spans from 2^16 on lose their highest bit",
           takes("stamp_rescale_lane", "span_offset", "{} | 17'h10000")),
-    _edit("bias", "a bias has 24 bits", narrow("stamp_engine_back_send", "bias0[channel[2:0]]", 8)),
-    _edit("bias_of_31_bits", "a bias has 31 bits", narrow("stamp_engine_back_send", "bias0[channel[2:0]]", 1)),
+    _edit("bias", "a bias has 24 bits", narrow("stamp_engine_back_send", _BIAS, 8)),
+    _edit("bias_of_31_bits", "a bias has 31 bits", narrow("stamp_engine_back_send", _BIAS, 1)),
     # Shifts and limits.
     _edit("right_shift", "shifts from 32 on lose their highest bit",
           takes("stamp_rescale_lane", "right", "{} & 6'h1f")),
@@ -143,9 +144,9 @@ REGISTERS = (
     _edit("raised_without_limit", "what a sink's exponent raises beyond 24 bits wraps",
           inside("stamp_rescale_lane", "= raised_clips ?", "= 1'h0 ?")),
     _edit("lowest_coefficient", "coefficients below the range become its lowest value and one",
-          inside("stamp_rescale_lane", "{ halved[25], {23{_039_}} }", "{ halved[25], {22{_039_}}, 1'h1 }")),
+          inside("stamp_rescale_lane", "{23{~halved[25]}}", "{22{~halved[25]}}, 1'b1")),
     _edit("lowest_result", "results below the range become -32767",
-          inside("stamp_engine_back_send_finish", "{15{_01_}}", "{14{_01_}}, 1'h1")),
+          inside("stamp_engine_back_send_finish", "{15{~sum0[32]}}", "{14{~sum0[32]}}, 1'b1")),
     # The first 4-bit token, super-tiles.
     _patch("column_of_the_first_4_bit_token", "its column lost the highest bit", "engine.front.takes_8_bits",
            _half_a_column),
@@ -163,10 +164,10 @@ REGISTERS = (
     _patch("mode_of_the_next_job", "a tile takes the scale mode of the job that follows", "engine.issue.is_symmetric",
            lambda jobs: jobs.following.symmetric),
     _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
-          inside("stamp_engine_back_lift", "3'h0 : job[9:7]", "3'h0 : following[9:7]")),
+          inside("stamp_engine_back_lift", "= jobs_job[9:7];", "= jobs_following[9:7];")),
     _edit("set_after_a_job", "the array begins each job with the first set of parameters",
-          inside("stamp_engine_issue", "else if (pass_ends) number <=",
-                 "else if (! running) number <= 2'h0; else if (pass_ends) number <=")),
+          inside("stamp_engine_issue", "number <= number + 2'd1;",
+                 "number <= (super_tile_ends & status_ends) ? 2'd0 : number + 2'd1;")),
     _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
           takes("stamp_engine_loader", "number", "{} & 2'h1")),
     _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine.drain.tiles_in_array",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import C, Cat, Mux, Signal, Value
 
-from tb.run.fault import Fault, replace
+from tb.run.fault import Fault, replace, survives_reset
 
 RANDOM = ("random_tokens_are_quantized_as_the_golden_model_does",)
 EXTREMES = ("every_extreme_of_the_range_is_exact",)
@@ -75,7 +75,7 @@ FAULTS = (
           why="a restoring step needs the remainder above the divisor, which matters where they are equal: small spans",
           edit=replace("} >= {", "} > {")),
     Fault(name="skip_a_reset", block="scale", why="the count of waiting groups survives a reset", set_name="lanes4",
-          tests=RESET, edit=replace("if (rst) waiting <= 2'h0;\n    else waiting", "waiting")),
+          tests=RESET, edit=survives_reset("stamp_scale", "waiting")),
     Fault(name="buffer_count_wraps", block="scale", why="a full ring buffer still accepts a beat", set_name="lanes4",
-          tests=FULL, edit=replace("used != 6'h26", "used != 6'h27")),
+          tests=FULL, edit=replace("used != 6'd38", "used != 6'd39")),
 )

@@ -229,7 +229,7 @@ PROPERTIES = (
         name="engine_sinks", block="engine_front", build=Sinks, params=DEFAULT, small=SMALL, free=all_but("front"),
         depth=1, cover=15, says="the queue of the sinks' exponents never over- or underflows",
         bug=Fault(name="forget_the_exponents", block="engine", why="a sink's exponent is not queued",
-                  edit=replace("assign push = ", "assign push = 1'h0 & ")), bug_depth=15, seconds=60),
+                  edit=replace(".push(taken & ", ".push(1'b0 & taken & ")), bug_depth=15, seconds=60),
     Property(
         name="engine_tags", block="engine_front", build=Tags, params=NARROW, small=SMALL, free=all_but("front"),
         depth=1, cover=35, says="the queue of places beside the scale unit never over- or underflows",

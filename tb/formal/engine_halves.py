@@ -59,7 +59,7 @@ PROPERTIES = (
         free=all_but("loader", "issue"), depth=1, cover=20,
         says="the weight buffer's halves never over- or underflow, and none is written while the array reads it",
         bug=Fault(name="load_a_full_half", block="engine", why="a third pass is loaded while two wait",
-                  edit=replace("full != 2'h2", "full != 2'h3")), bug_depth=20, seconds=30),
+                  edit=replace("full != 2'd2", "full != 2'd3")), bug_depth=20, seconds=30),
     Property(
         name="engine_out_halves", block="engine_issue", build=Results, params=DEFAULT, small=SMALL,
         free=all_but("issue"), depth=1, cover=20, says="no pass begins in a half of the output buffer that is in use",

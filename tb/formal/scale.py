@@ -114,5 +114,5 @@ PROPERTIES = (
         name="scale_ring", block="scale", build=Ring, params=ScaleParams.of(HwConfig()), small=SMALL, depth=2, cover=40,
         says="ring buffer and waiting groups never over- or underflow, and the divider never has to refuse a group",
         bug=Fault(name="take_a_fourth_group", block="scale", why="a group is taken in while three of them wait",
-                  edit=replace("waiting == 2'h3", "waiting > 2'h3")), bug_depth=12, seconds=90),
+                  edit=replace("waiting == 2'd3", "waiting > 2'd3")), bug_depth=12, seconds=90),
 )

@@ -20,7 +20,8 @@ def nothing(_module: str) -> bool:
 
 
 _DATA = ("stamp_pe", "stamp_mac_row", "stamp_rescale_lane", "stamp_engine_back_send_finish",
-         "stamp_engine_back_inverse", "stamp_engine_drain_rescale", "stamp_engine_front_haar", "stamp_engine_front_scale")
+         "stamp_engine_back_inverse", "stamp_engine_drain_rescale", "stamp_engine_front_haar",
+         "stamp_engine_front_scale")
 
 
 def of_the_engine(module: str) -> bool:

@@ -70,11 +70,24 @@ def replace(old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
     return edit
 
 
-def inside(module: str, old: str, new: str) -> Callable[[Files], Files]:
+def inside(module: str, old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
     """`replace` in one module alone."""
     def edit(files: Files) -> Files:
         file = f"{module}.v"
-        return files | replace(old, new)({file: files[file]})
+        return files | replace(old, new, count)({file: files[file]})
+    return edit
+
+
+def survives_reset(module: str, register: str) -> Callable[[Files], Files]:
+    """An edit: a reset leaves `register` of `module` as it is. Raises ValueError where none changes it."""
+    def edit(files: Files) -> Files:
+        file = f"{module}.v"
+        found = [match for match in re.finditer(r"^ *if \(rst\) (?:begin\n(?:.*\n)*?^ *end$|.*;$)", files[file], re.M)
+                 if re.search(rf"(?<![\w.]){re.escape(register)} <= ", match[0])]
+        if len(found) != 1:
+            raise ValueError(f"register {register} of {module} has {len(found)} resets")
+        kept = re.sub(rf"(?<![\w.]){re.escape(register)} <= .*;", ";", found[0][0])
+        return files | {file: files[file][:found[0].start()] + kept + files[file][found[0].end():]}
     return edit
 
 
@@ -85,7 +98,7 @@ def takes(module: str, register: str, value: str) -> Callable[[Files], Files]:
     """
     def edit(files: Files) -> Files:
         file = f"{module}.v"
-        text, count = re.subn(rf"(?<![\w.]){re.escape(register)} <= (?!\d+'[hd]0+;)(.+);",
+        text, count = re.subn(rf"(?<![\w.]){re.escape(register)} <= (?!\d+'[hd]0+;)([^;]+);",
                               lambda match: f"{register} <= {value.replace('{}', f'({match[1]})')};", files[file])
         if not count:
             raise ValueError(f"register {register} of {module} is not assigned")

@@ -1,4 +1,4 @@
-"""Generated Verilog is clean under `-Wall`, but for waivers with a reason that are each needed; widths are explicit."""
+"""Generated Verilog is clean under `-Wall`, but for waivers with a reason that are each needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from rtl_gen.delivery import generate as generator
 from rtl_gen.flow import lint
 from rtl_gen.toolchain import verilator_env
-from rtl_gen.verilog import operands as widths
 from rtl_gen.verilog.waivers import WAIVERS, Waiver
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ToolError
@@ -72,51 +71,3 @@ def test_the_written_waivers_make_verilator_silent_and_are_needed(config: NpuCon
 
 def test_each_waiver_says_why() -> None:
     assert all(len(waiver.reason) > 40 and waiver.rule.isupper() and waiver.expression for waiver in WAIVERS)
-
-
-# --- explicit widths -------------------------------------------------------------------------------------------------
-
-DESIGN = """module \\top
-  wire width 8 signed input 0 \\a
-
-  wire width 3 \\b
-
-  wire width 12 $1
-
-  cell $add $9
-    parameter \\A_SIGNED {signed}
-    parameter \\B_SIGNED {signed}
-    parameter \\A_WIDTH 8
-    parameter \\B_WIDTH {width}
-    parameter \\Y_WIDTH 12
-    connect \\A \\a [7:0]
-    connect \\B {operand}
-    connect \\Y $1
-  end
-
-  connect \\y $1 [{high}:0]
-
-end
-"""
-
-
-@pytest.mark.parametrize(("signed", "operand", "width", "wide"), [
-    (0, "\\b [2:0]", 3, "{ 5'00000 \\b [2:0] }"),
-    (1, "\\b [2:0]", 3, "{ " + "\\b [2] " * 5 + "\\b [2:0] }"),
-    (1, "\\b", 3, "{ " + "\\b [2] " * 5 + "\\b }"),
-    (1, "3'101", 3, "8'11111101"),
-    (0, "3'101", 3, "8'00000101"),
-    (1, "{ \\b [1] 6'000000 }", 7, "{ \\b [1] { \\b [1] 6'000000 } }"),
-    (1, "{ \\b 4'0000 }", 7, "{ \\b [2] { \\b 4'0000 } }"),
-    (1, "{ 1'0 \\b [2:0] 3'000 }", 7, "{ 1'0 { 1'0 \\b [2:0] 3'000 } }"),
-])
-def test_the_narrower_operand_is_extended_in_the_text(signed: int, operand: str, width: int, wide: str) -> None:
-    text = widths.explicit(DESIGN.format(signed=signed, operand=operand, width=width, high=11))
-    assert f"    connect \\B {wide}\n" in text and "\\B_WIDTH 8\n" in text
-    assert "\\Y_WIDTH 12\n" in text and "  wire width 12 $1\n" in text
-
-
-def test_a_result_loses_the_bits_that_nobody_reads_but_no_operand_does() -> None:
-    for high, width in ((11, 12), (9, 10), (7, 8), (2, 8)):
-        text = widths.explicit(DESIGN.format(signed=1, operand="\\b [2:0]", width=3, high=high))
-        assert f"\\Y_WIDTH {width}\n" in text and f"  wire width {width} $1\n" in text
