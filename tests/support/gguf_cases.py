@@ -123,7 +123,8 @@ def dequantized(value: np.ndarray, stored: str) -> np.ndarray:
 
     if stored == "F32":
         return value
-    data = gguf.quants.quantize(value, gguf.GGMLQuantizationType[stored]).tobytes()
+    packed = gguf.quants.quantize(value, gguf.GGMLQuantizationType[stored])
+    data = packed.tobytes()
     out: list[np.float32] = []
     if stored == "Q4_1":
         for at in range(0, len(data), 20):
@@ -135,4 +136,19 @@ def dequantized(value: np.ndarray, stored: str) -> np.ndarray:
         for at in range(0, len(data), 34):
             step, *codes = struct.unpack("<e32b", data[at : at + 34])
             out += [np.float32(step) * np.float32(code) for code in codes]
-    return np.array(out, np.float32).reshape(value.shape)
+    found = np.array(out, np.float32)
+    assert (from_blocks(packed.reshape(-1), stored).reshape(-1) == found).all(), "the two of them agree"
+    return found.reshape(value.shape)
+
+
+def from_blocks(data: np.ndarray, stored: str) -> np.ndarray:
+    """float32[…] of a stored tensor's uint8[…], as `dequantized` has them, all blocks at once."""
+    if stored == "F32":
+        return data.view("<f4")
+    blocks = data.reshape(-1, {"Q4_1": 20, "Q8_0": 34}[stored])
+    step = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    if stored == "Q8_0":
+        return step * blocks[:, 2:].view(np.int8).astype(np.float32)
+    least = blocks[:, 2:4].copy().view("<f2").astype(np.float32)
+    codes = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
+    return step * codes.astype(np.float32) + least
