@@ -182,8 +182,8 @@ def test_a_header_that_promises_more_than_there_is_is_refused_at_once(tmp_path: 
                                                                       capsys: pytest.CaptureFixture[str]) -> None:
     data = (mixed / "tiny.gguf").read_bytes()
     key = b"tokenizer.ggml.token_type"
-    at = data.index(key) + len(key) + 8  # behind the types of the value and of its items
-    (tmp_path / "more.gguf").write_bytes(data[:at] + (1 << 60).to_bytes(8, "little") + data[at + 8 :])
+    at = data.index(key) + len(key) + 4  # behind the type of the value: that of its items, here a byte, and how many
+    (tmp_path / "more.gguf").write_bytes(data[:at] + bytes(4) + (1 << 60).to_bytes(8, "little") + data[at + 12 :])
     assert "a whole GGUF file" in refused(tmp_path / "more.gguf", tmp_path / "t", capsys)
 
 
