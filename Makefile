@@ -7,10 +7,10 @@ DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
 venv: $(RTL_VENV)  ## environment in .venv for simulation, generation and verification (no torch)
 
@@ -22,11 +22,11 @@ $(RTL_VENV): pyproject.toml constraints.txt
 	touch $@
 
 $(TRACE_VENV): $(RTL_VENV)
-	$(PIP) --editable '.[rtl,formal,fpga,dev,trace]'
+	$(PIP) --editable '.[rtl,formal,fpga,dev,trace,gguf]'
 	touch $@
 
 $(DOCS_VENV): $(TRACE_VENV)
-	$(PIP) --editable '.[rtl,formal,fpga,dev,trace,docs]'
+	$(PIP) --editable '.[rtl,formal,fpga,dev,trace,gguf,docs]'
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)
@@ -72,10 +72,10 @@ $(ABLATE)/pixart-%.safetensors: $(ABLATE)/prompts.txt $(PIXART_TRACE) | $(TRACE_
 	    --guidance 3 --seed $* --layers '^transformer_blocks\.(1|4)\.|^(proj_out|caption_projection|adaln_single)\b' --out $@
 
 test: venv-trace lint  ## every test that takes no minutes, on two cores (15 minutes)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15 -m 'not long'
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15 -m 'not long and not smollm2'
 
-test-long: venv-trace  ## the tests that take minutes each: place and route, a plain install (5 minutes)
-	$(BIN)/python -m pytest -m long --durations 5
+test-long: venv-trace  ## the tests that take minutes each: place and route, a plain install, and what `make smollm2` has made (5 minutes)
+	$(BIN)/python -m pytest -m 'long or smollm2' --durations 5
 
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -135,6 +135,9 @@ trace: venv-trace  ## make the shipped traces again from the shipped checkpoints
 train: venv-trace  ## train the small Llama (about 20 minutes) and the small PixArt (an hour, on PICTURES=ZIP) again
 	$(BIN)/python -m models.train.llama --out models/llama_small
 	$(BIN)/python -m models.train.pixart --pictures $(PICTURES) --out models/pixart_small
+
+smollm2: venv-trace  ## download a real Llama, SmolLM2-135M-Instruct (93 MB), convert and check it (build/smollm2; a minute)
+	$(BIN)/python -m models.fetch.smollm2
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -15,6 +16,13 @@ from stamp_hw.errors import StampError
 #: All import `stamp_hw`, and it imports none of them: what it needs of them it asks for by name.
 ROOMS = {"rtl_gen": (), "sim": (), "tb": ("rtl_gen", "sim"), "models": ()}
 HOME = Path(__file__).resolve().parents[1]
+
+
+def build_folder() -> Path:
+    """Where results go that can be made again: what STAMP_BUILD names, else build/ of the checkout, or of the current
+    folder for a plain install, whose own folder is no place to build in."""
+    here = HOME if (HOME / "pyproject.toml").is_file() else Path.cwd()
+    return Path(os.environ.get("STAMP_BUILD") or here / "build")
 
 
 def load(name: str) -> ModuleType:

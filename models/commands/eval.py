@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.commands.eval_options import ImageRun, Options, TextRun
+from models.commands.model_option import add_model
+from models.load.hub import local
 from stamp_hw.cli.arguments import taken
 from stamp_hw.cli.common import (
     add_hardware,
     check_apart,
     check_writable,
     kind_of_run,
-    named,
     progress_line,
     seed,
     sinks,
@@ -31,11 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
         "Replaces every linear layer of a running model by the bit-accurate engine and compares with "
-        "the float model: perplexity and KL divergence of a Llama or Qwen, the final latent and the "
+        "the float model: perplexity and KL divergence of a language model, the final latent and the "
         "picture of a PixArt or SANA pipeline, and the output of every layer. docs/eval.md defines "
         "every figure.")
-    parser.add_argument("--model", required=True, type=named, metavar="PATH_OR_HUB_ID",
-                        help="Hugging Face folder or hub id")
+    add_model(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", type=Path, metavar="FILE", help="held-out UTF-8 text for a language model")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")
@@ -126,9 +126,8 @@ def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: t
         of = _check_text(options, of, config)
     if options.json is not None:
         check_writable(options.json, folder=False)
-        model = Path(options.model)
         check_apart({name: measured, "--config": options.config, "--calibration": options.calibration,
-                     "--weights": options.weights, "--model": model if model.is_dir() else None},
+                     "--weights": options.weights, "--model": local(options.model)},
                     [("--json", options.json)])
     return of
 

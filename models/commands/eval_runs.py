@@ -100,7 +100,9 @@ def _integer(options: Options, config: NpuConfig, model: Any, family: str, calib
     from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
     from models.load.kinds import survey
 
-    found = survey(model, family, options.layers).layers
+    surveyed = survey(model, family, options.layers)
+    surveyed.warn("run without transform")
+    found = surveyed.layers
     config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
     given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)

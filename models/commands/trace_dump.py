@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.commands.model_option import add_model
 from stamp_hw.cli.arguments import taken
-from stamp_hw.cli.common import check_apart, check_writable, kind_of_run, named, numbers, progress_line, sinks
+from stamp_hw.cli.common import check_apart, check_writable, kind_of_run, numbers, progress_line, sinks
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import final_target
 from stamp_hw.formats.safetensors_file import DTYPES
@@ -52,11 +53,10 @@ def add_parser(actions: Any) -> None:
     """Register `dump` with argparse; it sets `run`, a function of the options."""
     dump = actions.add_parser(
         "dump", help="capture the input of every linear layer of a language or image model",
-        description="Runs a model and captures the input of every linear layer: a Llama or Qwen over a text, or the "
+        description="Runs a model and captures the input of every linear layer: a language model over a text, or the "
                     "transformer of a PixArt or SANA pipeline at chosen denoising steps of prompts. An interrupted "
                     "dump leaves FILE.partial, and the same command goes on from there.")
-    dump.add_argument("--model", required=True, type=named, metavar="PATH_OR_HUB_ID",
-                      help="Hugging Face folder or hub id")
+    add_model(dump)
     source = dump.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text to run through a language model")
     source.add_argument("--prompts", type=Path, metavar="FILE", help="UTF-8 text, a prompt a line, for an image model")
@@ -89,12 +89,11 @@ def add_parser(actions: Any) -> None:
 def run(options: Options, of: TextRun | ImageRun) -> int:
     """Load the model, run it, write the trace."""
     from models.dump.parts import folder_beside
-    from models.load.hub import require_torch
+    from models.load.hub import local, require_torch
 
     check_writable(options.out, folder=False)
-    model = Path(options.model)
     source = {"--text": of.text} if isinstance(of, TextRun) else {"--prompts": of.prompts}
-    check_apart({**source, "--model": model if model.is_dir() else None},
+    check_apart({**source, "--model": local(options.model)},
                 [("--out", options.out), ("parts of --out", folder_beside(options.out))])
     require_torch()
     progress = progress_line()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -17,8 +16,6 @@ from models.load.hub import running
 from models.load.kinds import Survey, survey
 from models.load.tensors import dtype_of
 from stamp_hw.errors import TraceError
-
-log = logging.getLogger(__name__)
 
 _CAPTURE = "capture"
 
@@ -65,9 +62,7 @@ def describe(found: Survey, metadata: Mapping[str, Any], packages: tuple[str, ..
 
     Layers that no rule knows are warned of.
     """
-    if found.unknown:
-        log.warning("%d layers of unknown role, recorded as kind other: %s%s", len(found.unknown),
-                    ", ".join(found.unknown[:4]), ", …" if len(found.unknown) > 4 else "")
+    found.warn("recorded as kind other")
     dtypes = sorted({dtype_of(layer.weight) for layer in found.layers})
     return {**metadata, "linear_layers": found.total, "dtype": ", ".join(dtypes),
             "versions": {name: version(name) for name in packages},

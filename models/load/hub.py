@@ -1,4 +1,5 @@
-"""Where a model's files are: a local folder or the Hugging Face hub; safetensors only, one clear error for the rest."""
+"""Where a model's files are: a local folder, a GGUF file, a known name, or the Hugging Face hub; no pickles, and one
+clear error for the rest."""
 
 from __future__ import annotations
 
@@ -14,9 +15,13 @@ from typing import Any
 
 from stamp_hw.errors import ToolError, TraceError
 from stamp_hw.formats.safetensors_file import strict_json
+from stamp_hw.rooms import build_folder
 
 #: What is fetched of a hub repository: never pickles, never code.
 _WANTED = ("*.json", "*.safetensors", "*tokenizer.model", "*spiece.model")
+GGUF = ".gguf"
+#: Models that have a name here → the command that makes the folder of that name in the build folder.
+KNOWN = {"smollm2": "make smollm2"}
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 #: The hub must answer its first request within this many seconds.
 _HUB_TIMEOUT_S = 10
@@ -43,20 +48,36 @@ def check_device(device: str) -> str:
     return device
 
 
+def local(name: str) -> Path | None:
+    """What is on this machine of a model: a folder, or a GGUF file; None where only the hub can tell.
+
+    Raises TraceError for a path that leads nowhere or to another file, and for a known model that is not made yet.
+    """
+    path = Path(name)
+    if path.is_dir() or (path.is_file() and path.suffix == GGUF):
+        return path
+    if path.exists():
+        raise TraceError("not a model", where=name, got="a file", expected=f"a model's folder, a *{GGUF} or a hub id")
+    if name in KNOWN:
+        folder = build_folder() / name
+        if not folder.is_dir():
+            raise TraceError("not made yet", where=name, got=f"no {folder}", expected=f"`{KNOWN[name]}`")
+        return folder
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise TraceError("no such folder", where=name, expected="a model's folder or a hub id")
+    return None
+
+
 def locate(name: str) -> Path:
-    """A local folder that holds the model: the given one, or the hub's snapshot, fetched when it is reachable.
+    """A folder that holds the model, or its GGUF file: what is `local`, or the hub's snapshot, fetched when it is
+    reachable.
 
     One short request goes first, because `from_pretrained` itself retries an unreachable hub for half a minute.
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise TraceError("not a model", where=name, got="a file", expected="a model's folder or a hub id")
-    if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise TraceError("no such folder", where=name, expected="a model's folder or a hub id")
+    if (found := local(name)) is not None:
+        return found
     try:
         listing = HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
     except Exception as error:  # the hub's client raises what its transport raises
@@ -113,18 +134,18 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return value
 
 
-def fingerprint(folder: Path) -> str:
-    """Tells this state of a folder from others: SHA-256 over names, sizes and times of its files.
+def fingerprint(model: Path) -> str:
+    """Tells this state of a folder, or of a file, from others: SHA-256 over names, sizes and times of its files.
 
     Tens of gigabytes of weights are not read for it; who copies a model elsewhere gets another fingerprint. Dumps in
     progress are no part of a model, wherever they are.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if any(part.endswith(".partial") for part in path.relative_to(folder).parts):
+    for path in sorted(path for path in (model, *model.rglob("*")) if path.is_file()):
+        if any(part.endswith(".partial") for part in path.relative_to(model).parts):
             continue
         facts = path.stat()
-        digest.update(f"{path.relative_to(folder)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
+        digest.update(f"{path.relative_to(model)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 

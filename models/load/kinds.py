@@ -1,18 +1,23 @@
 """Which layers of a model are linear, and what each is for: one table of names a family.
 
-A `Linear` and a 1 × 1 convolution are linear layers over the tokens. Other convolutions are listed as not covered.
-Names that no rule knows are layers all the same, of kind ``other``.
+A `Linear` and a 1 × 1 convolution are linear layers over the tokens. Of an image model, other convolutions are listed
+as not covered; of a language model, whatever else multiplies by a matrix is refused (`models.load.refused`). Names that
+no rule knows are layers all the same, of kind ``other``.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.load.refused import no_linear_layer, refuse
 from stamp_hw.errors import TraceError
 from stamp_hw.formats.safetensors_file import DTYPES
+
+log = logging.getLogger(__name__)
 
 #: What a layer's input is: the model's token sequence or grid, the prompt's tokens, one vector, nobody knows.
 Sees = Literal["tokens", "text", "pooled", "unknown"]
@@ -40,7 +45,10 @@ _DIFFUSION = (
 FAMILIES: dict[str, tuple[Rule, ...]] = {
     "causal": (
         Rule(r"(?:.*\.)?([qkvo]|gate|up|down)_proj", r"\1_proj", "tokens"),
-        Rule(r"lm_head", "lm_head", "tokens"),
+        Rule(r".*\.(?:\w*attn|\w*attention)\.(?:out_proj|dense|c_proj)", "o_proj", "tokens"),
+        Rule(r".*\.(?:fc1|fc_in|c_fc|dense_h_to_4h)", "up_proj", "tokens"),
+        Rule(r".*\.(?:fc2|fc_out|mlp\.c_proj|dense_4h_to_h)", "down_proj", "tokens"),
+        Rule(r"lm_head|embed_out", "lm_head", "tokens"),
     ),
     "pixart": (
         *_DIFFUSION,
@@ -92,6 +100,12 @@ class Survey:
         """Names of layers that no rule knows."""
         return tuple(layer.name for layer in self.layers if layer.sees == "unknown")
 
+    def warn(self, treated: str) -> None:
+        """Say in the log which layers no rule knows, and how they are treated."""
+        if self.unknown:
+            log.warning("%d layers of unknown role, %s: %s%s", len(self.unknown), treated,
+                        ", ".join(self.unknown[:4]), ", …" if len(self.unknown) > 4 else "")
+
 
 def kind_of(name: str, family: str) -> tuple[str, Sees]:
     """Kind of a layer, and what it sees; ``other`` and ``unknown`` where no rule matches."""
@@ -104,8 +118,8 @@ def kind_of(name: str, family: str) -> tuple[str, Sees]:
 def survey(model: Any, family: str, pattern: str = "") -> Survey:
     """The layers of a model in whose name `pattern` is found.
 
-    Raises TraceError for a pattern that is no regular expression or that no layer matches, and for weights that are no
-    floats (a quantized checkpoint).
+    Raises TraceError for a pattern that is no regular expression or that no layer matches, for layers of a language
+    model that cannot be covered, and for weights that are no floats (a quantized checkpoint).
     """
     import torch
 
@@ -113,13 +127,15 @@ def survey(model: Any, family: str, pattern: str = "") -> Survey:
         wanted = re.compile(pattern)
     except re.error as error:
         raise TraceError("not a regular expression", where="--layers", got=f"{pattern} ({error})") from error
+    if family == "causal":
+        refuse(model, wanted)
     layers, example = [], "(the model has none)"
     not_covered, total = [], 0
     for name, module in model.named_modules():
         linear = isinstance(module, torch.nn.Linear)
         if not linear and not isinstance(module, torch.nn.modules.conv._ConvNd):
             continue
-        reason = "" if linear else _reason(module)
+        reason = "" if linear else no_linear_layer(module)
         total += not reason
         if not wanted.search(name):
             example = example if reason else name
@@ -132,18 +148,6 @@ def survey(model: Any, family: str, pattern: str = "") -> Survey:
                          expected=f"a pattern found in a name such as {example}")
     _check_dtypes(layers)
     return Survey(layers=tuple(layers), total=total, not_covered=tuple(not_covered))
-
-
-def _reason(conv: Any) -> str:
-    """Why a convolution is no linear layer over the tokens; empty if it is one."""
-    size = " × ".join(map(str, conv.kernel_size))
-    if conv.groups > 1:
-        return f"{size} convolution in {conv.groups} groups" + (" (depthwise)" if conv.groups == conv.in_channels
-                                                                else "")
-    if len(conv.kernel_size) != 2 or {*conv.kernel_size, *conv.stride} != {1} or conv.transposed:
-        return f"{size} convolution, stride {' × '.join(map(str, conv.stride))}"
-    # Padding by nothing, however it is spelled: a 1 × 1 convolution that pads makes tokens of its own.
-    return "" if conv.padding in ((0, 0), "valid", "same") else f"{size} convolution with padding"
 
 
 def _check_dtypes(layers: Sequence[Found]) -> None:

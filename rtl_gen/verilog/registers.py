@@ -105,7 +105,8 @@ def split(wires: list[Wire], start: int, value: Value) -> list[tuple[Any, Value]
 
 def _add_block(body: Body, group: list[Register]) -> None:
     """One block for registers of one clock."""
-    tree, clears = Tree(body.design.netlist), []
+    tree = Tree(body.design.netlist)
+    clears: Block = []
     reset_net, all_reset = None, True
     for index, cell in group:
         wires, assigns = body.wires.fields_of[index], _list(body, index)

@@ -122,7 +122,7 @@ def _folded(cell: Operator) -> Value | None:
     """What an operator gives where an operand decides it."""
     name, first, rest = cell.operator, cell.inputs[0], cell.inputs[1:]
     if name == "m":
-        test, yes, no = first[0], *rest
+        test, yes, no = first[0], rest[0], rest[1]
         if test.is_const or yes == no:
             return yes if test == ONE or yes == no else no
         return None

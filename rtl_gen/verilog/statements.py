@@ -63,17 +63,22 @@ class Tree:
                 continue
             block = self.root
             for match, branch in path(self.netlist, assign.cond):
-                place = next((n for n in range(reached.get(id(block), 0), len(block))
-                              if isinstance(block[n], Switch) and block[n].cell == match), None)
-                if place is None:
-                    block.append(Switch(match))
-                    place = len(block) - 1
+                place, node = self._switch(block, reached.get(id(block), 0), match)
                 reached[id(block)] = place
-                node = block[place]
-                assert isinstance(node, Switch)
                 block = node.branches.setdefault(branch, [])
             block += [Assign(target, value) for target, value in targets]
             reached[id(block)] = len(block) - 1
+
+    @staticmethod
+    def _switch(block: Block, first: int, match: int) -> tuple[int, Switch]:
+        """The switch on a priority match from a place of a block on, a new one at the end where there is none."""
+        for place in range(first, len(block)):
+            node = block[place]
+            if isinstance(node, Switch) and node.cell == match:
+                return place, node
+        new = Switch(match)
+        block.append(new)
+        return len(block) - 1, new
 
 
 def chosen(expressions: Expressions, cell: AssignmentList, low: int, high: int) -> Expr:

@@ -50,7 +50,7 @@ def _fields(path: Path, form: Any) -> Iterator[Field]:
 def _low(value: Any) -> int:
     """The lowest bit of a part in its signal."""
     if isinstance(value, Slice):
-        return value.start + _low(value.value)
+        return int(value.start) + _low(value.value)
     if isinstance(value, Operator) and value.operator in ("u", "s"):
         return _low(value.operands[0])
     return 0

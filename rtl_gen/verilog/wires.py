@@ -99,7 +99,7 @@ class Wires:
 
     def short(self, part: Scope) -> str:
         """Name of a part's instance."""
-        return self.design.netlist.modules[part.index].name[-1]
+        return str(self.design.netlist.modules[part.index].name[-1])
 
     def _live(self, *kinds: type) -> Iterator[int]:
         for index in self.scope.cells:

@@ -71,7 +71,7 @@ def expanded_lines(verilog: str) -> list[str]:
     """The lines of a module without indent, generated names replaced by what they stand for; each line of an
     assignment that is broken over several is the whole assignment."""
     whole = list(_whole(verilog.splitlines()))
-    meanings = dict(match.groups() for match in map(_ASSIGN.match, whole) if match)
+    meanings = {match[1]: match[2] for match in map(_ASSIGN.match, whole) if match}
     return [_expanded(line, meanings) for line in whole]
 
 

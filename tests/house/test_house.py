@@ -102,7 +102,7 @@ def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
     assert listed == {name for name, path in modules().items() if path.name == "__init__.py"}
-    assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "docs", "dev"}
+    assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "gguf", "docs", "dev"}
 
 
 def test_a_release_has_one_number_and_an_entry_in_the_changelog() -> None:

@@ -168,7 +168,7 @@ def spoil(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(("kind", "message"), [
     ("pickled", "pickled checkpoint refused; got pytorch_model.bin"), ("cut", "cannot load model"),
     ("incomplete", "missing keys; got model.layers.1.mlp.up_proj.weight"), ("another shape", "cannot load|mismatched"),
-    ("another model", "not a causal language model of a known family; got model type gpt2"),
+    ("another model", "not a causal language model that transformers knows; got model type gpt2, LlamaForC"),
     ("rubbish for a configuration", "cannot load"),
     ("no config.json", "cannot load"), ("no tokenizer.json", "cannot load"), ("no model.safetensors", "no checkpoint")])
 def test_a_bad_checkpoint_is_refused_in_one_line(tmp_path: Path, tiny: Path, kind: str, message: str) -> None:
