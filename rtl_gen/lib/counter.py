@@ -11,7 +11,7 @@ def go_round(m: Module, place: Value, size: int, step: Value) -> Value:
     if size == 1:
         return step
     ends = Signal()
-    m.d.comb += ends.eq(step & (place == size - 1))
+    m.d.comb += ends.eq(step & (place == size - 1), src_loc_at=1)
     with m.If(step):
-        m.d.sync += place.eq(Mux(ends, 0, place + 1))
+        m.d.sync += place.eq(Mux(ends, 0, place + 1), src_loc_at=1)
     return ends

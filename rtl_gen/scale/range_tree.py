@@ -31,8 +31,10 @@ def values_layout(params: ScaleParams) -> data.ArrayLayout:
 
 def stage(m: Module, name: str, *, enable: ValueLike = 1, **values: Any) -> dict[str, Any]:
     """Registers of one pipeline stage, `<name>_<value>` each; `valid` alone is reset."""
-    return {key: late(m, f"{name}_{key}", value, enable=enable, control=key == "valid")
-            for key, value in values.items()}
+    held = {}
+    for key, value in values.items():
+        held[key] = late(m, f"{name}_{key}", value, enable=enable, control=key == "valid", src_loc_at=1)
+    return held
 
 
 def pairs(values: list[Signal]) -> list[tuple[Signal, Signal]]:
@@ -70,7 +72,7 @@ class RangeTree(wiring.Component):
         p = self.params
 
         def register(name: str, value: ValueLike) -> Signal:
-            return late(m, name, value, signed(p.width))
+            return late(m, name, value, signed(p.width), src_loc_at=1)
 
         # input: lane 0 takes the place of padding
         token_end = Signal()

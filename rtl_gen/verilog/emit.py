@@ -30,6 +30,9 @@ class Style:
     memory_attributes: bool = True
 
 
+PLAIN = Style()
+
+
 @dataclass(slots=True)
 class _Emission:
     """What one call of `verilog` has met so far: shared module → its component's identity, and all module texts."""
@@ -81,7 +84,7 @@ class Shared(wiring.Component):
 
 
 def verilog(component: wiring.Component, name: str, parameters: Mapping[str, object] | None = None, *,
-            style: Style | None = None) -> dict[str, str]:
+            style: Style = PLAIN) -> dict[str, str]:
     """File name → text, one file a module, the top `name`.v first, then in the order of instantiation.
 
     Parameters
@@ -97,7 +100,7 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
     """
     if parameters is None:
         parameters = _parameters(component)
-    emission = _Emission(style or Style())
+    emission = _Emission(style)
     token = _emission.set(emission)
     try:
         _convert(component, name, emission, parameters)

@@ -23,7 +23,7 @@ class Expressions:
     """Expressions in one module."""
 
     def __init__(self, design: Design, wires: Wires) -> None:
-        self.design, self.wires = design, wires
+        self.design, self.wires, self.netlist = design, wires, design.netlist
         self.temporary: dict[int, Wire] = {}
         self._inline: dict[int, bool] = {}
         self._cache: dict[tuple[int, int, int], Expr] = {}
@@ -48,10 +48,12 @@ class Expressions:
     def root(self, value: Value, hint: Wire | None = None) -> Expr:
         """What stands alone at the right of an assignment to as many bits."""
         net = value[0]
-        if net.is_cell and net.cell and net not in self.wires.of_net and self._alone(net.cell) and (
-                self.wires.uses.get(net.cell) == 1
-                and value == self.design.outputs(net.cell, width_of(self.design.netlist.cells[net.cell]))):
-            return self.drive(net.cell, 0, len(value))
+        if net.is_cell and net.cell and net not in self.wires.of_net and self._alone(net.cell):
+            whole = len(value) == width_of(self.netlist.cells[net.cell])
+            product = self.netlist.cells[net.cell].operator == "*"  # its lower bits are the product of lower bits
+            if self.wires.uses.get(net.cell) == 1 and (whole or product) and (
+                    value == self.design.outputs(net.cell, len(value))):
+                return self.drive(net.cell, 0, len(value))
         return self.value(value, hint)
 
     def _chunks(self, value: Value) -> list[tuple[Net | None, Expr]]:
@@ -117,7 +119,7 @@ class Expressions:
     def cell(self, index: int, low: int, high: int) -> Expr:
         """Bits of what a cell without a name drives: in place, or through a wire that is called by the function that
         made it, or by a number."""
-        cell = self.design.netlist.cells[index]
+        cell = self.netlist.cells[index]
         if index in self.temporary:
             return self._of_temporary(index, low, high)
         if self._may_inline(index) and can_slice(cell, low, high):
@@ -149,11 +151,11 @@ class Expressions:
 
     def _alone(self, index: int) -> bool:
         """Whether a cell's meaning depends on the width around it, so that it stands in an assignment of its own."""
-        cell = self.design.netlist.cells[index]
+        cell = self.netlist.cells[index]
         return isinstance(cell, Operator) and cell.operator in ("*", "s>>")
 
     def _cheap(self, index: int) -> bool:
-        cell = self.design.netlist.cells[index]
+        cell = self.netlist.cells[index]
         if not isinstance(cell, Operator) or self._alone(index):
             return False
         return all(net.is_const or net in self.wires.of_net for value in cell.inputs for net in value)
@@ -166,7 +168,7 @@ class Expressions:
         return self._cache[key]
 
     def _drive(self, index: int, low: int, high: int) -> Expr:
-        cell = self.design.netlist.cells[index]
+        cell = self.netlist.cells[index]
         if isinstance(cell, AssignmentList):
             return statements.chosen(self, cell, low, high)
         if isinstance(cell, Part):

@@ -18,19 +18,40 @@ Register = tuple[int, FlipFlop]
 
 
 def add_registers(body: Body) -> None:
-    """The clocked blocks of a module. Registers without a condition share one where the same comment explains them."""
-    plain: dict[tuple[str, Net], list[Register]] = {}
-    for group in _groups(body):
-        if len(group) == 1 and not _switches(body, *group[0]):
-            reason = source.reason(_location(body, *group[0]), body.files)
-            plain.setdefault((reason, group[0][1].clk), []).append(group[0])
+    """The clocked blocks of a module. Registers with one enable or none share one where the same comment explains
+    them."""
+    plain: dict[tuple[str, Net, Net | None], list[Register]] = {}
+    others: list[Register] = []
+    for index, cell in body.live(FlipFlop):
+        enable = _enable(body, index)
+        if enable == 0:
+            others.append((index, cell))
         else:
-            _add_block(body, group)
-    for group in plain.values():
+            reason = source.reason(_location(body, index, cell), body.files)
+            plain.setdefault((reason, cell.clk, enable), []).append((index, cell))
+    for group in (*_groups(body, others), *plain.values()):
         _add_block(body, group)
 
 
-def _groups(body: Body) -> Iterator[list[Register]]:
+def _enable(body: Body, index: int) -> Net | None:
+    """The one condition under which a register takes something, None where it always does, 0 where there are more."""
+    assigns = _list(body, index)
+    if assigns is None:
+        return None
+    reset = _reset(body, assigns)
+    found = {assign.cond for assign in assigns.assignments if assign.cond != reset}
+    if assigns.default != body.design.outputs(index, len(assigns.default)):
+        return Net.from_const(0) if found else None
+    if len(found) != 1:
+        return Net.from_const(0)
+    (only,) = found
+    if only == 1:
+        return None
+    match = body.design.cell(only)
+    return only if isinstance(match, PriorityMatch) and match.en == 1 and only.bit == 0 else Net.from_const(0)
+
+
+def _groups(body: Body, registers: list[Register]) -> Iterator[list[Register]]:
     """Registers that are joined by conditions, in the order of the first of them."""
     leader: dict[int, int] = {}
     of_switch: dict[int, int] = {}
@@ -40,7 +61,6 @@ def _groups(body: Body) -> Iterator[list[Register]]:
             index = leader[index]
         return index
 
-    registers = list(body.live(FlipFlop))
     for index, cell in registers:
         leader[index] = index
         for match in _switches(body, index, cell):

