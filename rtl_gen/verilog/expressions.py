@@ -16,6 +16,7 @@ from rtl_gen.verilog.wires import Wire, Wires
 
 _COMPARE = {"u<": "<", "u>": ">", "u<=": "<=", "u>=": ">=", "s<": "<", "s>": ">", "s<=": "<=", "s>=": ">=", "==": "==",
             "!=": "!="}
+_SYMBOLS = {"u>>": ">>", "<<": "<<", "+": "+", "-": "-", "&": "&", "|": "|", "^": "^"}
 SHORT = 28  # an expression of so many characters is written again rather than given a name
 
 
@@ -201,7 +202,9 @@ class Expressions:
             return Expr(f"{symbol}{inside(operand, 'unary')}", UNARY)
         if name in _COMPARE:
             return self._comparison(name, *sliced)
-        symbol = {"u>>": ">>"}.get(name, name)
+        if name not in _SYMBOLS:
+            raise ValueError(f"no Verilog for the operator {name}: a divider is a unit, not an expression")
+        symbol = _SYMBOLS[name]
         left, right = (self.value(value) for value in sliced)
         return Expr(f"{inside(left, name)} {symbol} {inside(right, name if name in ('&', '|', '^') else '')}", BINARY,
                     name)

@@ -201,6 +201,8 @@ class Design:
             starts = {Net.from_cell(0, start) for start, _ in self.netlist.top.ports_i.values()}
             for value in _consecutive(left, starts):
                 name = legal(names.get(value, f"net_{value[0].cell}_{value[0].bit}"))
+                while any(port.name == name for port in scope.ports):
+                    name += "_"
                 scope.ports.append(Port(name, is_input, value, None))
         scope.ports.sort(key=lambda port: ("clk", "rst").index(port.name) if port.name in ("clk", "rst") else 2)
         return inside

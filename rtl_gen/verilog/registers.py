@@ -10,7 +10,7 @@ from amaranth.hdl._nir import AssignmentList, FlipFlop, Matches, Net, PriorityMa
 
 from rtl_gen.verilog import source
 from rtl_gen.verilog.body import COLUMNS, Body, Location, always, wrapped
-from rtl_gen.verilog.statements import Assign, Block, Switch, Tree
+from rtl_gen.verilog.statements import Assign, Block, Switch, Tree, path
 from rtl_gen.verilog.uses import conditions
 from rtl_gen.verilog.wires import Wire
 
@@ -104,13 +104,18 @@ def _switches(body: Body, index: int, _cell: FlipFlop) -> set[int]:
 
 
 def _location(body: Body, index: int, cell: FlipFlop) -> Location | None:
-    """Where a register is first assigned, or declared where that is not known."""
+    """Where a register is first assigned, or the condition of that stands, or it is declared, in one of the files of
+    the component, if it is in any of them."""
     assigns = _list(body, index)
-    reset = _reset(body, assigns) if assigns is not None else None
-    for assign in assigns.assignments if assigns is not None else ():
-        if assign.cond != reset:
-            return assign.src_loc  # type: ignore[no-any-return]
-    return cell.src_loc  # type: ignore[no-any-return]
+    found: list[Location] = []
+    if assigns is not None:
+        reset = _reset(body, assigns)
+        for assign in assigns.assignments:
+            if assign.cond != reset:
+                steps = reversed(path(body.design.netlist, assign.cond))
+                found += [assign.src_loc, *(body.design.netlist.cells[match].src_loc for match, _ in steps)]
+    found.append(cell.src_loc)
+    return next((location for location in found if location and location[0] in body.files), found[0])
 
 
 def split(wires: list[Wire], start: int, value: Value) -> list[tuple[Any, Value]]:

@@ -132,6 +132,8 @@ def _folded(cell: Operator) -> Value | None:
         return Value(Net.from_const(1 - net.const) for net in first)
     if name in ("<<", "u>>", "s>>") and rest[0].is_const:
         return _shifted(name, first, sum(net.const << bit for bit, net in enumerate(rest[0])))
+    if name in ("u//", "u%") and rest[0].is_const:
+        return _divided(name, first, sum(net.const << bit for bit, net in enumerate(rest[0])))
     if name in ("&", "|", "^", "+"):
         return _neutral(name, first, rest[0])
     if name in ("u<", "u>=", "u>", "u<=", "==", "!="):
@@ -144,6 +146,14 @@ def _shifted(name: str, value: Value, by: int) -> Value:
     if name == "<<":
         return Value((*[ZERO] * by, *value[:len(value) - by]))
     return Value((*value[by:], *[value[-1] if name == "s>>" else ZERO] * by))
+
+
+def _divided(name: str, value: Value, by: int) -> Value | None:
+    """Quotient or remainder by a power of two."""
+    if by.bit_count() != 1:
+        return None
+    bits = by.bit_length() - 1
+    return _shifted("u>>", value, bits) if name == "u//" else Value((*value[:bits], *[ZERO] * (len(value) - bits)))
 
 
 def _neutral(name: str, a: Value, b: Value) -> Value | None:

@@ -76,8 +76,8 @@ def function_at(location: tuple[str, int] | None) -> str:
 
 
 def files(component: Any) -> tuple[str, ...]:
-    """The files of a component's class and of what it inherits, within this package, the base first."""
-    classes = [each for each in type(component).__mro__ if each.__module__.startswith("rtl_gen.")]
+    """The files of a component's class and of what it inherits that is not Amaranth's, the base first."""
+    classes = [each for each in type(component).__mro__ if not each.__module__.startswith(("amaranth.", "builtins"))]
     return tuple(dict.fromkeys(inspect.getfile(each) for each in reversed(classes)))
 
 
