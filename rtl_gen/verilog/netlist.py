@@ -86,9 +86,15 @@ class Design:
         while wanted:  # a port is there in whole or not at all, so what it carries is wanted as well
             self._mark(wanted)
             self._users: dict[Net, set[int]] = {}
-            for cell in self.live_cells:
-                for net in inputs(self.netlist.cells[cell]):
-                    self._users.setdefault(net, set()).add(self.netlist.cells[cell].module_idx)
+            self._read_in: dict[int, set[Net]] = {}
+            for index in self.live_cells:
+                cell = self.netlist.cells[index]
+                for net in inputs(cell):
+                    self._users.setdefault(net, set()).add(cell.module_idx)
+                    self._read_in.setdefault(cell.module_idx, set()).add(net)
+            self._driven_in: dict[int, set[Net]] = {}
+            for net in self.live:
+                self._driven_in.setdefault(self.netlist.cells[net.cell].module_idx, set()).add(net)
             self._ports(self.top)
             wanted = [net for net in self._carried(self.top) if not net.is_const and net not in self.live]
 
@@ -197,7 +203,9 @@ class Design:
         if top:
             names |= {self._top_input(name): name for name in self.netlist.top.ports_i}
         for is_input in (True, False):
-            left = sorted(net for net in self.live - covered if self._crosses(net, inside, is_input))
+            near = self._read_in if is_input else self._driven_in
+            left = sorted({net for module in inside for net in near.get(module, set()) - covered
+                           if self._crosses(net, inside, is_input)})
             starts = {Net.from_cell(0, start) for start, _ in self.netlist.top.ports_i.values()}
             for value in _consecutive(left, starts):
                 name = legal(names.get(value, f"net_{value[0].cell}_{value[0].bit}"))

@@ -33,21 +33,30 @@ Same = dict[Net, Net]
 
 def simplify(netlist: Netlist) -> None:
     """Simplify a resolved netlist in place until nothing changes. Cells that nobody reads stay."""
-    while True:
-        same: Same = {}
+    same: Same = {}
+    changed = True
+    while changed:
+        changed = False
         seen: dict[Any, int] = {}
         for index, cell in enumerate(netlist.cells):
+            changed |= _substitute(cell, same)
             for bit, net in _aliases(cell):
-                same[Net.from_cell(index, bit)] = net
+                _join(same, Net.from_cell(index, bit), net)
             key = _key(cell)
-            if key is not None and Net.from_cell(index, 0) not in same:
-                first = seen.setdefault(key, index)
-                if first != index:
-                    width = len(cell.inputs) if isinstance(cell, PriorityMatch) else _width(cell)
-                    for bit in range(width):
-                        same[Net.from_cell(index, bit)] = Net.from_cell(first, bit)
-        if not _substitute(netlist, same):
-            return
+            first = seen.setdefault(key, index) if key is not None else index
+            if first != index:
+                for bit in range(len(cell.inputs) if isinstance(cell, PriorityMatch) else _width(cell)):
+                    _join(same, Net.from_cell(index, bit), Net.from_cell(first, bit))
+    netlist.top.ports_o = {name: _many(same, value) for name, value in netlist.top.ports_o.items()}
+    for signal in netlist.signals:
+        netlist.signals[signal] = _many(same, netlist.signals[signal])
+
+
+def _join(same: Same, net: Net, other: Net) -> None:
+    """From now on `net` is read as `other`."""
+    other = _last(same, other)
+    if other != net:
+        same.setdefault(net, other)
 
 
 def _last(same: Same, net: Net) -> Net:
@@ -191,47 +200,44 @@ def trimmed(name: str, a: Value, b: Value) -> tuple[Value, Value]:
     return Value(a[:width]), Value(b[:width])
 
 
-def _substitute(netlist: Netlist, same: Same) -> bool:
-    """Read `same[net]` wherever `net` was read; returns whether anybody read one."""
+def _many(same: Same, value: Value) -> Value:
+    return value if same.keys().isdisjoint(value) else Value(_last(same, net) for net in value)
+
+
+def _substitute(cell: Cell, same: Same) -> bool:
+    """Let a cell read `same[net]` wherever it reads `net`; returns whether it read one."""
     changed = False
 
-    def one(net: Net) -> Net:
-        nonlocal changed
-        last = _last(same, net)
-        changed |= last != net
-        return last
-
     def many(value: Value) -> Value:
-        return Value(one(net) for net in value)
+        nonlocal changed
+        found = _many(same, value)
+        changed |= found is not value
+        return found
 
-    for cell in netlist.cells:
-        if isinstance(cell, Operator):
-            cell.inputs = tuple(many(value) for value in cell.inputs)
-        elif isinstance(cell, Part):
-            cell.value, cell.offset = many(cell.value), many(cell.offset)
-        elif isinstance(cell, Matches):
-            cell.value = many(cell.value)
-        elif isinstance(cell, PriorityMatch):
-            cell.en, cell.inputs = one(cell.en), many(cell.inputs)
-        elif isinstance(cell, AssignmentList):
-            cell.default = many(cell.default)
-            for assign in cell.assignments:
-                assign.cond, assign.value = one(assign.cond), many(assign.value)
-            cell.assignments = tuple(assign for assign in cell.assignments if assign.cond != ZERO)
-        elif isinstance(cell, FlipFlop):
-            cell.data, cell.clk, cell.arst = many(cell.data), one(cell.clk), one(cell.arst)
-        elif isinstance(cell, SyncReadPort):
-            cell.addr, cell.en, cell.clk = many(cell.addr), one(cell.en), one(cell.clk)
-        elif isinstance(cell, SyncWritePort):
-            cell.addr, cell.data, cell.en, cell.clk = many(cell.addr), many(cell.data), many(cell.en), one(cell.clk)
-        elif isinstance(cell, AsyncProperty):
-            cell.test, cell.en = one(cell.test), one(cell.en)
-        elif isinstance(cell, Instance):
-            cell.ports_i = {name: many(value) for name, value in cell.ports_i.items()}
-    netlist.top.ports_o = {name: many(value) for name, value in netlist.top.ports_o.items()}
-    for signal in netlist.signals:
-        netlist.signals[signal] = many(netlist.signals[signal])
-    for fields in netlist.signal_fields.values():
-        for field in fields.values():
-            field.value = many(field.value)
+    def one(net: Net) -> Net:
+        return many(Value(net))[0]
+
+    if isinstance(cell, Operator):
+        cell.inputs = tuple(many(value) for value in cell.inputs)
+    elif isinstance(cell, Part):
+        cell.value, cell.offset = many(cell.value), many(cell.offset)
+    elif isinstance(cell, Matches):
+        cell.value = many(cell.value)
+    elif isinstance(cell, PriorityMatch):
+        cell.en, cell.inputs = one(cell.en), many(cell.inputs)
+    elif isinstance(cell, AssignmentList):
+        cell.default = many(cell.default)
+        for assign in cell.assignments:
+            assign.cond, assign.value = one(assign.cond), many(assign.value)
+        cell.assignments = tuple(assign for assign in cell.assignments if assign.cond != ZERO)
+    elif isinstance(cell, FlipFlop):
+        cell.data, cell.clk, cell.arst = many(cell.data), one(cell.clk), one(cell.arst)
+    elif isinstance(cell, SyncReadPort):
+        cell.addr, cell.en, cell.clk = many(cell.addr), one(cell.en), one(cell.clk)
+    elif isinstance(cell, SyncWritePort):
+        cell.addr, cell.data, cell.en, cell.clk = many(cell.addr), many(cell.data), many(cell.en), one(cell.clk)
+    elif isinstance(cell, AsyncProperty):
+        cell.test, cell.en = one(cell.test), one(cell.en)
+    elif isinstance(cell, Instance):
+        cell.ports_i = {name: many(value) for name, value in cell.ports_i.items()}
     return changed
