@@ -1,1 +1,1 @@
-"""From a component to Verilog: one file a module, explicit widths, fields as comments, accepted warnings."""
+"""From a component to Verilog that is made to be read: one file a module, in the order of its source."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from amaranth.hdl._nir import AssignmentList, Matches, Net, Operator, Part, PriorityMatch, Value
 
 from rtl_gen.verilog import source, statements
-from rtl_gen.verilog.netlist import BITWISE, LOW_BITS, Design, width_of
+from rtl_gen.verilog.cells import BITWISE, LOW_BITS, can_slice, shortened, width_of
+from rtl_gen.verilog.netlist import Design
 from rtl_gen.verilog.simplify import trimmed
 from rtl_gen.verilog.text import BINARY, UNARY, Expr, bare, concatenation, constant, inside, inverted, ternary
 from rtl_gen.verilog.wires import Wire, Wires
@@ -296,19 +297,3 @@ class Expressions:
 def enum_name(wire: Wire, name: str) -> str:
     """A state's name in Verilog."""
     return f"{wire.name}_{name}".upper()
-
-
-def can_slice(cell: object, low: int, high: int) -> bool:
-    """Whether bits of a cell's output can be written without the others."""
-    if isinstance(cell, Operator):
-        return (low, high) == (0, width_of(cell)) or cell.operator in BITWISE or (
-            cell.operator in LOW_BITS and low == 0)
-    return isinstance(cell, AssignmentList | Part)
-
-
-def shortened(value: Value, *, signed: bool) -> Value:
-    """An operand without its upper copies of the sign, or zeros."""
-    short = list(value)
-    while len(short) > 1 and (short[-1] == short[-2] if signed else short[-1] == 0):
-        short.pop()
-    return Value(short)

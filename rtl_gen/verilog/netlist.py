@@ -15,30 +15,12 @@ from typing import Any
 from amaranth.hdl._ast import Signal, ValueCastable
 from amaranth.hdl._ir import Fragment, PortDirection, build_netlist
 from amaranth.hdl._mem import MemoryInstance
-from amaranth.hdl._nir import (
-    AssignmentList,
-    AsyncProperty,
-    Cell,
-    FlipFlop,
-    Instance,
-    Matches,
-    Memory,
-    Net,
-    Netlist,
-    Operator,
-    Part,
-    PriorityMatch,
-    SyncReadPort,
-    SyncWritePort,
-    Value,
-)
+from amaranth.hdl._nir import AsyncProperty, Cell, Instance, Net, Netlist, SyncReadPort, SyncWritePort, Value
 from amaranth.lib import wiring
 
+from rtl_gen.verilog.cells import inputs, needed, width_of
 from rtl_gen.verilog.simplify import simplify
 from rtl_gen.verilog.text import legal
-
-LOW_BITS = ("~", "-", "+", "*", "&", "^", "|", "m", "<<")  # their low bits depend on low bits only
-BITWISE = ("~", "&", "^", "|", "m")
 
 
 @dataclass(slots=True)
@@ -253,51 +235,3 @@ def _members(component: Any) -> Iterator[tuple[str, bool, Signal]]:
         signal = _plain(value)
         if isinstance(signal, Signal) and len(signal):
             yield "__".join(map(str, path)), member.flow is wiring.In, signal
-
-
-def width_of(cell: Cell) -> int:
-    """Bits of a cell's output."""
-    if isinstance(cell, AssignmentList):
-        return len(cell.default)
-    if isinstance(cell, FlipFlop):
-        return len(cell.data)
-    if isinstance(cell, Matches):
-        return 1
-    if isinstance(cell, PriorityMatch):
-        return len(cell.inputs)
-    return int(cell.width)
-
-
-def inputs(cell: Cell) -> list[Net]:
-    """All nets that a cell reads."""
-    return [net for net in cell.input_nets() if not net.is_const]
-
-
-def needed(cell: Cell, bit: int) -> list[Net]:
-    """The nets that one bit of a cell's output depends on."""
-    if isinstance(cell, Operator):
-        if cell.operator == "m":
-            return [cell.inputs[0][0], cell.inputs[1][bit], cell.inputs[2][bit]]
-        if cell.operator in BITWISE:
-            return [value[bit] for value in cell.inputs]
-        if cell.operator in LOW_BITS and cell.operator != "<<":
-            return [net for value in cell.inputs for net in value[:bit + 1]]
-        return [net for value in cell.inputs for net in value]
-    if isinstance(cell, AssignmentList):
-        nets = [cell.default[bit]]
-        for assign in cell.assignments:
-            if assign.start <= bit < assign.start + len(assign.value):
-                nets += [assign.cond, assign.value[bit - assign.start]]
-        return nets
-    if isinstance(cell, FlipFlop):
-        return [cell.data[bit], cell.clk, cell.arst]
-    if isinstance(cell, PriorityMatch):
-        return [cell.en, *cell.inputs[:bit + 1]]
-    if isinstance(cell, Part):
-        return [*cell.value, *cell.offset]
-    if isinstance(cell, Instance):
-        return []
-    return inputs(cell)
-
-
-__all__ = ["BITWISE", "LOW_BITS", "Design", "Memory", "Port", "Scope", "inputs", "needed", "width_of"]

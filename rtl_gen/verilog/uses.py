@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl._nir import (
-    AssignmentList,
-    AsyncProperty,
-    FlipFlop,
-    Instance,
-    Matches,
-    Operator,
-    Part,
-    SyncReadPort,
-    SyncWritePort,
-    Value,
-)
+from amaranth.hdl._nir import (AssignmentList, AsyncProperty, FlipFlop, Instance, Matches, Operator, Part,
+                               SyncReadPort, SyncWritePort, Value)
 
-from rtl_gen.verilog.netlist import LOW_BITS, Design, Scope
+from rtl_gen.verilog.cells import LOW_BITS
+from rtl_gen.verilog.netlist import Design, Scope
 from rtl_gen.verilog.statements import path
 from rtl_gen.verilog.wires import Wires
 

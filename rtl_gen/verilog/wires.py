@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from amaranth.hdl._ast import Signal
 from amaranth.hdl._nir import AssignmentList, FlipFlop, Instance, Memory, Net, Operator, Part, SyncReadPort, Value
 
-from rtl_gen.verilog.netlist import Design, Scope, inputs, width_of
+from rtl_gen.verilog.cells import inputs, width_of
+from rtl_gen.verilog.netlist import Design, Scope
 from rtl_gen.verilog.struct_fields import Field, fields
 from rtl_gen.verilog.text import legal
 
