@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl._nir import (AssignmentList, Cell, FlipFlop, Instance, Matches, Net, Operator, Part, PriorityMatch,
-                               Value)
+from amaranth.hdl._nir import (
+    AssignmentList,
+    Cell,
+    FlipFlop,
+    Instance,
+    Matches,
+    Net,
+    Operator,
+    Part,
+    PriorityMatch,
+    Value,
+)
 
 LOW_BITS = ("~", "-", "+", "*", "&", "^", "|", "m", "<<")  # their low bits depend on low bits only
 BITWISE = ("~", "&", "^", "|", "m")

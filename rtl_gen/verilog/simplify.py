@@ -10,8 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from amaranth.hdl._nir import (AssignmentList, AsyncProperty, Cell, FlipFlop, Instance, Matches, Net, Netlist,
-                               Operator, Part, PriorityMatch, SyncReadPort, SyncWritePort, Value)
+from amaranth.hdl._nir import (
+    AssignmentList,
+    AsyncProperty,
+    Cell,
+    FlipFlop,
+    Instance,
+    Matches,
+    Net,
+    Netlist,
+    Operator,
+    Part,
+    PriorityMatch,
+    SyncReadPort,
+    SyncWritePort,
+    Value,
+)
 
 ZERO, ONE = Net.from_const(0), Net.from_const(1)
 Same = dict[Net, Net]

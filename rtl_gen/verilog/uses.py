@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl._nir import (AssignmentList, AsyncProperty, FlipFlop, Instance, Matches, Operator, Part,
-                               SyncReadPort, SyncWritePort, Value)
+from amaranth.hdl._nir import (
+    AssignmentList,
+    AsyncProperty,
+    FlipFlop,
+    Instance,
+    Matches,
+    Operator,
+    Part,
+    SyncReadPort,
+    SyncWritePort,
+    Value,
+)
 
 from rtl_gen.verilog.cells import LOW_BITS
 from rtl_gen.verilog.netlist import Design, Scope
