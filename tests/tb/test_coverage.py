@@ -163,7 +163,8 @@ def test_builds_that_are_left_out_exist_and_both_kinds_of_engine_are_measured() 
 
 @pytest.mark.rtl
 def test_a_part_is_the_block_that_measures_it() -> None:
-    """The same modules with the same ways to go; names inside differ, as Yosys takes them from the neighbours."""
+    """The same modules, with no way to go that the block on its own does not have; the engine never stops their outputs,
+    so that some ways of theirs are none there."""
     params = bench_module("engine").PARAMETER_SETS["2x2"]
     engine = verilog(Engine(params), "stamp_engine")
     found: dict[str, set[str]] = {}
@@ -177,7 +178,8 @@ def test_a_part_is_the_block_that_measures_it() -> None:
     for block, modules in own.items():
         assert set(modules) == found[block]
         for name, text in modules.items():
-            assert ways(text) == ways(engine[name]), name
+            assert all(mine <= alone for mine, alone in zip(ways(engine[name]), ways(text), strict=True)), name
+            assert sum(ways(engine[name])) > sum(ways(text)) / 2 or not sum(ways(text)), name
 
 
 def ways(text: str) -> list[int]:
