@@ -37,7 +37,7 @@ def test_the_engine_synthesizes_with_its_multipliers_where_they_belong(
     (blocks,) = counts(tmp_path).values()
     hw, table = LINE.hw, capsys.readouterr().out
     used = {name: block["MULT18X18D"] for name, block in blocks.items()}
-    assert used["mac/pe"] == used["mac"] == hw.rows * hw.cols == blocks["mac/pe"]["instances"]
+    assert used["mac/mac_row/pe"] == used["mac"] == hw.rows * hw.cols == blocks["mac/mac_row/pe"]["instances"]
     assert used["front/scale"] == hw.lanes
     assert used["drain/rescale/rescale_lane"] == used["drain/rescale"] > 0
     assert not used["drain/rescale"] % hw.drain_lanes and used["drain/rescale"] <= 7 * hw.drain_lanes
@@ -77,8 +77,8 @@ def collide(invert_always: bool = False) -> Fault:
         return {name: spoil(text) for name, text in files.items()}
 
     def spoil(text: str) -> str:
-        for memory in re.findall(r"^  reg (?:\[\d+:0\] )?(\w+) \[\d+:0\];$", text, re.MULTILINE):
-            (write,) = re.findall(rf"^    if \((.+)\)\n +{memory}\[(.+?)\] <= ", text, re.MULTILINE)
+        for memory in re.findall(r"^  (?:\(\* .* \*\) )?reg (?:\[\d+:0\] )?(\w+) \[0:\d+\];$", text, re.MULTILINE):
+            (write,) = re.findall(rf"^    if \((.+)\) {memory}\[(.+?)\] <= ", text, re.MULTILINE)
             collides = "1'b1" if invert_always else f"({write[0]}) && ({{{write[1]}}}) == ({{\\2}})"
             text, found = re.subn(rf"(\w+) <= {memory}\[(.+)\];",
                                   rf"\1 <= {collides} ? ~{memory}[\2] : {memory}[\2];", text)

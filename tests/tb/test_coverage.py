@@ -163,8 +163,8 @@ def test_builds_that_are_left_out_exist_and_both_kinds_of_engine_are_measured() 
 
 @pytest.mark.rtl
 def test_a_part_is_the_block_that_measures_it() -> None:
-    """The same modules, with no way to go that the block on its own does not have; the engine never stops their outputs,
-    so that some ways of theirs are none there."""
+    """The same modules, with no way to go that the block on its own does not have; the engine never stops their
+    outputs, so that some ways of theirs are none there."""
     params = bench_module("engine").PARAMETER_SETS["2x2"]
     engine = verilog(Engine(params), "stamp_engine")
     found: dict[str, set[str]] = {}
