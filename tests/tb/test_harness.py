@@ -162,7 +162,7 @@ def test_waves_show_the_signals_below_the_top(monkeypatch: pytest.MonkeyPatch) -
     result = run_block("pilot", "narrow", 1, waves=True, tests=["directed_values"], **SMALL)
     assert result.wave is not None
     text = result.wave.read_text("utf-8")
-    assert "$enddefinitions" in text and " valid $end" in text
+    assert "$enddefinitions" in text and " i__payload_last $end" in text
 
 
 @pytest.mark.rtl
