@@ -176,8 +176,9 @@ def test_unpacked_products_are_the_two_products() -> None:
 def test_the_pe_is_written_once() -> None:
     params = replace(MacParams.of(NpuConfig().hw), rows=16, cols=16, lanes=2)
     files = verilog(Mac(params), "stamp_mac")
-    assert list(files) == ["stamp_mac.v", "stamp_pe.v"]
-    assert len(re.findall(r"^  stamp_pe pe_r\d+_c\d+ \($", files["stamp_mac.v"], re.M)) == 256
+    assert set(files) == {"stamp_mac.v", "stamp_mac_row.v", "stamp_pe.v"}
+    assert len(re.findall(r"^  stamp_mac_row row\d+ \($", files["stamp_mac.v"], re.M)) == 16
+    assert len(re.findall(r"^  stamp_pe pe\d+ \($", files["stamp_mac_row.v"], re.M)) == 16
     assert files["stamp_pe.v"].count(" * ") == 1
 
 
