@@ -220,7 +220,7 @@ def test_a_bench_that_crashes_and_a_run_without_mutants_are_errors() -> None:
 
 @pytest.mark.rtl
 def test_mutants_of_a_tiny_block_are_killed_by_its_bench_and_survive_one_that_looks_at_a_beat() -> None:
-    prepared = prepare(TINY, 2, bench=pilot)
+    prepared = prepare(TINY, 4, bench=pilot)
     assert [one.number for one in prepared.netlist.mutations] == [1, 2, 3, 4]
     strong = attempt(prepared, [1, 2, 3, 4], bench=pilot)
     assert {one.mutation.number for one in strong} == {1, 2, 3, 4}

@@ -149,7 +149,7 @@ def test_a_failing_test_leaves_the_waveform_of_its_last_cycles(moods: Path, monk
     times = [int(line[1:]) for line in text.splitlines() if line.startswith("#")]
     cycles = (times[-1] - times[0]) / 10_000
     assert times[0] > 4_000_000 and 90 <= cycles <= 130, "the 500 right cycles before are left out"
-    assert " valid $end" in text, "signals below the top as well"
+    assert " i__payload_last $end" in text, "signals below the top as well"
 
 
 @pytest.mark.rtl
