@@ -332,5 +332,5 @@ def test_the_help_of_verify_lists_its_words_and_loads_none_of_them() -> None:
     for word in verify.WORDS:
         assert re.search(rf"^  {word} +\w", said, re.M), word
     loaded = set(said.splitlines()[-1].strip("[]").replace("'", "").split(", "))
-    assert loaded == {"tb.commands", "tb.commands.verify", "tb.commands.bench", "tb.commands.common", "tb.run",
+    assert loaded == {"tb.commands", "tb.commands.verify", "tb.commands.bench", "tb.run",
                       "tb.run.blocks"}
