@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rtl_gen.verilog.text import KEYWORDS
 from stamp_hw.errors import ConfigError
 
 PREFIX = "stamp"  # what the names begin with where nothing else is asked for
@@ -15,18 +16,6 @@ _LENGTH = 64  # characters; the longest file name that it makes then fits every 
 _IDENTIFIER = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{_LENGTH - 1}}}")
 _NAME = re.compile(r"\b(tb_)?stamp_(?!hw\b)")  # `stamp_hw` is this program's own
 _MACRO = re.compile(r"\bSTAMP_")
-#: IEEE 1364-2005, annex B.
-_KEYWORDS = """
-    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
-    design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
-    endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
-    input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
-    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
-    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
-    scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
-    tranif1 tri tri0 tri1 triand trior trireg unsigned use uwire vectored wait wand weak0 weak1 while wire wor xnor xor
-"""
-KEYWORDS = frozenset(_KEYWORDS.split())
 
 
 def is_prefix(word: Any) -> bool:

@@ -33,17 +33,13 @@ class Body:
     def __init__(self, design: Design, scope: Scope) -> None:
         self.design, self.scope = design, scope
         self.wires = Wires(design, scope)
-        self.wires.uses = uses(design, scope, self.wires)
-        self.expressions = Expressions(design, self.wires)
+        self.expressions = Expressions(design, self.wires, uses(design, scope, self.wires))
         self.files = source.files(scope.component) if scope.component is not None else ()
         self.items: list[Item] = []
 
     def live(self, *kinds: type) -> Iterator[tuple[int, Any]]:
         """(index, cell) of the module's cells of these kinds that somebody needs."""
-        for index in self.scope.cells:
-            cell = self.design.netlist.cells[index]
-            if index in self.design.live_cells and isinstance(cell, kinds):
-                yield index, cell
+        return self.design.cells(self.scope, *kinds)
 
     def add(self, location: Location | None, order: int, lines: list[str]) -> None:
         """A statement; one from a file that is not the component's own stays beside what was made just before it."""
@@ -101,6 +97,3 @@ def always(clock: str, lines: list[str], *, single: bool) -> list[str]:
     if single:
         return [f"  always @(posedge {clock})", *lines]
     return [f"  always @(posedge {clock}) begin", *lines, "  end"]
-
-
-

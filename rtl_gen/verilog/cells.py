@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from amaranth.hdl._nir import (
     AssignmentList,
+    AsyncProperty,
     Cell,
     FlipFlop,
     Instance,
     Matches,
+    Memory,
     Net,
     Operator,
     Part,
     PriorityMatch,
+    SyncReadPort,
+    SyncWritePort,
+    Top,
     Value,
 )
 
 LOW_BITS = ("~", "-", "+", "*", "&", "^", "|", "m", "<<")  # their low bits depend on low bits only
 BITWISE = ("~", "&", "^", "|", "m")
+WRITTEN = (Top, Operator, Part, Matches, PriorityMatch, AssignmentList, FlipFlop, Memory, SyncReadPort, SyncWritePort,
+           Instance, AsyncProperty)
 
 
 def width_of(cell: Cell) -> int:
@@ -32,6 +39,19 @@ def width_of(cell: Cell) -> int:
     return int(cell.width)
 
 
+def cared(pattern: str) -> list[int]:
+    """The bits that a pattern of a match looks at, from the lowest on."""
+    return [bit for bit, letter in enumerate(reversed(pattern)) if letter != "-"]
+
+
+def operands(cell: Operator, low: int, high: int) -> list[Value]:
+    """What an operator reads for bits `low` to `high` of its output: as much of each operand, where that suffices."""
+    if cell.operator not in LOW_BITS:
+        return list(cell.inputs)
+    first, last = (1 if cell.operator == "m" else 0), (1 if cell.operator == "<<" else len(cell.inputs))
+    return [Value(value[low:high]) if first <= place < last else value for place, value in enumerate(cell.inputs)]
+
+
 def inputs(cell: Cell) -> list[Net]:
     """All nets that a cell reads."""
     return [net for net in cell.input_nets() if not net.is_const]
@@ -40,13 +60,8 @@ def inputs(cell: Cell) -> list[Net]:
 def needed(cell: Cell, bit: int) -> list[Net]:
     """The nets that one bit of a cell's output depends on."""
     if isinstance(cell, Operator):
-        if cell.operator == "m":
-            return [cell.inputs[0][0], cell.inputs[1][bit], cell.inputs[2][bit]]
-        if cell.operator in BITWISE:
-            return [value[bit] for value in cell.inputs]
-        if cell.operator in LOW_BITS and cell.operator != "<<":
-            return [net for value in cell.inputs for net in value[:bit + 1]]
-        return [net for value in cell.inputs for net in value]
+        low = bit if cell.operator in BITWISE else 0
+        return [net for value in operands(cell, low, bit + 1) for net in value]
     if isinstance(cell, AssignmentList):
         nets = [cell.default[bit]]
         for assign in cell.assignments:
@@ -54,14 +69,26 @@ def needed(cell: Cell, bit: int) -> list[Net]:
                 nets += [assign.cond, assign.value[bit - assign.start]]
         return nets
     if isinstance(cell, FlipFlop):
-        return [cell.data[bit], cell.clk, cell.arst]
+        return [cell.data[bit], cell.clk]
     if isinstance(cell, PriorityMatch):
         return [cell.en, *cell.inputs[:bit + 1]]
-    if isinstance(cell, Part):
-        return [*cell.value, *cell.offset]
     if isinstance(cell, Instance):
         return []
     return inputs(cell)
+
+
+def check(cell: Cell) -> None:
+    """Raise ValueError for what is not written as Verilog, before anything of it is lost."""
+    if not isinstance(cell, WRITTEN):
+        raise ValueError(f"no Verilog for {type(cell).__name__} at {cell.src_loc}")
+    if isinstance(cell, FlipFlop) and cell.arst != 0:
+        raise ValueError(f"an asynchronous reset at {cell.src_loc}")
+    if isinstance(cell, FlipFlop | SyncReadPort | SyncWritePort) and cell.clk_edge != "pos":
+        raise ValueError(f"a falling clock edge at {cell.src_loc}")
+    if isinstance(cell, Memory) and any(cell.init):
+        raise ValueError(f"memory {cell.name} has initial values at {cell.src_loc}, which no chip loads")
+    if isinstance(cell, SyncReadPort) and cell.transparent_for:
+        raise ValueError(f"a transparent port of a memory at {cell.src_loc}, which no chip has")
 
 
 def can_slice(cell: object, low: int, high: int) -> bool:

@@ -6,10 +6,12 @@ so, by zeros or by copies of the sign.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from amaranth.hdl._nir import AssignmentList, Matches, Net, Operator, Part, PriorityMatch, Value
 
 from rtl_gen.verilog import source, statements
-from rtl_gen.verilog.cells import BITWISE, LOW_BITS, can_slice, shortened, width_of
+from rtl_gen.verilog.cells import can_slice, cared, operands, shortened, width_of
 from rtl_gen.verilog.netlist import Design
 from rtl_gen.verilog.simplify import trimmed
 from rtl_gen.verilog.text import BINARY, UNARY, Expr, bare, concatenation, constant, inside, inverted, ternary
@@ -24,10 +26,9 @@ SHORT = 28  # an expression of so many characters is written again rather than g
 class Expressions:
     """Expressions in one module."""
 
-    def __init__(self, design: Design, wires: Wires) -> None:
-        self.design, self.wires, self.netlist = design, wires, design.netlist
+    def __init__(self, design: Design, wires: Wires, uses: Mapping[int, int]) -> None:
+        self.design, self.wires, self.netlist, self._uses = design, wires, design.netlist, uses
         self.temporary: dict[int, Wire] = {}
-        self._inline: dict[int, bool] = {}
         self._cache: dict[tuple[int, int, int], Expr] = {}
 
     def value(self, value: Value, hint: Wire | None = None) -> Expr:
@@ -53,7 +54,7 @@ class Expressions:
         if net.is_cell and net.cell and net not in self.wires.of_net and self._alone(net.cell):
             whole = len(value) == width_of(self.netlist.cells[net.cell])
             product = self.netlist.cells[net.cell].operator == "*"  # its lower bits are the product of lower bits
-            if self.wires.uses.get(net.cell) == 1 and (whole or product) and (
+            if self._uses.get(net.cell) == 1 and (whole or product) and (
                     value == self.design.outputs(net.cell, len(value))):
                 return self.drive(net.cell, 0, len(value))
         return self.value(value, hint)
@@ -149,7 +150,7 @@ class Expressions:
         return Expr(f"{wire.name}[{low}]" if high == low + 1 else f"{wire.name}[{high - 1}:{low}]")
 
     def _may_inline(self, index: int) -> bool:
-        return self.wires.uses.get(index, 0) <= 1 and not self._alone(index)
+        return self._uses.get(index, 0) <= 1 and not self._alone(index)
 
     def _alone(self, index: int) -> bool:
         """Whether a cell's meaning depends on the width around it, so that it stands in an assignment of its own."""
@@ -180,15 +181,9 @@ class Expressions:
 
     def _operator(self, cell: Operator, low: int, high: int) -> Expr:
         name = cell.operator
-        if name in BITWISE or name in LOW_BITS:
-            first = 1 if name == "m" else 0
-            last = 1 if name == "<<" else len(cell.inputs)
-            sliced = [Value(value[low:high]) if first <= place < last else value
-                      for place, value in enumerate(cell.inputs)]
-        else:
-            sliced = list(cell.inputs)
+        sliced = operands(cell, low, high)
         if name == "m":
-            return ternary(self.condition(sliced[0]), self.value(sliced[1]), self.value(sliced[2]))
+            return ternary(self.value(sliced[0]), self.value(sliced[1]), self.value(sliced[2]))
         if name == "*":
             return self._product(*sliced)
         if name == "s>>":
@@ -265,10 +260,6 @@ class Expressions:
 
     # Conditions.
 
-    def condition(self, value: Value) -> Expr:
-        """A condition of one bit."""
-        return self.value(value)
-
     def case(self, match: PriorityMatch, bit: int) -> Expr | None:
         """What chooses a branch, given that none before it was chosen; None where nothing else is left."""
         net = match.inputs[bit]
@@ -282,16 +273,12 @@ class Expressions:
         return Expr(" | ".join(inside(test, "|") for test in tests), BINARY, "|")
 
     def _pattern(self, value: Value, pattern: str) -> Expr:
-        bits = pattern[::-1]
-        cared = [bit for bit, letter in enumerate(bits) if letter != "-"]
-        if len(cared) == 1 and bits[cared[0]] == "1":
-            return self.value(Value(value[cared[0]]))
-        if len(cared) == 1:
-            return inverted(self.value(Value(value[cared[0]])))
-        chosen = Value(value[bit] for bit in cared)
-        number = sum(int(bits[bit]) << place for place, bit in enumerate(cared))
-        const = Value.from_const(number, len(cared))
-        return self._comparison("==", chosen, const)
+        bits = cared(pattern)
+        chosen = Value(value[bit] for bit in bits)
+        wanted = Value(Net.from_const(int(pattern[-1 - bit])) for bit in bits)
+        if len(bits) == 1:
+            return self.value(chosen) if wanted[0].const else inverted(self.value(chosen))
+        return self._comparison("==", chosen, wanted)
 
 
 def enum_name(wire: Wire, name: str) -> str:

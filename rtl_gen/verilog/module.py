@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl._nir import AssignmentList, Net, Value
+from amaranth.hdl._nir import AssignmentList
 
 from rtl_gen.verilog.body import Body, bits, text, wrapped
 from rtl_gen.verilog.expressions import enum_name
 from rtl_gen.verilog.netlist import Design, Scope
 from rtl_gen.verilog.parts import add_instances, add_memory_ports, add_properties, memory_declarations, struct
 from rtl_gen.verilog.registers import add_registers
-from rtl_gen.verilog.text import Expr, constant
+from rtl_gen.verilog.text import constant
 from rtl_gen.verilog.wires import Wire
 
 
@@ -59,15 +59,8 @@ def _add_operators(body: Body) -> None:
 
 def _add_operator(body: Body, index: int, wire: Wire) -> None:
     cell = body.design.netlist.cells[index]
-    low, width = wire.low, 0
-    while width < len(wire.value) and wire.value[width] == Net.from_cell(index, low + width):
-        width += 1
+    low, width = wire.low, len(wire.value)
     value = body.expressions.drive(index, low, low + width)
-    rest = Value(wire.value[width:])
-    if rest and all(net == 0 for net in rest):
-        value = Expr(f"{{{constant(0, len(rest))}, {value.text}}}")
-    elif rest:  # copies of the sign
-        value = Expr(f"{{{{{len(rest)}{{{wire.name}[{width - 1}]}}}}, {value.text}}}")
     location = cell.src_loc
     if isinstance(cell, AssignmentList):
         location = next((assign.src_loc for assign in cell.assignments if assign.start < low + width

@@ -18,7 +18,7 @@ from amaranth.hdl._mem import MemoryInstance
 from amaranth.hdl._nir import AsyncProperty, Cell, Instance, Net, Netlist, SyncReadPort, SyncWritePort, Value
 from amaranth.lib import wiring
 
-from rtl_gen.verilog.cells import inputs, needed, width_of
+from rtl_gen.verilog.cells import check, inputs, needed, width_of
 from rtl_gen.verilog.simplify import simplify
 from rtl_gen.verilog.text import legal
 
@@ -59,6 +59,8 @@ class Design:
         self._design = fragment.prepare(ports=ports, hierarchy=(name,))
         self.netlist: Netlist = build_netlist(self._design)
         simplify(self.netlist)
+        for cell in self.netlist.cells:
+            check(cell)
         self._modules = iter(range(len(self.netlist.modules)))
         self.top = self._scope(self._design.fragment)
         self.live: set[Net] = set()
@@ -67,16 +69,7 @@ class Design:
         wanted = list(self._results)
         while wanted:  # a port is there in whole or not at all, so what it carries is wanted as well
             self._mark(wanted)
-            self._users: dict[Net, set[int]] = {}
-            self._read_in: dict[int, set[Net]] = {}
-            for index in self.live_cells:
-                cell = self.netlist.cells[index]
-                for net in inputs(cell):
-                    self._users.setdefault(net, set()).add(cell.module_idx)
-                    self._read_in.setdefault(cell.module_idx, set()).add(net)
-            self._driven_in: dict[int, set[Net]] = {}
-            for net in self.live:
-                self._driven_in.setdefault(self.netlist.cells[net.cell].module_idx, set()).add(net)
+            self._locate()
             self._ports(self.top)
             wanted = [net for net in self._carried(self.top) if not net.is_const and net not in self.live]
 
@@ -91,11 +84,18 @@ class Design:
 
         def prune(scope: Scope) -> bool:
             scope.parts = [part for part in scope.parts if prune(part)]
-            return bool(scope.parts) or any(cell in self.live_cells for cell in scope.cells)
+            return bool(scope.parts) or any(self.cells(scope, Cell))
 
         prune(self.top)
         visit(self.top)
         return found
+
+    def cells(self, scope: Scope, *kinds: type) -> Iterator[tuple[int, Any]]:
+        """(index, cell) of a module's cells that somebody needs, of these kinds."""
+        for index in scope.cells:
+            cell = self.netlist.cells[index]
+            if index in self.live_cells and isinstance(cell, kinds):
+                yield index, cell
 
     def cell(self, net: Net) -> Cell:
         """The cell that drives a net."""
@@ -165,6 +165,19 @@ class Design:
                 self.live_cells |= {cell.memory, *memories.get(cell.memory, ())}
                 for write in memories.get(cell.memory, ()):
                     nets += inputs(cells[write])
+
+    def _locate(self) -> None:
+        """In which modules each net is read, and which nets each module reads and drives."""
+        self._users: dict[Net, set[int]] = {}
+        self._read_in: dict[int, set[Net]] = {}
+        self._driven_in: dict[int, set[Net]] = {}
+        for index in self.live_cells:
+            cell = self.netlist.cells[index]
+            for net in inputs(cell):
+                self._users.setdefault(net, set()).add(cell.module_idx)
+                self._read_in.setdefault(cell.module_idx, set()).add(net)
+        for net in self.live:
+            self._driven_in.setdefault(self.netlist.cells[net.cell].module_idx, set()).add(net)
 
     def _ports(self, scope: Scope) -> set[int]:
         """Give a scope and those in it their ports; returns the modules of its subtree."""

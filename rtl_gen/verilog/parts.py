@@ -12,12 +12,10 @@ BLOCK_RAM = '(* ram_style = "block", syn_ramstyle = "block_ram" *) '
 
 
 def memory_declarations(body: Body, *, attributes: bool) -> list[str]:
-    """The memories. Raises ValueError for one with initial values or a transparent port, which no chip has."""
+    """The memories."""
     lines = []
     for index, cell in body.live(Memory):
         name = body.wires.memories[index]
-        if any(cell.init):
-            raise ValueError(f"memory {name} has initial values")
         block = BLOCK_RAM if attributes and cell.width * cell.depth >= BLOCK_BITS else ""
         lines.append(f"  {block}reg {bits(cell.width)}{name} [0:{cell.depth - 1}];")
     return lines
@@ -39,8 +37,6 @@ def add_memory_ports(body: Body) -> None:
         body.add(cell.src_loc, index, always(value(Value(cell.clk)).text, lines, single=len(set(cell.en)) == 1))
     for index, cell in body.live(SyncReadPort):
         name = body.wires.memories[cell.memory]
-        if cell.transparent_for:
-            raise ValueError(f"memory {name} has a transparent port")
         word = body.expressions.use(body.wires.of_net[Net.from_cell(index, 0)][0][0])
         enable = "" if cell.en == 1 else f"if ({value(Value(cell.en)).text}) "
         lines = wrapped(f"    {enable}{word} <= {name}[{value(cell.addr).text}];")

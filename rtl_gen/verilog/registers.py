@@ -10,11 +10,12 @@ from amaranth.hdl._nir import AssignmentList, FlipFlop, Matches, Net, PriorityMa
 
 from rtl_gen.verilog import source
 from rtl_gen.verilog.body import COLUMNS, Body, Location, always, wrapped
-from rtl_gen.verilog.statements import Assign, Block, Switch, Tree, path
+from rtl_gen.verilog.statements import Assign, Block, Switch, Tree, assigned, path
 from rtl_gen.verilog.uses import conditions
 from rtl_gen.verilog.wires import Wire
 
 Register = tuple[int, FlipFlop]
+ZERO, ONE = Net.from_const(0), Net.from_const(1)
 
 
 def add_registers(body: Body) -> None:
@@ -24,7 +25,7 @@ def add_registers(body: Body) -> None:
     others: list[Register] = []
     for index, cell in body.live(FlipFlop):
         enable = _enable(body, index)
-        if enable == 0:
+        if enable == ZERO:
             others.append((index, cell))
         else:
             reason = source.reason(_location(body, index, cell), body.files)
@@ -41,14 +42,14 @@ def _enable(body: Body, index: int) -> Net | None:
     reset = _reset(body, assigns)
     found = {assign.cond for assign in assigns.assignments if assign.cond != reset}
     if assigns.default != body.design.outputs(index, len(assigns.default)):
-        return Net.from_const(0) if found else None
+        return ZERO if found else None
     if len(found) != 1:
-        return Net.from_const(0)
+        return ZERO
     (only,) = found
     if only == 1:
         return None
     match = body.design.cell(only)
-    return only if isinstance(match, PriorityMatch) and match.en == 1 and only.bit == 0 else Net.from_const(0)
+    return only if isinstance(match, PriorityMatch) and match.en == 1 and only.bit == 0 else ZERO
 
 
 def _groups(body: Body, registers: list[Register]) -> Iterator[list[Register]]:
@@ -61,9 +62,9 @@ def _groups(body: Body, registers: list[Register]) -> Iterator[list[Register]]:
             index = leader[index]
         return index
 
-    for index, cell in registers:
+    for index, _ in registers:
         leader[index] = index
-        for match in _switches(body, index, cell):
+        for match in _switches(body, index):
             if match in of_switch:
                 leader[root(index)] = root(of_switch[match])
             of_switch[match] = index
@@ -89,12 +90,12 @@ def _reset(body: Body, cell: AssignmentList) -> Net | None:
     if not isinstance(match, PriorityMatch) or match.en != 1 or len(match.inputs) != 1 or match.inputs[0].is_const:
         return None
     test = body.design.cell(match.inputs[0])
-    resets = {body.design.netlist.signals[signal] for signal, name in body.scope.own if name in ("rst", "engine_rst")}
+    resets = {body.design.netlist.signals[signal] for signal, name in body.scope.own if name == "rst"}
     resets |= {port.value for port in body.scope.ports if port.is_input and port.name == "rst"}
     return last.cond if isinstance(test, Matches) and test.patterns == ("1",) and test.value in resets else None
 
 
-def _switches(body: Body, index: int, _cell: FlipFlop) -> set[int]:
+def _switches(body: Body, index: int) -> set[int]:
     """The conditions under which a register takes something, its reset left out."""
     assigns = _list(body, index)
     if assigns is None:
@@ -132,29 +133,27 @@ def _add_block(body: Body, group: list[Register]) -> None:
     """One block for registers of one clock."""
     tree = Tree(body.design.netlist)
     clears: Block = []
-    reset_net, all_reset = None, True
+    resets: set[Value] = set()
+    all_reset = True
     for index, cell in group:
         wires, assigns = body.wires.fields_of[index], _list(body, index)
-        if assigns is None:
-            tree.root += [Assign(target, value) for target, value in split(wires, 0, cell.data)]
+        always_takes = cell.data if assigns is None else assigns.default
+        first = [] if always_takes == body.design.outputs(index, len(always_takes)) else [(ONE, 0, always_takes)]
+        reset = _reset(body, assigns) if assigns is not None else None
+        tree.add([*first, *(assigned(assigns, but=reset) if assigns is not None else ())], partial(split, wires))
+        if reset is None or assigns is None:
             all_reset = False
             continue
-        if assigns.default != body.design.outputs(index, len(assigns.default)):
-            tree.root += [Assign(target, value) for target, value in split(wires, 0, assigns.default)]
-        reset = _reset(body, assigns)
-        tree.add(assigns, partial(split, wires), {reset} if reset is not None else set())
-        if reset is None:
-            all_reset = False
-            continue
-        match = body.design.cell(reset)
-        assert isinstance(match, PriorityMatch)
-        reset_net = body.design.cell(match.inputs[0]).value
+        resets.add(body.design.cell(body.design.cell(reset).inputs[0]).value)
         clears += [Assign(target, value) for target, value in split(wires, 0, assigns.assignments[-1].value)]
-    clock = body.expressions.value(Value(group[0][1].clk)).text
+    clocks = {cell.clk for _, cell in group}
+    if len(clocks) > 1 or len(resets) > 1:
+        raise ValueError(f"registers of several clocks or resets share a condition at {_first(body, group)}")
+    clock = body.expressions.value(Value(clocks.pop())).text
     lines = _block(body, tree.root, 2)
     single = len(lines) == 1 or len(tree.root) == 1
-    if reset_net is not None:
-        clear = _branch(f"if ({body.expressions.value(reset_net).text})", _block(body, clears, 3), 2)
+    if resets:
+        clear = _branch(f"if ({body.expressions.value(resets.pop()).text})", _block(body, clears, 3), 2)
         single = all_reset
         if all_reset and len(tree.root) == 1 and isinstance(tree.root[0], Switch):
             lines = [*clear, f"    else {lines[0].lstrip()}", *lines[1:]]

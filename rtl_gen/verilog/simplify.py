@@ -27,6 +27,8 @@ from amaranth.hdl._nir import (
     Value,
 )
 
+from rtl_gen.verilog.cells import width_of
+
 ZERO, ONE = Net.from_const(0), Net.from_const(1)
 Same = dict[Net, Net]
 
@@ -45,7 +47,7 @@ def simplify(netlist: Netlist) -> None:
             key = _key(cell)
             first = seen.setdefault(key, index) if key is not None else index
             if first != index:
-                for bit in range(len(cell.inputs) if isinstance(cell, PriorityMatch) else _width(cell)):
+                for bit in range(width_of(cell)):
                     _join(same, Net.from_cell(index, bit), Net.from_cell(first, bit))
     netlist.top.ports_o = {name: _many(same, value) for name, value in netlist.top.ports_o.items()}
     for signal in netlist.signals:
@@ -63,12 +65,6 @@ def _last(same: Same, net: Net) -> Net:
     while net in same and same[net] != net:
         net = same[net]
     return net
-
-
-def _width(cell: Cell) -> int:
-    if isinstance(cell, AssignmentList):
-        return len(cell.default)
-    return 1 if isinstance(cell, Matches) else int(cell.width)
 
 
 def _key(cell: Cell) -> Any:

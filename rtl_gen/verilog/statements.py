@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ class Writer(Protocol):
 
 @dataclass(slots=True)
 class Assign:
-    """`target` takes `value`; `key` names whose order matters."""
+    """`target` takes `value`."""
 
     target: Any
     value: Value
@@ -58,18 +58,17 @@ class Tree:
         self.netlist = netlist
         self.root: Block = []
 
-    def add(self, cell: AssignmentList, split: Callable[[int, Value], list[tuple[Any, Value]]], skip: set[Net]) -> None:
-        """The assignments of one list; `split` says which targets bits from a place on are. Those under a condition of
-        `skip` are left out."""
-        reached: dict[int, int] = {}  # block → how far this list has come in it
-        for assign in cell.assignments:
-            if assign.cond in skip:
-                continue
-            targets = split(assign.start, assign.value)
+    def add(self, assignments: Iterable[tuple[Net, int, Value]],
+            split: Callable[[int, Value], list[tuple[Any, Value]]]) -> None:
+        """The assignments of one register, (condition, first bit, value) each, in their order; `split` says which
+        targets bits from a place on are."""
+        reached: dict[int, int] = {}  # block → how far this register has come in it
+        for cond, start, taken in assignments:
+            targets = split(start, taken)
             if not targets:
                 continue
             block = self.root
-            for match, branch in path(self.netlist, assign.cond):
+            for match, branch in path(self.netlist, cond):
                 place, node = self._switch(block, reached.get(id(block), 0), match)
                 reached[id(block)] = place
                 block = node.branches.setdefault(branch, [])
@@ -88,6 +87,11 @@ class Tree:
         return len(block) - 1, new
 
 
+def assigned(cell: AssignmentList, *, but: Net | None = None) -> Iterator[tuple[Net, int, Value]]:
+    """The assignments of a list for `Tree.add`, without those under the condition `but`."""
+    return ((each.cond, each.start, each.value) for each in cell.assignments if each.cond != but)
+
+
 def chosen(expressions: Writer, cell: AssignmentList, low: int, high: int) -> Expr:
     """Bits of what an assignment list gives, as a nest of choices."""
     netlist = expressions.netlist
@@ -97,7 +101,7 @@ def chosen(expressions: Writer, cell: AssignmentList, low: int, high: int) -> Ex
         first, last = max(start, low), min(start + len(value), high)
         return [((first - low, last - low), Value(value[first - start:last - start]))] if first < last else []
 
-    tree.add(cell, split, set())
+    tree.add(assigned(cell), split)
     default = Value(cell.default[low:high])
 
     def boundaries(block: Block, found: set[int]) -> set[int]:

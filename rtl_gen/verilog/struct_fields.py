@@ -53,4 +53,6 @@ def _low(value: Any) -> int:
         return int(value.start) + _low(value.value)
     if isinstance(value, Operator) and value.operator in ("u", "s"):
         return _low(value.operands[0])
+    if not isinstance(value, Signal):
+        raise ValueError(f"a field that is no part of its signal: {value!r}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl._nir import (
     AssignmentList,
     AsyncProperty,
+    Cell,
     FlipFlop,
     Instance,
     Matches,
@@ -15,7 +16,7 @@ from amaranth.hdl._nir import (
     Value,
 )
 
-from rtl_gen.verilog.cells import LOW_BITS
+from rtl_gen.verilog.cells import cared, operands
 from rtl_gen.verilog.netlist import Design, Scope
 from rtl_gen.verilog.statements import path
 from rtl_gen.verilog.wires import Wires
@@ -28,9 +29,8 @@ def tested(design: Design, match: int) -> list[Value]:
         if not net.is_const:
             cell = design.cell(net)
             assert isinstance(cell, Matches)
-            bits = sorted({bit for pattern in cell.patterns for bit, letter in enumerate(pattern[::-1])
-                           if letter != "-"})
-            found.append(Value(cell.value[bit] for bit in bits))
+            found.append(Value(cell.value[bit] for bit in sorted({bit for pattern in cell.patterns
+                                                                  for bit in cared(pattern)})))
     return found
 
 
@@ -55,10 +55,7 @@ def uses(design: Design, scope: Scope, wires: Wires) -> dict[int, int]:
 
     held = set(wires.lists.values())
     clocked: set[int] = set()  # conditions of registers, which share their blocks: each is written once
-    for index in scope.cells:
-        if index not in design.live_cells:
-            continue
-        cell = design.netlist.cells[index]
+    for index, cell in design.cells(scope, Cell):
         for value in _read_by(design, index, wires):
             read(value)
         if isinstance(cell, AssignmentList):
@@ -81,12 +78,7 @@ def _read_by(design: Design, index: int, wires: Wires) -> list[Value]:
     """The values in the statement of a cell, conditions left out."""
     cell = design.netlist.cells[index]
     if isinstance(cell, Operator):
-        width = design.used_width(index)
-        first = 1 if cell.operator == "m" else 0
-        last = 1 if cell.operator == "<<" else len(cell.inputs)
-        narrow = cell.operator in LOW_BITS
-        return [Value(value[:width]) if narrow and first <= place < last else value
-                for place, value in enumerate(cell.inputs)]
+        return operands(cell, 0, design.used_width(index))
     if isinstance(cell, Part):
         return [cell.value, cell.offset]
     if isinstance(cell, AssignmentList):

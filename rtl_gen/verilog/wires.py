@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.hdl._ast import Signal
-from amaranth.hdl._nir import AssignmentList, FlipFlop, Instance, Memory, Net, Operator, Part, SyncReadPort, Value
+from amaranth.hdl._nir import AssignmentList, Cell, FlipFlop, Instance, Memory, Net, Operator, Part, SyncReadPort, Value
 
 from rtl_gen.verilog.cells import inputs, width_of
 from rtl_gen.verilog.netlist import Design, Scope
@@ -37,12 +37,12 @@ class Wires:
         self.of_cell: dict[int, list[Wire]] = {}  # the wires that an operator drives
         self.fields_of: dict[int, list[Wire]] = {}  # a flip-flop that is written field by field
         self.memories: dict[int, str] = {}
-        self._taken: set[str] = {port.name for port in scope.ports} | {part.name for part in scope.parts}
+        self._taken: set[str] = {port.name for port in scope.ports} | {self.short(part) for part in scope.parts}
+        self._taken |= {cell.name for _, cell in design.cells(scope, Instance)}
         self._by_value: dict[Value, list[Signal]] = {}
         netlist = design.netlist
         for signal in netlist.modules[scope.index].signal_names:
             self._by_value.setdefault(netlist.signals[signal], []).append(signal)
-        self.uses: dict[int, int] = {}  # cell → pieces of its output that stand in other statements
         self.lists = self._lists_of_registers()
         self._inputs()
         self._registers()
@@ -50,7 +50,8 @@ class Wires:
 
     def fresh(self, name: str) -> str:
         """A name that nobody has."""
-        name, number, base = legal(name), 0, legal(name)
+        name = base = legal(name)
+        number = 0
         while name in self._taken:
             number += 1
             name = f"{base}_{number}"
@@ -89,47 +90,38 @@ class Wires:
             for port in part.ports:
                 if not port.is_input:
                     self._vector(self.fresh(f"{short}_{port.name}"), port.value, "wire", port.signal)
-        for index in self._live(Instance):
-            cell = self.design.netlist.cells[index]
+        for index, cell in self.design.cells(self.scope, Instance):
             for name, (start, width) in cell.ports_o.items():
                 value = Value(Net.from_cell(index, start + bit) for bit in range(width))
                 if any(net in self.design.live for net in value):
                     self._vector(self.fresh(f"{cell.name}_{name}"), value, "wire", None)
-        for index in self._live(Memory):
-            self.memories[index] = self.fresh(self.design.netlist.cells[index].name)
+        for index, cell in self.design.cells(self.scope, Memory):
+            self.memories[index] = self.fresh(cell.name)
 
     def short(self, part: Scope) -> str:
         """Name of a part's instance."""
         return str(self.design.netlist.modules[part.index].name[-1])
 
-    def _live(self, *kinds: type) -> Iterator[int]:
-        for index in self.scope.cells:
-            if index in self.design.live_cells and isinstance(self.design.netlist.cells[index], kinds):
-                yield index
-
     def _registers(self) -> None:
         """Flip-flops under the name of their signal: as a vector, or field by field where they are written so."""
         names = {id(signal): name for signal, name in self.scope.own}
         outputs = {port.value: port for port in self.scope.ports if not port.is_input}
-        for index in self._live(FlipFlop):
-            cell = self.design.netlist.cells[index]
+        for index, cell in self.design.cells(self.scope, FlipFlop):
             value = self.design.outputs(index, len(cell.data))
             signals = [signal for signal in self._by_value.get(value, []) if id(signal) in names]
             signals.sort(key=lambda signal: (signal.src_loc != cell.src_loc, names[id(signal)].startswith("$")))
             signal = signals[0] if signals else None
             leaves = [field for field in self.fields(signal, value) if field.leaf]
             port = outputs.get(value)
-            split = leaves and self._by_field(cell, index, leaves)
-            name = port.name if port is not None and not split else self.fresh(names[id(signal)] if signal is not None
-                                                                             else "register")
-            if not split:
-                wire = self._vector(name, value, "output reg" if port is not None else "reg", signal)
-                wire.enum = self._enum(signal)
-                self.fields_of[index] = [wire]
+            own = names[id(signal)] if signal is not None else "register"
+            if leaves and self._by_field(cell, index, leaves):
+                self.fields_of[index] = list(self._pieces(legal(own), value, leaves, "reg"))
                 continue
-            self.fields_of[index] = list(self._pieces(name, value, leaves, "reg"))
-        for index in self._live(SyncReadPort):
-            cell = self.design.netlist.cells[index]
+            kind, name = ("output reg", port.name) if port is not None else ("reg", self.fresh(own))
+            wire = self._vector(name, value, kind, signal)
+            wire.enum = self._enum(signal)
+            self.fields_of[index] = [wire]
+        for index, cell in self.design.cells(self.scope, SyncReadPort):
             value = self.design.outputs(index, cell.width)
             name = self.fresh(f"{self.memories[cell.memory]}_read")
             self._vector(name, value, "reg", None)
@@ -172,7 +164,8 @@ class Wires:
             if not is_port:
                 named.append((name, owner, value, False))
             named += [(_joined(name, field), None, field.of(value), False) for field in self.fields(owner, value)]
-        cells, held = set(self._live(Operator, Part, AssignmentList)), set(self.lists.values())
+        cells = {index for index, _ in self.design.cells(self.scope, Operator, Part, AssignmentList)}
+        cells -= set(self.lists.values())
         for name, signal, value, is_port in named:
             first = value[0] if value else None
             if first is None or not first.is_cell or first.cell not in cells or first.bit or first.cell in self.of_cell:
@@ -185,12 +178,11 @@ class Wires:
             width = width_of(self.design.netlist.cells[first.cell])
             if core not in (width, self.design.used_width(first.cell)):
                 continue
-            rest = value[core:]
-            if any(net != 0 for net in rest) and any(net != value[core - 1] for net in rest):
-                continue
-            if first.cell in held:
-                continue
-            leaves = [field for field in self.fields(signal, value) if field.leaf] if core == len(value) else []
+            if core < len(value):  # what widens it is no part of it: a port of its own, and whoever reads it, says so
+                if is_port or any(net not in (0, value[core - 1]) for net in value[core:]):
+                    continue
+                value, signal = Value(value[:core]), None
+            leaves = [field for field in self.fields(signal, value) if field.leaf]
             if leaves and self._in_pieces(first.cell, core):
                 self.of_cell[first.cell] = list(self._pieces(name, value, leaves, "wire"))
                 continue
@@ -200,15 +192,14 @@ class Wires:
     def _lists_of_registers(self) -> dict[int, int]:
         """Flip-flop → the assignment list that it takes, where nobody else reads that."""
         readers: dict[int, set[int]] = {}
-        for index in self.scope.cells:
-            if index in self.design.live_cells:
-                for net in inputs(self.design.netlist.cells[index]):
-                    readers.setdefault(net.cell, set()).add(index)
+        for index, cell in self.design.cells(self.scope, Cell):
+            for net in inputs(cell):
+                readers.setdefault(net.cell, set()).add(index)
         shared = {net.cell for port in (*self.scope.ports, *(port for part in self.scope.parts for port in part.ports))
                   for net in port.value if not net.is_const}
         found = {}
-        for index in self._live(FlipFlop):
-            data = self.design.netlist.cells[index].data
+        for index, cell in self.design.cells(self.scope, FlipFlop):
+            data = cell.data
             source = data[0].cell if data[0].is_cell else 0
             if isinstance(self.design.netlist.cells[source], AssignmentList) and source not in shared and (
                     readers[source] == {index} and data == self.design.outputs(source, len(data))):

@@ -67,8 +67,8 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_front_tags\..*_place|engine_scales\.half\d_read_place", _PLACES, line="7", grid="7"),
     _still(r"engine_drain\.place_line", _PLACES, line=_ranks(8, 10, 3), grid=_ranks(8, 10, 3)),
     _still(r"engine_drain\.place_line", "a column tile has one beat", grid=_ranks(9, 10, 3)),
-    _still(r"engine_back_inverse_slots\.walk_1_(base|column).*", _PLACES, line="7"),
-    _still(r"engine_front_haar_slots\.walk_1_(base|column).*", _PLACES, line="7"),
+    _still(r"engine_back_inverse_slots\.walk_(base|column).*", _PLACES, line="7"),
+    _still(r"engine_front_haar_slots\.walk_(base|column).*", _PLACES, line="7"),
     # Numbers that have few values.
     _still(r"engine_back_inverse_slots\.last_cycle", "a column tile has fewer beats than the shortest slot", line="",
            grid=""),
@@ -98,9 +98,9 @@ REASONS: tuple[Reason, ...] = (
     _copy(r"engine_back_inverse\.([ds]\d|d\d_late|kept\d|line\d|(cross_|even|odd)_read_0)",
           "half way through a level of 2-D, or two of 1-D, it is less", grid="25"),
     # The walk over the tiles.
-    _still(r"engine_(back_inverse|front_haar)_slots\.walk_1_(column|row_before)",
+    _still(r"engine_(back_inverse|front_haar)_slots\.walk_(column|row_before)",
            "a tile begins inside the grid, and so does the one before", grid="6"),
-    _still(r"engine_(back_inverse|front_haar)_slots\.walk_1_(base|base_before)", _PLACES, grid="7"),
-    _still(r"engine_front_haar_slots\.walk_1_end_column", "the super-tile at hand and the next one end below 128",
+    _still(r"engine_(back_inverse|front_haar)_slots\.walk_(base|base_before)", _PLACES, grid="7"),
+    _still(r"engine_front_haar_slots\.walk_end_column", "the super-tile at hand and the next one end below 128",
            grid="7"),
 )

@@ -31,14 +31,12 @@ from cocotb_tools import runner as cocotb_runner
 from rtl_gen import toolchain
 from rtl_gen.verilog.declared import ports
 from stamp_hw.errors import BuildError, OutputError, StampError, ToolError
-from stamp_hw.rooms import HOME
+from stamp_hw.rooms import build_folder
 from tb.batch import program as main_program
 from tb.bench.harness import CONTEXT, params_to_json
 from tb.bench.layout import Port, to_json
 
-# build/ of the checkout; of the current folder for a plain install, whose own folder is no place to build in
-_HERE = HOME if (HOME / "pyproject.toml").is_file() else Path.cwd()
-BUILD_ROOT = Path(os.environ.get("STAMP_BUILD") or _HERE / "build").resolve()
+BUILD_ROOT = build_folder().resolve()
 ELSEWHERE = "STAMP_BUILD=DIR in the environment or `verify --build-dir DIR`, a folder to build in"
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal")
 # the model itself runs briefly and is compiled often; Verilator's runtime (GLOBAL) is compiled once, see _Verilator
