@@ -19,6 +19,7 @@ from amaranth.hdl._nir import AsyncProperty, Cell, Instance, Net, Netlist, SyncR
 from amaranth.lib import wiring
 
 from rtl_gen.verilog.cells import check, inputs, needed, width_of
+from rtl_gen.verilog.order import drop_overwritten
 from rtl_gen.verilog.simplify import simplify
 from rtl_gen.verilog.text import legal
 
@@ -59,6 +60,7 @@ class Design:
         self._design = fragment.prepare(ports=ports, hierarchy=(name,))
         self.netlist: Netlist = build_netlist(self._design)
         simplify(self.netlist)
+        drop_overwritten(self.netlist)
         for cell in self.netlist.cells:
             check(cell)
         self._modules = iter(range(len(self.netlist.modules)))

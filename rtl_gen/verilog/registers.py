@@ -10,6 +10,7 @@ from amaranth.hdl._nir import AssignmentList, FlipFlop, Matches, Net, PriorityMa
 
 from rtl_gen.verilog import source
 from rtl_gen.verilog.body import COLUMNS, Body, Location, always, wrapped
+from rtl_gen.verilog.order import check_order
 from rtl_gen.verilog.statements import Assign, Block, Switch, Tree, assigned, path
 from rtl_gen.verilog.uses import conditions
 from rtl_gen.verilog.wires import Wire
@@ -146,6 +147,7 @@ def _add_block(body: Body, group: list[Register]) -> None:
             continue
         resets.add(body.design.cell(body.design.cell(reset).inputs[0]).value)
         clears += [Assign(target, value) for target, value in split(wires, 0, assigns.assignments[-1].value)]
+    check_order(tree.root)
     clocks = {cell.clk for _, cell in group}
     if len(clocks) > 1 or len(resets) > 1:
         raise ValueError(f"registers of several clocks or resets share a condition at {_first(body, group)}")
