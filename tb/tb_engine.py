@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import divide
 from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
@@ -326,6 +328,15 @@ async def a_wrong_last_is_an_error_and_changes_nothing(bench: BatchBench) -> Non
         await check_status(bench, "reset")
 
 
+def odd_case(rng: np.random.Generator, params: EngineParams) -> Case:
+    """A layer of an odd number of super-tiles: the next one begins in the other half of the buffers."""
+    while True:
+        case = small_case(rng, params)
+        job = case.job
+        if len(divide(job.resolved, job.tile_width, job.tile_height, params.rows)) % 2:
+            return case
+
+
 @batch_test
 async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(bench: BatchBench) -> None:
     rng, params = bench.rng, bench.params
@@ -333,7 +344,9 @@ async def a_super_tile_beyond_the_buffers_is_an_error_and_the_next_job_is_right(
              sinks_beyond(rng, params))
     if not any(found):
         bench.nothing("every super-tile that its registers can say fits the buffers")
-    for case in filter(None, found):
+    for case, other_half in itertools.product(filter(None, found), (False, True)):
+        if other_half:
+            await play(bench, [odd_case(rng, params)], "before an overflow in the other half")
         stalls = stalls_of(bench) if bench.rng.integers(2) else dict.fromkeys((*INPUTS, "o"), ALWAYS)
         nothing = {name: np.zeros((), bool) for name in case.beats["o"]}
         await bench.run({name: Feed(case.beats[name], stalls[name]) for name in INPUTS},

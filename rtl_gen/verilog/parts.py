@@ -31,16 +31,19 @@ def add_memory_ports(body: Body) -> None:
             while end < len(cell.en) and cell.en[end] == cell.en[at]:
                 end += 1
             part = "" if (at, end) == (0, len(cell.en)) else f"[{end - 1}:{at}]"
-            lines += wrapped(f"    if ({value(Value(cell.en[at])).text}) {name}[{value(cell.addr).text}]{part} <= "
+            lines += wrapped(f"    {_enable(body, cell.en[at])}{name}[{value(cell.addr).text}]{part} <= "
                              f"{value(Value(cell.data[at:end])).text};")
             at = end
         body.add(cell.src_loc, index, always(value(Value(cell.clk)).text, lines, single=len(set(cell.en)) == 1))
     for index, cell in body.live(SyncReadPort):
         name = body.wires.memories[cell.memory]
         word = body.expressions.use(body.wires.of_net[Net.from_cell(index, 0)][0][0])
-        enable = "" if cell.en == 1 else f"if ({value(Value(cell.en)).text}) "
-        lines = wrapped(f"    {enable}{word} <= {name}[{value(cell.addr).text}];")
+        lines = wrapped(f"    {_enable(body, cell.en)}{word} <= {name}[{value(cell.addr).text}];")
         body.add(cell.src_loc, index, always(value(Value(cell.clk)).text, lines, single=True))
+
+
+def _enable(body: Body, net: Net) -> str:
+    return "" if net == 1 else f"if ({body.expressions.value(Value(net)).text}) "
 
 
 def add_instances(body: Body, modules: dict[int, str]) -> None:

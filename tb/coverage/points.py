@@ -28,7 +28,8 @@ class Point:
 
     `kind` is one of KINDS; `what` names the way out (`if`, `else`, `cond_then`, `cond_else`) or the bit and direction
     (`o__payload[3]:0->1`); `source` is the text of the line, in which what a generated name (`_012_`) stands for takes
-    its place; `port` says that a toggle point is a bit of a port.
+    its place; `rest` is the statement as it stands, from the point on; `port` says that a toggle point is a bit of a
+    port.
     """
 
     module: str
@@ -37,6 +38,7 @@ class Point:
     column: int
     what: str
     source: str
+    rest: str
     port: bool
     count: int
 
@@ -54,6 +56,7 @@ def parse(data: bytes, files: Mapping[str, str]) -> Iterator[Point]:
     Raises ToolError for a line that cannot be read.
     """
     lines = {name.removesuffix(".v"): expanded_lines(text) for name, text in files.items()}
+    raws = {name.removesuffix(".v"): text.splitlines() for name, text in files.items()}
     ports = {name.removesuffix(".v"): ports_of(text) for name, text in files.items()}
     for raw in data.splitlines():
         if not raw.startswith(b"C "):
@@ -62,9 +65,20 @@ def parse(data: bytes, files: Mapping[str, str]) -> Iterator[Point]:
         kind = keys["page"].partition("/")[0].removeprefix("v_")
         module, line, what = PurePath(keys["f"]).stem, int(keys["l"]), keys["o"].replace("__05F", "_")
         name = _NAME.match(what)
-        yield Point(module=module, kind=kind, line=line, column=int(keys["n"]), what=what,
-                    source=lines[module][line - 1], count=count,
+        column = int(keys["n"])
+        yield Point(module=module, kind=kind, line=line, column=column, what=what, count=count,
+                    source=lines[module][line - 1], rest=_rest(raws[module], line, column),
                     port=kind == "toggle" and bool(name) and name[0] in ports[module])  # type: ignore[index]
+
+
+def _rest(lines: list[str], line: int, column: int) -> str:
+    """A statement from a place on to its end, in one line."""
+    found = lines[line - 1][column - 1:]
+    for further in lines[line:]:
+        if found.endswith(";"):
+            break
+        found += f" {further.strip()}"
+    return found
 
 
 def expanded_lines(verilog: str) -> list[str]:

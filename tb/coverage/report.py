@@ -102,7 +102,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _shown(waiver: Waiver) -> dict[str, Any]:
-    return {name: getattr(waiver, name) for name in ("sets", "module", "what", "source", "reason")}
+    return {name: getattr(waiver, name) for name in ("sets", "module", "what", "source", "rest", "reason")}
 
 
 def _realised(block: str, samples: Sequence[Sample], plan: Sequence[Entry]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from tb.coverage.points import Point
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
     """`sets` are parameter sets of `block`; `what` is the point's; `source` is a regular expression for a part of the
-    point's source line."""
+    point's source line, `rest` one for the start of what stands there from the point on, where a line has several."""
 
     block: str
     sets: tuple[str, ...]
@@ -23,22 +23,39 @@ class Waiver:
     what: str
     source: str
     reason: str
+    rest: str = ""
 
     def covers(self, block: str, set_name: str, point: Point) -> bool:
         """Whether this waiver means that point."""
         return (point.kind in ("line", "branch") and block == self.block and set_name in self.sets
                 and point.module == self.module and point.what == self.what
-                and bool(re.search(self.source, point.source)))
+                and bool(re.search(self.source, point.source)) and bool(re.match(self.rest, point.rest)))
 
 
-def _waiver(block: str, sets: str, module: str, what: str, source: str, reason: str) -> Waiver:
-    return Waiver(block=block, sets=tuple(sets.split()), module=module, what=what, source=source, reason=reason)
+def _waiver(block: str, sets: str, module: str, what: str, source: str, reason: str, rest: str = ""
+            ) -> Waiver:
+    return Waiver(block=block, sets=tuple(sets.split()), module=module, what=what, source=source, reason=reason,
+                  rest=rest)
 
 
 _SCALE = "lanes16 lanes4 lanes3 lane lane_deep"
+_NO_LEVEL = "a slot's number is not 0 where it is no low pass, so one of its bits is the lowest"
+_THIRD = "one 2-D level takes two bits of a slot's number and the next one two more, of which there is one"
 WAIVERS: tuple[Waiver, ...] = (
-    _waiver("scale", _SCALE, "stamp_scale", "cond_then", r"_last & \(product\d_tail <= \d'd0\)\) \? 8'd0",
+    _waiver("scale", _SCALE, "stamp_scale", "cond_then", r"_last & \(product\d_tail <= \d'[bd]0\)\) \? 8'd0",
             "lane 0 is never padding: the last beat of a token has at least one channel"),
-    _waiver("mac", "odd flat wide", "stamp_mac", "cond_else", r"= chunk_ends \? 1'h0 :",
+    _waiver("mac", "odd flat wide", "stamp_mac", "else", r"^if \(chunk_ends\) begin",
             "as many lanes as columns: every beat ends the drain of a row"),
+    _waiver("mac", "flat", "stamp_mac", "else", r"^if \(tile_ends\) row <= ", "one row: a row that ends ends its tile"),
+    _waiver("mac", "flat", "stamp_pe", "cond_else", r"^hold\d <= ", "one row: there are no sums below it to take"),
+    _waiver("haar", "forward forward_1d forward_tiny forward_tiny_deep", "stamp_haar", "cond_else", r"^assign shift = ",
+            _NO_LEVEL, rest=r"[^?]*: \d'd0;$"),
+    _waiver("haar", "forward_tiny forward_tiny_deep", "stamp_haar", "cond_then", r"^assign shift = ", _THIRD,
+            rest=r"2'd2 : 2'd3\)"),
+    _waiver("engine", "2x2 1x3 3x6 4x4 6x5 8x8", "stamp_engine_front_haar", "cond_else", r"^assign shift = ", _NO_LEVEL,
+            rest=r"[^?]*: \d'd0;$"),
+    _waiver("engine", "1x3", "stamp_engine_front_haar", "cond_then", r"^assign shift = ", _THIRD,
+            rest=r"2'd2 : 2'd3\)"),
+    _waiver("axi", "grid line", "stamp_axi_counters", "else", r"^else if \(late_turn == \d+'h1f\) ",
+            "the branches before it are all other turns"),
 )

@@ -101,8 +101,8 @@ def sample(points: tuple[Point, ...] | None = None, words: int = 3) -> Sample:
                   inner_toggles=2, inner_hit=1, parts={"bar": (7, 5)}, words={"all": words}, cycles=9, seconds=1.0)
 
 
-def waiver(source: str = r"\(a & b\) \?", what: str = "cond_then") -> Waiver:
-    return Waiver(block="foo", sets=("one",), module="top", what=what, source=source, reason="it cannot")
+def waiver(source: str = r"\(a & b\) \?", what: str = "cond_then", rest: str = "") -> Waiver:
+    return Waiver(block="foo", sets=("one",), module="top", what=what, source=source, reason="it cannot", rest=rest)
 
 
 def many(points: int) -> tuple[Point, ...]:
@@ -136,6 +136,7 @@ def test_a_point_that_is_missed_fails_unless_a_waiver_means_it() -> None:
 @pytest.mark.parametrize(("waivers", "words", "message"), [
     ((waiver(r"\?"),), 3, "waived but reached"), ((waiver(), waiver("never")), 3, "waiver without use"),
     ((waiver(), waiver(what="cond_else")), 3, "waiver without use"), ((waiver(),), 0, "planned but nothing compared"),
+    ((waiver(rest="assign _2_ = _1_"), waiver(rest="assign _3_")), 3, "waiver without use"),
 ])
 def test_waivers_that_are_too_wide_or_idle_and_tests_without_words_fail(waivers: tuple[Waiver, ...], words: int,
                                                                         message: str) -> None:
