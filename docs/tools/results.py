@@ -1,4 +1,5 @@
-"""Every figure of README.md and docs/results.md from docs/results/*.json: `python -m docs.tools.results`.
+"""Every figure of README.md and of the pages of docs named in `PAGES`, from docs/results/*.json: `python -m
+docs.tools.results`.
 
 A page is a template, docs/tools/pages/*.in, in which a figure is a place with its format, as in
 `{llama_small[stamp][sqnr_db]:.2f}`: the first word names a record, the keys lead into its `figures`. A record is a
@@ -20,8 +21,8 @@ from docs.tools.write import write
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "results"
-PAGES = {ROOT / "README.md": ROOT / "docs" / "tools" / "pages" / "README.md.in",
-         RECORDS.with_suffix(".md"): ROOT / "docs" / "tools" / "pages" / "results.md.in"}
+PAGES = {page: ROOT / "docs" / "tools" / "pages" / f"{page.name}.in"
+         for page in (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "eval", "widths")))}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
 
 

@@ -17,6 +17,11 @@ _UNKNOWN = 2  # significant digits of a figure whose error is not known: one win
 
 def render(document: Mapping[str, Any]) -> str:
     """The table, and what it means."""
+    return "\n".join([table(document), "", *_notes(document)])
+
+
+def table(document: Mapping[str, Any], width: int | None = None) -> str:
+    """A line a scheme, folded at `width` columns, or those of the terminal."""
     from stamp_hw.text import align
 
     text = document["kind"] == "text"
@@ -35,7 +40,7 @@ def render(document: Mapping[str, Any]) -> str:
          if "x_saturated" in row else "–"),
     )
     rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
-    return "\n".join([align(("model", *(name for name, _ in columns)), rows), "", *_notes(document)])
+    return align(("model", *(name for name, _ in columns)), rows, width=width)
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,177 @@
+"""The figures of a record out of the report of a run: `docs.tools.record` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from models.commands import eval_table
+
+KEPT = ("average_bits", "sqnr_db", "output_sqnr_db", "cycles", "tokens_per_s", "utilization")  # of a scheme's totals
+SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
+LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
+TABLE = 160  # columns at which a table of `eval` would be folded
+
+
+class NotTakenError(Exception):
+    """A report is of a part of what its record holds, or older than it."""
+
+
+def whole(is_whole: bool, lacks: str) -> None:
+    if not is_whole:
+        raise NotTakenError(lacks)
+
+
+def simulation(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Totals of every scheme, and the hardware and layers that they are of."""
+    totals, (first, *_) = report["totals"], report["layers"].values()
+    hw, base = report["config"]["hw"], totals["a4"]
+    found: dict[str, Any] = {
+        "rows": hw["rows"], "cols": hw["cols"], "mhz": hw["freq_hz"] / 1e6, "layers": report["linear_layers"],
+        "model_layers": report["model_linear_layers"], "tokens": base["tokens"], "n_hi": first["stamp"]["n_hi"],
+        "n_hi_one_in": base["tokens"] // first["stamp"]["n_hi"], "mproducts": base["macs"] / 1e6,
+        "order_db": totals["stamp"]["sqnr_db"] - totals["stamp_shuffled"]["sqnr_db"],
+        "gain_db": totals["stamp"]["sqnr_db"] - totals["first_n"]["sqnr_db"],
+        "energy_over_first_n": totals["stamp"]["energy_pj"] / totals["first_n"]["energy_pj"] - 1}
+    for scheme in SCHEMES:
+        total = totals[scheme]
+        found[scheme] = {key: total[key] for key in KEPT}
+        found[scheme] |= {"energy_uj": total["energy_pj"] / 1e6, "cycles_ratio": total["cycles"] / base["cycles"],
+                          "energy_ratio": total["energy_pj"] / base["energy_pj"]}
+    return found
+
+
+def lengths(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Cycles of `first_n` and `stamp` over those of `a4`, by the number of tokens."""
+    whole(len(report["layers"]) == len(LENGTHS), f"{len(report['layers'])} of {len(LENGTHS)} lengths")
+    return {f"tokens_{layer['a4']['tokens']}": {"a4": layer["a4"]["cycles"],
+                                                    "first_n": layer["first_n"]["cycles"] / layer["a4"]["cycles"],
+                                                    "stamp": layer["stamp"]["cycles"] / layer["a4"]["cycles"]}
+            for layer in report["layers"].values()}
+
+
+def widths(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The loss at each width, at those of the default hardware, and the narrowest that lose nothing; `of_registers` is
+    the worst layer's under any value of a register, `symmetric_db` what symmetric scales lose in float."""
+    rows = {(row["parameter"], row["value"]): row for row in report["rows"]}
+    found: dict[str, Any] = {"limit_db": report["limit_db"], "narrowest": report["narrowest"]}
+    found |= {key: rows["in_width", 16][key] for key in ("loss_db", "worst_loss_db", "worst_layer")}
+    for parameter in ("in_width", "recip_frac", "z_frac"):
+        found[parameter] = {f"is_{value}": {"loss_db": row["loss_db"], "worst_db": row["worst_loss_db"],
+                                            "left_db": report["limit_db"] - row["worst_loss_db"]}
+                            for (name, value), row in rows.items() if name == parameter}
+    found["of_registers"] = max(row["worst_loss_db"] for (name, _), row in rows.items()
+                                if name in ("scale_mode", "n_hi", "levels"))
+    found["symmetric_db"] = rows["scale_mode", "minmax"]["sqnr_db"] - rows["scale_mode", "symmetric"]["sqnr_db"]
+    found["layers"] = len(rows["in_width", 16]["layers"])
+    return found
+
+
+def eight_bits(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The loss where every token has 8 bits."""
+    (row,) = (row for row in report["rows"] if row["parameter"] == "in_width" and row["value"] == 16)
+    losses = sorted(row["layers"].values())
+    return {**{key: row[key] for key in ("loss_db", "worst_loss_db", "output_sqnr_db")},
+            "worst_layer": row["worst_layer"].removeprefix("model.layers."), "next_worst_db": losses[-2]}
+
+
+def cells(report: Mapping[str, Any]) -> dict[str, Any]:
+    """LUTs and flip-flops of the scale unit."""
+    total = report["tops"]["stamp_scale"]["total"]
+    return {"lut": total["LUT"], "ff": total["FF"], "lanes": report["hw"]["lanes"]}
+
+
+def throughput(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Utilization and the time that the array waits, in steady state."""
+    steady = {name: row for name, row in report.items() if name.endswith((" bits", "STaMP"))}
+    return {"least_utilization": min(row["utilization"] for row in steady.values()),
+            "int4_over_int8": report["8 x 8, 8 bits"]["total"] / report["8 x 8, 4 bits"]["total"],
+            "share": report["transform's share"]["share"]}
+
+
+def synth(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of the engine, and the part that STaMP adds."""
+    top = report["tops"]["stamp_engine"]
+    return {"share": top["transform_share"], **{key: report["hw"][key] for key in ("rows", "cols", "lanes")},
+            **{key.lower(): top["total"][key] for key in ("LUT", "FF", "MULT18X18D", "DP16KD")}}
+
+
+def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Points of each block and words that its bench compared, and the sums."""
+    whole(len(report["blocks"]) == 6 and not report["errors"], f"blocks {', '.join(report['blocks'])}")
+    found = {name: {"points": block["line"] + block["branch"], "waived": block["waived"],
+                    "port_toggles": block["port_toggles_hit"] / block["port_toggles"], "ports": block["port_toggles"],
+                    "words": block["words"], "cycles": block["cycles"]} for name, block in report["blocks"].items()}
+    found["all"] = {key: sum(block[key] for block in found.values()) for key in ("points", "waived", "words", "cycles")}
+    found["most_waived"] = max(block["waived"] / block["points"] for block in found.values())
+    return found
+
+
+def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Mutants of each unit and of all."""
+    whole(len(report["units"]) == 8 and not report["errors"], f"units {', '.join(report['units'])}")
+    keys = ("mutants", "killed", "equivalent", "survived", "score")
+    units = report["units"] | {"all": report["total"]}
+    found = {name: {key: unit[key] for key in keys} for name, unit in units.items()}
+    found["all"]["matter"] = found["all"]["mutants"] - found["all"]["equivalent"]
+    return found
+
+
+def formal(report: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many properties are proved for runs of any length, and for how many cycles the others hold."""
+    from tb.formal.table import PROPERTIES
+
+    verdicts = list(report)
+    whole(len(verdicts) == len(PROPERTIES), f"{len(verdicts)} of {len(PROPERTIES)} properties")
+    whole(not any(verdict["wrong"] or verdict["broken"] for verdict in verdicts), "some property does not hold")
+    return {"properties": len(verdicts), "induction": sum(verdict["proved"] for verdict in verdicts),
+            "bounded_count": sum(not verdict["proved"] for verdict in verdicts),
+            "bounded": {verdict["name"]: verdict["depth"] for verdict in verdicts if not verdict["proved"]},
+            "minutes": sum(verdict["seconds"] for verdict in verdicts) / 60}
+
+
+def regress(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The deep regression's sums."""
+    whole(report["cases"] >= 500 and report["flushes"] >= 1000, f"{report['cases']} cases, {report['flushes']} flushes")
+    return {key: value for key, value in report.items() if key not in ("seed", "seconds")}
+
+
+def evaluation(report: Mapping[str, Any]) -> dict[str, Any]:
+    """KL divergence with its standard error, or SQNR of the picture, of every scheme that ran."""
+    rows = {row["scheme"]: row for row in report["rows"]}
+    whole({"a4", "first_n", "stamp"} <= set(rows), f"schemes {', '.join(rows)}")
+    whole(report["kind"] == "images" or report["windows"] == 32, f"{report.get('windows')} of 32 windows")
+    return rows_of(report)
+
+
+def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of the schemes that there are, and the table as it is printed."""
+    rows = {row["scheme"]: row for row in report["rows"]}
+    found: dict[str, Any] = {"table": eval_table.table(report, TABLE)}
+    if report["kind"] == "images":
+        found["prompts"] = len(report["prompts"])
+        if {"first_n", "stamp"} <= set(rows):
+            found |= {name: rows["stamp"][key] - rows["first_n"][key]
+                      for name, key in (("gain_db", "picture_sqnr_db"), ("layers_gain_db", "layer_sqnr_db"))}
+        kept: tuple[str, ...] = ("latent_sqnr_db", "picture_sqnr_db", "layer_sqnr_db")
+    else:
+        found |= {"tokens": report["tokens"], "windows": report["windows"], "float": rows["float"]["perplexity"]}
+        kept = ("perplexity", "kl", "kl_error", "layer_sqnr_db", "worst_sqnr_db", "x_saturated", "y_saturated",
+                "average_bits")
+    found |= {name: {key: row[key] for key in kept if key in row} for name, row in rows.items() if name != "float"}
+    if report["kind"] == "text":
+        for name in rows.keys() - {"float"}:
+            found[name]["perplexity_error"] = rows[name]["perplexity"] * rows[name]["loss_difference_error"]
+    return found
+
+
+def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Clock rates of the seeds that were placed, and the slowest path of the best one."""
+    seeds = report["seeds"]
+    whole(len(seeds) >= 3, f"{len(seeds)} of 3 seeds")
+    return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds)}
+
+
+def bench(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Ratios, and the rates that they are of; a document's may be a range, so that each is a list."""
+    return {key: [value] for key, value in report.items() if "_vs_" in key or key.endswith("_cycles_per_s")}
