@@ -40,7 +40,6 @@ SIMULATED = {"measured": "SQNR, by the bit-accurate model",
                          "modelled); energy, with 45 nm constants from the literature"}
 _LOG = logging.getLogger(__name__)
 
-
 #: Record → its report in build/, the command that makes that, what its figures are, and how they are taken.
 REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any]]]] = {
     "llama_small": ("results/llama_small.json", f"stamp-hw simulate {LLAMA}", SIMULATED, figures.simulation),

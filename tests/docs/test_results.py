@@ -28,8 +28,8 @@ README = (results.ROOT / "README.md").read_text(encoding="utf-8")
 EXPLAIN = ("eval.md", "widths.md")
 FIGURE = re.compile(r"(?<![\w.])(?:\d[\d.,]*\s*(?:dB\b|%|LUTs?\b|flip-flops|±|MHz|pJ|nats|million|times\b)|\d+\.\d+)")
 ALLOWED = {"eval.md": {"10 times", "300 times", "4.5", "4.125"}, "widths.md": {"0.001 dB"}}  # definitions, arithmetic
-CODE = (r"```.*?```",
-        r"^ {4}.*?$", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}", r"\]\([^)]*\)[^|\n]*§[\d.]+", r"\]\([^)]*\)")
+CODE = (r"```.*?```", r"^ {4}.*?$", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}",  # code and places
+        r"\]\([^)]*\)[^|\n]*§[\d.]+", r"\]\([^)]*\)")                     # targets of links, and their sections
 TEMPLATES = {page.name: template.read_text(encoding="utf-8") for page, template in results.PAGES.items()}
 pages = pytest.mark.parametrize("page", TEMPLATES)
 
