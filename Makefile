@@ -45,14 +45,21 @@ demo: venv  ## the main job on the shipped traces: simulate, draw, generate, ver
 # prompts and seeds than the trace's at the same denoising step.
 ABLATE := build/ablate
 LLAMA_FITS := $(patsubst %,$(ABLATE)/llama-%.safetensors,1 2 3 4 5 6 7 8)
+LLAMA_TRACE := models/traces/llama_small.safetensors
 PIXART_TRACE := models/traces/pixart_small.safetensors
 PIXART_FITS := $(patsubst %,$(ABLATE)/pixart-%.safetensors,1 2)
 
+# Beside the two traces as they are: the first token out of the transform, scales fitted on what is measured, twice the 8-bit tokens.
 ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on the shipped traces, one table each (build/ablate; 10 minutes)
-	nice $(BIN)/stamp-hw ablate models/traces/llama_small.safetensors $(addprefix --fit ,$(LLAMA_FITS)) \
+	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) $(addprefix --fit ,$(LLAMA_FITS)) \
 	    --json $(ABLATE)/llama_small.json --csv $(ABLATE)/llama_small.csv --plots $(ABLATE)/llama_small
 	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) \
 	    --json $(ABLATE)/pixart_small.json --csv $(ABLATE)/pixart_small.csv --plots $(ABLATE)/pixart_small
+	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) $(addprefix --fit ,$(LLAMA_FITS)) --job n_sink=1 --levels 5 \
+	    --json $(ABLATE)/llama_sink.json > $(ABLATE)/llama_sink.out
+	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) --levels 5 --json $(ABLATE)/llama_self.json > $(ABLATE)/llama_self.out
+	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) --job n_hi=16 \
+	    --json $(ABLATE)/pixart_16.json > $(ABLATE)/pixart_16.out
 
 $(ABLATE)/llama.txt: models/llama_small/calibration.txt
 	mkdir -p $(@D)

@@ -44,6 +44,13 @@ def least_acc_width(max_k: int) -> int:
     return (max_k * 128 * 128).bit_length() + 1
 
 
+#: Key of `hw` → its least and its largest whole number.
+HW_RANGES = {
+    "rows": (1, 256), "cols": (1, 256), "lanes": (1, 256), "axes": (1, 2), "max_levels": (0, MAX_LEVELS),
+    "max_k": (1, 16384), "max_tokens": (1, 65536), "act_slots": (1, 65536), "in_width": (8, 16), "acc_width": (16, 32),
+    "recip_frac": (0, 8), "z_frac": (0, 4), "mul_stages": (1, 4)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HwConfig:
     """The hardware that is generated. Widths are in bits, sizes in elements, rates in Hz and bytes per second.
@@ -59,7 +66,8 @@ class HwConfig:
     act_slots : row slots of `max_k` bytes in each half of the activation buffer
     rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means the largest divisor that is
         at most max(1, cols / 8)
-    in_width, acc_width : bits of an input value and of an accumulator
+    in_width : bits of an input value
+    acc_width : bits of an accumulator
     recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
     z_frac : fractional bits of an output coefficient
     mul_stages : pipeline registers of each multiplier
@@ -87,11 +95,7 @@ class HwConfig:
     technology: str = "horowitz45"
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, 256), ("axes", 1, 2), ("max_levels", 0, MAX_LEVELS),
-            ("max_k", 1, 16384), ("max_tokens", 1, 65536), ("act_slots", 1, 65536), ("in_width", 8, 16),
-            ("acc_width", 16, 32), ("recip_frac", 0, 8), ("z_frac", 0, 4), ("mul_stages", 1, 4),
-        ):
+        for name, (low, high) in HW_RANGES.items():
             _integer("hw", self, name, low, high)
         if self.rescale_lanes is None:
             lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)

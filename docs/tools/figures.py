@@ -50,6 +50,14 @@ def lengths(report: Mapping[str, Any]) -> dict[str, Any]:
             for layer in report["layers"].values()}
 
 
+def shape(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one layer without data: what its cycles are spent on, as parts of one, the bottleneck, the ratio to `a4`."""
+    (schemes,) = report["layers"].values()
+    return {name: {"bottleneck": one["bottleneck"], "cycles_ratio": one["cycles"] / schemes["a4"]["cycles"],
+                   **{part: cycles / one["cycles"] for part, cycles in one["cycles_by_part"].items()}}
+            for name, one in schemes.items()}
+
+
 def widths(report: Mapping[str, Any]) -> dict[str, Any]:
     """The loss at each width, at those of the default hardware, and the narrowest that lose nothing; `of_registers` is
     the worst layer's under any value of a register, `symmetric_db` what symmetric scales lose in float."""

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from docs.tools import figures
+from docs.tools import ablation, figures
 from docs.tools.results import RECORDS, ROOT
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.formats.files import write_json
@@ -34,7 +34,14 @@ SINK = f"--model build/sink --text models/llama_small/heldout.txt --schemes a4,s
 KERNELS = {"avx512": "", "avx2": "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ",
            "sse4": "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE "}
 SHAPES = tuple(word for tokens in figures.LENGTHS for word in ("--shape", f"{tokens}x192x192"))
-COLUMNS = 66  # of a table that a page shows; those to the right are left out
+#: What a layer without data is asked for: an array that waits for its drain, a token that waits for weights, 64 tokens.
+ASKED = {
+    "shape_drain": ("--shape", "2048x4096x4096", "--config", "configs/npu32.yaml", "--hw", "rows=128", "--hw",
+                    "cols=128", "--hw", "act_slots=4224", "--schemes", "a4"),
+    "shape_dram": ("--shape", "1x4096x4096", "--config", "configs/npu32.yaml", "--hw", "dram_bytes_per_s=1e9",
+                   "--schemes", "a4"),
+    "shape_32": ("--shape", "64x192x192", "--hw", "rows=32", "--hw", "cols=32"),
+}
 SIMULATED = {"measured": "SQNR, by the bit-accurate model",
              "modelled": "cycles, by the cycle model that equals the RTL beat for beat (the external memory's rate is "
                          "modelled); energy, with 45 nm constants from the literature"}
@@ -47,12 +54,18 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                      figures.simulation),
     "lengths": ("results/lengths.json", f"stamp-hw simulate {' '.join(SHAPES)}",
                 {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
+    **{name: (f"results/{name}.json", f"stamp-hw simulate {' '.join(words)}",
+              {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.shape) for name, words in ASKED.items()},
     **{f"eval_llama{end}": (f"eval/llama{end}.json", f"stamp-hw eval {TEXT}{options}", {
         "measured": "the running model, every linear layer on the bit-accurate engine" if not end.endswith("kv") else
                     "the running model, its float layers reading quantized keys and values"}, figures.evaluation)
        for end, options in (("", STATIC), ("_hadamard", f"{STATIC} --rotate hadamard"), ("_kv", " --kv"))},
     "eval_llama_kv16": ("eval/llama_kv16.json", f"stamp-hw eval {TEXT} --kv 16", {
         "measured": "the running model, its float layers reading quantized keys and values"}, figures.evaluation),
+    "eval_llama_tuned": ("eval/llama_tuned.json",
+                         f"stamp-hw eval {TEXT}{STATIC} --config build/tuned_llama.yaml --schemes stamp", {
+                             "measured": "the running model, every linear layer on the bit-accurate engine"},
+                         figures.rows_of),
     "eval_decode": ("eval/llama_decode.json",
                     f"stamp-hw eval {TEXT}{STATIC} --decode 64 --sequences 8 --schemes a4,first_n,stamp",
                     {"measured": "the running model, one token at a time"}, figures.rows_of),
@@ -74,6 +87,10 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     **{f"synth_scale{end}": (f"synth_scale{end}.json", f"stamp-hw synth --block scale{options}", {
         "gate-level": "cells that Yosys counts, before place and route"}, figures.cells)
        for end, options in (("", ""), ("_narrow", " --hw in_width=12 --hw recip_frac=4"))},
+    **{f"ablate_{run}": (f"ablate/{file}.json", "make ablate", {
+        "measured": "SQNR, by the float and by the bit-accurate model"}, ablation.ablation)
+       for run, file in (("llama", "llama_small"), ("llama_sink", "llama_sink"), ("llama_self", "llama_self"),
+                         ("pixart", "pixart_small"), ("pixart_16", "pixart_16"))},
     "throughput": ("throughput.json", "make throughput", {"modelled": "by the cycle model that equals the RTL"},
                    figures.throughput),
     "synth_fpga": ("synth.json", "stamp-hw synth --config configs/fpga.yaml",
@@ -89,17 +106,21 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "regress": ("regress.json", "make regress", {"RTL-simulated": "all"}, figures.regress),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
-#: What README.md shows of a command's output: the command, its lines, what their figures are.
+#: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
 PRINTED = {
-    "printed_simulate": (("simulate", LLAMA), slice(1, 8), SIMULATED),
+    "printed_simulate": (("simulate", LLAMA), slice(1, 8), SIMULATED, 66),
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
-                       slice(0, 4), {"RTL-simulated": "all"}),
+                       slice(0, 4), {"RTL-simulated": "all"}, 66),
+    **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),
+                                {"measured": "SQNR, by the bit-accurate model"}, 100)
+       for name, trace, end in (("llama", LLAMA, 11), ("pixart", PIXART, 15))},
 }
 #: Reports that take seconds, and so are made each time.
 QUICK = {
     "llama_small": ("simulate", LLAMA),
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
     "lengths": ("simulate", *SHAPES),
+    **{name: ("simulate", *words) for name, words in ASKED.items()},
 }
 
 
@@ -129,16 +150,16 @@ def printed(*words: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def reproducible(lines: list[str]) -> list[str]:
+def reproducible(lines: list[str], columns: int) -> list[str]:
     """The left part of a table, without the column of run times and what is behind it."""
     end = max(line.find("seconds") for line in lines)
-    return [line[:end if end >= 0 else COLUMNS].rstrip() for line in lines]
+    return [line[:end if end >= 0 else columns].rstrip() for line in lines]
 
 
 def record_printed() -> None:
-    """The first lines of README.md's two commands, as `printed_simulate` and `printed_verify`."""
-    for name, (words, lines, provenance) in PRINTED.items():
-        text = "\n".join(reproducible(printed(*words)[lines]))
+    """What `PRINTED` names, as it is printed."""
+    for name, (words, lines, provenance, columns) in PRINTED.items():
+        text = "\n".join(reproducible(printed(*words)[lines], columns))
         write_json(RECORDS / f"{name}.json", {
             "command": f"stamp-hw {' '.join(words)}", "date": date.today().isoformat(), "provenance": provenance,
             "figures": {"text": text}})

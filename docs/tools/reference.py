@@ -1,4 +1,4 @@
-"""The reference that is read off the program: docs/reference/commands.md and api.md (`python -m docs.tools.reference`).
+"""The reference that is read off the program: docs/reference/*.md but registers.md (`python -m docs.tools.reference`).
 
 Options come from the parsers themselves, names from what `stamp_hw` hands on, so that neither page can say anything
 else than the program does.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from types import ModuleType
@@ -19,6 +20,7 @@ from docs.tools.write import write
 from stamp_hw import rooms
 from stamp_hw.cli import arguments
 from stamp_hw.cli.commands import COMMANDS
+from stamp_hw.config import HW_RANGES, HwConfig, JobConfig
 
 REFERENCE = ROOT / "docs" / "reference"
 #: Modules whose public names a user imports.
@@ -122,7 +124,37 @@ def api() -> str:
     return "\n".join([*parts, ""])
 
 
-PAGES = {"commands.md": commands, "api.md": api}
+def meanings(section: type) -> dict[str, str]:
+    """Key → what the section's docstring says of it."""
+    text = inspect.cleandoc(section.__doc__ or "").split("----------\n", 1)[1]
+    found: dict[str, str] = {}
+    for names, says in re.findall(r"^(\w[\w, ]*) : (.*(?:\n .*)*)", text, re.MULTILINE):
+        found |= dict.fromkeys(names.split(", "), re.sub(r"\s+", " ", says))
+    return found
+
+
+def configuration() -> str:
+    """The page of the configuration's keys."""
+    parts = ["# Configuration", "",
+             "Written by `make docs` from `stamp_hw/config.py`. A configuration is a YAML file of the sections below.",
+             "A key left out takes its default, as `configs/default.yaml` has it; one that is unknown is an error.",
+             "On the command line `--hw KEY=VALUE` and `--job KEY=VALUE` change one value.", "",
+             "`stamp-hw simulate --shape 64x64x64 --config MINE.yaml` says in a second what is wrong with a file;",
+             "`stamp-hw verify --config MINE.yaml` holds its RTL to the golden model (minutes)."]
+    for name, section, says in (("hw", HwConfig, "The hardware that is generated."),
+                                ("job", JobConfig, "What the job registers hold, for every layer.")):
+        parts += ["", f"## `{name}`", "", says, "", "| key | default | range | meaning |", "|---|---|---|---|"]
+        for key, meaning in meanings(section).items():
+            default = json.dumps(getattr(section(), key)).strip('"')
+            low_high = "{}…{}".format(*HW_RANGES[key]) if name == "hw" and key in HW_RANGES else ""
+            parts.append(f"| `{key}` | {default} | {low_high} | {cell(meaning)} |")
+    parts += ["", "## `kinds`", "",
+              "A kind of layers (`q_proj`, …, as `stamp-hw trace info` lists them) → keys of `job` that layers of this",
+              "kind have values of their own for. `stamp-hw tune` writes this section.", ""]
+    return "\n".join(parts)
+
+
+PAGES = {"commands.md": commands, "api.md": api, "configuration.md": configuration}
 
 
 if __name__ == "__main__":

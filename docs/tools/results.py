@@ -4,8 +4,9 @@ docs.tools.results`.
 A page is a template, docs/tools/pages/*.in, in which a figure is a place with its format, as in
 `{llama_small[stamp][sqnr_db]:.2f}`: the first word names a record, the keys lead into its `figures`. A record is a
 small JSON file with the figures that are shown, the command that makes them, its date, its provenance, and its seed
-where it has one; `docs.tools.record` takes fresh ones. Beyond Python's own formats there are `.1f %` (a part of one as
-per cent), `.1f M` (millions), and a range, which is a list.
+where it has one; `docs.tools.record` takes fresh ones. The constants of an energy set and what the
+training of the shipped models recorded are places as well. Beyond
+Python's own formats there are `.1f %` (a part of one as per cent), `.1f M` (millions), and a range, which is a list.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from docs.tools.write import write
+from sim.cost.energy import load
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "results"
 PAGES = {page: ROOT / "docs" / "tools" / "pages" / f"{page.name}.in"
-         for page in (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "eval", "widths")))}
+         for page in (ROOT / "README.md",
+                      *(ROOT / "docs" / f"{name}.md" for name in
+                        ("results", "eval", "widths", "ablate", "simulate", "traces", "tune")))}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
 
 
@@ -52,9 +56,24 @@ def source(record: Mapping[str, Any]) -> str:
     return f"`{record['command']}` ({record['date']}{seed}). {kinds}.{taken}"
 
 
+def energy(technology: str) -> dict[str, str]:
+    """Constant → its picojoules as a table has them, of an energy set that ships."""
+    units = {"bits": "bits", "product": "bits²", "bytes": "bytes"}
+    found = {}
+    for name, one in load(technology).constants.items():
+        found[name] = ", ".join(f"{place:,.0f} {units[one.axis]}: {pj:g}" if one.axis else f"{pj:g}"
+                                for place, pj in one.points)
+        found[name] += f", per {one.per_bits} bits" if one.per_bits else ""
+    return found
+
+
 def render(template: str, known: Mapping[str, Mapping[str, Any]]) -> str:
     """A page: the template with its figures. Raises KeyError for a figure that no record has."""
     places: dict[str, Any] = {name: record["figures"] for name, record in known.items()}
+    places["horowitz45"] = energy("horowitz45")
+    for model in ("llama_small", "pixart_small"):
+        training = (ROOT / "models" / model / "training.json").read_text(encoding="utf-8")
+        places[f"training_{model.partition('_')[0]}"] = json.loads(training)
     places["source"] = {name: source(record) for name, record in known.items()}
     return _Formatter().vformat(template, (), places)
 

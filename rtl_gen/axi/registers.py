@@ -144,7 +144,7 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
     control = (
         _whole("ID", 0x000, "const", 32, "'STMP' in ASCII, the first letter in the highest byte", IDENTITY),
         _whole("VERSION", 0x004, "const", 32, "version of this register map", MAP_VERSION),
-        Register(name="START", offset=0x008, description="hands the job registers to the engine",
+        Register(name="START", offset=0x008, description="hands the job registers to the engine, unless STATUS.busy",
                  fields=_bits("pulse", {"start": "1: start a job with the job registers as they are now"})),
         Register(name="STATUS", offset=0x00C, description="state of this moment", fields=(
             Field(name="idle", low=0, width=1, access="ro", reset=1,

@@ -22,12 +22,12 @@ _SIDES = {"sqnr": "in", "output_sqnr": "out"}
 
 def render(report: Mapping[str, Any]) -> str:
     """All tables and the footer."""
-    sections = [_section(report, list(rows)) for _, rows in
+    sections = [section(list(rows)) for _, rows in
                 groupby(report["rows"], key=lambda row: (row["feature"], row["sinks"]))]
-    return "\n\n".join([_summary(report), *sections, _left_out(report), _footer(report)])
+    return "\n\n".join([summary(report), *sections, _left_out(report), _footer(report)])
 
 
-def _summary(report: Mapping[str, Any]) -> str:
+def summary(report: Mapping[str, Any]) -> str:
     """SQNR of the input at n_hi 8-bit coefficients: transforms along tokens down, feature transforms across."""
     found: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in report["rows"]:
@@ -48,13 +48,14 @@ def _name(row: Mapping[str, Any]) -> str:
     return str(row["label"] + (f", {plural(row['levels'], 'level')}" if row["levels"] is not None else ""))
 
 
-def _section(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def section(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of one feature transform, those of 4 bits first."""
     title = f"{FEATURE_TITLES[rows[0]['feature']]}{SINK_TITLES[rows[0]['sinks']]}"
     cells = [_cells(row) for row in rows]
-    later = next((place for place, row in enumerate(rows) if row["high"]), len(rows))
+    later = next((place for place, row in enumerate(rows) if row["high"]), 0)
     # A blank line between rows of 4 bits and those with 8-bit coefficients, in columns that both share.
     tables = [table.splitlines() for table in align(_HEADER, cells, left=3).split("\n\n")]
-    parted = ["\n".join([*lines[: 2 + later], "", *lines[2 + later :]]) for lines in tables]
+    parted = ["\n".join([*lines[: 2 + later], *([""] if later else []), *lines[2 + later :]]) for lines in tables]
     return f"{title[0].upper()}{title[1:]}\n" + "\n\n".join(parted)
 
 

@@ -25,9 +25,11 @@ NAMES = re.compile(r"""
     """, re.VERBOSE | re.MULTILINE)
 README = (results.ROOT / "README.md").read_text(encoding="utf-8")
 # Pages that explain a command name its settings by number; a figure there has a unit, an error or decimals.
-EXPLAIN = ("eval.md", "widths.md")
+EXPLAIN = ("eval.md", "widths.md", "ablate.md", "simulate.md", "tune.md", "traces.md")
 FIGURE = re.compile(r"(?<![\w.])(?:\d[\d.,]*\s*(?:dB\b|%|LUTs?\b|flip-flops|±|MHz|pJ|nats|million|times\b)|\d+\.\d+)")
-ALLOWED = {"eval.md": {"10 times", "300 times", "4.5", "4.125"}, "widths.md": {"0.001 dB"}}  # definitions, arithmetic
+ALLOWED = {"eval.md": {"10 times", "300 times", "4.5", "4.125"}, "widths.md": {"0.001 dB"},  # definitions, arithmetic
+           "ablate.md": {"2510.26771", "2404.00456", "2211.10438", "0.5"}, "simulate.md": {"10 dB", "25 dB", "0.9"},
+           "tune.md": set(), "traces.md": {"4.5", "2.0", "3.11", "4.8", "5.2", "5.5", "7.9", "9.0"}}  # sizes of files
 CODE = (r"```.*?```", r"^ {4}.*?$", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}",  # code and places
         r"\]\([^)]*\)[^|\n]*§[\d.]+", r"\]\([^)]*\)")                     # targets of links, and their sections
 TEMPLATES = {page.name: template.read_text(encoding="utf-8") for page, template in results.PAGES.items()}
@@ -132,8 +134,8 @@ def test_a_record_that_takes_seconds_is_what_its_command_says_today(name: str, t
 
 @pytest.mark.parametrize("name", ["printed_simulate", pytest.param("printed_verify", marks=pytest.mark.rtl)])
 def test_the_readme_shows_what_its_commands_print(name: str) -> None:
-    words, lines, _ = record.PRINTED[name]
-    assert "\n".join(record.reproducible(record.printed(*words)[lines])) in README
+    words, lines, _, columns = record.PRINTED[name]
+    assert "\n".join(record.reproducible(record.printed(*words)[lines], columns)) in README
     assert f"\nstamp-hw {' '.join(words)}\n" in README
 
 
