@@ -78,11 +78,11 @@ $(ABLATE)/pixart-%.safetensors: $(ABLATE)/prompts.txt $(PIXART_TRACE) | $(TRACE_
 	nice $(BIN)/stamp-hw trace dump --model models/pixart_small --prompts $< --steps 10 --inference-steps 20 --size 32 \
 	    --guidance 3 --seed $* --layers '^transformer_blocks\.(1|4)\.|^(proj_out|caption_projection|adaln_single)\b' --out $@
 
-test: venv-trace lint  ## every test that takes no minutes, on two cores (15 minutes)
+test: venv-trace lint  ## every test but the long ones, on two cores (15 minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15 -m 'not long and not smollm2'
 
-test-long: venv-trace  ## the tests that take minutes each: place and route, a plain install, and what `make smollm2` has made (5 minutes)
-	$(BIN)/python -m pytest -m 'long or smollm2' --durations 5
+test-long: venv-trace  ## the tests that take longest: large arrays, place and route, a plain install, what `make smollm2` has made (6 minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'long or smollm2' --durations 5
 
 lint: venv-trace  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ import pytest
 from tests.house.imports import PACKAGES, ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("install")]  # two installs at once would meet in one folder
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LAYER = ("import numpy as np\n"
          "layer = Layer(name='one', x=np.eye(8, dtype=np.float32), weight=np.ones((4, 8), np.float32))\n")

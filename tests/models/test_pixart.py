@@ -255,6 +255,7 @@ def test_an_option_out_of_range_is_refused(tmp_path: Path, option: str) -> None:
 
 # --- what ships ------------------------------------------------------------------------------------------------------
 
+@pytest.mark.long
 def test_the_held_out_loss_is_the_recorded_one_and_below_every_baseline() -> None:
     from models.train import evaluate_pixart as evaluate
     from models.train.small_pixart import load, random_twin

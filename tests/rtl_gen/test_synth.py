@@ -31,6 +31,7 @@ def counts(tmp_path: Path, *words: str) -> dict[str, dict[str, dict[str, int]]]:
     return {top: {block.pop("block"): block for block in found["blocks"]} for top, found in content["tops"].items()}
 
 
+@pytest.mark.long
 @pytest.mark.rtl
 def test_the_engine_synthesizes_with_its_multipliers_where_they_belong(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +53,8 @@ def test_the_engine_synthesizes_with_its_multipliers_where_they_belong(
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("block", [name for name in BLOCKS if name != "engine"])
+@pytest.mark.parametrize("block", [pytest.param(name, marks=[pytest.mark.long] if name == "axi" else [])
+                                   for name in BLOCKS if name != "engine"])
 def test_every_block_synthesizes_by_itself(block: str, tmp_path: Path) -> None:
     tops = counts(tmp_path, "--block", block)
     assert set(tops) == {unit.module for unit in units(block)}

@@ -41,6 +41,7 @@ def test_no_module_repeats_a_name_and_every_module_says_what_it_is(files: dict[s
         assert all(len(line) <= 123 or line.startswith("// Parameters:") for line in text.splitlines()), file
 
 
+@pytest.mark.long
 def test_an_array_of_32_by_32_is_one_row_32_times() -> None:
     large = generate(NpuConfig.load(ROOT / "configs/npu32.yaml"))
     modules = {name: text for name, text in large.items() if name.endswith(".v")}

@@ -32,6 +32,7 @@ LARGEST = EngineParams.of(NpuConfig().with_hw(max_k=16384, max_tokens=65536, row
 BUILDS = {**tb_axi.PARAMETER_SETS, "default": DEFAULT, "largest": LARGEST}
 
 
+@pytest.mark.long
 @pytest.mark.rtl
 @pytest.mark.parametrize("name", tb_axi.PARAMETER_SETS)
 def test_registers_and_layers_through_axi_are_right(name: str) -> None:

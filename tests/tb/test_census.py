@@ -98,6 +98,7 @@ def test_an_unknown_set_is_refused_in_one_line(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "stamp-hw: SET: no census of this set; got 16x16; expected 2x2 or 1x3\n"
 
 
+@pytest.mark.long
 @pytest.mark.rtl
 def test_a_run_moves_what_its_test_moves_and_no_more() -> None:
     """Column tiles alone fill every bit of their counters; sinks there are none."""

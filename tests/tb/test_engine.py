@@ -21,7 +21,8 @@ WORDS = 12_000  # output words of random layers a parameter set
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", tb_engine.PARAMETER_SETS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name == TRACE_SET else [])
+                                  for name in tb_engine.PARAMETER_SETS])
 def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> None:
     # the largest array takes the random layers alone here; `stamp-hw verify` runs every test on it
     result = run_block("engine", name, fresh_seed(), words=WORDS, tests=RANDOM_TESTS if name == TRACE_SET else None)

@@ -64,7 +64,9 @@ def test_every_block_has_at_least_three_faults_of_different_names() -> None:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize(("block", "module"), [(block, unit.module) for block in BLOCKS for unit in units(block)])
+@pytest.mark.parametrize(("block", "module"), [
+    pytest.param(block, unit.module, marks=[pytest.mark.long] if block == "axi" else [])
+    for block in BLOCKS for unit in units(block)])
 def test_the_default_hardware_equals_the_golden_model(block: str, module: str) -> None:
     """The widths, depths and accumulators that users get; the benches' own sets are smaller."""
     unit = next(unit for unit in units(block) if unit.module == module)

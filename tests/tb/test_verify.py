@@ -224,6 +224,7 @@ def rows(text: str) -> list[list[str]]:
     return [line for line in table if line[:1] != ["log:"]]
 
 
+@pytest.mark.long
 @pytest.mark.rtl
 def test_several_sets_at_a_time_print_the_rows_of_one_at_a_time(moods: Path, capsys: pytest.CaptureFixture[str]
                                                                 ) -> None:
