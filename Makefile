@@ -55,7 +55,7 @@ ablate: venv-trace $(LLAMA_FITS) $(PIXART_FITS)  ## the paper's comparisons on t
 	    --json $(ABLATE)/llama_small.json --csv $(ABLATE)/llama_small.csv --plots $(ABLATE)/llama_small
 	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) \
 	    --json $(ABLATE)/pixart_small.json --csv $(ABLATE)/pixart_small.csv --plots $(ABLATE)/pixart_small
-	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) $(addprefix --fit ,$(LLAMA_FITS)) --job n_sink=1 --levels 5 \
+	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) $(addprefix --fit ,$(LLAMA_FITS)) --job outliers=0 --levels 5 \
 	    --json $(ABLATE)/llama_sink.json > $(ABLATE)/llama_sink.out
 	nice $(BIN)/stamp-hw ablate $(LLAMA_TRACE) --levels 5 --json $(ABLATE)/llama_self.json > $(ABLATE)/llama_self.out
 	nice $(BIN)/stamp-hw ablate $(PIXART_TRACE) $(addprefix --fit ,$(PIXART_FITS)) --job n_hi=16 \

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
+from stamp_hw.engine import linear
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A linear layer without its data: `tokens` (sinks excluded), `n_sink`, `grid`, `k` inputs and `n` outputs;
+    """A linear layer without its data: `tokens`, `n_sink` of them outliers, `grid`, `k` inputs and `n` outputs;
     `transform` is False where the trace says that its tokens are not to be transformed."""
 
     name: str
@@ -24,10 +25,10 @@ class Shape:
 
     @classmethod
     def of(cls, layer: Layer, config: NpuConfig) -> Shape:
-        """Shape of a captured layer, sinks as the job says or as the layer does."""
-        sinks = layer.n_sink if config.job.n_sink == "auto" else config.job.n_sink
-        return cls(name=layer.name, tokens=layer.x.shape[0] - sinks, k=layer.x.shape[1], n=layer.weight.shape[0],
-                   grid=layer.grid, n_sink=sinks, transform=layer.transform)
+        """Shape of a captured layer, outliers as the job says or as the layer does."""
+        job = linear.resolve(layer, config)
+        return cls(name=layer.name, tokens=job.tokens, k=layer.x.shape[1], n=layer.weight.shape[0], grid=layer.grid,
+                   n_sink=job.n_sink, transform=layer.transform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Task:
 
     @property
     def tokens(self) -> int:
-        """Tokens, sinks included."""
+        """Tokens that travel: the sequence, and the outliers in front of it."""
         return self.job.tokens + self.job.n_sink
 
     @property

@@ -15,113 +15,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from stamp_hw import positions
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.yaml_file import load_yaml
+from stamp_hw.hw_config import HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
 
-MAX_LEVELS = 8
+__all__ = ["HW_RANGES", "MAX_LEVELS", "HwConfig", "JobConfig", "NpuConfig", "ResolvedJob", "auto_levels",
+           "least_acc_width", "section_of"]
 _PART = re.compile(r"1/([1-9][0-9]{0,4})")
-
-
-def _require(ok: bool, name: str, got: object, expected: str) -> None:
-    if not ok:
-        raise ConfigError("impossible value", where=name, got=brief(got), expected=expected)
-
-
-def _integer(section: str, owner: object, name: str, low: int, high: int) -> None:
-    value = getattr(owner, name)
-    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    _require(ok, f"{section}.{name}", value, f"an integer in {low}…{high}")
-
-
-def _number(section: str, owner: object, name: str, low: float, high: float) -> None:
-    value = getattr(owner, name)
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-    _require(ok, f"{section}.{name}", value, f"a number in {low:g}…{high:g}")
-
-
-def least_acc_width(max_k: int) -> int:
-    """Bits of an accumulator that holds every sum of `max_k` products of an 8-bit code and an 8-bit weight."""
-    return (max_k * 128 * 128).bit_length() + 1
-
-
-#: Key of `hw` → its least and its largest whole number.
-HW_RANGES = {
-    "rows": (1, 256), "cols": (1, 256), "lanes": (1, 256), "axes": (1, 2), "max_levels": (0, MAX_LEVELS),
-    "max_k": (1, 16384), "max_tokens": (1, 65536), "act_slots": (1, 65536), "in_width": (8, 16), "acc_width": (16, 32),
-    "recip_frac": (0, 8), "z_frac": (0, 4), "mul_stages": (1, 4)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HwConfig:
-    """The hardware that is generated. Widths are in bits, sizes in elements, rates in Hz and bytes per second.
-
-    Parameters
-    ----------
-    rows, cols : PEs of the MAC array; a row slot holds one 8-bit token or two 4-bit ones
-    lanes : channels a beat in the lifting and scale units
-    axes : 1 for lifting along sequences only, 2 for 2-D grids as well (one more coefficient bit)
-    max_levels : levels of the 1-D lifting; a 2-D level takes two of them
-    max_k : input channels of the largest layer
-    max_tokens : tokens of the longest sequence or largest grid
-    act_slots : row slots of `max_k` bytes in each half of the activation buffer
-    rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means the largest divisor that is
-        at most max(1, cols / 8)
-    in_width : bits of an input value
-    acc_width : bits of an accumulator
-    recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
-    z_frac : fractional bits of an output coefficient
-    mul_stages : pipeline registers of each multiplier
-    freq_hz : clock
-    dram_bytes_per_s : peak rate of the external memory
-    technology : name of an energy set in `sim/cost/energy_sets/`
-    """
-
-    rows: int = 8
-    cols: int = 8
-    lanes: int = 16
-    axes: int = 2
-    max_levels: int = 8
-    max_k: int = 4096
-    max_tokens: int = 4096
-    act_slots: int = 576
-    rescale_lanes: int | None = None
-    in_width: int = 16
-    acc_width: int = 32
-    recip_frac: int = 8
-    z_frac: int = 4
-    mul_stages: int = 2
-    freq_hz: float = 500e6
-    dram_bytes_per_s: float = 25.6e9
-    technology: str = "horowitz45"
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in HW_RANGES.items():
-            _integer("hw", self, name, low, high)
-        if self.rescale_lanes is None:
-            lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
-            object.__setattr__(self, "rescale_lanes", lanes)
-        _integer("hw", self, "rescale_lanes", 1, self.cols)
-        assert self.rescale_lanes is not None
-        _require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
-                 f"a divisor of cols = {self.cols}")
-        needed = least_acc_width(self.max_k)
-        _require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
-        _number("hw", self, "freq_hz", 1e3, 1e11)
-        _number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
-        _require(isinstance(self.technology, str) and self.technology.isidentifier()
-                 and len(self.technology) <= 64, "hw.technology",
-                 self.technology, "the name of an energy set, e.g. horowitz45")
-
-    @property
-    def coef_width(self) -> int:
-        """Bits of a coefficient: one more than the input along each axis (docs/contract.md §3.2)."""
-        return self.in_width + self.axes
-
-    @property
-    def drain_lanes(self) -> int:
-        """`rescale_lanes` with its default filled in."""
-        assert self.rescale_lanes is not None
-        return self.rescale_lanes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +35,8 @@ class JobConfig:
     n_hi : tokens at 8 bits, in coefficient order: a number, "1/N" = ceil(S / N), or "auto" = "1/32"
     scale_mode : "minmax" or "symmetric"
     group : channels that share an activation scale, or None for one scale a token
-    n_sink : leading tokens kept out of the transform, or "auto" = what the trace says
+    outliers : tokens of a sequence that are kept out of the transform: their positions, "off", or "auto" = what the
+        trace says
     weight_bits : 8 or 4
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
         "static" refuses a layer without them
@@ -144,30 +46,48 @@ class JobConfig:
     n_hi: int | str = "auto"
     scale_mode: str = "minmax"
     group: int | None = None
-    n_sink: int | Literal["auto"] = "auto"
+    outliers: positions.Which = "auto"
     weight_bits: int = 4
     calibration: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, high in (("levels", MAX_LEVELS), ("n_hi", 65536), ("n_sink", 65536)):
+        named = positions.parse(self.outliers)
+        if named is None:
+            raise ConfigError("impossible value", where="job.outliers", got=brief(self.outliers),
+                              expected="auto, off, or positions such as 0 or [0, 17]")
+        object.__setattr__(self, "outliers", named)
+        for name, high in (("levels", MAX_LEVELS), ("n_hi", 65536)):
             value = getattr(self, name)
             if name == "n_hi" and isinstance(value, str):
-                _require(value == "auto" or _PART.fullmatch(value) is not None, "job.n_hi", value,
+                require(value == "auto" or _PART.fullmatch(value) is not None, "job.n_hi", value,
                          "an integer in 0…65536, auto, or a part such as 1/16")
             elif value != "auto":
-                _integer("job", self, name, 0, high)
+                integer("job", self, name, 0, high)
         if self.group is not None:
-            _integer("job", self, "group", 1, 16384)
-        _require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
+            integer("job", self, "group", 1, 16384)
+        require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
-        _require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
+        require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
                  "minmax or symmetric")
-        _require(self.calibration in ("auto", "self", "static"), "job.calibration", self.calibration,
+        require(self.calibration in ("auto", "self", "static"), "job.calibration", self.calibration,
                  "auto, self or static")
 
     @property
     def symmetric(self) -> bool:
         return self.scale_mode == "symmetric"
+
+    def outliers_of(self, known: tuple[int, ...], tokens: int) -> tuple[int, ...]:
+        """The outliers of a layer of so many tokens, of which a trace or a look at it says that it has `known`.
+
+        Raises ConfigError for positions of the job's own that are no tokens of it, or too many.
+        """
+        if isinstance(self.outliers, str):
+            return known if self.outliers == "auto" else ()
+        require(positions.right(self.outliers, tokens), "job.outliers", list(self.outliers),
+                 f"ascending positions in 0…{tokens - 1}")
+        require(len(self.outliers) <= positions.most(tokens), "job.outliers", list(self.outliers),
+                 f"at most {positions.most(tokens)} of {tokens} tokens")
+        return self.outliers
 
     def high_tokens(self, tokens: int) -> int:
         """n_hi of a sequence of so many tokens."""
@@ -179,8 +99,8 @@ class JobConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedJob:
-    """The numbers of one job: `tokens` (sinks excluded), `grid`, `levels`, `n_hi`, `n_sink`, and warnings: each a
-    (kind, severity in 0…1, text)."""
+    """The numbers of one job: `tokens` of the sequence, `grid`, `levels`, `n_hi`, `n_sink` tokens in front of it that
+    bypass the transform (its outliers), and warnings: each a (kind, severity in 0…1, text)."""
 
     tokens: int
     grid: tuple[int, int] | None
@@ -191,10 +111,8 @@ class ResolvedJob:
 
     @property
     def average_bits(self) -> float:
-        """Bits of an activation, averaged over all tokens, sinks included."""
-        high = self.n_hi + self.n_sink
-        total = self.tokens + self.n_sink
-        return (8 * high + 4 * (total - high)) / total
+        """Bits that travel for an activation, averaged over the tokens: an outlier has 8 beside those of its place."""
+        return (8 * (self.n_hi + self.n_sink) + 4 * (self.tokens - self.n_hi)) / self.tokens
 
 
 def auto_levels(tokens: int, n_hi: int, two_d: bool) -> int:
@@ -271,7 +189,7 @@ class NpuConfig:
     def check_n_hi(self, layers: Iterable[tuple[str, int]]) -> None:
         """Raise ConfigError for an `n_hi` beyond the tokens of every layer that takes it from its job.
 
-        `layers`: kind, and tokens without sinks, of all layers of a run. In one of several layers such a number may be
+        `layers`: kind and tokens of all layers of a run. In one of several layers such a number may be
         right, since a job is for layers of several lengths; where it fits none of them it is a slip.
         """
         kinds = dict(self.kinds)
@@ -281,7 +199,7 @@ class NpuConfig:
             longest[where] = max(longest.get(where, 0), tokens)
         for where, most in longest.items():
             n_hi = kinds.get(where.removeprefix("kinds."), self.job).n_hi
-            _require(not isinstance(n_hi, int) or n_hi <= most, f"{where}.n_hi", n_hi,
+            require(not isinstance(n_hi, int) or n_hi <= most, f"{where}.n_hi", n_hi,
                      f"at most {most}, the tokens of the longest layer; 1/1 for all of every layer")
 
     def with_job(self, **changes: Any) -> NpuConfig:
@@ -299,9 +217,9 @@ class NpuConfig:
 
         Parameters
         ----------
-        tokens : S, sinks excluded
+        tokens : S
         grid : (H, W) or None for a sequence
-        n_sink : sinks of the layer, used when the job says "auto"
+        n_sink : tokens in front of the sequence, see `JobConfig.outliers_of`
         k : input channels, checked against `hw.max_k` when given
         transform : False for a layer that is not to be transformed: its levels are 0
 
@@ -311,16 +229,13 @@ class NpuConfig:
         """
         hw, job = self.hw, self.job
         two_d = grid is not None
-        sinks = n_sink if job.n_sink == "auto" else job.n_sink
-        # Sinks first: too many of them, or any in 2-D, would else be blamed on the grid.
-        _require(not (two_d and sinks), "job.n_sink", sinks, "0 for a 2-D grid")
-        _require(tokens >= 1 or not sinks, "job.n_sink", sinks,
-                 f"fewer than the layer's {max(tokens + sinks, 0)} tokens")
-        _require(tokens >= 1 and (grid is None or grid[0] * grid[1] == tokens), "job.grid", (tokens, grid),
+        # First: else it would be blamed on the grid.
+        require(not (two_d and n_sink), "job.outliers", n_sink, "none on a 2-D grid")
+        require(tokens >= 1 and (grid is None or grid[0] * grid[1] == tokens), "job.grid", (tokens, grid),
                  "at least one token, and H·W = tokens")
-        _require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
-        _require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
-        _require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
+        require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
+        require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
+        require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
         n_hi = job.high_tokens(tokens)
         limit = hw.max_levels // 2 if two_d else hw.max_levels
         wanted = auto_levels(tokens, n_hi, two_d)
@@ -331,7 +246,7 @@ class NpuConfig:
             levels = min(wanted, limit)
         else:
             levels = job.levels
-            _require(levels <= limit, "job.levels", levels,
+            require(levels <= limit, "job.levels", levels,
                      f"at most {limit} ({'2-D' if two_d else '1-D'}, hw.max_levels = {hw.max_levels})")
         if isinstance(job.n_hi, int) and job.n_hi > tokens:
             warnings.append(("n_hi", 1 - tokens / job.n_hi,
@@ -342,7 +257,7 @@ class NpuConfig:
         if 0 < levels < wanted:
             warnings.append(("levels", 0.0, f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the "
                              "low-pass band"))
-        return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=sinks, warnings=tuple(warnings))
+        return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink, warnings=tuple(warnings))
 
 
 def section_of(key: object) -> str | None:
@@ -353,15 +268,16 @@ def section_of(key: object) -> str | None:
     return None
 
 
-#: What a job might ask for and no hardware does: it would have no cycles, no energy and no registers.
-_NOT_BUILT = {"weight_group": "the hardware has one weight scale an output channel"}
+#: Keys that somebody might try → what there is instead.
+_NOT_KEYS = {"weight_group": "the hardware has one weight scale an output channel",
+             "n_sink": "outliers names the tokens that bypass the transform"}
 
 
 def _check_keys(where: str, values: Mapping[Any, Any], known: Sequence[str]) -> None:
     """Raise ConfigError for a key of a section that is not known."""
     for key in values:
-        if key in _NOT_BUILT:
-            raise ConfigError(_NOT_BUILT[key], where=f"{where}.{key}", got=brief(values[key]), expected="no such key")
+        if key in _NOT_KEYS:
+            raise ConfigError(_NOT_KEYS[key], where=f"{where}.{key}", got=brief(values[key]), expected="no such key")
         if key not in known:
             other = section_of(key)
             raise ConfigError("unknown key", where=f"{where}.{key}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp_hw import given
+from stamp_hw import given, positions
 from stamp_hw.errors import LayerError
 
 #: Bounds of a scale, and of every value: far beyond any model, and their products stay within a float64.
@@ -21,11 +21,12 @@ class Layer:
     Parameters
     ----------
     name : unique name inside its trace, e.g. ``model.layers.0.self_attn.q_proj``
-    x : float32[S, K], the captured input, sink tokens first
+    x : float32[S, K], the captured input
     weight : float32[N, K]
     bias : float32[N] or None
-    grid : (H, W) of the tokens after the sinks in raster order, or None for a 1-D sequence
-    n_sink : leading tokens that bypass the transform (0 for 2-D grids)
+    grid : (H, W) of the tokens in raster order, or None for a 1-D sequence
+    outliers : positions, ascending, of the tokens that are kept out of the transform (`stamp_hw.outliers`); none on a
+        grid
     kind : role of the layer, e.g. ``q_proj``; free text, used for grouping in reports
     s_x, s_y : static scales of input and output (real value of one INT16 step), or None to calibrate on this
         tensor itself (`calibration: self`)
@@ -43,7 +44,7 @@ class Layer:
     weight: np.ndarray
     bias: np.ndarray | None = None
     grid: tuple[int, int] | None = None
-    n_sink: int = 0
+    outliers: tuple[int, ...] = ()
     kind: str = "linear"
     s_x: float | None = None
     s_y: float | None = None
@@ -69,10 +70,11 @@ class Layer:
             self._check(self.bias.shape == (self.weight.shape[0],), "bias does not fit weight",
                         self.bias.shape, f"({self.weight.shape[0]},)")
         tokens = self.x.shape[0]
-        self._check(given.is_whole(self.n_sink) and 0 <= self.n_sink < tokens, "n_sink out of range", self.n_sink,
-                    f"0…{tokens - 1}")
+        self._check(isinstance(self.outliers, tuple) and all(map(given.is_whole, self.outliers))
+                    and positions.right(self.outliers, tokens), "outliers are no positions", self.outliers,
+                    f"a tuple of ascending numbers in 0…{tokens - 1}")
         if self.grid is not None:
-            self._check(self.n_sink == 0, "a 2-D grid has no sinks", self.n_sink, "n_sink = 0")
+            self._check(not self.outliers, "a 2-D grid has no outliers", self.outliers, "none")
             self._check(given.is_grid(self.grid) and self.grid[0] * self.grid[1] == tokens,
                         "grid does not hold the tokens", self.grid, f"H·W = {tokens}")
         for field in ("s_x", "s_y"):

@@ -128,16 +128,16 @@ def _round(total: np.ndarray, mant: np.ndarray, shift: np.ndarray, sink_shift: i
     return saturate(product >> down, Z_WIDTH)
 
 
-def finish(v: np.ndarray, bias: np.ndarray, config: NpuConfig) -> tuple[np.ndarray, int]:
+def finish(v: np.ndarray, bias: np.ndarray, config: NpuConfig) -> tuple[np.ndarray, np.ndarray]:
     """Bias and rounding behind the inverse lifting (docs/contract.md §3.7).
 
-    `v` int32[S, N]; `bias` integers [N] in steps of s_y. Returns (y int16[S, N], number of saturated values):
+    `v` int32[S, N]; `bias` integers [N] in steps of s_y. Returns (y int16[S, N], int64[S] values that saturated):
     y = sat16((v + (bias << z_frac) + 2^(z_frac−1)) >> z_frac).
     """
     frac = config.hw.z_frac
     exact = (v + ((bias.astype(np.int64) << frac) + (1 << frac >> 1))) >> frac
     y = saturate(exact, OUT_WIDTH)
-    return y.astype(np.int16), int(np.count_nonzero(y != exact))
+    return y.astype(np.int16), np.count_nonzero(y != exact, axis=1)
 
 
 def integer_bias(bias: np.ndarray | None, s_y: float, channels: int) -> np.ndarray:

@@ -18,11 +18,14 @@ from sim.engine.timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
+from stamp_hw.engine.linear import INT16_WIDTH, resolve, run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import divide
 from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
+from stamp_hw.layer import Layer
+from stamp_hw.params import Z_WIDTH
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
@@ -151,8 +154,7 @@ def unfit(trace: Trace, name: str, params: EngineParams, deep: bool = DEEP) -> s
     """Why a layer cannot run on this build, or takes too long for a test unless all are to run; empty if it can."""
     layer = trace.layer(name)
     try:
-        job = NpuConfig(hw=params.hw).resolve(len(layer.x) - layer.n_sink, layer.grid, n_sink=layer.n_sink,
-                                              k=layer.x.shape[1], transform=layer.transform)
+        job = resolve(layer, NpuConfig(hw=params.hw))
         EngineJob.of(job, k=layer.x.shape[1], n=len(layer.weight), params=params)
     except ConfigError as error:
         return str(error)
@@ -242,8 +244,7 @@ async def sums_and_products_fill_their_registers(bench: BatchBench) -> None:
             for mode in ("minmax", "symmetric"):
                 most = params.max_levels // (1 if shape.grid is None else 2)
                 job = JobConfig(levels=int(rng.integers(min(1, most), most + 1)),
-                                n_hi=pick(rng, 0, shape.tokens), n_sink=shape.sinks, scale_mode=mode, weight_bits=8,
-                                calibration="static")
+                                n_hi=pick(rng, 0, shape.tokens), scale_mode=mode, weight_bits=8, calibration="static")
                 layer = filled(rng, params, shape, job, extreme=True)
                 case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job))
                 cases += [] if case is None else [case]
@@ -266,6 +267,32 @@ def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Sha
 
 
 @batch_test
+async def a_coefficient_at_its_lowest_value_is_seen_in_the_result(bench: BatchBench) -> None:
+    """Two equal tokens but for one step: the coefficient of their mean lies below the range and becomes its lowest
+    value, and of the factors near the least that does so one lets its last bit decide how a result is rounded."""
+    params, seen = bench.params, 0
+    if not params.max_levels:
+        bench.nothing("no level: without a difference no last bit of a coefficient reaches a result")
+        return
+    unit = 1 << params.z_frac  # of a result, in steps of a coefficient
+    low, lowest = -(1 << (params.in_width - 1)), -(1 << (Z_WIDTH - 1))
+    config = NpuConfig(hw=params.hw, job=JobConfig(levels=1, n_hi=2, weight_bits=8, calibration="static"))
+    x = np.array([[low], [low + 1]], np.float32)
+    for step in range(64):
+        factor = lowest // low + step  # of a coefficient to an input code
+        s_y = unit / factor
+        bias = np.full(params.cols, -lowest // unit * s_y, np.float32)
+        layer = Layer("lowest", x, np.ones((params.cols, 1), np.float32), bias,
+                      s_x=2.0 ** (params.in_width - INT16_WIDTH), s_y=s_y)
+        result = run_linear(layer, config)
+        mean, difference = result.z[:, 0].tolist()
+        if mean == lowest and (mean - (difference >> 1) + unit // 2 + 1) % unit == 0:
+            await play(bench, [Case.of(layer, config)], f"factor {factor}")
+            seen += 1
+    assert seen, "no factor lets the last bit of the lowest coefficient decide"
+
+
+@batch_test
 async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> None:
     """A half of the buffers filled by pairs of 4-bit tokens, by all but one of them, by sinks; then the other half. And
     sequences, rows and columns of as many tokens as the build holds, at every number of levels."""
@@ -279,7 +306,7 @@ async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> 
         longest = Shape(tokens=most, grid=grid, sinks=0, k=1, n=1)
         shapes += [(longest, levels) for levels in range(params.max_levels // (1 if grid is None else 2) + 1)]
     for shape, levels in shapes:
-        job = JobConfig(levels=levels, n_hi=0, n_sink=shape.sinks, calibration="static")
+        job = JobConfig(levels=levels, n_hi=0, calibration="static")
         config = NpuConfig(hw=params.hw, job=job)
         case = Case.of_one_that_fits(filled(rng, params, shape, job), config, params.out_slots)
         if case is not None:

@@ -15,6 +15,7 @@ from sim import haar as haar_sim
 from stamp_hw import haar
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
+from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.formats.trace import Trace
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import FinishParams, HaarParams
@@ -295,10 +296,10 @@ async def tensors_of_the_shipped_trace_are_lifted_as_the_golden_model_does(bench
             if layer.kind in kinds or not layer.transform or layer.x.shape[1] < params.lanes:
                 continue
             kinds.add(layer.kind)
-            sinks = layer.n_sink
-            s_x = layer.s_x or float(np.abs(layer.x[sinks:]).max()) / 32767
-            x, _, _ = linear.quantize_input(layer.x, s_x, sinks, NpuConfig().hw.in_width)
-            x = x[sinks:, :min(4, params.max_beats) * params.lanes][:min(256, params.max_tokens)]
+            wire = arrange(layer, NpuConfig())
+            s_x = layer.s_x or float(np.abs(wire.x[wire.n_sink:]).max()) / 32767
+            x, _, _ = linear.quantize_input(wire.x, s_x, wire.n_sink, NpuConfig().hw.in_width)
+            x = x[wire.n_sink:, :min(4, params.max_beats) * params.lanes][:min(256, params.max_tokens)]
             x = x[:, :x.shape[1] // params.lanes * params.lanes].astype(np.int64)
             for grid in (None, (8, len(x) // 8))[:params.axes]:
                 tokens, levels = len(x) if grid is None else grid[0] * grid[1], params.max_levels // (1 + bool(grid))
@@ -321,7 +322,7 @@ async def check_finish(bench: BatchBench, v: np.ndarray, bias: np.ndarray, valid
     await bench.run({"i": Feed({"v": v, "bias": bias, "last": last}, valid)},
                     {"o": Expect({"y": y, "last": last}, ready)}, job=f"{name}, valid {valid}, ready {ready}",
                     timing={"i": timing.inputs, "o": timing.outputs}, abort_at=abort_at,
-                    events={"outputs": y.size, "saturated": saturated})
+                    events={"outputs": y.size, "saturated": int(saturated.sum())})
 
 
 @batch_test(quota=1.0)

@@ -13,6 +13,7 @@ from sim import scale as scale_sim
 from stamp_hw import haar, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
+from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.formats.trace import Trace
 from stamp_hw.params import SCALE_TOKEN_WIDTH, ScaleJob, ScaleParams
 from tb.batch.bench import BatchBench, batch_test
@@ -208,9 +209,9 @@ async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(ben
         for layer in trace:
             if layer.grid is not None and config.hw.axes == 1:
                 continue
-            job = linear.resolve(layer, config)
-            s_x = layer.s_x or float(np.abs(layer.x[job.n_sink:]).max()) / 32767
-            x, _, _ = linear.quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
+            job, wire = linear.resolve(layer, config), arrange(layer, config)
+            s_x = layer.s_x or float(np.abs(wire.x[job.n_sink:]).max()) / 32767
+            x, _, _ = linear.quantize_input(wire.x, s_x, job.n_sink, config.hw.in_width)
             c = np.concatenate([x[:job.n_sink], haar.forward(x[job.n_sink:], job.levels, job.grid)])
             bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
             rows = np.linspace(0, len(c) - 1, min(TRACE_TOKENS, len(c))).astype(int)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.ablate import tables
+from sim.studies.widths import LIMIT_DB
 
 Row = Mapping[str, Any]
 #: Inputs in front of which a rotation folds into the weights (the table at the end of the page).
@@ -42,6 +43,17 @@ def ablation(report: Mapping[str, Any]) -> dict[str, Any]:
         for feature in ("none", "hadamard")} if any(map(FOLDS.search, report["layers"])) else {}
     found["engine"] = {side: worst(rows, side) for side in ("sqnr", "output_sqnr")}
     return found
+
+
+def closeness(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine loses against float STaMP, outliers out of the transform: layers in the order of their loss."""
+    (row,) = (row for row in report["rows"] if row["transform"] == "haar" and row["high"] and row["sinks"] == "out")
+    losses = sorted(((max(layer["sqnr_db"] - layer["engine_sqnr_db"],
+                          layer["output_sqnr_db"] - layer["engine_output_sqnr_db"]), name)
+                     for name, layer in row["layers"].items()), reverse=True)
+    return {"layers": len(losses), "within": sum(loss <= LIMIT_DB for loss, _ in losses), "limit_db": LIMIT_DB,
+            **{f"number_{place}": {"loss_db": loss, "layer": name.removeprefix("model.layers.")}
+               for place, (loss, name) in enumerate(losses[:3], 1)}}
 
 
 def names(row: Row, job_levels: int) -> list[str]:

@@ -26,10 +26,12 @@ LLAMA = "models/traces/llama_small.safetensors"
 PIXART = "models/traces/pixart_small.safetensors"
 GRID = "attn1|attn2.to_(q|out)|ff|proj_out"  # the layers of the small PixArt that see the grid
 TEXT = "--model models/llama_small --text models/llama_small/heldout.txt"
-STATIC = " --calibration models/llama_small/calibration.txt"
+STATIC = " --calibration models/llama_small/calibration.txt --outliers off"
 PROMPTS = "--model models/pixart_small --prompts prompts.txt --size 32 --guidance 3"
 W8 = " --config W8.yaml"
 SINK = f"--model build/sink --text models/llama_small/heldout.txt --schemes a4,stamp{W8}"
+SMOLLM2 = ("--model smollm2 --text models/texts/alice.txt --sequences 3 --calibration models/texts/pride.txt"
+           f"{W8}")
 #: Float kernels of torch → the environment that chooses them; `avx512` is the machine's own choice.
 KERNELS = {"avx512": "", "avx2": "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ",
            "sse4": "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE "}
@@ -69,9 +71,16 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "eval_decode": ("eval/llama_decode.json",
                     f"stamp-hw eval {TEXT}{STATIC} --decode 64 --sequences 8 --schemes a4,first_n,stamp",
                     {"measured": "the running model, one token at a time"}, figures.rows_of),
-    **{f"eval_sink_{end}": (f"eval/sink_{end}.json", f"stamp-hw eval {SINK} --sinks {sinks}", {
+    **{f"eval_sink_{end}": (f"eval/sink_{end}.json", f"stamp-hw eval {SINK}{options}", {
         "measured": "the running model, every linear layer on the bit-accurate engine"}, figures.rows_of)
-       for end, sinks in (("in", "0"), ("out", "auto"))},
+       for end, options in (("in", " --outliers off"), ("out", ""))},
+    **{f"smollm2{end}": (f"eval/smollm2{end}.json", f"stamp-hw eval {SMOLLM2}{options}", {
+        "measured": "the running model, every linear layer on the bit-accurate engine"}, figures.rows_of)
+       for end, options in (("_auto", ""), ("_first", " --schemes stamp --outliers 0"),
+                            ("_off", " --schemes stamp --outliers off"))},
+    "smollm2_layers": ("smollm2_layers.json", "stamp-hw ablate build/smollm2.safetensors --transforms haar "
+                       "--features none --levels 5", {"measured": "SQNR, by the float and by the bit-accurate model"},
+                       ablation.closeness),
     **{f"digits_{model}_{kernels}": (f"eval/digits_{model}_{kernels}.json", f"{env}stamp-hw eval {words}", {
         "measured": "the running model under one kind of float kernels"}, figures.rows_of)
        for model, words in (("llama", f"{TEXT}{STATIC} --sequences 4 --schemes stamp"),

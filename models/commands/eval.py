@@ -13,12 +13,12 @@ from models.load.hub import local
 from stamp_hw.cli.arguments import taken
 from stamp_hw.cli.common import (
     add_hardware,
+    add_outliers,
     check_apart,
     check_writable,
     kind_of_run,
     progress_line,
     seed,
-    sinks,
 )
 from stamp_hw.cli.show import show
 from stamp_hw.config import NpuConfig
@@ -57,8 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = parser.add_argument_group("with --text")
     text.add_argument("--sequences", type=int, metavar="N", help="windows of the text (default 32)")
     text.add_argument("--length", type=int, metavar="S", help="tokens a window (default 512)")
-    text.add_argument("--sinks", type=sinks, metavar="N|auto",
-                      help="leading tokens that bypass the transform (default 0); auto: as in trace dump")
+    add_outliers(text)
     text.add_argument("--decode", type=int, metavar="N",
                       help="predict only the last N tokens of a window, a token a run behind a prefill of the others")
     text.add_argument("--kv", type=int, nargs="?", const=True, metavar="N",
@@ -107,9 +106,9 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
 
 def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: tuple[str, ...]) -> TextRun | ImageRun:
     """`of` as it will run. Raises StampError for options that do not go together, and for outputs in the way."""
-    if isinstance(of, TextRun) and config.job.n_sink != "auto" and of.sinks is not None:
-        raise StampError("sinks given twice", where="--sinks", got=f"{of.sinks}, job.n_sink {config.job.n_sink}",
-                         expected="one of them")
+    if isinstance(of, TextRun) and config.job.outliers != "auto" and of.outliers is not None:
+        raise StampError("outliers given twice", where="--outliers",
+                         got=f"{of.outliers}, job.outliers {config.job.outliers}", expected="one of them")
     if "stamp_shuffled" in names:
         raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
                          expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
@@ -142,11 +141,11 @@ def _check_text(options: Options, of: TextRun, config: NpuConfig) -> TextRun:
     if of.kv is None:
         return of
     for name, given in (("weights", options.weights), ("rotate", options.rotate), ("calibration", options.calibration),
-                        ("layers", options.layers), ("sinks", of.sinks)):
+                        ("layers", options.layers), ("outliers", of.outliers)):
         if given:
             raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")
-    if config.job.n_sink not in (0, "auto") or config.job.group or config.kinds:
-        raise StampError("job of the layers", where="--kv", got="n_sink, group or kinds in the configuration",
+    if isinstance(config.job.outliers, tuple) or config.job.group or config.kinds:
+        raise StampError("job of the layers", where="--kv", got="outliers, group or kinds in the configuration",
                          expected="none of them: a cached token has a scale a head")
     if of.kv is True:  # without a number: all of a window that is shorter
         of = replace(of, kv=min(_KV_HIGH, of.length))

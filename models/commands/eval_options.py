@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stamp_hw.cli.common import HardwareOptions
+from stamp_hw.positions import Which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRun:
-    """Of a language model: the options that go with --text; `sinks` None is 0, `kv` True without a number."""
+    """Of a language model: the options that go with --text; `outliers` None is auto, `kv` True without a number."""
 
     text: Path
     sequences: int = 32
     length: int = 512
-    sinks: int | str | None = None
+    outliers: Which | None = None
     decode: int = 0
     kv: int | None = None
 

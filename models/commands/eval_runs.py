@@ -9,6 +9,7 @@ from models.commands.eval_options import ImageRun, Options, TextRun
 from stamp_hw.cli.common import numbers
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
+from stamp_hw.positions import Which
 
 _CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
 _CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
@@ -19,23 +20,15 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
     """A language model under each scheme: the report."""
     import torch
 
-    from models.dump.sinks import detect_sinks
+    from models.dump.ranges import check
     from models.evaluate.language import score_kv, score_text, text_report
     from models.load.checkpoint import load, sequences
-    from models.load.kinds import survey
 
+    which: Which = of.outliers or "auto" if config.job.outliers == "auto" else config.job.outliers
+    check(which, of.length)
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     windows = sequences(checkpoint, of.text, of.sequences, of.length)
-    n_sink: Any = of.sinks or 0 if config.job.n_sink == "auto" else config.job.n_sink
-    said = str(n_sink)
-    if n_sink == "auto":
-        progress("looking for sinks")
-        found = detect_sinks(checkpoint.model, windows[0], survey(checkpoint.model, "causal", options.layers).layers)
-        n_sink, said = found.count, str(found)
-    if not 0 <= n_sink < of.length:
-        raise StampError("number of sinks out of range", where="--sinks", got=n_sink,
-                         expected=f"0…{of.length - 1}")
     calibration = None
     if options.calibration is not None:
         count = _CALIBRATION_SEQUENCES
@@ -48,14 +41,14 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
     if of.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, n_sink, of.length - n_sink)
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, which, of.length)
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress)
     else:
         cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=of.kv) for name, one in wanted.items()}
         scores = score_kv(checkpoint.model, cached, windows, decode=of.decode, progress=progress)
     return {"kind": "text", "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": of.decode,
-            "windows": len(windows), "length": of.length, "sinks": said,
+            "windows": len(windows), "length": of.length, "outliers": which if isinstance(which, str) else list(which),
             "rows": text_report(scores)}
 
 
@@ -85,7 +78,7 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
             draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
 
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
-    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, 0, grid[0] * grid[1])
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, "off", grid[0] * grid[1])
     scores = score_images(pipeline, integer, wanted, drawing, progress)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
@@ -93,9 +86,9 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
 
 
 def _integer(options: Options, config: NpuConfig, model: Any, family: str, calibrate: Callable[[], None],
-             n_sink: int, tokens: int) -> Any:
-    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or grid,
-    without sinks."""
+             outliers: Which, tokens: int) -> Any:
+    """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or
+    grid."""
     from models.evaluate.given_weights import load_given
     from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
     from models.load.kinds import survey
@@ -106,5 +99,5 @@ def _integer(options: Options, config: NpuConfig, model: Any, family: str, calib
     config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
     given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)
-    ranges = ranges_of(found, calibrate, rotations, n_sink) if options.calibration is not None else None
-    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, n_sink=n_sink)
+    ranges = ranges_of(found, calibrate, rotations, outliers) if options.calibration is not None else None
+    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, outliers=outliers)

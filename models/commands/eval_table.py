@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _MOST = 4  # decimals
+_LAYERS = 12  # of those with outliers
 _UNKNOWN = 2  # significant digits of a figure whose error is not known: one window has none
 
 
 def render(document: Mapping[str, Any]) -> str:
     """The table, and what it means."""
-    return "\n".join([table(document), "", *_notes(document)])
+    return "\n".join([table(document), "", *_outliers(document), *_notes(document)])
 
 
 def table(document: Mapping[str, Any], width: int | None = None) -> str:
@@ -43,11 +44,37 @@ def table(document: Mapping[str, Any], width: int | None = None) -> str:
     return align(("model", *(name for name, _ in columns)), rows, width=width)
 
 
+def _said(which: Any) -> str:
+    return which if isinstance(which, str) else "tokens " + ", ".join(map(str, which))
+
+
+def _outliers(document: Mapping[str, Any]) -> list[str]:
+    """How many tokens were kept out of the transform, and a line a layer in which they were more than the first."""
+    from stamp_hw.text import align, plural
+
+    if document["kind"] != "text" or document["quantized"] != "layers":
+        return []
+    layers = document["rows"][-1].get("layers", {})
+    found = sorted((name for name in layers if layers[name]["outliers"]), key=lambda name: -layers[name]["outliers"])
+    if not found:
+        return ["No outlier tokens.", ""]
+    count = sum(layers[name]["outliers"] for name in found)
+    more = [name for name in found if layers[name]["places"] != [0]]
+    lines = [(name, f"{layers[name]['outliers'] / document['windows']:.1f}",
+              ", ".join(map(str, layers[name]["places"]))) for name in more[:_LAYERS]]
+    said = f"Outlier tokens, kept out of the transform: {count:,} in {plural(len(found), 'layer')} of {len(layers)}"
+    if not more:
+        return [f"{said}, the first of a window each.", ""]
+    rest = [f"and {plural(len(more) - _LAYERS, 'more layer')} with fewer"] if len(more) > _LAYERS else []
+    return [f"{said}; more than the first of a window in {plural(len(more), 'layer')}:",
+            align(("layer", "a window", "the most frequent positions"), lines, left=1), *rest, ""]
+
+
 def _notes(document: Mapping[str, Any]) -> list[str]:
     """What was measured, and how far the digits hold."""
     if document["kind"] == "text":
         what = (f"{document['tokens']:,} predicted tokens of {document['text']}, {document['windows']} windows of "
-                f"{document['length']}, sinks: {document['sinks']}; ± one standard error over windows. ")
+                f"{document['length']}, outliers: {_said(document['outliers'])}; ± one standard error over windows. ")
         what += (f"Decode: the last {document['decode']} tokens of a window, a token a run." if document["decode"] else
                  "Prefill: in a causal model the transform mixes later tokens into the rounding noise of earlier ones.")
         if document["quantized"] == "cache":

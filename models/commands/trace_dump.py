@@ -9,11 +9,13 @@ from typing import Any
 
 from models.commands.model_option import add_model
 from stamp_hw.cli.arguments import taken
-from stamp_hw.cli.common import check_apart, check_writable, kind_of_run, numbers, progress_line, sinks
+from stamp_hw.cli.common import add_outliers, check_apart, check_writable, kind_of_run, numbers, progress_line
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import final_target
 from stamp_hw.formats.safetensors_file import DTYPES
 from stamp_hw.formats.trace import Trace
+from stamp_hw.positions import Which
+from stamp_hw.text import plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,7 @@ class TextRun:
     text: Path
     sequences: int = 1
     length: int = 512
-    sinks: int | str = 0
+    outliers: Which = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +73,7 @@ def add_parser(actions: Any) -> None:
                       help="sequences to calibrate on; the first is stored, the absmax of all gives the static scales "
                            "(default 1: the trace says `calibration: self`)")
     text.add_argument("--length", type=int, metavar="S", help="tokens a sequence (default 512)")
-    text.add_argument("--sinks", type=sinks, metavar="N|auto",
-                      help="leading tokens that bypass the transform (default 0); auto: up to the last of the first 16 "
-                           "whose norm is more than 10 times the median token's in some layer")
+    add_outliers(text)
 
     images = dump.add_argument_group("with --prompts")
     images.add_argument("--steps", metavar="LIST",
@@ -106,27 +106,23 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
         progress("")
     with Trace.open(final_target(options.out)) as trace:
         print(f"{options.out}: {len(trace)} layers, {trace.size_bytes / 1e6:.2f} MB, calibration {trace.calibration}")
+        counts = [len(trace.entry(name).outliers) for name in trace.layer_names]
+        if any(counts):
+            print(f"outliers: {plural(sum(counts), 'token')} in {plural(sum(map(bool, counts)), 'layer')}; stamp-hw "
+                  "trace info lists them")
     return 0
 
 
 def _dump_text(options: Options, of: TextRun, progress: Callable[[str], None]) -> None:
     from models.dump.language import dump
-    from models.dump.sinks import detect_sinks
     from models.load.checkpoint import load, sequences
-    from models.load.kinds import survey
 
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     tokens = sequences(checkpoint, of.text, of.sequences, of.length)
     origin = {"model": options.model, "text": of.text.name, "device": options.device}
-    if isinstance(of.sinks, int):
-        n_sink = of.sinks
-    else:
-        progress("looking for sinks")
-        found = detect_sinks(checkpoint.model, tokens[0], survey(checkpoint.model, "causal", options.layers).layers)
-        n_sink, origin["sinks"] = found.count, str(found)
     dump(checkpoint.model, tokens[0], tokens if of.sequences > 1 else None, options.out, origin,
-         layers=options.layers, n_sink=n_sink, fingerprint=checkpoint.fingerprint, progress=progress)
+         layers=options.layers, outliers=of.outliers, fingerprint=checkpoint.fingerprint, progress=progress)
 
 
 def _dump_images(options: Options, of: ImageRun, progress: Callable[[str], None]) -> None:

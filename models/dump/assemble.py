@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.dump.capture import digest_of
+import numpy as np
+
+from models.dump.capture import ABSMAX, INPUT, digest_of
 from models.dump.parts import Parts, Seen, Summary
+from models.dump.ranges import Ranges, largest, taken, threshold_of
 from models.load.kinds import Found
 from models.load.tensors import coded, dtype_of, raw
 from stamp_hw.errors import TraceError
 from stamp_hw.formats.safetensors_file import DTYPES, TensorEntry
 from stamp_hw.formats.trace import static_scale, write_whole
 from stamp_hw.formats.trace_entry import LayerEntry
+from stamp_hw.positions import Which
 
 _SIZES = {"float16": 2, "bfloat16": 2, "float32": 4}
 
@@ -29,7 +33,7 @@ class _Copy:
 
 
 def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found], metadata: Mapping[str, Any], *,
-             captures: Mapping[str, str], measured: Sequence[str], n_sink: int = 0) -> None:
+             captures: Mapping[str, str], measured: Sequence[str], outliers: Which = "off") -> None:
     """Write the trace of the captured parts.
 
     Parameters
@@ -37,12 +41,15 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
     captures : part → what its layers' names end in, in the order of the trace
     measured : parts whose largest magnitudes give the static scales; none for `calibration: self`
     metadata : as for `TraceWriter`, with `calibration`
+    outliers : tokens of a sequence that are kept out of the transform; they take no part in s_x
 
     An input that layers share, in one part or in several, is stored once, and so are a layer's weights. Raises
     TraceError and OutputError as `TraceWriter` does, and for a part that is damaged or lacks a layer.
     """
     summaries = {name: _summary(parts, name) for name in {*captures, *measured}}
-    scales = {layer.name: _scales(layer.name, [summaries[name] for name in measured]) for layer in layers}
+    looks = {name: _absmax(parts, name) for name in summaries}
+    seen_in = [(summaries[name], looks[name]) for name in measured or captures]
+    ranges = {layer.name: _ranges(layer.name, seen_in, outliers) for layer in layers}
     tensors: dict[str, TensorEntry] = {}
     sources: dict[str, _Copy | Any] = {}
     entries: list[LayerEntry] = []
@@ -59,7 +66,7 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
     for part, suffix in captures.items():
         with parts.reader(part) as (file, summary):
             for name, digest in summary.digests.items():
-                if digest not in kept:
+                if name.startswith(INPUT) and digest not in kept:
                     kept[digest] = f"{name}{suffix}"
                     place(kept[digest], file.tensors[name].dtype, file.tensors[name].shape, _Copy(part, name, digest))
     for layer in layers:
@@ -72,12 +79,15 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
             seen = _seen(summary, layer.name)
             if seen.input is None:
                 raise TraceError("part is damaged", where=f"{part}, layer {layer.name}", expected="an input")
-            s_x, s_y = scales[layer.name]
+            own = ranges[layer.name]
+            look = looks[part].get(layer.name)
             entries.append(LayerEntry(
                 name=f"{layer.name}{suffix}", kind=layer.kind, input=kept[summary.digests[seen.input]],
                 weight=f"weight.{layer.name}", bias=None if layer.bias is None else f"bias.{layer.name}",
-                grid=summary.grid if seen.transform else None, n_sink=n_sink if seen.transform else 0, s_x=s_x, s_y=s_y,
-                transform=seen.transform))
+                grid=summary.grid if seen.transform else None,
+                outliers=() if look is None else taken(look[-1], outliers, own.threshold),
+                s_x=static_scale(own.x) if measured else None, s_y=static_scale(own.y) if measured else None,
+                transform=seen.transform, threshold=own.threshold))
     write_whole(out, metadata, entries, tensors, _data(parts, sources))
 
 
@@ -110,9 +120,18 @@ def _seen(summary: Summary, layer: str) -> Seen:
     return summary.layers[layer]
 
 
-def _scales(layer: str, measured: Sequence[Summary]) -> tuple[float | None, float | None]:
-    """(s_x, s_y) of the largest magnitudes that any of the runs showed."""
-    if not measured:
-        return None, None
-    seen = [_seen(summary, layer) for summary in measured]
-    return static_scale(max(one.x for one in seen)), static_scale(max(one.y for one in seen))
+def _absmax(parts: Parts, name: str) -> dict[str, np.ndarray]:
+    """Layer → absmax of each token, float32[sequences, S], of the layers over a sequence."""
+    with parts.reader(name) as (file, _):
+        return {tensor.removeprefix(ABSMAX): file.read(tensor) for tensor in file.tensors if tensor.startswith(ABSMAX)}
+
+
+def _ranges(layer: str, runs: Sequence[tuple[Summary, Mapping[str, np.ndarray]]], outliers: Which) -> Ranges:
+    """Of everything that these runs showed."""
+    seen = [_seen(summary, layer) for summary, _ in runs]
+    y = max(one.y for one in seen)
+    rows = [row for _, look in runs for row in look.get(layer, ())]
+    if not rows:
+        return Ranges(max(one.x for one in seen), y)
+    threshold = threshold_of(rows, outliers)
+    return Ranges(largest(rows, outliers, threshold), y, threshold)

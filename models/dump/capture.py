@@ -16,6 +16,8 @@ from models.load.kinds import Found
 from models.load.tensors import absmax, coded, dtype_of, raw
 from stamp_hw.errors import TraceError
 
+#: How tensors of a part begin: a layer's input; absmax of each token of it, float32[sequences, S], of a sequence.
+INPUT, ABSMAX = "input.", "absmax."
 Hook = Callable[[Found, Any, Any], None]
 Progress = Callable[[str], None]
 
@@ -54,17 +56,16 @@ class Recorder:
     Parameters
     ----------
     part : takes it; its `sequences` and `grid` are set before the run
-    tokens : length of the model's sequence, sinks included, or H·W of its grid
-    n_sink : leading tokens of the sequence that take no part in the range of x
+    tokens : length of the model's sequence, or H·W of its grid
     store : False where only ranges are wanted. What is stored is the last sequence of the batch: with classifier-free
         guidance that is the conditional one
     where : names the run in messages
     total : number of layers, for `progress`
     """
 
-    def __init__(self, part: PartWriter, *, tokens: int, n_sink: int = 0, store: bool = True, where: str = "",
+    def __init__(self, part: PartWriter, *, tokens: int, store: bool = True, where: str = "",
                  total: int = 0, progress: Progress = lambda line: None) -> None:
-        self.part, self.tokens, self.n_sink, self.store = part, tokens, n_sink, store
+        self.part, self.tokens, self.store = part, tokens, store
         self.where, self.total, self.progress = where, total, progress
         self._stored: dict[str, str] = {}  # digest → tensor
 
@@ -78,25 +79,39 @@ class Recorder:
             raise TraceError("layer does not see the model's tokens", where=where, got=f"{x.shape[1]} tokens",
                              expected=f"{self.tokens}")
         transform = layer.sees == "tokens" or (layer.sees == "unknown" and fits)
-        ranges = absmax(x[:, self.n_sink if transform else 0 :]), absmax(y)
+        ranges = absmax(x), absmax(y)
         if not all(map(math.isfinite, ranges)):
             raise TraceError("the model meets NaN or infinite activations", where=where, expected="finite values")
         name = self._store(layer, x[-1], where) if self.store else None
+        if transform and self.part.grid is None:
+            self._look(layer, x, where)
         self.part.layers[layer.name] = Seen(input=name, transform=transform, x=ranges[0], y=ranges[1])
         self.progress(f"{len(self.part.layers)}/{self.total}")
 
     def _store(self, layer: Found, x: Any, where: str) -> str:
         """The tensor that holds these values: stored now, or before by another layer that read the same ones."""
         value, dtype = coded(x, where), dtype_of(x)
-        hashed = digest_of(dtype, value.shape)
-        hashed.update(raw(value))
-        digest = hashed.hexdigest()
+        digest = _hashed(value, dtype)
         if digest not in self._stored:
-            name = f"input.{layer.name}"
-            self.part.file.add(name, value, dtype)
-            self.part.digests[name] = digest
-            self._stored[digest] = name
+            self._stored[digest] = f"{INPUT}{layer.name}"
+            self._add(self._stored[digest], value, dtype, digest)
         return self._stored[digest]
+
+    def _look(self, layer: Found, x: Any, where: str) -> None:
+        """Store the absmax of each token."""
+        low, high = x.detach().aminmax(dim=-1)
+        value = coded(high.maximum(-low).float(), where)
+        self._add(f"{ABSMAX}{layer.name}", value, "float32", _hashed(value, "float32"))
+
+    def _add(self, name: str, value: Any, dtype: str, digest: str) -> None:
+        self.part.file.add(name, value, dtype)
+        self.part.digests[name] = digest
+
+
+def _hashed(value: Any, dtype: str) -> str:
+    hashed = digest_of(dtype, value.shape)
+    hashed.update(raw(value))
+    return str(hashed.hexdigest())
 
 
 def digest_of(dtype: str, shape: tuple[int, ...]) -> Any:

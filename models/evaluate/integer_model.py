@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.dump.capture import hooked
+from models.dump.ranges import Ranges, largest, threshold_of
 from models.evaluate.given_weights import Given
 from models.load.kinds import Found
 from stamp_hw.config import NpuConfig
@@ -20,6 +22,7 @@ from stamp_hw.engine.linear import decibels
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
+from stamp_hw.positions import Which
 from stamp_hw.torch.linear import StampConv, StampLinear
 
 TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
@@ -27,7 +30,8 @@ TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
 @dataclass(slots=True)
 class Watch:
-    """Signal and noise power of a layer's output, and values that saturated, over the runs of one scheme."""
+    """Signal and noise power of a layer's output, values that saturated, and outliers by position, over
+    the runs of one scheme."""
 
     signal: float = 0.0
     noise: float = 0.0
@@ -35,6 +39,7 @@ class Watch:
     bits: float = 0.0
     x_saturated: int = 0
     y_saturated: int = 0
+    outliers: Counter[int] = field(default_factory=Counter)
 
     @property
     def sqnr_db(self) -> float:
@@ -64,16 +69,16 @@ class IntegerModel:
     config : gives the weights' bits and groups, and the hardware; each `integer` run has a job of its own
     given : layer → weights or rotation to use instead of rounding the model's
     rotations : layer → float32[K, K] that its input is multiplied by, see `rotations_of`
-    ranges : layer → (absmax of x · rotation, absmax of y) of calibration runs, for static scales; None for `self`
-    n_sink : leading tokens of the model's sequence that bypass the transform
+    ranges : layer → what calibration runs showed of x · rotation and y, for static scales; None for `self`
+    outliers : tokens of the model's sequence that are kept out of the transform; "auto" looks in each layer
     """
 
     def __init__(self, model: Any, layers: Sequence[Found], config: NpuConfig, *,
                  given: Mapping[str, Given] | None = None, rotations: Mapping[str, Tensor] | None = None,
-                 ranges: Mapping[str, tuple[float, float]] | None = None, n_sink: int = 0) -> None:
+                 ranges: Mapping[str, Ranges] | None = None, outliers: Which = "off") -> None:
         self._slots = [
             _slot(model, found, config, (given or {}).get(found.name), (rotations or {}).get(found.name),
-                  None if ranges is None else ranges[found.name], n_sink)
+                  None if ranges is None else ranges[found.name], outliers)
             for found in layers]
 
     @contextmanager
@@ -108,20 +113,21 @@ class IntegerModel:
             watch.values, watch.bits = stamp.values, stamp.bits
             watch.x_saturated, watch.y_saturated = int(stamp.x_saturated), int(stamp.y_saturated)
             stamp.values = stamp.x_saturated = stamp.y_saturated = 0
-            stamp.bits = 0.0
+            watch.outliers, stamp.found, stamp.bits = stamp.found, Counter(), 0.0
             seen[slot.found.name], slot.watch = watch, Watch()
         return seen
 
 
 def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rotation: Tensor | None,
-          ranges: tuple[float, float] | None, n_sink: int) -> _Slot:
+          ranges: Ranges | None, outliers: Which) -> _Slot:
     path, _, attribute = found.name.rpartition(".")
     tokens, config = found.sees == "tokens", config.for_kind(found.kind)
     options: dict[str, Any] = {
-        "name": found.name, "transform": tokens, "single": found.sees == "pooled", "n_sink": n_sink if tokens else 0}
+        "name": found.name, "transform": tokens, "single": found.sees == "pooled",
+        "outliers": outliers if tokens else "off"}
     if ranges is not None:
         options |= {name: max(absmax / TOP, MIN_SCALE) if absmax else 1.0
-                    for name, absmax in zip(("s_x", "s_y"), ranges, strict=True)}
+                    for name, absmax in (("s_x", ranges.x), ("s_y", ranges.y))} | {"threshold": ranges.threshold}
     if given is not None and given.weights is not None:
         stamp = StampLinear(given.weights, found.bias, config, rotation=rotation, **options)
     else:
@@ -143,12 +149,13 @@ def _compare(slot: _Slot) -> Callable[..., None]:
 
 
 def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapping[str, Tensor],
-              n_sink: int = 0) -> dict[str, tuple[float, float]]:
-    """Layer → (absmax of x · rotation, sinks excluded, absmax of y) over everything that `run` runs.
+              outliers: Which = "off") -> dict[str, Ranges]:
+    """Layer → ranges of x · rotation, its outliers aside, and of y over everything that `run` runs.
 
     Raises LayerError for a layer that never runs, and for NaN or infinite values.
     """
-    found: dict[str, tuple[float, float]] = {}
+    looks: dict[str, list[np.ndarray]] = {}
+    tops: dict[str, float] = {}
 
     def hook(layer: Found, x: Tensor, y: Tensor) -> None:
         x = x.detach().float()
@@ -156,19 +163,24 @@ def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mappi
             x = x.movedim(1, -1)
         if layer.name in rotations:
             x = x @ rotations[layer.name].to(x)
-        if layer.sees == "tokens" and n_sink:
-            x = x[..., n_sink:, :]
-        before = found.get(layer.name, (0.0, 0.0))
-        peaks = float(x.abs().max()), float(y.detach().float().abs().max())
-        if not all(map(math.isfinite, peaks)):
+        absmax = x.abs().amax(dim=-1).reshape(-1, x.shape[-2] if x.dim() > 1 else 1).cpu().numpy()
+        top = float(y.detach().float().abs().max())
+        if not (np.isfinite(absmax).all() and math.isfinite(top)):
             raise LayerError("NaN or infinite activations", where=f"layer {layer.name}", expected="finite values")
-        found[layer.name] = max(before[0], peaks[0]), max(before[1], peaks[1])
+        if layer.sees != "tokens" or outliers == "off":
+            absmax = absmax.max(keepdims=True)
+        looks.setdefault(layer.name, []).extend(absmax)
+        tops[layer.name] = max(tops.get(layer.name, 0.0), top)
 
     with hooked(layers, hook), torch.inference_mode():
         run()
+    found = {}
     for layer in layers:
-        if layer.name not in found:
+        if layer.name not in looks:
             raise LayerError("layer does not run", where=f"layer {layer.name}", expected="one run in a calibration")
+        runs, which = looks[layer.name], outliers if layer.sees == "tokens" else "off"
+        threshold = threshold_of(runs, which)
+        found[layer.name] = Ranges(largest(runs, which, threshold), tops[layer.name], threshold)
     return found
 
 

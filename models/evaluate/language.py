@@ -22,6 +22,7 @@ from stamp_hw.errors import LayerError
 
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
+_PLACES = 8  # positions of a layer's outliers in a report, the most frequent ones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,4 +168,6 @@ def layers_report(layers: Mapping[str, Watch]) -> dict[str, Any]:
             "x_saturated": sum(watch.x_saturated for watch in layers.values()),
             "y_saturated": sum(watch.y_saturated for watch in layers.values()),
             "layers": {name: {"sqnr_db": watch.sqnr_db, "x_saturated": watch.x_saturated,
-                              "y_saturated": watch.y_saturated} for name, watch in layers.items()}}
+                              "y_saturated": watch.y_saturated, "outliers": watch.outliers.total(),
+                              "places": [place for place, _ in watch.outliers.most_common(_PLACES)]}
+                       for name, watch in layers.items()}}

@@ -57,9 +57,9 @@ _CAPABILITIES = {
 
 #: Every job register in the order of the map, those that only 2-D builds have among them: offsets are the same in all.
 _JOB = {
-    "width": "tokens of a row of the grid; of the whole sequence, sinks excluded, in 1-D",
+    "width": "tokens of a row of the grid; of the whole sequence in 1-D",
     "height": "rows of the grid; 1 in 1-D", "two_d": "1: the tokens are a grid", "levels": "levels of lifting",
-    "n_sink": "leading tokens that bypass the transform; 0 in 2-D",
+    "n_sink": "tokens in front of the sequence that bypass the transform, its outliers; 0 in 2-D",
     "symmetric": "1: symmetric scales; table 1 of the parameters is then that of the 4-bit tokens",
     "beats": "beats of an input token, ceil(K / lanes)", "tail": "channels in the last of them",
     "columns": "column tiles, ceil(N / cols)", "out_beats": "beats of a token of the last column tile",

@@ -81,7 +81,7 @@ def run(args: Options) -> int:
             try:
                 own = config.for_kind(entry.kind)
                 made = program.layer_program(name, own, tokens=tokens, k=k, n=n, grid=entry.grid,
-                                             n_sink=entry.n_sink, transform=entry.transform)
+                                             outliers=entry.outliers, transform=entry.transform)
                 data: dict[str, bytes] = {}
                 if args.data is not None:
                     made, data = program.with_data(made, trace.layer(name), own, number)

@@ -27,7 +27,7 @@ LAYERS_TEMPLATE = Path(__file__).parent / "templates" / "stamp_layers.h"
 class LayerProgram:
     """One layer: `shape` in numbers, `registers` by their names in the map, `streams` AXI name → `beats`, `bytes` of
     TDATA (those without TKEEP not counted), `packets` that TLAST ends (None where there is no TLAST) and the `file` of
-    the bytes (None where none was asked for); `sink_shift` is TUSER of each sink, None without files."""
+    the bytes (None where none was asked for); `sink_shift` is TUSER of each outlier, None without files."""
 
     name: str
     shape: Mapping[str, Any]
@@ -38,27 +38,28 @@ class LayerProgram:
 
 
 def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, grid: tuple[int, int] | None,
-                  n_sink: int, transform: bool = True) -> LayerProgram:
-    """Registers and beats of a layer of `tokens` tokens (sinks included) of `k` input and `n` output channels;
-    without `transform` its levels are 0.
+                  outliers: tuple[int, ...], transform: bool = True) -> LayerProgram:
+    """Registers and beats of a layer of `tokens` tokens of `k` input and `n` output channels, which has `outliers`
+    where the job does not say another thing; without `transform` its levels are 0.
 
     Raises ConfigError for a job beyond the hardware.
     """
     params = EngineParams.of(config.hw)
-    sinks = n_sink if config.job.n_sink == "auto" else config.job.n_sink
-    resolved = config.resolve(tokens - sinks, grid, n_sink=n_sink, k=k, transform=transform)
+    outliers = config.job.outliers_of(outliers, tokens)
+    travelling = len(outliers) + tokens
+    resolved = config.resolve(tokens, grid, n_sink=len(outliers), k=k, transform=transform)
     job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group)
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)
     passes = parts * job.columns
     out_beats = (job.columns - 1) * params.chunks + job.out_beats
     beat = beat_bytes(params)
     streams: dict[str, dict[str, int | str | None]] = {
-        "s_axis_act": _stream(tokens * job.beats, beat["i"], tokens),
+        "s_axis_act": _stream(travelling * job.beats, beat["i"], travelling),
         "s_axis_wgt": _stream(passes * k, beat["w"], None),
         "s_axis_par": _stream(passes * params.cols, beat["p"], None),
-        "m_axis_out": {**_stream(tokens * out_beats, 0, 1), "bytes": tokens * n * OUT_BYTES},
+        "m_axis_out": {**_stream(travelling * out_beats, 0, 1), "bytes": travelling * n * OUT_BYTES},
     }
-    shape = {"tokens": tokens, "n_sink": sinks, "grid": None if grid is None else list(grid), "k": k, "n": n,
+    shape = {"tokens": tokens, "outliers": list(outliers), "grid": None if grid is None else list(grid), "k": k, "n": n,
              "levels": resolved.levels, "n_hi": resolved.n_hi, "super_tiles": parts, "column_tiles": job.columns}
     return LayerProgram(name=name, shape=shape, streams=streams,
                         warnings=tuple(text for _, _, text in resolved.warnings),
@@ -82,7 +83,7 @@ def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, number: int
             "s_axis_par": axi_bytes.parameters(beats["p"]), "m_axis_out": axi_bytes.results(beats["o"])}
     names = {stream: f"layer{number:03d}_{stream.split('_')[-1]}.bin" for stream in data}
     streams = {stream: {**entry, "file": names[stream]} for stream, entry in made.streams.items()}
-    shifts = tuple(axi_bytes.sink_shifts(beats["i"])[: made.shape["n_sink"]])
+    shifts = tuple(axi_bytes.sink_shifts(beats["i"])[: len(made.shape["outliers"])])
     return replace(made, streams=streams, sink_shift=shifts), {names[stream]: data[stream] for stream in data}
 
 
@@ -92,7 +93,7 @@ def document(layers: Sequence[LayerProgram], refused: Sequence[Mapping[str, str]
     offsets = {register.name: register.offset for register in registers(EngineParams.of(config.hw))
                if register.name.startswith(JOB_PREFIX)}
     return {
-        "schema_version": 1, "generator": f"stamp-hw {version}", "trace_sha256": trace_sha256, **config.to_dict(),
+        "schema_version": 2, "generator": f"stamp-hw {version}", "trace_sha256": trace_sha256, **config.to_dict(),
         "offsets": offsets,
         "layers": [{"name": layer.name, "shape": dict(layer.shape),
                     "registers": {name: layer.registers[name] for name in offsets},

@@ -23,8 +23,8 @@ from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
-from stamp_hw.layer import Layer
 from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 Beats = dict[str, Any]  # field → integers (beats, …)
@@ -191,8 +191,8 @@ def _layer_streams(config: NpuConfig, rng: np.random.Generator, tokens: int, gri
         x[:sinks] *= 16
         s_y = 2.0 ** k.bit_length()  # results of half of full scale, and some beyond it
         bias = (rng.integers(-(1 << 15), 1 << 15, n) * s_y).astype(np.float32)
-        layer = Layer("vectors", x, rng.integers(-7, 8, (n, k)).astype(np.float32), bias, grid=grid, n_sink=sinks,
-                      s_x=1.0, s_y=s_y)
+        layer = WireLayer("vectors", x, rng.integers(-7, 8, (n, k)).astype(np.float32), bias, grid=grid, n_sink=sinks,
+                          s_x=1.0, s_y=s_y)
         job = NpuConfig(hw=hw, job=JobConfig(levels=levels, n_hi=-(-tokens // 3), scale_mode=mode))
         try:
             return engine_streams.streams(layer, job, linear.run_linear(layer, job))

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sim.ablate.names import FEATURES, TRANSFORMS
 from sim.paper import transforms
 from sim.paper.transforms import Transform
 from stamp_hw.config import MAX_LEVELS, NpuConfig, auto_levels
 from stamp_hw.errors import LayerError, StampError
 from stamp_hw.haar import Grid
 
-FEATURES = ("none", "hadamard", "smooth")
 #: Transforms that the generated hardware has.
 IN_HARDWARE = ("identity", "haar", "haar_1d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """A layer's tokens: `count` without its `sinks`, in a `grid` or None; `kind` may have a job of its own."""
+    """A layer's tokens: `count`, in a `grid` or None, `sinks` the positions of its outliers; `kind` may have a job of
+    its own."""
 
     name: str
     kind: str
     count: int
     grid: Grid | None
-    sinks: int
+    sinks: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class Variant:
     transform: str
     levels: int | None = None
     shuffled: bool = False
+
+    @property
+    def key(self) -> str:
+        """One of `TRANSFORMS`."""
+        return "shuffled" if self.shuffled else {"haar_1d": "raster"}.get(self.transform, self.transform)
 
     @property
     def label(self) -> str:
@@ -60,14 +66,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`variants` and `sinks` of every feature transform, and rows that are left out: (which, why)."""
+    """`variants` and `sinks` of each of the `features`, and rows that are left out: (which, why)."""
 
+    features: tuple[str, ...]
     variants: tuple[Variant, ...]
     sinks: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
 
 
-def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | None, fitted: bool) -> Plan:
+def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | None, fitted: bool,
+         transforms_wanted: Sequence[str] = TRANSFORMS, features: Sequence[str] = FEATURES) -> Plan:
     """The rows for these layers.
 
     Parameters
@@ -77,6 +85,7 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
         what the configuration's job says. The jobs' own numbers are always among them: the shuffled control takes
         the largest of them.
     fitted : whether there are sequences to fit a KLT on
+    transforms_wanted, features : of `TRANSFORMS` and `FEATURES`
 
     Raises
     ------
@@ -114,13 +123,14 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
         sinks = ("out", "in")
     else:
         left_out.append(("sinks out of the transform", "a grid has none" if two_d else
-                         "no layer has any: neither the trace nor the job (n_sink) names leading tokens"))
-    return Plan(tuple(variants), sinks, tuple(left_out))
+                         "no layer has any: neither the trace nor the job (outliers) names tokens"))
+    variants = [variant for variant in variants if variant.key in ("identity", *transforms_wanted)]
+    return Plan(tuple(feature for feature in FEATURES if feature in features), tuple(variants), sinks, tuple(left_out))
 
 
 def n_hi(count: int, config: NpuConfig) -> int:
-    """8-bit coefficients of the rows that have any, of so many tokens without sinks; `config` of the layer's kind."""
-    return config.with_job(levels=0, n_sink=0).resolve(count).n_hi
+    """8-bit coefficients of the rows that have any, of so many tokens; `config` of the layer's kind."""
+    return config.with_job(levels=0).resolve(count).n_hi
 
 
 def job_levels(layer: Tokens, config: NpuConfig, two_d: bool) -> int:
@@ -154,9 +164,8 @@ def build(variant: Variant, tokens: int, grid: Grid | None, klt: Callable[[], Tr
 def _refused(layers: Sequence[Tokens]) -> str | None:
     """Why a Walsh–Hadamard row is left out; None where every layer has that transform."""
     for layer in layers:
-        for count in {layer.count, layer.count + layer.sinks}:  # sinks out, sinks in
-            try:
-                transforms.walsh(count, layer.grid)
-            except LayerError as error:
-                return f"{error.got} tokens along an axis are no power of two (layer {layer.name})"
+        try:
+            transforms.walsh(layer.count, layer.grid)
+        except LayerError as error:
+            return f"{error.got} tokens along an axis are no power of two (layer {layer.name})"
     return None

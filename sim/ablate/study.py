@@ -20,6 +20,7 @@ from stamp_hw.engine import linear
 from stamp_hw.errors import StampError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
+from stamp_hw.outliers import places
 from stamp_hw.weights import quantize_weights
 
 Progress = Callable[[str], None]
@@ -67,11 +68,11 @@ def tokens_of(trace: Trace, name: str, config: NpuConfig) -> Tokens:
     entry = trace.entry(name)
     job = config.for_kind(entry.kind).job
     count = trace.tensor(entry.input).shape[0]
-    sinks = entry.n_sink if job.n_sink == "auto" else job.n_sink
-    if sinks and (sinks >= count or entry.grid is not None):
-        raise StampError("sinks do not fit the layer", where=f"job.n_sink, layer {name}", got=sinks,
-                         expected="none on a grid" if entry.grid else f"at most {count - 1}")
-    return Tokens(name=name, kind=entry.kind, count=count - sinks, grid=entry.grid, sinks=sinks)
+    sinks = job.outliers_of(entry.outliers, count)
+    if sinks and entry.grid is not None:
+        raise StampError("outliers do not fit the layer", where=f"job.outliers, layer {name}", got=list(sinks),
+                         expected="none on a grid")
+    return Tokens(name=name, kind=entry.kind, count=count, grid=entry.grid, sinks=sinks)
 
 
 def run(trace: Trace, fit: Fit, config: NpuConfig, layers: Sequence[Tokens], plan: Plan, seed: int,
@@ -92,7 +93,7 @@ def run(trace: Trace, fit: Fit, config: NpuConfig, layers: Sequence[Tokens], pla
                 fit.absmax(layer) if fit else np.abs(layer.x).max(axis=0).astype(np.float64),
                 _weight_absmax(trace, tokens.name, shared))
             found: dict[Row, Figures] = {}
-            for feature in rows.FEATURES:
+            for feature in plan.features:
                 progress(f"layer {index + 1} of {len(layers)}, feature transform {feature}: {tokens.name}")
                 smooth = scales if feature == "smooth" else None
                 folded = fold(layer, feature, scales, seed)
@@ -133,58 +134,60 @@ def _feature_rows(layer: Layer, tokens: Tokens, feature: str, plan: Plan, sequen
     products = _Products(layer, weight, _power(layer.x), _power(clean + bias), _power(exact + bias), clean - exact)
     found: dict[Row, Figures] = {}
     for sinks in plan.sinks:
-        kept = 0 if sinks == "in" else tokens.sinks
+        out = () if sinks == "in" else tokens.sinks
+        wire, own = places(tokens.count, out)
+        kept = len(out)
         fitted: list[Transform] = []  # the KLT, made when the first row wants it
 
-        def fitted_klt(kept: int = kept, fitted: list[Transform] = fitted) -> Transform:
+        def fitted_klt(wire: np.ndarray = wire[kept:], fitted: list[Transform] = fitted) -> Transform:
             if not fitted:
-                fitted.append(klt([x[kept:] for x in sequences]))
+                fitted.append(klt([x[wire] for x in sequences]))
             return fitted[0]
 
         for variant in plan.variants:
-            body = tokens.count + tokens.sinks - kept
-            transform = rows.build(variant, body, layer.grid, fitted_klt)
-            order = accuracy.permutation(layer, kept, seed) if variant.shuffled else np.arange(len(layer.x))
-            x = layer.x[order].astype(np.float64)
+            transform = rows.build(variant, tokens.count, layer.grid, fitted_klt)
+            order = accuracy.permutation(layer, out, seed) if variant.shuffled else np.arange(len(layer.x))
+            x = layer.x[order[wire]].astype(np.float64)
             c = np.concatenate([x[:kept], transform.forward(x[kept:])])
             for high in (False, True):
                 row = Row(feature=feature, sinks=sinks, variant=variant, high=high)
-                found[row] = _figures(products, x, c, transform, order, row, kept, config)
+                found[row] = _figures(products, x, c, transform, order, row, out, own, config)
     return found
 
 
 def _figures(products: _Products, x: np.ndarray, c: np.ndarray, transform: Transform, order: np.ndarray, row: Row,
-             kept: int, config: NpuConfig) -> Figures:
-    layer, symmetric = products.layer, config.job.symmetric
-    n_hi = rows.n_hi(len(x) - kept, config) if row.high else 0
-    bits = scale.precision_map(len(x) - kept, n_hi, kept)
+             out: tuple[int, ...], own: np.ndarray, config: NpuConfig) -> Figures:
+    layer, symmetric, kept = products.layer, config.job.symmetric, len(out)
+    n_hi = rows.n_hi(len(own), config) if row.high else 0
+    bits = scale.precision_map(len(own), n_hi, kept)
     coded = quantizer.quantize(c, bits, symmetric=symmetric, group=config.job.group)
-    error = np.concatenate([coded[:kept], transform.inverse(coded[kept:])]) - x
-    out = error.astype(np.float32) @ products.weight.T
+    error = (np.concatenate([coded[:kept], transform.inverse(coded[kept:])]) - x)[own]
+    lost = error.astype(np.float32) @ products.weight.T
     noise, most = float(np.sum(error * error)), quantizer.bound(c, bits, symmetric=symmetric)
-    real = _engine(layer, row, order, n_hi, kept, config)
+    real = _engine(layer, row, order, n_hi, out, config)
     return Figures(
-        average_bits=float(bits.mean()), sqnr_db=linear.decibels(products.input_power, noise),
+        average_bits=float(bits.sum() / len(own)), sqnr_db=linear.decibels(products.input_power, noise),
         bound_sqnr_db=linear.decibels(products.input_power, most), noise_over_bound=noise / most if most else 0.0,
-        output_sqnr_db=linear.decibels(products.output_power, _power(out)),
-        total_output_sqnr_db=linear.decibels(products.total_power, _power(out + products.weight_error[order])),
+        output_sqnr_db=linear.decibels(products.output_power, _power(lost)),
+        total_output_sqnr_db=linear.decibels(products.total_power, _power(lost + products.weight_error[order])),
         engine_sqnr_db=None if real is None else real.sqnr_db,
-        engine_output_sqnr_db=None if real is None else real.output_sqnr_db, values=x.size)
+        engine_output_sqnr_db=None if real is None else real.output_sqnr_db, values=error.size)
 
 
-def _engine(layer: Layer, row: Row, order: np.ndarray, n_hi: int, kept: int, config: NpuConfig
+def _engine(layer: Layer, row: Row, order: np.ndarray, n_hi: int, out: tuple[int, ...], config: NpuConfig
             ) -> linear.LinearResult | None:
     """The bit-accurate model on the same row, or None."""
     variant = row.variant
     if not rows.in_hardware(variant, layer.grid, config):
         return None
     grid = layer.grid if variant.transform == "haar" else None
-    job = replace(layer, grid=grid, n_sink=kept, x=layer.x[order])
-    own = config.with_job(levels=variant.levels or 0, n_hi=n_hi, n_sink=kept)
-    if kept < layer.n_sink:
-        # The trace's s_x was measured without its sinks: with them in the transform it is no range of this tensor.
+    job = replace(layer, grid=grid, outliers=out, x=layer.x[order])
+    own = config.with_job(levels=variant.levels or 0, n_hi=n_hi, outliers="auto")
+    unscaled = not set(layer.outliers) <= set(out)
+    if unscaled:
+        # The trace's s_x was measured without its outliers: with one in the transform it is no range of this tensor.
         job = replace(job, s_x=None, s_y=None)
-    if own.job.calibration == "static" and (row.feature != "none" or kept < layer.n_sink):
+    if own.job.calibration == "static" and (row.feature != "none" or unscaled):
         own = own.with_job(calibration="self")
     return linear.run_linear(job, own)
 

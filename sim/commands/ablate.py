@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from sim.ablate.names import FEATURES, TRANSFORMS
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, progress_line, seed
 from stamp_hw.cli.show import show
@@ -23,6 +24,8 @@ class Options(HardwareOptions):
     fit: Sequence[Path]
     layers: str
     levels: tuple[int, ...] | None
+    transforms: tuple[str, ...]
+    features: tuple[str, ...]
     seed: int
     json: Path | None
     csv: Path | None
@@ -45,6 +48,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--levels", type=levels, metavar="LIST",
                         help="levels of the Haar rows, as in 1,3,5 (default: 1 to one more than the 8-bit tokens "
                              "need, or what the configuration's job says; the job's own are always among them)")
+    for what, known, says in (("transforms", TRANSFORMS, "transforms along the tokens; identity is always there"),
+                              ("features", FEATURES, "feature transforms")):
+        parser.add_argument(f"--{what}", type=some_of(known), default=known, metavar="LIST",
+                            help=f"{says} (default {','.join(known)})")
     parser.add_argument("--seed", type=seed, default=0, metavar="N",
                         help="seed of the rotation's signs and of the permutation (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
@@ -59,6 +66,16 @@ def levels(text: str) -> tuple[int, ...]:
     if not all(part in set("12345678") for part in parts) or len(set(parts)) < len(parts):
         raise argparse.ArgumentTypeError(f"numbers from 1 to 8, each once, as in 1,3,5, are expected, not {text!r}")
     return tuple(map(int, parts))
+
+
+def some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """An option's type: names between commas, each one of these."""
+    def parse(text: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in text.split(","))
+        if not set(parts) <= set(known):
+            raise argparse.ArgumentTypeError(f"some of {', '.join(known)} are expected, not {text[:80]!r}")
+        return parts
+    return parse
 
 
 def run(args: Options) -> int:
@@ -92,7 +109,7 @@ def run(args: Options) -> int:
         layers = [study.tokens_of(trace, name, config) for name in names if trace.entry(name).transform]
         if not layers:
             raise StampError("no layer to transform", where=str(args.trace), expected="a layer over a token sequence")
-        plan = rows.plan(layers, config, args.levels, bool(fit))
+        plan = rows.plan(layers, config, args.levels, bool(fit), args.transforms, args.features)
         try:
             found = study.run(trace, fit, config, layers, plan, args.seed, progress)
         finally:

@@ -57,9 +57,9 @@ def run(options: Options) -> int:
         raise StampError("kinds are what is chosen here", where=f"{options.config}: kinds", expected="hw and job alone")
     if options.bits is not None and not 4 <= options.bits <= 8:  # NaN is not
         raise StampError("budget out of range", where="--bits", got=options.bits, expected="4…8")
-    if config.job.n_sink != "auto":
-        raise StampError("the trace says which tokens are sinks", where="job.n_sink",
-                         got=config.job.n_sink, expected="auto")
+    if config.job.outliers != "auto":
+        raise StampError("the trace says which tokens are outliers", where="job.outliers",
+                         got=config.job.outliers, expected="auto")
     check_writable(options.out, folder=False)
     check_apart({"the trace": options.trace, "--fit": options.fit, "--config": options.config},
                 [("--out", options.out)])

@@ -62,6 +62,6 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | No
         events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
                             for event in events}
                 for component, events in activity.events(task, hw, parts).items()},
-        macs=task.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.tokens * products,
+        macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=2 * hw.coef_width * len(task.groups), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
     )

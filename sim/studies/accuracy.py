@@ -12,6 +12,7 @@ from sim.studies.notices import Notice
 from sim.task import Shape, Task
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine import linear, super_tile
+from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar import band_shapes
 from stamp_hw.layer import Layer
 from stamp_hw.schemes import configure
@@ -54,10 +55,13 @@ def token_limit(shape: Shape, config: NpuConfig) -> int:
     return super_tile.token_limit(Task.of(shape, config).job, config.hw)
 
 
-def permutation(layer: Layer, n_sink: int, seed: int) -> np.ndarray:
-    """Order of the tokens in `stamp_shuffled`, sinks in place: int64[S]; a function of seed and layer name alone."""
+def permutation(layer: Layer, outliers: tuple[int, ...], seed: int) -> np.ndarray:
+    """Order of the tokens in `stamp_shuffled`, outliers in place: int64[S]; of seed and layer name alone."""
     rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
-    return np.concatenate([np.arange(n_sink), n_sink + rng.permutation(len(layer.x) - n_sink)])
+    order = np.arange(len(layer.x))
+    ordinary = np.setdiff1d(order, outliers)
+    order[ordinary] = ordinary[rng.permutation(len(ordinary))]
+    return order
 
 
 def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accuracy, TokenEnergy]:
@@ -70,32 +74,33 @@ def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Ac
     own = configure(scheme, config)
     if scheme == "stamp_shuffled":
         # Both SQNRs are sums over tokens, so that undoing the permutation behind the layer would change neither.
-        order = permutation(layer, linear.resolve(layer, config).n_sink, seed)
+        order = permutation(layer, config.job.outliers_of(layer.outliers, len(layer.x)), seed)
         layer = replace(layer, x=layer.x[order])
     result = linear.run_linear(layer, own)
-    warnings = [*notices.of_job(result.job.warnings), *_warnings(layer, result, (1 << (config.hw.in_width - 1)) - 1)]
+    wire, top = arrange(layer, own), (1 << (config.hw.in_width - 1)) - 1
+    warnings = [*notices.of_job(result.job.warnings), *_warnings(wire, result, top)]
     accuracy = Accuracy(
         sqnr_db=result.sqnr_db, output_sqnr_db=result.output_sqnr_db, s_x=result.s_x, s_y=result.s_y,
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
         headroom=result.headroom,
         calibration=result.calibration, warnings=tuple(warnings))
-    return accuracy, _token_energy(layer, result)
+    return accuracy, _token_energy(wire, result)
 
 
-def _warnings(layer: Layer, result: linear.LinearResult, top: int) -> list[Notice]:
+def _warnings(layer: WireLayer, result: linear.LinearResult, top: int) -> list[Notice]:
     """What costs accuracy in the layer's own numbers; `top` is the largest input code."""
-    x, low = layer.x[result.job.n_sink :], LOW_HEADROOM * top
+    x, low = layer.x[layer.n_sink :], LOW_HEADROOM * top
     peak = float(np.abs(x).max()) / (result.s_x * top)
     found = (
         # Zeros are exact whatever the scale: only a layer that holds something can lose it.
         notices.headroom(result.headroom, low, top) if x.any() else None,
-        notices.saturated("x_saturated", "inputs (x)", result.x_saturated, layer.x.size, peak),
+        notices.saturated("x_saturated", "inputs (x)", result.x_saturated, result.y.shape[0] * x.shape[1], peak),
         notices.saturated("z_saturated", "output coefficients (z)", result.z_saturated, result.z.size),
         notices.saturated("y_saturated", "outputs (y)", result.y_saturated, result.y.size))
     return [notice for notice in found if notice is not None]
 
 
-def _token_energy(layer: Layer, result: linear.LinearResult) -> TokenEnergy:
+def _token_energy(layer: WireLayer, result: linear.LinearResult) -> TokenEnergy:
     job = result.job
     after = _energy(result.coefficients[job.n_sink :]) * norms(job) * result.s_x**2
     return TokenEnergy(before=_energy(layer.x[job.n_sink :]), after=after, n_hi=job.n_hi)

@@ -76,7 +76,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
     """Figures of one layer under one scheme."""
     accuracy, task, job = outcome.accuracy, outcome.cost.task, outcome.cost.task.job
     return {
-        "kind": outcome.kind, "transform": outcome.transform, "tokens": task.tokens, "k": task.k, "n": task.n,
+        "kind": outcome.kind, "transform": outcome.transform, "tokens": job.tokens, "k": task.k, "n": task.n,
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
         "critical_path": dict(outcome.cost.cycles.critical_path),
@@ -100,7 +100,7 @@ def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     if any(outcome.cost.task.job.grid for outcome in outcomes):
         figures["tokens_per_s"] = None
     apart = [outcome for outcome in outcomes if not outcome.transform]
-    return {"layers": len(outcomes), "tokens": max(outcome.cost.task.tokens for outcome in outcomes),
+    return {"layers": len(outcomes), "tokens": max(outcome.cost.task.job.tokens for outcome in outcomes),
             # Every one of these layers of the captured prefill, one after the other.
             "time_to_first_token_s": None if figures["tokens_per_s"] is None else figures["time_s"], **figures,
             "bottleneck": _most_common(outcomes),
@@ -124,8 +124,8 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     macs = sum(cost.macs for cost in costs)
     events = _events(costs)
     energy = sum(component["energy_pj"] for component in events.values())
-    values = sum(cost.task.tokens * cost.task.k for cost in costs)
-    bits = sum(cost.task.job.average_bits * cost.task.tokens * cost.task.k for cost in costs) / values
+    values = sum(cost.task.job.tokens * cost.task.k for cost in costs)
+    bits = sum(cost.task.job.average_bits * cost.task.job.tokens * cost.task.k for cost in costs) / values
     scale_bits = sum(cost.scale_bits * cost.task.tokens for cost in costs) / values
     dram = {operand: sum(getattr(cost.dram, operand) for cost in costs) for operand in OPERANDS}
     return {
@@ -137,7 +137,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "array_tiles": sum(cost.cycles.array_tiles for cost in costs),
         "super_tiles": sum(cost.cycles.super_tiles for cost in costs),
         "time_s": _round(seconds),
-        "tokens_per_s": _round(max(cost.task.tokens for cost in costs) / seconds),
+        "tokens_per_s": _round(max(cost.task.job.tokens for cost in costs) / seconds),
         "macs": macs,
         "tops": _round(2 * macs / seconds / 1e12),
         "utilization": _round(sum(cost.row_slot_steps for cost in costs)

@@ -17,13 +17,13 @@ from stamp_hw.errors import ConfigError, StampError
 
 
 def shape_of(name: str, tokens: tuple[int, ...], k: int, n: int, config: NpuConfig) -> Shape:
-    """A sequence of so many tokens, sinks included, or a grid (H, W). Raises ConfigError for what no engine takes."""
+    """A sequence of so many tokens, or a grid (H, W). Raises ConfigError for what no engine takes."""
     limit = (2**COLUMNS_WIDTH - 1) * config.hw.cols
     if not (1 <= n <= limit and min(*tokens, k) >= 1):
         raise ConfigError("impossible shape", where="--shape", got=name, expected=f"sizes from 1 on, N up to {limit}")
-    sinks = 0 if config.job.n_sink == "auto" else config.job.n_sink
     height, width = (1, *tokens)[-2:]
-    return Shape(name=name, tokens=height * width - sinks, k=k, n=n, n_sink=sinks,
+    n_sink = len(config.job.outliers_of((), height * width))
+    return Shape(name=name, tokens=height * width, k=k, n=n, n_sink=n_sink,
                  grid=(height, width) if len(tokens) == 2 else None)
 
 

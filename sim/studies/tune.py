@@ -16,6 +16,7 @@ import numpy as np
 from stamp_hw import haar, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
+from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.errors import StampError
 from stamp_hw.layer import Layer
 from stamp_hw.weights import quantize_weights
@@ -51,19 +52,21 @@ class Option:
 def halves(layer: Layer) -> tuple[Layer, Layer]:
     """(calibration, held out): the first and the second half of the tokens, of a grid the upper and the lower rows.
 
-    Static scales stay; sinks belong to the first half. For `divisible` layers.
+    Static scales stay, and outliers. For `divisible` layers.
     """
     row = 1 if layer.grid is None else layer.grid[1]
-    rows = (len(layer.x) - layer.n_sink) // row
-    middle = layer.n_sink + rows // 2 * row
+    rows = len(layer.x) // row
+    middle = rows // 2 * row
     upper, lower = (None, None) if layer.grid is None else ((rows // 2, row), (rows - rows // 2, row))
-    return (replace(layer, x=layer.x[:middle], grid=upper),
-            replace(layer, x=layer.x[middle:], grid=lower, n_sink=0))
+    return (replace(layer, x=layer.x[:middle], grid=upper,
+                    outliers=tuple(one for one in layer.outliers if one < middle)),
+            replace(layer, x=layer.x[middle:], grid=lower,
+                    outliers=tuple(one - middle for one in layer.outliers if one >= middle)))
 
 
 def divisible(layer: Layer) -> bool:
     """The layer has two tokens, or two rows, of which one can be held out."""
-    return len(layer.x) - layer.n_sink >= 2 * (1 if layer.grid is None else layer.grid[1])
+    return len(layer.x) >= 2 * (1 if layer.grid is None else layer.grid[1])
 
 
 def candidates(config: NpuConfig, layers: Sequence[Layer]) -> list[Choice]:
@@ -72,7 +75,7 @@ def candidates(config: NpuConfig, layers: Sequence[Layer]) -> list[Choice]:
     if not any(layer.transform for layer in layers):
         most = 0
     # A level halves an axis: more of them than that are the identity.
-    longest = max(max(layer.grid) if layer.grid else len(layer.x) - layer.n_sink for layer in layers)
+    longest = max(max(layer.grid) if layer.grid else len(layer.x) for layer in layers)
     most = min(most, math.ceil(math.log2(max(longest, 2))))
     return [Choice(levels, n_hi, mode) for mode in SCALE_MODES for levels in range(most + 1) for n_hi in N_HI]
 
@@ -84,10 +87,11 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
     Raises LayerError and ConfigError as `run_linear` does.
     """
     weight = quantize_weights(layer.weight, config.job.weight_bits).real()
+    layer = arrange(layer, config)
     reference = layer.x @ weight.T
-    power = float(np.einsum("sn,sn->", reference, reference, dtype=np.float64))
+    power = float(np.einsum("sn,sn->", reference[layer.own], reference[layer.own], dtype=np.float64))
     job = linear.resolve(layer, config)
-    s_x, _, _ = linear.calibrate(layer, config, job, reference)
+    s_x, _, _ = linear.calibrate(layer, config, reference)
     codes, shift, _ = linear.quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
     lifted: dict[int, np.ndarray] = {}
     found = {}
@@ -99,7 +103,7 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
             lifted[job.levels] = np.concatenate([codes[: job.n_sink], body])
         bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
         real = linear.reconstruct(scale.quantize(lifted[job.levels], bits, own, shift), job)
-        error = (real * np.float32(s_x) - layer.x) @ weight.T
+        error = (real * np.float32(s_x) - layer.x)[layer.own] @ weight.T
         noise = float(np.einsum("sn,sn->", error, error, dtype=np.float64))
         found[choice] = linear.decibels(power, noise), job.average_bits
     return found
@@ -153,7 +157,7 @@ def tune(calibration: Sequence[Layer], held_out: Sequence[Layer], config: NpuCon
          progress: Callable[[str], None] = lambda line: None) -> Tuned:
     """Choose on `calibration` within `bits` an activation (None: as many as the configuration's own job takes there),
     measure on `held_out`. Raises StampError for what a layer or the job was refused for."""
-    config.check_n_hi((layer.kind, len(layer.x) - layer.n_sink) for layer in (*calibration, *held_out))
+    config.check_n_hi((layer.kind, len(layer.x)) for layer in (*calibration, *held_out))
     by_kind: dict[str, list[int]] = {}
     for index, layer in enumerate(calibration):
         by_kind.setdefault(layer.kind, []).append(index)

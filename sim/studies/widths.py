@@ -17,6 +17,7 @@ from sim.paper import quantizer, transforms
 from stamp_hw import scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
+from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.errors import StampError
 from stamp_hw.layer import Layer
 from stamp_hw.weights import quantize_weights
@@ -88,7 +89,8 @@ def run(layers: Sequence[Layer], config: NpuConfig, progress: Callable[[str], No
 
 def float_sqnr(layer: Layer, config: NpuConfig) -> tuple[float, float]:
     """SQNR in dB of input and output of a layer under `config`'s job in float; weights quantized as in the engine."""
-    job = linear.resolve(layer, config)
+    layer = arrange(layer, config)
+    own, job = layer.own, linear.resolve(layer, config)
     x = layer.x.astype(np.float64)
     transform = transforms.haar(job.tokens, job.levels, job.grid)
     c = np.concatenate([x[: job.n_sink], transform.forward(x[job.n_sink :])])
@@ -96,8 +98,8 @@ def float_sqnr(layer: Layer, config: NpuConfig) -> tuple[float, float]:
     coded = quantizer.quantize(c, bits, symmetric=config.job.symmetric, group=config.job.group)
     error = np.concatenate([coded[: job.n_sink], transform.inverse(coded[job.n_sink :])]) - x
     weight = quantize_weights(layer.weight, config.job.weight_bits).real()
-    reference = layer.x @ weight.T + (0 if layer.bias is None else layer.bias)
-    return _decibels(x, error), _decibels(reference, error.astype(np.float32) @ weight.T)
+    reference = layer.x[own] @ weight.T + (0 if layer.bias is None else layer.bias)
+    return _decibels(x[own], error[own]), _decibels(reference, error[own].astype(np.float32) @ weight.T)
 
 
 def narrowest(study: Study) -> dict[str, int | None]:

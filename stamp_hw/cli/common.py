@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stamp_hw.cli.arguments import whole
+from stamp_hw import positions
 from stamp_hw.config import NpuConfig, section_of
 from stamp_hw.errors import ConfigError, OutputError, StampError, printable
 from stamp_hw.formats.files import final_target
@@ -19,6 +19,7 @@ from stamp_hw.formats.yaml_file import parse_yaml
 T = TypeVar("T")
 U = TypeVar("U")
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
+_MOST_SINKS = 1 << 16  # no sequence is longer; the command says how many it may be
 _LARGEST = 8  # digits of a size: a hundred million tokens are more than anything here can take
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
@@ -92,9 +93,29 @@ def _from(least: int, text: str) -> int:
     return int(text)
 
 
-def sinks(text: str) -> int | str:
-    """A whole number, whose range the model decides, or `auto`."""
-    return text if text == "auto" else whole(text, "a whole number or auto")
+def which_outliers(text: str) -> tuple[int, ...] | str:
+    """`auto`, `off`, or positions between commas, whose range the model decides."""
+    found = positions.parse(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"auto, off or positions such as 0,17 are expected, not {text[:80]!r}")
+    return found
+
+
+def sinks(text: str) -> tuple[int, ...] | str:
+    """A number, for the first so many tokens, or `auto`."""
+    if text == "auto":
+        return text
+    return tuple(range(min(_from(0, text), _MOST_SINKS))) or "off"
+
+
+def add_outliers(parser: argparse._ArgumentGroup) -> None:
+    """Add --outliers, and --sinks, an older name for the first tokens; both set `outliers`."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--outliers", type=which_outliers, metavar="auto|off|LIST",
+                     help="tokens that are kept out of the transform: auto (default) takes the first and those of each "
+                          "layer whose absmax is more than 8 times the median token's, at most one in 32; off; or "
+                          "positions, as in 0,17")
+    one.add_argument("--sinks", type=sinks, metavar="N", dest="outliers", help="the first N tokens are outliers")
 
 
 def numbers(option: str, text: str, separator: str, expected: str) -> tuple[int, ...]:

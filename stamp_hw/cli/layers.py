@@ -29,7 +29,5 @@ def check_n_hi(trace: Trace, config: NpuConfig, names: Sequence[str]) -> None:
     layers = []
     for name in names:
         entry = trace.entry(name)
-        n_sink = config.for_kind(entry.kind).job.n_sink
-        tokens = trace.tensor(entry.input).shape[0] - (entry.n_sink if n_sink == "auto" else n_sink)
-        layers.append((entry.kind, tokens))
+        layers.append((entry.kind, trace.tensor(entry.input).shape[0]))
     config.check_n_hi(layers)

@@ -1,6 +1,7 @@
 """One linear layer through the whole datapath: lifting, scale, MAC, rescale, inverse lifting, bias (contract §3).
 
-Sinks (leading tokens) bypass the lifting, always take 8 bits and stand in front of the coefficients in every array.
+Outliers bypass the lifting, always take 8 bits and stand in front of the coefficients in every array of a stage: the
+order of the wire (`WireLayer`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from stamp_hw import given, haar, mac, rescale, scale
 from stamp_hw.config import NpuConfig, ResolvedJob
+from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH
@@ -28,17 +30,20 @@ _ROWS = 32  # tokens that are worked on at a time, so that temporaries stay in t
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinearResult:
-    """Everything one layer produced, token-major, sinks first.
+    """Everything one layer produced, token-major.
 
-    `y` int16[S, N]; `coefficients` int32[S, K]; `quantized`; `acc` int32[S, N] (int32[S, groups, N] with groups); `z`
-    int32[S, N]; `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration` "self" or
-    "static"; `x_saturated`, `y_saturated` number of values that saturated, `z_saturated` of those at a limit;
-    `headroom` code, of `in_width` bits, of the median token's absmax; `sqnr_db` of the quantized input, dequantized and
-    transformed back; `output_sqnr_db` of y against the float layer with the same quantized weights. A noise of
+    `y` int16[S, N], in the order of the tokens. In the order of the wire, W = n_sink + S: `sent` int16[W, N], every
+    result that leaves the engine; `coefficients` int32[W, K]; `quantized`; `acc` int32[W, N] (int32[W, groups, N] with
+    groups); `z` int32[W, N]. `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration`
+    "self" or "static"; `x_saturated`, `y_saturated`, `sent_saturated` number of values that saturated, `z_saturated` of
+    those at a limit; `headroom` code, of `in_width` bits, of the median token's absmax; `sqnr_db` of the quantized
+    input, dequantized and transformed back; `output_sqnr_db` of y against the float layer with the same quantized
+    weights. A noise of
     exactly 0 gives infinity.
     """
 
     y: np.ndarray
+    sent: np.ndarray
     coefficients: np.ndarray
     quantized: Quantized
     acc: np.ndarray
@@ -53,13 +58,14 @@ class LinearResult:
     x_saturated: int
     z_saturated: int
     y_saturated: int
+    sent_saturated: int
     headroom: float
 
 
 class Datapath(NamedTuple):
-    """Every stage of the hardware, token-major, sinks first: `x` int32[S, K] input codes, `coefficients` int32[S, K],
-    `quantized`, `acc` int32[S, N] (int32[S, groups, N] with groups), `z` int32[S, N], `y` int16[S, N]; `x_saturated`
-    and `y_saturated` count values that saturated."""
+    """Every stage of the hardware, token-major, outliers first: `x` int32[W, K] input codes, `coefficients`
+    int32[W, K], `quantized`, `acc` int32[W, N] (int32[W, groups, N] with groups), `z` int32[W, N], `y` int16[W, N];
+    `x_saturated` and `y_saturated` int64[W] count values that saturated."""
 
     x: np.ndarray
     coefficients: np.ndarray
@@ -67,8 +73,8 @@ class Datapath(NamedTuple):
     acc: np.ndarray
     z: np.ndarray
     y: np.ndarray
-    x_saturated: int
-    y_saturated: int
+    x_saturated: np.ndarray
+    y_saturated: np.ndarray
 
 
 def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
@@ -81,7 +87,8 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     """
     given.of_type(layer, Layer, "run_linear")
     given.of_type(config, NpuConfig, "run_linear", ConfigError)
-    job = resolve(layer, config)
+    layer = arrange(layer, config)
+    own, job = layer.own, resolve(layer, config)
     weights = quantize_weights(layer.weight, config.job.weight_bits)
     weight_real = weights.real()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -90,18 +97,19 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
             reference += layer.bias
     if not np.isfinite(reference).all():
         raise LayerError("the output is beyond float32", where=f"layer {layer.name}", expected="a finite output")
-    s_x, s_y, calibration = calibrate(layer, config, job, reference)
+    s_x, s_y, calibration = calibrate(layer, config, reference)
     done = datapath(layer.x, weights, layer.bias, s_x, s_y, job, config)
 
     limit = 1 << (Z_WIDTH - 1)
     return LinearResult(
-        y=done.y, coefficients=done.coefficients, quantized=done.quantized, acc=done.acc, z=done.z, weights=weights,
-        job=job, s_x=s_x, s_y=s_y, calibration=calibration, x_saturated=done.x_saturated,
-        y_saturated=done.y_saturated,
+        y=done.y[own], sent=done.y, coefficients=done.coefficients, quantized=done.quantized, acc=done.acc, z=done.z,
+        weights=weights, job=job, s_x=s_x, s_y=s_y, calibration=calibration,
+        x_saturated=int(done.x_saturated[own].sum()), y_saturated=int(done.y_saturated[own].sum()),
+        sent_saturated=int(done.y_saturated.sum()),
         z_saturated=int(np.count_nonzero((done.z == limit - 1) | (done.z == -limit))),
         headroom=float(np.median(np.abs(done.x[job.n_sink :]).max(axis=1))),
-        sqnr_db=sqnr_db(layer.x, reconstruct(done.quantized, job), s_x),
-        output_sqnr_db=sqnr_db(reference, done.y, s_y),
+        sqnr_db=sqnr_db(layer.x[own], reconstruct(done.quantized, job)[own], s_x),
+        output_sqnr_db=sqnr_db(reference[own], done.y[own], s_y),
     )
 
 
@@ -111,7 +119,7 @@ def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: floa
 
     Parameters
     ----------
-    x : float32[S, K], sinks first
+    x : float32[W, K], outliers first
     weights, bias : of the layer; float32[N] or None
     s_x, s_y : real value of one input, one output step
     job : resolved for this layer, see `resolve`
@@ -137,16 +145,16 @@ def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: floa
 
 
 def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
-    """`NpuConfig.resolve` for a layer: sinks as the job says, or as the layer does."""
-    sinks = layer.n_sink if config.job.n_sink == "auto" else config.job.n_sink
-    total = layer.x.shape[0]
-    if sinks >= total:
-        raise LayerError("more sinks than tokens", where=f"layer {layer.name}", got=sinks,
-                         expected=f"at most {total - 1}")
-    return config.resolve(total - sinks, layer.grid, n_sink=sinks, k=layer.x.shape[1], transform=layer.transform)
+    """`NpuConfig.resolve` for a layer, with the outliers that the job names or that it has."""
+    tokens, channels = layer.x.shape
+    if isinstance(layer, WireLayer):
+        n_sink, tokens = layer.n_sink, tokens - layer.n_sink
+    else:
+        n_sink = len(config.job.outliers_of(layer.outliers, tokens))
+    return config.resolve(tokens, layer.grid, n_sink=n_sink, k=channels, transform=layer.transform)
 
 
-def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.ndarray) -> tuple[float, float, str]:
+def calibrate(layer: WireLayer, config: NpuConfig, reference: np.ndarray) -> tuple[float, float, str]:
     """(s_x, s_y, how): the layer's static scales, or absmax / (2^(width−1) − 1) of this very tensor.
 
     A static s_x is the step of an INT16 code; an input of `in_width` bits takes steps 2^(16 − in_width) as large.
@@ -159,7 +167,7 @@ def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.n
         assert layer.s_x is not None and layer.s_y is not None
         return math.ldexp(layer.s_x, INT16_WIDTH - config.hw.in_width), layer.s_y, "static"
     top_in, top_out = (1 << (config.hw.in_width - 1)) - 1, (1 << (OUT_WIDTH - 1)) - 1
-    s_x, s_y = _absmax(layer.x[job.n_sink :]) / top_in or 1.0, _absmax(reference) / top_out or 1.0
+    s_x, s_y = _absmax(layer.x[layer.n_sink :]) / top_in or 1.0, _absmax(reference) / top_out or 1.0
     for field, scale_of in (("input", s_x), ("output", s_y)):
         if not MIN_SCALE <= scale_of <= MAX_SCALE:
             raise LayerError(f"scale of the {field} is out of range", where=f"layer {layer.name}",
@@ -167,23 +175,24 @@ def calibrate(layer: Layer, config: NpuConfig, job: ResolvedJob, reference: np.n
     return s_x, s_y, "self"
 
 
-def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """(codes int32[S, K], sink_shift int8[S], values that saturated): round to nearest even, saturate to `width` bits.
+def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(codes int32[W, K], sink_shift int8[W], int64[W] values that saturated): round to nearest even, saturate to
+    `width` bits.
 
-    A sink token's scale is s_x · 2^e, see `sink_exponent`.
+    The scale of one of the first `n_sink` tokens is s_x · 2^e, see `sink_exponent`.
     """
     top = (1 << (width - 1)) - 1
     shift = np.zeros(len(x), np.int8)
     for token in range(n_sink):
         shift[token] = sink_exponent(_absmax(x[token : token + 1]), s_x, width)
     codes = np.empty(x.shape, np.int32)
-    saturated = 0
+    saturated = np.zeros(len(x), np.int64)
     for start in range(0, len(x), _ROWS):
         rows = slice(start, start + _ROWS)
         work = np.divide(x[rows], np.ldexp(s_x, shift[rows].astype(int))[:, None], dtype=np.float64)
         np.rint(work, out=work)
         if work.max() > top or work.min() < -top - 1:
-            saturated += int(np.count_nonzero((work > top) | (work < -top - 1)))
+            saturated[rows] = np.count_nonzero((work > top) | (work < -top - 1), axis=1)
             np.clip(work, -top - 1, top, out=work)
         codes[rows] = work
     return codes, shift, saturated

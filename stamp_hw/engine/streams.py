@@ -3,12 +3,12 @@
 Each stream is a dict field → integer array (beats, …), in the order in which the engine takes or sends them:
 
 - `job`: the registers, one beat.
-- `i`: tokens, sinks first, then in job order: the super-tiles' Haar tiles in raster order, inside a 2-D tile in Morton
-  order.
+- `i`: tokens, outliers first, then in job order: the super-tiles' Haar tiles in raster order, inside a 2-D tile in
+  Morton order.
 - `w`: for each super-tile and each column tile K beats of C weights, k ascending.
 - `p`: for each super-tile and each column tile C words, a channel each. Channels beyond N are zero.
-- `o`: for each super-tile and each column tile its tokens in job order (sinks first in the first super-tile); in the
-  last column tile only the beats that hold a channel below N.
+- `o`: for each super-tile and each column tile its tokens in job order (outliers first in the first super-tile); in
+  the last column tile only the beats that hold a channel below N. What comes at a filled place is nobody's result.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stamp_hw.engine import linear, super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar_slots import chain_levels, positions
 from stamp_hw.layer import Layer
 
@@ -39,7 +40,7 @@ def streams(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | 
     ------
     ConfigError : a job beyond the engine, see `EngineJob.of`
     """
-    params = EngineParams.of(config.hw)
+    params, layer = EngineParams.of(config.hw), arrange(layer, config)
     job = make_job(layer, config, result, limit)
     return {
         "job": {name: np.array([value], np.int64) for name, value in job.registers(params).items()},
@@ -58,7 +59,7 @@ def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int |
 
 
 def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
-    """Tokens of each super-tile in job order, as indices that count the sinks first."""
+    """Tokens of each super-tile in job order, as rows of a `WireLayer`."""
     order = positions(job.width * job.height, job.levels, job.grid)
     size = 1 << chain_levels(job.levels, job.grid)
     found = []
@@ -69,7 +70,7 @@ def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
     return found
 
 
-def input_beats(layer: Layer, params: EngineParams, job: EngineJob, result: LinearResult) -> Beats:
+def input_beats(layer: WireLayer, params: EngineParams, job: EngineJob, result: LinearResult) -> Beats:
     """`i`: `x` int16[beats, lanes] (lanes beyond K zero), `sink_shift`, `last`."""
     codes, shift, _ = linear.quantize_input(layer.x, result.s_x, job.n_sink, params.in_width)
     order = np.concatenate(token_order(params, job))
@@ -105,9 +106,9 @@ def parameter_beats(layer: Layer, config: NpuConfig, params: EngineParams, job: 
 
 def output_beats(params: EngineParams, job: EngineJob, result: LinearResult) -> Beats:
     """`o`: `y` int16[beats, rescale_lanes] (lanes beyond N zero), `keep` int8 of the same shape, `last`, `end`."""
-    channels = result.y.shape[1]
-    y = np.zeros((len(result.y), job.columns * params.cols), np.int16)
-    y[:, :channels] = result.y
+    channels = result.sent.shape[1]
+    y = np.zeros((len(result.sent), job.columns * params.cols), np.int16)
+    y[:, :channels] = result.sent
     keep = (np.arange(y.shape[1]) < channels).astype(np.int8)
     parts: dict[str, list[np.ndarray]] = {"y": [], "keep": [], "last": []}
     for tokens in token_order(params, job):

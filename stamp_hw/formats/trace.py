@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Trace:
         entry = self.entry(name)
         return Layer(name=name, x=self._file.read(entry.input), weight=self._file.read(entry.weight),
                      bias=None if entry.bias is None else self._file.read(entry.bias), grid=entry.grid,
-                     n_sink=entry.n_sink, kind=entry.kind, s_x=entry.s_x, s_y=entry.s_y, transform=entry.transform)
+                     outliers=entry.outliers, kind=entry.kind, s_x=entry.s_x, s_y=entry.s_y, transform=entry.transform)
 
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the whole file."""
@@ -203,8 +203,9 @@ class TraceWriter:
         self._add_tensor(f"input.{key}", array, 2, dtype)
 
     def add_layer(self, *, name: str, kind: str, input_key: str, weight: np.ndarray, bias: np.ndarray | None = None,
-                  grid: tuple[int, int] | None = None, n_sink: int = 0, s_x: float | None = None,
-                  s_y: float | None = None, transform: bool = True, dtype: str = "float32") -> None:
+                  grid: tuple[int, int] | None = None, outliers: Sequence[int] = (), s_x: float | None = None,
+                  s_y: float | None = None, transform: bool = True, threshold: float | None = None,
+                  dtype: str = "float32") -> None:
         """Store weight float[N, K] and bias float[N] of a layer that reads the input `input_key`."""
         where = f"{self.path}, layer {name}"
         if name in self._layers:
@@ -216,9 +217,9 @@ class TraceWriter:
             self._add_tensor(f"bias.{name}", bias, 1, dtype)
         entry = parse_entry({
             "name": name, "kind": kind, "input": f"input.{input_key}", "weight": f"weight.{name}",
-            "bias": None if bias is None else f"bias.{name}", "grid": grid, "n_sink": n_sink,
+            "bias": None if bias is None else f"bias.{name}", "grid": grid, "outliers": outliers,
             "s_x": None if s_x is None else float(s_x), "s_y": None if s_y is None else float(s_y),
-            "transform": transform}, where)
+            "transform": transform, "threshold": None if threshold is None else float(threshold)}, where)
         check_entry(entry, self._file.tensors, self._metadata["calibration"], where)
         self._layers[name] = entry
 

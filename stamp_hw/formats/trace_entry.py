@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from stamp_hw import positions
 from stamp_hw.formats.safetensors_file import TensorEntry, fail
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 
 #: Characters of a name, a tensor's or a layer's.
 MAX_NAME = 512
+#: Leading sinks that an older trace may have: one says no more than the tokens that it has, and no file has so many.
+MAX_SINKS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +21,9 @@ class LayerEntry:
     """What the header says of a layer; `input`, `weight` and `bias` are names of tensors.
 
     `s_x` and `s_y` are both given (static calibration) or both None (`calibration: self`). `transform` is False where
-    the input is no token sequence worth transforming; in the header the key is left out where it is True.
+    the input is no token sequence worth transforming; in the header the key is left out where it is True. `outliers`
+    are positions of tokens of the stored input, `threshold` the absmax beyond which a token of this layer is one, None
+    where nobody looked. Older traces have `n_sink` in place of `outliers`, for the first so many.
     """
 
     name: str
@@ -27,20 +32,25 @@ class LayerEntry:
     weight: str
     bias: str | None
     grid: tuple[int, int] | None
-    n_sink: int
+    outliers: tuple[int, ...]
     s_x: float | None
     s_y: float | None
     transform: bool = True
+    threshold: float | None = None
 
     def described(self) -> dict[str, Any]:
         """The layer's JSON object."""
-        return {key: value for key, value in asdict(self).items() if key != "transform" or not value}
+        left_out = {key for key, value in (("transform", True), ("threshold", None)) if getattr(self, key) is value}
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 def parse_entry(value: Any, where: str) -> LayerEntry:
     """A layer's JSON object with every field's type checked."""
-    names = {field.name for field in fields(LayerEntry)} - {"transform"}
-    if not isinstance(value, dict) or set(value) - {"transform"} != names:
+    optional = {"transform", "threshold"}
+    names = {field.name for field in fields(LayerEntry)} - optional
+    if isinstance(value, dict) and "n_sink" in value and "outliers" not in value:
+        value = _of_older(value, where)
+    if not isinstance(value, dict) or set(value) - optional != names:
         fail("malformed layer", where, got=sorted(value) if isinstance(value, dict) else value,
              expected=", ".join(sorted(names)))
     for key in ("name", "kind", "input", "weight"):
@@ -48,8 +58,9 @@ def parse_entry(value: Any, where: str) -> LayerEntry:
             fail(f"{key} is malformed", where, got=value[key], expected="a short printable string")
     if not (value["bias"] is None or isinstance(value["bias"], str)):
         fail("bias is malformed", where, got=value["bias"], expected="a tensor's name or null")
-    if type(value["n_sink"]) is not int:
-        fail("n_sink is malformed", where, got=value["n_sink"], expected="a whole number")
+    outliers = value["outliers"]
+    if not isinstance(outliers, (list, tuple)) or not all(type(one) is int for one in outliers):
+        fail("outliers are malformed", where, got=outliers, expected="positions of tokens")
     grid = value["grid"]
     if grid is not None:
         if not isinstance(grid, (list, tuple)) or len(grid) != 2 or not all(
@@ -60,13 +71,24 @@ def parse_entry(value: Any, where: str) -> LayerEntry:
         scale = value[key]
         if scale is not None and not (type(scale) is float and MIN_SCALE <= scale <= MAX_SCALE):
             fail(f"{key} is malformed", where, got=scale, expected="a number in 2^-100…2^100 or null")
+    threshold = value.get("threshold")
+    if threshold is not None and not (type(threshold) is float and 0 < threshold < float("inf")):
+        fail("threshold is malformed", where, got=threshold, expected="a positive number or null")
     if type(value.get("transform", True)) is not bool:
         fail("transform is malformed", where, got=value["transform"], expected="true or false")
-    return LayerEntry(**{**value, "grid": grid})
+    return LayerEntry(**{**value, "grid": grid, "outliers": tuple(outliers)})
+
+
+def _of_older(value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An entry that counts its leading sinks, as one that names them."""
+    count = value["n_sink"]
+    if type(count) is not int or not 0 <= count <= MAX_SINKS:
+        fail("n_sink is malformed", where, got=count, expected=f"a whole number in 0…{MAX_SINKS}")
+    return {**{key: one for key, one in value.items() if key != "n_sink"}, "outliers": tuple(range(count))}
 
 
 def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibration: str, where: str) -> None:
-    """Tensors exist and their shapes fit each other, the grid, the sinks and the calibration."""
+    """Tensors exist and their shapes fit each other, the grid, the outliers and the calibration."""
     wanted = {"input": (entry.input, 2), "weight": (entry.weight, 2)}
     if entry.bias is not None:
         wanted["bias"] = (entry.bias, 1)
@@ -86,11 +108,11 @@ def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibrati
         fail("bias does not fit weight", f"{where}, tensor {entry.bias}", got=shapes["bias"][0],
              expected=str(shapes["weight"][0]))
     tokens = shapes["input"][0]
-    if entry.grid is not None and (entry.grid[0] * entry.grid[1] != tokens or entry.n_sink):
-        fail("grid does not fit input", where, got=f"{entry.grid[0]} × {entry.grid[1]}, {entry.n_sink} sinks",
-             expected=f"H·W = {tokens} and no sinks")
-    if not 0 <= entry.n_sink < tokens:
-        fail("n_sink out of range", where, got=entry.n_sink, expected=f"0…{tokens - 1}")
+    if entry.grid is not None and (entry.grid[0] * entry.grid[1] != tokens or entry.outliers):
+        fail("grid does not fit input", where, got=f"{entry.grid[0]} × {entry.grid[1]}, {len(entry.outliers)} outliers",
+             expected=f"H·W = {tokens} and no outliers")
+    if not positions.right(entry.outliers, tokens):
+        fail("outliers are no tokens", where, got=list(entry.outliers), expected=f"ascending positions below {tokens}")
     for key, scale in (("s_x", entry.s_x), ("s_y", entry.s_y)):
         if (scale is None) != (calibration == "self"):
             fail(f"{key} contradicts calibration {calibration}", where, got=scale,

@@ -31,8 +31,8 @@ class Constants(NamedTuple):
 
 
 class Datapath(NamedTuple):
-    """Every stage, as `stamp_hw.engine.linear.Datapath`; `acc` is int32[S, groups, N], the counts are tensors, so that
-    nothing waits for the device."""
+    """Every stage, as `stamp_hw.engine.linear.Datapath`, in the order of the wire; `acc` is int32[W, groups, N], the
+    counts are tensors, so that nothing waits for the device."""
 
     x: Tensor
     coefficients: Tensor
@@ -45,7 +45,7 @@ class Datapath(NamedTuple):
 
 
 def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Datapath:
-    """What the hardware computes of float[S, K], sinks first, bit for bit."""
+    """What the hardware computes of float[W, K], outliers first, bit for bit."""
     sinks = job.n_sink
     codes, sink_shift, x_saturated = quantize_input(x, constants.s_x, sinks, config.hw.in_width)
     lifted = haar.forward(codes[sinks:], job.levels, job.grid)
@@ -61,14 +61,14 @@ def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfi
 
 
 def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tensor, list[int], Tensor]:
-    """(codes int32[S, K], e of each sink, values that saturated): round to nearest even, saturate to `width` bits."""
+    """(codes int32[W, K], e of each of the first `n_sink` tokens, int64[W] values that saturated): round to nearest
+    even, saturate to `width` bits."""
     top = (1 << (width - 1)) - 1
     exponents = [sink_exponent(float(token.abs().max()), s_x, width) for token in x[:n_sink]]
     codes = torch.empty(x.shape, dtype=torch.int32, device=x.device)
-    saturated = torch.zeros((), dtype=torch.int64, device=x.device)
+    saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
     def fill(rows: slice, step: float) -> None:
-        nonlocal saturated
         # By a tensor of the device: CUDA multiplies by the reciprocal of a number, which is not a division.
         work = x[rows].double().div_(torch.tensor(step, dtype=torch.float64, device=x.device)).round_()
         if work.device.type == "cpu":  # a look at the extremes is cheap here, and waits for the device elsewhere
@@ -77,7 +77,7 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
                 codes[rows] = work
                 return
         clipped = work.clamp(-top - 1, top)
-        saturated += (clipped != work).sum()
+        saturated[rows] = (clipped != work).sum(dim=1)
         codes[rows] = clipped
 
     for token, exponent in enumerate(exponents):

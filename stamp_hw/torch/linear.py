@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stamp_hw import rescale
+from stamp_hw import outliers, rescale
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine.linear import INT16_WIDTH
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
+from stamp_hw.positions import Which
 from stamp_hw.torch import engine, mac
 from stamp_hw.weights import Weights, quantize_weights
 
@@ -39,13 +41,15 @@ class StampLinear(torch.nn.Module):
     rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
         has it folded into the layer before, where that is possible
     grid : (H, W) of the tokens in raster order, or None for a sequence; may be set between runs
-    n_sink : leading tokens that bypass the transform, where the job says "auto"
+    outliers : tokens of a sequence that are kept out of the transform, where the job says "auto": "auto" looks for them
+        in every sequence (not in a grid), "off", or their positions; may be set between runs
+    threshold : absmax beyond which a token is one; None looks at the sequence (`stamp_hw.outliers.threshold`)
     transform : False for a layer whose tokens are no sequence worth transforming
     single : every token is a sequence of its own (a vector that conditions a whole image)
     activations : False for float activations: only the weights are the integers' then; may be set between runs
 
     `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
-    the bits that they took as activation codes.
+    the bits that they took as activation codes; `found` counts outliers by their positions.
     It is for inference: no gradient goes through it.
 
     Buffers, and so the `state_dict`: `wgt` int8[N, K] and `scale` float64[N] of the weights; where there are any `bias`
@@ -68,11 +72,12 @@ class StampLinear(torch.nn.Module):
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
                  s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
-                 n_sink: int = 0, transform: bool = True, single: bool = False, activations: bool = True,
-                 name: str = "") -> None:
+                 outliers: Which = "auto", threshold: float | None = None,
+                 transform: bool = True, single: bool = False, activations: bool = True, name: str = "") -> None:
         super().__init__()
         self.config, self.name = config, name
-        self.grid, self.n_sink, self.transform, self.single = grid, n_sink, transform, single
+        self.grid, self.transform, self.single = grid, transform, single
+        self.outliers, self.threshold = outliers, threshold
         self.activations = activations
         self.out_features, self.in_features = weights.codes.shape
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
@@ -91,6 +96,7 @@ class StampLinear(torch.nn.Module):
         self.x_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
         self.values, self.bits = 0, 0.0
+        self.found: Counter[int] = Counter()
 
     @classmethod
     def from_linear(cls, linear: torch.nn.Linear, config: NpuConfig, *, rotation: Tensor | None = None,
@@ -175,24 +181,39 @@ class StampLinear(torch.nn.Module):
         job = self.config.job
         return f"{self.in_features} → {self.out_features}, levels {job.levels}, n_hi {job.n_hi}, W{job.weight_bits}"
 
-    def job(self, tokens: int) -> ResolvedJob:
-        """The job of a sequence of so many tokens, sinks included. Raises ConfigError beyond the hardware.
+    def job(self, tokens: int, n_sink: int = 0) -> ResolvedJob:
+        """The job of a sequence of so many tokens with so many outliers. Raises ConfigError beyond the hardware.
 
-        A single token (decode) has no sinks, no neighbour to be lifted with, and 8 bits if `n_hi` is "auto".
+        A single token (decode) has no neighbour to be lifted with, and 8 bits if `n_hi` is "auto".
         """
-        sinks = self.n_sink if self.config.job.n_sink == "auto" else self.config.job.n_sink
         if tokens == 1:
-            return self.config.with_job(n_sink=0, levels=0).resolve(1, k=self.in_features)
-        return self.config.resolve(tokens - sinks, self.grid, n_sink=sinks, k=self.in_features,
-                                   transform=self.transform)
+            return self.config.with_job(levels=0).resolve(1, n_sink=n_sink, k=self.in_features)
+        return self.config.resolve(tokens, self.grid, n_sink=n_sink, k=self.in_features, transform=self.transform)
+
+    def outliers_of(self, x: Tensor) -> tuple[int, ...]:
+        """The outliers of float32[S, K]: those of the job, of the layer, or found. Positions are those of a prefill: a
+        single token has none but what `threshold` says."""
+        known = self.outliers
+        if self.grid is not None or not self.transform or (len(x) == 1 and self.threshold is None):
+            known = ()
+        elif known == "auto" and self.config.job.outliers == "auto":
+            absmax = x.abs().amax(dim=1).double().cpu().numpy()
+            known = outliers.find(absmax, outliers.threshold(absmax) if self.threshold is None else self.threshold)
+        elif isinstance(known, str) or len(x) == 1:
+            known = ()
+        return known if len(x) == 1 else self.config.job.outliers_of(known, len(x))
 
     def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
-        """Every stage for float32[S, K] (rotated already), and the real value of an output step."""
-        return self._run(x, self.job(len(x)))
+        """Every stage for float32[S, K] (rotated already), in the order of the wire, and the real value of an output
+        step."""
+        return self._run(x, self.outliers_of(x))[:2]
 
-    def _run(self, x: Tensor, job: ResolvedJob) -> tuple[engine.Datapath, float]:
+    def _run(self, x: Tensor, taken: tuple[int, ...]) -> tuple[engine.Datapath, float, ResolvedJob]:
+        job = self.job(len(x), len(taken))
+        if taken:
+            x = x[torch.from_numpy(outliers.places(len(x), taken).order.copy()).to(x.device)]
         constants = self._static(x.device) if self.s_x is not None else self._own(x, job)
-        return engine.datapath(x, constants, job, self.config), constants.s_y
+        return engine.datapath(x, constants, job, self.config), constants.s_y, job
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
@@ -202,13 +223,17 @@ class StampLinear(torch.nn.Module):
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:
             return self._float(x)
-        job = self.job(len(x))
-        done, s_y = self._run(x, job)
-        self.x_saturated += done.x_saturated
-        self.y_saturated += done.y_saturated
+        taken = self.outliers_of(x)
+        done, s_y, job = self._run(x, taken)
+        own: slice | Tensor = slice(None)
+        if taken:
+            own = torch.from_numpy(outliers.places(len(x), taken).rows.copy()).to(x.device)
+        self.x_saturated += done.x_saturated[own].sum()
+        self.y_saturated += done.y_saturated[own].sum()
         self.values += x.numel()
         self.bits += job.average_bits * x.numel()
-        return done.y.float() * s_y
+        self.found.update(taken)
+        return done.y[own].float() * s_y
 
     def _static(self, device: torch.device) -> engine.Constants:
         key = device, self.config

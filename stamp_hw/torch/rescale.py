@@ -87,16 +87,16 @@ def _round_shifted(total: Tensor, mant: Tensor, shift: Tensor, exponent: int) ->
 
 
 def finish(v: Tensor, bias: Tensor, config: NpuConfig) -> tuple[Tensor, Tensor]:
-    """Bias and rounding: int32[S, N] and int64[N] in steps of s_y to (int16[S, N], number of saturated values)."""
+    """Bias and rounding: int32[S, N] and int64[N] in steps of s_y to (int16[S, N], int64[S] values that saturated)."""
     frac = config.hw.z_frac
     offset = (bias << frac) + (1 << frac >> 1)
     y = torch.empty(v.shape, dtype=torch.int16, device=v.device)
-    saturated = torch.zeros((), dtype=torch.int64, device=v.device)
+    saturated = torch.zeros(len(v), dtype=torch.int64, device=v.device)
     step = rows_at_a_time(v.shape[1], v.device)
     for start in range(0, len(v), step):
         rows = slice(start, start + step)
         exact = (v[rows] + offset) >> frac
         clipped = saturate(exact.clone(), OUT_WIDTH)
-        saturated += (clipped != exact).sum()
+        saturated[rows] = (clipped != exact).sum(dim=1)
         y[rows] = clipped
     return y, saturated

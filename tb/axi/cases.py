@@ -12,8 +12,8 @@ from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.streams import Beats
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
-from stamp_hw.layer import Layer
 
 DRAWS = 1_000  # of a layer, most of which the hardware takes
 
@@ -46,7 +46,8 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
         x = rng.normal(0, 1, (count + n_sink, k)).astype(np.float32)
         x[:n_sink] *= rng.choice([1, 30, 4000])
         bias = rng.normal(0, 3, n).astype(np.float32) if rng.random() < 0.7 else None
-        layer = Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, n_sink=n_sink)
+        layer = WireLayer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid,
+                          n_sink=n_sink)
         config = NpuConfig(hw=params.hw).with_job(
             levels=int(rng.integers(0, 1 + params.max_levels // (2 if grid else 1))),
             n_hi=int(rng.integers(0, count + 1)), scale_mode=str(rng.choice(["minmax", "symmetric"])),
@@ -59,5 +60,5 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
         shape = f"{grid or count} tokens, {n_sink} sinks, K {k}, N {n}"
         return Drawn(name=f"{shape}, {config.job.levels} levels, {config.job.n_hi} high, {config.job.scale_mode}",
                      beats=beats, registers=engine_streams.make_job(layer, config, result),
-                     saturated={"rescale": result.z_saturated, "finish": result.y_saturated})
+                     saturated={"rescale": result.z_saturated, "finish": result.sent_saturated})
     raise AssertionError(f"no layer of {tokens or 'any number of'} tokens in {DRAWS} draws")

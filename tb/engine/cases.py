@@ -41,7 +41,7 @@ class Case:
         if not job.symmetric:
             beats["p"] |= second_table(beats["p"])
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
-                   {"rescale": clipped(result, config), "finish": result.y_saturated}, limit)
+                   {"rescale": clipped(result, config), "finish": result.sent_saturated}, limit)
 
     @classmethod
     def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:

@@ -14,6 +14,7 @@ import numpy as np
 from stamp_hw import haar
 from stamp_hw.config import JobConfig
 from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.haar import Grid
 from stamp_hw.layer import Layer
 
@@ -57,7 +58,7 @@ def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibra
     tokens = shape.tokens
     return JobConfig(
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
-        n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)), n_sink=shape.sinks,
+        n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
         scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration)
 
 
@@ -71,16 +72,22 @@ def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, Job
 
 
 def plain(rng: np.random.Generator, shape: Shape) -> Layer:
-    """Tensors such as a model's, without scales."""
-    x = rng.standard_normal((shape.tokens + shape.sinks, shape.k)) * np.exp(rng.standard_normal(shape.k))
-    x[: shape.sinks] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))  # beyond what e = 15 holds, now and then
+    """Tensors such as a model's, without scales; the tokens in front are outliers of anywhere, or of their own."""
+    within = shape.sinks <= shape.tokens and bool(rng.integers(2))
+    x = rng.standard_normal((shape.tokens + shape.sinks * (not within), shape.k)) * np.exp(rng.standard_normal(shape.k))
+    front = np.sort(rng.permutation(len(x))[: shape.sinks]) if within else np.arange(shape.sinks)
+    x[front] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))  # beyond what e = 15 holds, now and then
     bias = rng.standard_normal(shape.n).astype(np.float32) if rng.integers(2) else None
-    return Layer(name="drawn", kind="drawn", x=x.astype(np.float32), grid=shape.grid, n_sink=shape.sinks, bias=bias,
-                 weight=rng.standard_normal((shape.n, shape.k)).astype(np.float32))
+    weight = rng.standard_normal((shape.n, shape.k)).astype(np.float32)
+    if within:
+        return Layer(name="drawn", kind="drawn", x=x.astype(np.float32), grid=shape.grid, bias=bias, weight=weight,
+                     outliers=tuple(map(int, front)))
+    return WireLayer(name="drawn", kind="drawn", x=x.astype(np.float32), grid=shape.grid, n_sink=shape.sinks, bias=bias,
+                     weight=weight)
 
 
 def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: JobConfig, extreme: bool = False
-           ) -> Layer:
+           ) -> WireLayer:
     """Codes, weights, factors and biases of every size; `extreme`: as large as they can be, factors to match."""
     codes = extremes(rng, params, shape, extreme) if extreme or rng.integers(2) else magnitudes(rng, params, shape)
     codes[: shape.sinks] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))
@@ -88,7 +95,7 @@ def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: Jo
     s_x, s_y = (float(2.0 ** rng.uniform(-6, 6)) for _ in range(2))
     scale = factors(rng, params, codes, weights, job, shape, extreme) * s_y / s_x
     steps = biases(rng, codes @ (weights * (scale * s_x / s_y)[:, None]).T)
-    return Layer(
+    return WireLayer(
         name="filled", kind="drawn", x=(codes * s_x).astype(np.float32), grid=shape.grid, n_sink=shape.sinks,
         weight=(weights * scale[:, None]).astype(np.float32), bias=None if steps is None else
         (steps * s_y).astype(np.float32), s_x=s_x * 2.0 ** (params.in_width - 16), s_y=s_y)

@@ -70,5 +70,5 @@ def sinks_beyond(rng: np.random.Generator, params: EngineParams) -> Case | None:
         return None
     larger = replace(params, act_slots=params.max_tokens)
     shape = Shape(tokens=params.max_tokens, grid=None, sinks=sinks, k=1, n=1)
-    job = JobConfig(levels=0, n_hi=1, n_sink=sinks, calibration="self")
+    job = JobConfig(levels=0, n_hi=1, calibration="self")
     return Case.of(plain(rng, shape), NpuConfig(hw=larger.hw, job=job))

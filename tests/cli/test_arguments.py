@@ -24,7 +24,8 @@ def test_no_option_silently_forgets_an_earlier_one(command: str, capsys: pytest.
         parser().parse_args([*command.split(), "--help"])
     options = set(re.findall(r"^  (--[a-z-]+) ", capsys.readouterr().out, re.M))
     repeatable = ONCE - ({"--seed"} if command != "place" else set()) - ({"--fit"} if command == "tune" else set())
-    values = {"--dtype": "float32", "--device": "cpu", "--rotate": "hadamard", "--levels": "1"}
+    values = {"--dtype": "float32", "--device": "cpu", "--rotate": "hadamard", "--levels": "1", "--transforms": "haar",
+              "--features": "none"}
     checked = 0
     for option in options - repeatable:
         with pytest.raises(SystemExit) as stop:

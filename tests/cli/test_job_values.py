@@ -19,14 +19,14 @@ LLAMA = ROOT / "models" / "llama_small"
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Layers of 40, 12 and 1 tokens (3 sinks before the first), kinds q, text and time."""
+    """Layers of 40, 12 and 1 tokens (the first has 3 outliers), kinds q, text and time."""
     rng = np.random.default_rng(1)
     path = tmp_path / "mixed.safetensors"
     with TraceWriter(path, {"model": "toy"}) as writer:
-        for name, tokens, sinks in (("q", 43, 3), ("text", 12, 0), ("time", 1, 0)):
+        for name, tokens, outliers in (("q", 40, (0, 1, 7)), ("text", 12, ()), ("time", 1, ())):
             writer.add_input(name, rng.standard_normal((tokens, 32)), "float32")
-            writer.add_layer(name=name, kind=name, input_key=name, weight=rng.standard_normal((8, 32)), n_sink=sinks,
-                             transform=name == "q")
+            writer.add_layer(name=name, kind=name, input_key=name, weight=rng.standard_normal((8, 32)),
+                             outliers=outliers, transform=name == "q")
     return path
 
 

@@ -33,7 +33,7 @@ def test_schemes_stand_in_order_and_stamp_is_above_its_baselines(tmp_path: Path,
     assert rows["float"]["kl"] == rows["float"]["loss_difference"] == 0
     kl = {name: row["kl"] for name, row in rows.items()}
     assert 0 < kl["weights"] < kl["a8"] * 1.05 < kl["stamp"] < kl["first_n"] < kl["a4"]
-    assert rows["stamp"]["average_bits"] == rows["first_n"]["average_bits"] == 4.125
+    assert rows["stamp"]["average_bits"] == rows["first_n"]["average_bits"] == 4.125 + 8 / 512
     for name in ("a8", "a4", "first_n", "stamp"):
         layers = rows[name]["layers"]
         assert len(layers) == 43, "7 layers in each of 6 blocks, and the output layer"
@@ -69,7 +69,7 @@ def test_a_layer_of_the_running_model_computes_what_the_golden_model_does() -> N
     saturated = 0
     for found in layers:
         x, y = seen[found.name]
-        s_x, s_y = (absmax / 32767 for absmax in ranges[found.name])
+        s_x, s_y = ranges[found.name].x / 32767, ranges[found.name].y / 32767
         layer = Layer(found.name, x.numpy(), found.weight.numpy(), s_x=s_x, s_y=s_y)
         golden = linear.run_linear(layer, config)
         assert golden.calibration == "static"
@@ -179,7 +179,7 @@ def test_layers_see_the_grid_or_are_not_transformed(pipelines: dict[str, Path], 
         for found in layers:
             module = pipeline.transformer.get_submodule(found.name)
             stamp = module.linear if isinstance(module, StampConv) else module
-            stamp.job = lambda tokens, name=found.name, job=stamp.job: jobs.setdefault(name, job(tokens))
+            stamp.job = lambda *tokens, name=found.name, job=stamp.job: jobs.setdefault(name, job(*tokens))
         draw(pipeline, drawing, "a boat", 0)
     for found in layers:
         job = jobs[found.name]
@@ -207,14 +207,18 @@ def test_a_model_of_nan_is_refused_in_one_line(tmp_path: Path, capsys: pytest.Ca
                                   "--sequences", "1", "--length", "16", *more)
 
 
-def test_the_sinks_of_a_job_are_those_of_the_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "sinks.yaml"
-    path.write_text("job: {n_sink: 2}\n", "utf-8")
+def test_the_outliers_of_a_job_are_those_of_the_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "outliers.yaml"
+    path.write_text("job: {outliers: [0, 1]}\n", "utf-8")
     run = llama("--length", "64", "--schemes", "stamp", "--layers", "layers.1", "--calibration",
                 str(LLAMA / "calibration.txt"), windows=1)
     by_job = evaluated(tmp_path, *run, "--config", str(path))
-    assert "sinks: 2" in capsys.readouterr().out
-    assert by_job == evaluated(tmp_path, *run, "--sinks", "2")
+    shown = capsys.readouterr().out
+    assert "outliers: tokens 0, 1;" in shown and "kept out of the transform: 14 in 7 layers of 7; more than" in shown
+    assert by_job == evaluated(tmp_path, *run, "--sinks", "2") == evaluated(tmp_path, *run, "--outliers", "0,1")
+    off = evaluated(tmp_path, *run, "--outliers", "off")
+    assert "No outlier tokens." in capsys.readouterr().out
+    assert by_job["stamp"]["average_bits"] == off["stamp"]["average_bits"] + 8 * 2 / 64
 
 
 def _eight_bit_weights(tmp_path: Path) -> str:
@@ -226,13 +230,13 @@ def _eight_bit_weights(tmp_path: Path) -> str:
 @pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen3"])
 def test_models_that_were_not_made_here_are_evaluated(qwens: dict[str, Path], tmp_path: Path,
                                                       name: str) -> None:
-    """Biases, norms on q and k, odd widths; sinks."""
+    """Biases, norms on q and k, odd widths; outliers."""
     path = _eight_bit_weights(tmp_path)
     folder = qwens[name]
     rows = evaluated(tmp_path, "--model", str(folder), "--text", str(folder / "text.txt"), "--length", "33",
                      "--sequences", "2", "--sinks", "1", "--config", path)
     assert rows["a8"]["kl"] < 0.2 * rows["a4"]["kl"]
-    assert rows["stamp"]["average_bits"] == (8 * 2 + 4 * 31) / 33, "the sink, and one of 32 tokens"
+    assert rows["stamp"]["average_bits"] == (8 * 3 + 4 * 31) / 33, "the sink, and two of 33 tokens"
     assert all(layer["sqnr_db"] > 25 for layer in rows["a8"]["layers"].values())
 
 
@@ -243,14 +247,15 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
     small.write_text("hw: {max_k: 100}\n", "utf-8")
     own, sinks = tmp_path / "own.yaml", tmp_path / "sinks.yaml"
     own.write_text("job: {calibration: self}\n", "utf-8")
-    sinks.write_text("job: {n_sink: 1}\n", "utf-8")
+    sinks.write_text("job: {outliers: 0}\n", "utf-8")
     static = tmp_path / "static.yaml"
     static.write_text("job: {calibration: static}\n", "utf-8")
     for argv, message in (
         (llama("--schemes", "stamp_shuffled"), "cannot be shuffled"),
         (llama("--schemes", "a5"), "unknown scheme"),
         (llama("--guidance", "3"), "option of the other kind"),
-        (llama("--sinks", "512"), "number of sinks"),
+        (llama("--sinks", "512"), "too many outliers"), (llama("--outliers", "512"), "outliers are no tokens"),
+        (llama("--outliers", "9,3"), "outliers are no tokens"),
         (llama("--layers", "nothing"), "no linear layer matches"),
         (llama("--config", str(small)), "max_k"),
         (llama("--config", str(static)), "no static scales"),
@@ -258,7 +263,7 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
         (llama("--json", str(LLAMA / "new.json")), "in the way"),
         (llama("--calibration", text), "calibrated on what is measured"),
         (llama("--calibration", str(LLAMA / "calibration.txt"), "--config", str(own)), "scales given twice"),
-        (llama("--sinks", "1", "--config", str(sinks)), "sinks given twice"),
+        (llama("--sinks", "1", "--config", str(sinks)), "outliers given twice"),
         (llama("--length", "1"), "windows too short"),
         (llama(windows=10**6), "text is too short"),
         (["--model", str(pipelines["pixart"]), "--text", text], "not a language model"),

@@ -37,7 +37,7 @@ def test_counts_that_move_by_a_third_have_one_digit() -> None:
 
 
 def _document(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    return {"kind": kind, "rows": rows, "tokens": 2044, "text": "t", "windows": 4, "length": 512, "sinks": "0",
+    return {"kind": kind, "rows": rows, "tokens": 2044, "text": "t", "windows": 4, "length": 512, "outliers": "off",
             "decode": 0, "quantized": "layers", "weights": "4 bits", "rotation": "none", "calibration": "self",
             "prompts": ["a", "b"], "inference_steps": 20, "grid": [16, 16], "seed": 0, "guidance": 3.0,
             "config": NpuConfig().to_dict()}

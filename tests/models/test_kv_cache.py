@@ -69,16 +69,17 @@ def test_the_transform_halves_what_4_bit_keys_and_values_cost(tmp_path: Path, ca
 
 
 def test_decoded_tokens_take_the_path_without_transform() -> None:
-    """A run of one token: no levels, 8 bits, no sinks; equal to the plain 8-bit layer."""
+    """A run of one token: no levels, 8 bits, no outliers; equal to the plain 8-bit layer."""
     from stamp_hw.torch.linear import StampLinear
 
     torch.manual_seed(SEED)
     linear = torch.nn.Linear(32, 16)
-    stamp = StampLinear.from_linear(linear, NpuConfig(), s_x=1e-4, s_y=1e-4, n_sink=4)
+    stamp = StampLinear.from_linear(linear, NpuConfig(), s_x=1e-4, s_y=1e-4, outliers=(0, 1))
     plain = StampLinear.from_linear(linear, NpuConfig().with_job(levels=0, n_hi=65536), s_x=1e-4, s_y=1e-4)
     job = stamp.job(1)
     assert (job.tokens, job.levels, job.n_hi, job.n_sink) == (1, 0, 1, 0)
-    assert stamp.job(40).levels > 0 and stamp.job(40).n_sink == 4
+    assert stamp.job(40).levels > 0 and stamp.outliers_of(torch.ones(40, linear.in_features)) == (0, 1)
+    assert stamp.outliers_of(torch.ones(1, linear.in_features)) == ()
     x = torch.randn(3, 1, 32)
     assert torch.equal(stamp(x), plain(x))
 
@@ -103,7 +104,8 @@ def test_options_that_do_not_go_together_are_one_clear_error(tmp_path: Path, cap
                                                              ) -> None:
     path = tmp_path / "groups.yaml"
     path.write_text("job: {group: 64}\n", "utf-8")
-    for more, message in ((("--kv", "--rotate", "hadamard"), "no --kv with it"), (("--kv", "--sinks", "1"), "no --kv"),
+    for more, message in ((("--kv", "--rotate", "hadamard"), "no --kv with it"),
+                          (("--kv", "--outliers", "0"), "no --kv"),
                           (("--kv", "-1"), "number of tokens"),
                           (("--kv", "--config", str(path)), "job of the layers"),
                           (("--decode", "511"), "number of decoded tokens"),

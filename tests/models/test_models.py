@@ -83,7 +83,8 @@ def test_captured_inputs_equal_what_an_independent_hook_sees(tmp_path: Path, tin
             x, y = seen[layer.name][0]
             assert layer.x.shape == (33, x.shape[1]) and (layer.x == x).all()
             assert trace.tensor(trace.entry(layer.name).input).dtype == dtype
-            assert layer.s_x == max(float(np.abs(x).max()) for x, _ in seen[layer.name]) / FULL_SCALE
+            assert layer.outliers == (0,)
+            assert layer.s_x == max(float(np.abs(x[1:]).max()) for x, _ in seen[layer.name]) / FULL_SCALE
             assert layer.s_y == max(float(np.abs(y).max()) for _, y in seen[layer.name]) / FULL_SCALE
             assert (layer.bias is None) == ("self_attn" not in layer.name)
             product = layer.x @ layer.weight.T + (0 if layer.bias is None else layer.bias)
@@ -108,13 +109,13 @@ def test_two_dumps_have_the_same_bytes(tmp_path: Path, tiny: Path) -> None:
 
 
 @pytest.mark.trace
-def test_sinks_take_no_part_in_the_input_scale(tmp_path: Path, tiny: Path) -> None:
+def test_outliers_take_no_part_in_the_input_scale(tmp_path: Path, tiny: Path) -> None:
     _, seen = independent(tiny, "float32")
     words = ("--dtype", "float32", "--sequences", "3", "--sinks", "2", "--layers", r"layers\.0\..*o_proj")
     with Trace.open(dump_tiny(tiny, tmp_path / "t", *words)) as trace:
         assert trace.layer_names == ("model.layers.0.self_attn.o_proj",)
         layer = trace.layer(trace.layer_names[0])
-        assert layer.n_sink == 2
+        assert layer.outliers == (0, 1)
         assert layer.s_x == max(float(np.abs(x[2:]).max()) for x, _ in seen[layer.name]) / FULL_SCALE
 
 
@@ -184,7 +185,8 @@ def test_a_bad_checkpoint_is_refused_in_one_line(tmp_path: Path, tiny: Path, kin
     (("--layers", "("), "not a regular expression"), (("--layers", "conv"), "no linear layer matches"),
     (("--length", "41"), "length out of range"), (("--length", "0"), "length out of range"),
     (("--sequences", "0"), "number of sequences"), (("--sequences", "10000"), "text is too short"),
-    (("--sinks", "33"), "n_sink out of range"), (("--sinks", "-1"), "n_sink out of range")])
+    (("--outliers", "33"), "outliers are no tokens"), (("--outliers", "7,3"), "outliers are no tokens"),
+    (("--sinks", "3"), "too many outliers; got 3; expected at most 2 of 33")])
 def test_a_bad_option_is_refused_in_one_line(tmp_path: Path, tiny: Path, words: tuple[str, ...], message: str) -> None:
     with pytest.raises(TraceError, match=message):
         dump_tiny(tiny, tmp_path / "t", *words)

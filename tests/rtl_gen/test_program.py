@@ -30,14 +30,14 @@ def test_a_program_counts_the_beats_that_the_golden_model_sends(config: NpuConfi
         grid = None
         if config.hw.axes == 2 and rng.random() < 0.5:
             grid = (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
-        n_sink = 0 if grid else int(rng.integers(0, 4))
         tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 40))
+        outliers = () if grid else tuple(sorted(map(int, rng.permutation(tokens)[: rng.integers(0, 4)])))
         k, n = int(rng.integers(1, 30)), int(rng.integers(1, 15))
-        x = rng.standard_normal((tokens + n_sink, k)).astype(np.float32)
-        layer = Layer("one", x, rng.standard_normal((n, k)).astype(np.float32), grid=grid, n_sink=n_sink)
+        x = rng.standard_normal((tokens, k)).astype(np.float32)
+        layer = Layer("one", x, rng.standard_normal((n, k)).astype(np.float32), grid=grid, outliers=outliers)
         job = config.with_job(n_hi=int(rng.integers(0, tokens + 1)),
                               scale_mode=str(rng.choice(["minmax", "symmetric"])))
-        made = program.layer_program("one", job, tokens=tokens + n_sink, k=k, n=n, grid=grid, n_sink=n_sink)
+        made = program.layer_program("one", job, tokens=tokens, k=k, n=n, grid=grid, outliers=outliers)
         beats = engine_streams.streams(layer, job, run_linear(layer, job))
         assert made.registers == {f"JOB_{name.upper()}": int(value[0]) for name, value in beats["job"].items()}
         act, out = made.streams["s_axis_act"], made.streams["m_axis_out"]
@@ -60,7 +60,7 @@ def test_the_command_writes_json_and_a_header_that_fits_the_build(toy: Path, tmp
     shown = capsys.readouterr().out
     content = json.loads(out.read_text())
     loaded = NpuConfig.load(config)
-    assert content["hw"] == loaded.to_dict()["hw"] and content["refused"] == [] and content["schema_version"] == 1
+    assert content["hw"] == loaded.to_dict()["hw"] and content["refused"] == [] and content["schema_version"] == 2
     offsets = {register.name: register.offset for register in registers(EngineParams.of(loaded.hw))}
     assert all(offsets[name] == offset for name, offset in content["offsets"].items())
     assert len(content["layers"]) == 4 and all(layer["name"] in shown for layer in content["layers"])
@@ -85,7 +85,7 @@ def test_the_data_are_the_bytes_of_the_streams(tmp_path: Path, rng: np.random.Ge
     """Each file read back field by field, as the layout in docs/engine.md says."""
     x = rng.standard_normal((21, 9)).astype(np.float32)
     x[:2] *= 100
-    trace = write_one(tmp_path / "t.safetensors", x, n_sink=2, bias=rng.standard_normal(8).astype(np.float32))
+    trace = write_one(tmp_path / "t.safetensors", x, outliers=(0, 1), bias=rng.standard_normal(8).astype(np.float32))
     config = tmp_path / "c.yaml"
     config.write_text("hw: {in_width: 12, lanes: 4, cols: 6, rescale_lanes: 3, acc_width: 32}\n"
                       "job: {scale_mode: symmetric}\n")
@@ -170,5 +170,7 @@ def test_wrong_input_is_one_line_and_nothing_is_written(arguments: list[str], to
 
 
 def test_a_program_is_refused_as_the_model_refuses_the_job() -> None:
-    with pytest.raises(ConfigError, match="more|fewer"):
-        program.layer_program("one", NpuConfig().with_job(n_sink=9), tokens=9, k=8, n=8, grid=None, n_sink=0)
+    for outliers, why in (((9,), "positions in 0…8"), ((0, 1), "at most 1 of 9 tokens")):
+        with pytest.raises(ConfigError, match=why):
+            program.layer_program("one", NpuConfig().with_job(outliers=outliers), tokens=9, k=8, n=8, grid=None,
+                                  outliers=())

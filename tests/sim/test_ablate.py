@@ -243,16 +243,33 @@ def test_hardware_without_a_transform_has_no_figure_for_it(tmp_path: Path, toy: 
         assert (row(line, "haar", levels=level, shuffled=False)["engine_sqnr_db"] is not None) == has
 
 
+def test_only_the_rows_that_are_asked_for_are_there(toy: Path, tmp_path: Path) -> None:
+    whole = document(tmp_path, toy, "--levels", "3")
+    part = document(tmp_path, toy, "--levels", "3", "--transforms", "haar,dct", "--features", "hadamard")
+    wanted = [r for r in whole["rows"] if r["feature"] == "hadamard" and r["transform"] in ("identity", "haar", "dct")
+              and not r["shuffled"]]
+    assert part["rows"] == wanted and {r["transform"] for r in wanted} == {"identity", "haar", "dct"}
+
+
+@pytest.mark.parametrize(("option", "said"), [("--transforms", "haar,fourier"), ("--features", "quarot"),
+                                              ("--transforms", "")])
+def test_a_row_of_no_such_name_is_refused(toy: Path, capsys: pytest.CaptureFixture[str], option: str,
+                                          said: str) -> None:
+    with pytest.raises(SystemExit):
+        run(toy, option, said)
+    assert "some of " in capsys.readouterr().err
+
+
 def test_sinks_are_out_of_the_transform_or_in_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     x = ar1(rng, 129, 32)
     x[0, :2] *= 300
-    trace = write_one(tmp_path / "t.safetensors", x, origin={"calibration": "static: 1 sequence"}, n_sink=1,
+    trace = write_one(tmp_path / "t.safetensors", x, origin={"calibration": "static: 1 sequence"}, outliers=(0,),
                       s_x=float(np.abs(x[1:]).max() / 32767), s_y=0.05)
     report = document(tmp_path, trace, "--levels", "5")
     assert {r["sinks"] for r in report["rows"]} == {"out", "in"}
     out, within = (row(report, "haar", sinks=sinks, levels=5, shuffled=False) for sinks in ("out", "in"))
-    assert out["average_bits"] == pytest.approx((8 * (1 + 4) + 4 * 124) / 129, abs=1e-6)
+    assert out["average_bits"] == pytest.approx((8 * (1 + 5) + 4 * 124) / 129, abs=1e-6)
     assert within["average_bits"] == pytest.approx((8 * 5 + 4 * 124) / 129, abs=1e-6)  # ceil(129 / 32) = 5
     same = simulate_cases.document(tmp_path, trace)["layers"]["one"]["stamp"]
     assert (out["engine_sqnr_db"], out["engine_output_sqnr_db"]) == (same["sqnr_db"], same["output_sqnr_db"])

@@ -22,7 +22,7 @@ def test_wrong_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, to
                                                                    tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a regular file")
     (tmp_path / "short.safetensors").write_bytes(toy_fits[0].read_bytes()[:-1000])
-    (tmp_path / "sinks.yaml").write_text("job: {n_sink: 1}")
+    (tmp_path / "sinks.yaml").write_text("job: {outliers: 0}")
     (tmp_path / "few.yaml").write_text("hw: {max_tokens: 128, act_slots: 64}")
     grid = write_grid(tmp_path / "grid.safetensors", 3)
     wide = write_grid(tmp_path / "wide.safetensors", 4, (8, 32))
@@ -45,7 +45,7 @@ def test_wrong_input_is_refused_in_one_line_and_nothing_is_written(toy: Path, to
         ((grid, "--json", out, "--fit", wide), "shape differs"),
         ((mixed, "--json", out), "grids and sequences in one table"),
         ((plain, "--json", out), "no layer to transform"),
-        ((grid, "--json", out, "--config", tmp_path / "sinks.yaml"), "sinks do not fit"),
+        ((grid, "--json", out, "--config", tmp_path / "sinks.yaml"), "outliers do not fit"),
         ((toy, "--json", out, "--config", tmp_path / "few.yaml"), "max_tokens"),
         ((toy, "--json", out, "--layers", "nothing_like_it"), "no layer matches"),
         ((toy, "--json", toy), "the trace"),
@@ -76,10 +76,10 @@ def test_a_layer_that_fails_midway_leaves_no_file_and_is_named(toy: Path, tmp_pa
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     original = accuracy.permutation
 
-    def broken(layer: Any, n_sink: int, seed: int) -> np.ndarray:
+    def broken(layer: Any, outliers: tuple[int, ...], seed: int) -> np.ndarray:
         if layer.name == LAYERS[2]:
             raise StampError("broken", where="here")
-        return original(layer, n_sink, seed)
+        return original(layer, outliers, seed)
 
     monkeypatch.setattr(accuracy, "permutation", broken)
     assert main(["ablate", str(toy), "--json", str(tmp_path / "a.json"), "--plots", str(tmp_path / "plots")]) == 2

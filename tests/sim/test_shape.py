@@ -58,11 +58,11 @@ def test_every_figure_but_accuracy_is_that_of_a_layer_with_data(grid: tuple[int,
             assert all(wanted[key] == value for key, value in found[scheme].items() if key not in ("kind", "warnings"))
 
 
-def test_sinks_are_among_the_tokens_and_kinds_do_not_count(tmp_path: Path) -> None:
+def test_outliers_are_among_the_tokens_and_kinds_do_not_count(tmp_path: Path) -> None:
     config = tmp_path / "npu.yaml"
-    config.write_text("{job: {n_sink: 4}, kinds: {q: {n_hi: 1}}}")
+    config.write_text("{job: {outliers: [0, 9]}, kinds: {q: {n_hi: 1}}}")
     figures = shaped(tmp_path, "64x32x8", "--config", str(config))["layers"]["64x32x8"]["stamp"]
-    assert (figures["tokens"], figures["n_sink"], figures["n_hi"]) == (64, 4, 2)
+    assert (figures["tokens"], figures["n_sink"], figures["n_hi"]) == (64, 2, 2)
 
 
 def test_several_shapes_have_a_row_each_and_their_sums(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

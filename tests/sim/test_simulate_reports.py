@@ -109,7 +109,7 @@ def test_a_layer_without_transform_costs_and_quantizes_as_first_n_does(tmp_path:
     assert linear.run_linear(layer, config).job.levels == 0 == Task.of(Shape.of(layer, config), config).job.levels
     from rtl_gen.delivery.program import layer_program
 
-    made = layer_program("one", config, tokens=128, k=24, n=8, grid=None, n_sink=0, transform=entry.transform)
+    made = layer_program("one", config, tokens=128, k=24, n=8, grid=None, outliers=(), transform=entry.transform)
     assert made.shape["levels"] == 0
 
 

@@ -118,11 +118,11 @@ def test_halves_share_no_token() -> None:
     first, second = tune.halves(layer("a", "k", x, grid=(5, 4)))
     assert first.grid == (2, 4) and second.grid == (3, 4)
     assert np.array_equal(np.concatenate([first.x, second.x]), x)
-    first, second = tune.halves(layer("a", "k", x, n_sink=2))
-    assert (first.n_sink, second.n_sink) == (2, 0) and len(first.x) == 2 + 9
+    first, second = tune.halves(layer("a", "k", x, outliers=(1, 15)))
+    assert (first.outliers, second.outliers) == ((1,), (5,)) and len(first.x) == 10
     assert tune.divisible(layer("a", "k", x[:2])) and not tune.divisible(layer("a", "k", x[:1]))
     assert not tune.divisible(layer("a", "k", x[:4], grid=(1, 4))) and not tune.divisible(
-        layer("a", "k", x[:3], n_sink=2))
+        layer("a", "k", x[:1], outliers=(0,)))
 
 
 def test_bits_go_where_they_are_worth_most_and_no_kind_is_transformed_in_vain(trace: Path, tmp_path: Path,
@@ -216,12 +216,12 @@ def test_bad_input_is_one_clear_error(trace: Path, tmp_path: Path, capsys: pytes
     kinds = tmp_path / "kinds.yaml"
     kinds.write_text("kinds: {a: {levels: 1}}\n", "utf-8")
     sinks = tmp_path / "sinks.yaml"
-    sinks.write_text("job: {n_sink: 1}\n", "utf-8")
+    sinks.write_text("job: {outliers: 0}\n", "utf-8")
     for more, message in ((["--bits", "3.9"], "budget out of range"), (["--bits", "nan"], "budget out of range"),
                           (["--config", str(kinds)], "kinds are what is chosen"),
                           (["--fit", str(TRACE)], "no calibration for a kind"),
                           (["--fit", str(trace)], "fitted on what is measured"),
-                          (["--config", str(sinks)], "which tokens are sinks"),
+                          (["--config", str(sinks)], "which tokens are outliers"),
                           (["--layers", "zzz"], "no layer matches"),
                           (["--fit", str(tmp_path / "no")], "cannot read trace")):
         assert main(["tune", str(trace), "--out", str(out), *more]) == 2

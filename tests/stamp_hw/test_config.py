@@ -58,10 +58,25 @@ def test_auto_levels_counts_up_to_eight_and_no_further() -> None:
     assert auto_levels(1000, 0, False) == auto_levels(1000, 1, False) == 8
 
 
-def test_average_bits_count_sinks() -> None:
-    job = NpuConfig().resolve(62, n_sink=2)
+def test_average_bits_count_outliers_beside_those_of_their_places() -> None:
+    job = NpuConfig().resolve(64, n_sink=2)
     assert (job.n_hi, job.n_sink) == (2, 2)
-    assert job.average_bits == (4 * 8 + 60 * 4) / 64
+    assert job.average_bits == (4 * 8 + 62 * 4) / 64
+
+
+@pytest.mark.parametrize(("given", "outliers"), [
+    ("auto", (3, 9)), ("off", ()), (False, ()), ([0, 17], (0, 17)), (5, (5,)), ("0,17", (0, 17)), (0, (0,))])
+def test_a_job_names_outliers_or_takes_the_layers(given: object, outliers: tuple[int, ...]) -> None:
+    job = NpuConfig.from_dict({"job": {"outliers": given}}).job
+    assert job.outliers_of((3, 9), 64) == outliers
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ([64], r"job.outliers: .* got \[64\]; expected ascending positions in 0…63"), ([9, 3], "ascending positions"),
+    ([3, 3], "ascending positions"), ([0, 1, 2], r"at most 2 of 64 tokens")])
+def test_outliers_that_are_no_tokens_or_too_many_are_refused(given: list[int], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        NpuConfig().with_job(outliers=given).job.outliers_of((), 64)
 
 
 def test_fewer_levels_than_the_map_needs_are_warned_about() -> None:
@@ -90,10 +105,8 @@ def test_auto_levels_respect_the_hardware() -> None:
     (NpuConfig(), {"tokens": 0}, "grid"),
     (NpuConfig().with_hw(max_levels=4).with_job(levels=5), {"tokens": 99}, "levels"),
     (NpuConfig().with_hw(max_levels=5).with_job(levels=3), {"tokens": 4096, "grid": (64, 64)}, "levels"),
-    (NpuConfig().with_job(n_sink=1), {"tokens": 4, "grid": (2, 2)}, "n_sink"),
-    (NpuConfig().with_job(n_sink=1), {"tokens": 3, "grid": (2, 2)}, "n_sink: impossible value; got 1; expected 0 for"),
-    (NpuConfig().with_job(n_sink=512), {"tokens": 0}, "n_sink: .* got 512; expected fewer than the layer's 512 tokens"),
-    (NpuConfig(), {"tokens": -3, "n_sink": 7}, "n_sink: .* got 7; expected fewer than the layer's 4 tokens"),
+    (NpuConfig(), {"tokens": 4, "grid": (2, 2), "n_sink": 1}, "outliers"),
+    (NpuConfig(), {"tokens": 3, "grid": (2, 2), "n_sink": 1}, "outliers: impossible value; got 1; expected none on a"),
 ])
 def test_a_job_beyond_the_hardware_is_refused_by_name(config: NpuConfig, arguments: dict, key: str) -> None:
     with pytest.raises(ConfigError, match=f"job.{key}"):
@@ -123,7 +136,10 @@ def test_a_job_beyond_the_hardware_is_refused_by_name(config: NpuConfig, argumen
     ("hw: {freq_hz: 1e5000}", "hw.freq_hz"), ("hw: {rows: 2020-99-99}", "npu.yaml"),
     ("job: {scale_mode: [1]}", "job.scale_mode"), ("job: {weight_bits: [4]}", "job.weight_bits"),
     ("job: {group: 0}", "job.group"), ("job: {calibration: best}", "job.calibration"),
-    ("job: {n_sink: -1}", "job.n_sink"), ("hw: 3", "hw"), ("[1, 2]", "npu.yaml"), ("a: b: c", "npu.yaml"),
+    ("job: {outliers: -1}", "job.outliers"), ("job: {outliers: [a]}", "job.outliers"),
+    ("job: {outliers: []}", "auto, off"), ("job: {outliers: true}", "job.outliers"),
+    ("job: {n_sink: 1}", "outliers names the tokens"),
+    ("hw: 3", "hw"), ("[1, 2]", "npu.yaml"), ("a: b: c", "npu.yaml"),
     ("hw: {rows: [}", "npu.yaml"), ("hw: {1: 2}", "hw.1"), ("\0", "npu.yaml"),
     ("!!python/object:os.system {}", "npu.yaml"),
 ])

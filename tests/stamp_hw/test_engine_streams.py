@@ -16,12 +16,12 @@ from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.job import TWO_D_ONLY, EngineJob
 from stamp_hw.engine.linear import LinearResult, run_linear
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
-from stamp_hw.layer import Layer
 from tests.support import reference, reference_lifting
 
 
-def random_case(rng: np.random.Generator) -> tuple[Layer, NpuConfig, int | None]:
+def random_case(rng: np.random.Generator) -> tuple[WireLayer, NpuConfig, int | None]:
     """A small layer of any kind, hardware that it fits, and a limit for its super-tiles."""
     cols = int(rng.choice([1, 2, 4, 6]))
     divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
@@ -37,7 +37,7 @@ def random_case(rng: np.random.Generator) -> tuple[Layer, NpuConfig, int | None]
     x = rng.normal(0, 1, (tokens + n_sink, k)).astype(np.float32)
     x[:n_sink] *= rng.choice([1, 30, 4000])
     bias = rng.normal(0, 3, n).astype(np.float32) if rng.random() < 0.7 else None
-    layer = Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, n_sink=n_sink)
+    layer = WireLayer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, n_sink=n_sink)
     config = NpuConfig(hw=hw).with_job(
         levels=int(rng.integers(0, 3 if grid else 5)), n_hi=int(rng.choice([0, tokens, rng.integers(0, tokens + 1)])),
         scale_mode=str(rng.choice(["minmax", "symmetric"])), weight_bits=int(rng.choice([4, 8])))
@@ -187,8 +187,8 @@ def rebuilt(job: EngineJob, hw: HwConfig, o: dict[str, np.ndarray], channels: in
     return y
 
 
-def layer_of(rng: np.random.Generator, tokens: int, k: int, n: int, **more: object) -> Layer:
-    return Layer("layer", rng.normal(0, 1, (tokens, k)).astype(np.float32),
+def layer_of(rng: np.random.Generator, tokens: int, k: int, n: int, **more: object) -> WireLayer:
+    return WireLayer("layer", rng.normal(0, 1, (tokens, k)).astype(np.float32),
                  rng.normal(0, 1, (n, k)).astype(np.float32), rng.normal(0, 1, n).astype(np.float32), **more)
 
 

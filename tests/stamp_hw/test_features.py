@@ -57,7 +57,7 @@ def test_the_signs_are_drawn_from_the_seed_and_spread_a_mean_that_all_channels_s
 
 
 def test_folding_leaves_the_float_product_unchanged(rng: np.random.Generator) -> None:
-    layer = layer_of(rng, n_sink=2, s_x=1e-3, s_y=1e-2)
+    layer = layer_of(rng, outliers=(0, 3), s_x=1e-3, s_y=1e-2)
     scales = features.smooth_scales(np.abs(layer.x).max(axis=0), np.abs(layer.weight).max(axis=0))
     want = layer.x.astype(np.float64) @ layer.weight.T.astype(np.float64)
     for rotation, smooth in ((features.hadamard(24), None), (None, scales), (features.hadamard(24), scales)):
@@ -65,7 +65,7 @@ def test_folding_leaves_the_float_product_unchanged(rng: np.random.Generator) ->
         assert not np.allclose(folded.x, layer.x) and not np.allclose(folded.weight, layer.weight)
         got = folded.x.astype(np.float64) @ folded.weight.T.astype(np.float64)
         assert np.linalg.norm(got - want) < 1e-6 * np.linalg.norm(want)
-        assert (folded.n_sink, folded.grid, folded.kind) == (2, None, layer.kind) and folded.bias is layer.bias
+        assert (folded.outliers, folded.grid, folded.kind) == ((0, 3), None, layer.kind) and folded.bias is layer.bias
 
 
 def test_a_folded_layer_has_scales_of_its_own(rng: np.random.Generator) -> None:

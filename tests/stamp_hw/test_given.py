@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stamp_hw import Layer, NpuConfig, blocks, run_linear, scale
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError, LayerError, StampError
 
 CONFIG = NpuConfig()
@@ -28,7 +29,8 @@ BLOCKS = {  # block and the arguments of its methods
     "rescale": (blocks.Rescale(CONFIG), PARTS), "engine": (blocks.Engine(CONFIG), (LAYER,))}
 CALLS: dict[str, tuple[Callable[..., object], tuple[Any, ...]]] = {
     "run_linear": (run_linear, (LAYER, CONFIG)), "layer": (lambda x, weight: Layer("one", x, weight), (X, W)),
-    "n_sink": (lambda n_sink: Layer("one", X, W, n_sink=n_sink), (1,)), "block": (blocks.Engine, (CONFIG,)),
+    "outliers": (lambda outliers: Layer("one", X, W, outliers=outliers), ((1,),)),
+    "n_sink": (lambda n_sink: WireLayer("one", X, W, n_sink=n_sink), (1,)), "block": (blocks.Engine, (CONFIG,)),
     **{f"{name} {method}": (getattr(block, method), right)
        for name, (block, right) in BLOCKS.items() for method in ("compute", "cycles")}}
 

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine.linear import LinearResult, run_linear
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import LayerError
-from stamp_hw.layer import Layer
 from tests.support import reference
 from tests.support.golden_cases import GRIDS, LENGTHS, MODES, SEED, Grid, cases, npu, reproduce, tensors
 
 __all__ = ["reproduce"]
 
 
-def resolved(layer: Layer, config: NpuConfig) -> tuple[int, int]:
+def resolved(layer: WireLayer, config: NpuConfig) -> tuple[int, int]:
     """(levels, n_hi) of the reference."""
     tokens, job = len(layer.x) - layer.n_sink, config.job
     n_hi = reference.default_n_hi(tokens) if job.n_hi == "auto" else job.n_hi
@@ -33,7 +33,7 @@ def resolved(layer: Layer, config: NpuConfig) -> tuple[int, int]:
     return levels, n_hi
 
 
-def expect(layer: Layer, config: NpuConfig, s_x: float, s_y: float, levels: int, n_hi: int) -> reference.Linear:
+def expect(layer: WireLayer, config: NpuConfig, s_x: float, s_y: float, levels: int, n_hi: int) -> reference.Linear:
     job = config.job
     return reference.run_linear(
         layer.x.tolist(), layer.weight.tolist(), None if layer.bias is None else layer.bias.tolist(), s_x=s_x, s_y=s_y,
@@ -41,7 +41,7 @@ def expect(layer: Layer, config: NpuConfig, s_x: float, s_y: float, levels: int,
         symmetric=job.symmetric, group=job.group)
 
 
-def check(layer: Layer, config: NpuConfig) -> tuple[LinearResult, reference.Linear]:
+def check(layer: WireLayer, config: NpuConfig) -> tuple[LinearResult, reference.Linear]:
     """Run both models, compare every stage, and return both results."""
     got = run_linear(layer, config)
     assert (got.job.levels, got.job.n_hi) == resolved(layer, config)
@@ -60,7 +60,7 @@ def check(layer: Layer, config: NpuConfig) -> tuple[LinearResult, reference.Line
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> tuple[Layer, NpuConfig]:
+def layers(draw: st.DrawFn) -> tuple[WireLayer, NpuConfig]:
     grid: Grid = draw(st.none() | GRIDS)
     tokens = draw(LENGTHS) if grid is None else grid[0] * grid[1]
     sinks = draw(st.integers(0, 3)) if grid is None else 0
@@ -77,13 +77,13 @@ def layers(draw: st.DrawFn) -> tuple[Layer, NpuConfig]:
     group = draw(st.none() | st.integers(1, channels + 1))
     config = npu(draw(MODES), group, levels=draw(st.just("auto") | st.integers(0, 8 if grid is None else 4)),
                  n_hi=draw(st.just("auto") | st.integers(0, tokens)), weight_bits=draw(st.sampled_from([4, 8])))
-    layer = Layer("drawn", x.astype(np.float32), weight.astype(np.float32), None if bias is None else
-                  bias.astype(np.float32), grid, sinks, s_x=s_x if static else None, s_y=s_y if static else None)
+    layer = WireLayer("drawn", x.astype(np.float32), weight.astype(np.float32), None if bias is None else
+                  bias.astype(np.float32), grid, n_sink=sinks, s_x=s_x if static else None, s_y=s_y if static else None)
     return layer, config
 
 
 @cases(700, case=layers())
-def test_every_stage_of_a_layer_equals_the_reference(case: tuple[Layer, NpuConfig]) -> None:
+def test_every_stage_of_a_layer_equals_the_reference(case: tuple[WireLayer, NpuConfig]) -> None:
     layer, config = case
     try:
         got, expected = check(layer, config)
@@ -107,10 +107,10 @@ def test_every_stage_of_a_layer_equals_the_reference(case: tuple[Layer, NpuConfi
     assert got.x_saturated == sum(a != b for a, b in zip(exact, flat, strict=True))
 
 
-def floats(rng: np.random.Generator, tokens: int, channels: int, outputs: int, **fields: Any) -> Layer:
+def floats(rng: np.random.Generator, tokens: int, channels: int, outputs: int, **fields: Any) -> WireLayer:
     """Correlated tokens with a spread of channel scales."""
     x = np.cumsum(rng.normal(size=(tokens, channels)), axis=0) * np.exp(rng.normal(size=channels))
-    return Layer("floats", x.astype(np.float32), rng.normal(size=(outputs, channels)).astype(np.float32),
+    return WireLayer("floats", x.astype(np.float32), rng.normal(size=(outputs, channels)).astype(np.float32),
                  rng.normal(size=outputs).astype(np.float32), **fields)
 
 
@@ -161,7 +161,7 @@ def test_alternating_int16_extremes_pass_every_stage(mode: str, grid: Grid, leve
     sign = (-1.0) ** (i if grid is None else i // 6 + i % 6)
     x = np.where(sign[:, None] > 0, [32767, -32768, -1, 0], [-32768, 32767, -1, 0])
     weight = np.array([[127, -127, 127, 127], [127, 127, 1, -1], [0, 0, 0, 0], [-127, 127, 0, 0]])
-    layer = Layer("extremes", x.astype(np.float32), weight.astype(np.float32), None, grid, s_x=1.0, s_y=300.0)
+    layer = WireLayer("extremes", x.astype(np.float32), weight.astype(np.float32), None, grid, s_x=1.0, s_y=300.0)
     for weight_bits, s_y in ((8, 300.0), (4, 300.0), (8, 0.004), (8, 1e5)):
         got, _ = check(replace(layer, s_y=s_y), npu(mode, levels=levels, n_hi=9, weight_bits=weight_bits))
         if s_y == 0.004:
@@ -173,7 +173,7 @@ def test_alternating_int16_extremes_pass_every_stage(mode: str, grid: Grid, leve
 @pytest.mark.parametrize("grid", [None, (1, 1), (2, 1)])
 def test_a_layer_of_zeros_gives_its_bias(grid: Grid) -> None:
     tokens = 5 if grid is None else grid[0] * grid[1]
-    layer = Layer("zeros", np.zeros((tokens, 3), np.float32), np.zeros((2, 3), np.float32),
+    layer = WireLayer("zeros", np.zeros((tokens, 3), np.float32), np.zeros((2, 3), np.float32),
                   np.array([1, -2], np.float32), grid)
     got, _ = check(layer, npu("minmax"))
     assert (got.s_x, got.weights.scale.tolist()) == (1.0, [1.0, 1.0])
@@ -186,7 +186,7 @@ def test_a_layer_of_zeros_gives_its_bias(grid: Grid) -> None:
 ])
 def test_a_sink_takes_the_least_shift_that_holds_it_and_saturates_at_15(absmax: float, exponent: int) -> None:
     x = np.array([[absmax, -absmax / 3, 5], [-absmax, 1, absmax / 7], [32767, -9, 0], [3, 4, -32767]], np.float32)
-    layer = Layer("sinks", x, np.array([[1, 2, 3], [-3, 1, 0]], np.float32), None, n_sink=2, s_x=1.0, s_y=3.0)
+    layer = WireLayer("sinks", x, np.array([[1, 2, 3], [-3, 1, 0]], np.float32), None, n_sink=2, s_x=1.0, s_y=3.0)
     got, _ = check(layer, npu("minmax", weight_bits=8))
     assert got.quantized.sink_shift.tolist()[:2] == [exponent, exponent]
     assert (got.x_saturated > 0) == (absmax > 32767.5 * 2**15)
@@ -197,7 +197,7 @@ def test_a_sink_takes_the_least_shift_that_holds_it_and_saturates_at_15(absmax: 
 def test_a_sink_as_large_as_the_body_times_a_power_of_two_takes_that_power(s_x: float, power: int) -> None:
     body = np.float32(s_x * 1000)
     x = np.array([[np.ldexp(body, power), 0], [body, 1e-9]], np.float32)
-    layer = Layer("sink", x, np.ones((1, 2), np.float32), None, n_sink=1)
+    layer = WireLayer("sink", x, np.ones((1, 2), np.float32), None, n_sink=1)
     got, _ = check(layer, npu("minmax"))
     assert got.quantized.sink_shift.tolist() == [power, 0]
 
@@ -208,7 +208,7 @@ def test_t_of_the_largest_layer_is_exact() -> None:
     x = np.repeat(np.array([32767, -32768, -32768, 32767], np.float32)[:, None], channels, axis=1)
     weight = np.stack([np.full(channels, 127), np.full(channels, -127)]).astype(np.float32)
     for s_y in (127.0 * 32768 * channels / 32767, 3e6):
-        layer = Layer("wide", x, weight, None, (2, 2), s_x=1.0, s_y=s_y)
+        layer = WireLayer("wide", x, weight, None, (2, 2), s_x=1.0, s_y=s_y)
         for mode in ("minmax", "symmetric"):
             _, expected = check(layer, npu(mode, weight_bits=8, levels=1, n_hi=4).with_hw(max_k=channels))
             if mode == "minmax":
@@ -227,13 +227,13 @@ def test_powers_of_two_on_the_floats_change_no_integer_and_no_figure(x_power: in
 
 
 def test_an_output_beyond_float32_is_refused() -> None:
-    layer = Layer("huge", np.full((3, 2), 1e30, np.float32), np.full((1, 2), 1e30, np.float32))
+    layer = WireLayer("huge", np.full((3, 2), 1e30, np.float32), np.full((1, 2), 1e30, np.float32))
     with pytest.raises(LayerError, match="layer huge: the output is beyond float32"):
         run_linear(layer, npu("minmax"))
 
 
 def test_a_bias_beyond_int32_is_refused() -> None:
-    layer = Layer("bias", np.ones((2, 2), np.float32), np.ones((1, 2), np.float32), np.array([3e9], np.float32),
+    layer = WireLayer("bias", np.ones((2, 2), np.float32), np.ones((1, 2), np.float32), np.array([3e9], np.float32),
                   s_x=1.0, s_y=1.0)
     with pytest.raises(LayerError, match="INT32"):
         run_linear(layer, npu("minmax"))
@@ -285,7 +285,7 @@ def test_extreme_values_run_or_are_refused_in_one_line(x: float, weight: float) 
         for mode, bias in (("minmax", 1.0), ("symmetric", -x)):
             for sign in (1, -1):
                 columns = np.array([[x, sign * x, 0.5 * x]] * 4, np.float32)
-                layer = Layer("extreme", columns, np.full((2, 3), sign * weight, np.float32),
+                layer = WireLayer("extreme", columns, np.full((2, 3), sign * weight, np.float32),
                               np.full(2, bias, np.float32), n_sink=1, s_x=scale, s_y=scale)
                 try:
                     assert run_linear(layer, npu(mode)).y.dtype == np.int16
@@ -297,10 +297,10 @@ def test_extreme_values_run_or_are_refused_in_one_line(x: float, weight: float) 
 def test_a_signal_far_from_its_static_step_still_gives_its_figure(power: int) -> None:
     """All codes are 0 when the step is too large, all of them saturate when it is too small."""
     x = np.full((4, 3), 2.0**40 if power < 0 else 2.0**-40, np.float32)
-    found = run_linear(Layer("far", x, np.ones((1, 3), np.float32), s_x=2.0**power, s_y=2.0**power), npu("minmax"))
+    found = run_linear(WireLayer("far", x, np.ones((1, 3), np.float32), s_x=2.0**power, s_y=2.0**power), npu("minmax"))
     assert found.sqnr_db == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_scale_of_its_own_that_is_out_of_range_is_refused() -> None:
     with pytest.raises(LayerError, match="layer tiny: scale of the input is out of range"):
-        run_linear(Layer("tiny", np.full((2, 2), 1e-45, np.float32), np.ones((1, 2), np.float32)), npu("minmax"))
+        run_linear(WireLayer("tiny", np.full((2, 2), 1e-45, np.float32), np.ones((1, 2), np.float32)), npu("minmax"))

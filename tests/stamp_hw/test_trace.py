@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, rng: np.random.Generator, 
         assert (q.x == arrays["x"]).all() and (q.weight == arrays["wq"]).all() and (q.bias == arrays["bq"]).all()
         assert (k.x == arrays["x"]).all() and (k.weight == arrays["wk"]).all() and k.bias is None
         assert (b.x == arrays["g"]).all() and (b.weight == arrays["wg"]).all()
-        assert (q.kind, q.n_sink, q.grid, k.n_sink, b.grid) == ("q", 2, None, 0, (2, 3))
+        assert (q.kind, q.outliers, q.grid, k.outliers, b.grid) == ("q", (0, 5), None, (), (2, 3))
         assert q.x.dtype == q.weight.dtype == q.bias.dtype == np.float32
         assert (q.s_x, q.s_y) == ((None, None) if calibration == "self" else (0.1, 1e-30))
 
@@ -84,7 +84,7 @@ def test_a_trace_passes_its_metadata_on(tmp_path: Path, rng: np.random.Generator
         for layer in trace:
             writer.add_input(layer.name, 2 * layer.x, "float32")
             writer.add_layer(name=layer.name, kind=layer.kind, input_key=layer.name, weight=layer.weight,
-                             bias=layer.bias, grid=layer.grid, n_sink=layer.n_sink, s_x=layer.s_x, s_y=layer.s_y)
+                             bias=layer.bias, grid=layer.grid, outliers=layer.outliers, s_x=layer.s_x, s_y=layer.s_y)
     with Trace.open(tmp_path / "t") as old, Trace.open(tmp_path / "u") as new:
         assert new.metadata == old.metadata and new.layer_names == old.layer_names
         assert all((b.x == 2 * a.x).all() and (b.weight == a.weight).all() for a, b in zip(old, new, strict=True))
@@ -106,7 +106,7 @@ def test_layers_may_share_a_weight_and_are_written_with_known_sizes(tmp_path: Pa
     x, w = np.arange(6, dtype="<f4").reshape(2, 3), np.arange(9, dtype="<f4").reshape(3, 3)
     tensors = {"input.x": TensorEntry(code="F32", shape=(2, 3), begin=0, end=24),
                "weight.w": TensorEntry(code="F32", shape=(3, 3), begin=24, end=60)}
-    entries = [LayerEntry(name=name, kind="q", input="input.x", weight="weight.w", bias=None, grid=None, n_sink=0,
+    entries = [LayerEntry(name=name, kind="q", input="input.x", weight="weight.w", bias=None, grid=None, outliers=(),
                           s_x=None, s_y=None) for name in ("a@1", "a@2")]
     write_whole(tmp_path / "t", {"calibration": "self"}, entries, tensors, [x.tobytes(), w.tobytes()])
     with Trace.open(tmp_path / "t") as trace:
@@ -270,7 +270,7 @@ def test_the_writer_refuses_what_its_dtype_cannot_hold(tmp_path: Path, value: fl
 
 @pytest.mark.parametrize("change", [
     {"weight": np.ones((2, 4))}, {"weight": np.ones(3)}, {"weight": np.ones((0, 3))}, {"bias": np.ones(3)},
-    {"input_key": "y"}, {"grid": (2, 3)}, {"n_sink": 4}, {"s_x": 1.0}, {"name": "a\nb"}, {"dtype": "float64"},
+    {"input_key": "y"}, {"grid": (2, 3)}, {"outliers": (4,)}, {"s_x": 1.0}, {"name": "a\nb"}, {"dtype": "float64"},
     {"weight": np.ones((2, 3), int)}])
 def test_the_writer_refuses_a_layer_that_the_reader_would(tmp_path: Path, change: dict) -> None:
     layer = {"name": "a", "kind": "q", "input_key": "x", "weight": np.ones((2, 3)), **change}
@@ -345,12 +345,12 @@ def test_info_prints_every_layer_with_its_figures(tmp_path: Path, capsys: pytest
     x[0] = 900.0  # a sink: outside s_x and the headroom
     with TraceWriter(tmp_path / "t", {"model": "m\x1b[2J", "calibration": "static: 2 sequences"}) as writer:
         writer.add_input("x", x, "float16")
-        writer.add_layer(name="low", kind="q", input_key="x", weight=np.ones((7, 3)), n_sink=1, s_x=0.001, s_y=1.0)
-        writer.add_layer(name="high", kind="k", input_key="x", weight=np.ones((7, 3)), n_sink=1, s_x=0.0001, s_y=1.0)
+        writer.add_layer(name="low", kind="q", input_key="x", weight=np.ones((7, 3)), outliers=[0], s_x=1e-3, s_y=1.0)
+        writer.add_layer(name="high", kind="k", input_key="x", weight=np.ones((7, 3)), outliers=[0], s_x=1e-4, s_y=1.0)
     assert command("info", str(tmp_path / "t")) == 0
     out = capsys.readouterr().out
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
-    assert rows["low"] == ["low", "q", "4", "3", "7", "3", "float16", "1", "1.000e-03", "0.5", "500*"]
+    assert rows["low"] == ["low", "q", "4", "3", "7", "4", "float16", "1", "1.000e-03", "0.5", "500*"]
     assert rows["high"][-1] == "5000" and "static: 2 sequences" in out and "\x1b" not in out
     assert hashlib.sha256((tmp_path / "t").read_bytes()).hexdigest() in out
 

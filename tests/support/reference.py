@@ -223,6 +223,22 @@ def integer_bias(value: float, s_y: float) -> int:
     return code
 
 
+# --- outlier tokens --------------------------------------------------------------------------------------------------
+
+def filler(place: int, tokens: int, outliers: tuple[int, ...]) -> int:
+    """The token whose values stand at a place of the sequence."""
+    if place not in outliers:
+        return place
+    partner = place + 1 if place % 2 == 0 else place - 1
+    if partner < tokens and partner not in outliers:
+        return partner
+    for distance in range(1, tokens):
+        for near in (place - distance, place + distance):
+            if 0 <= near < tokens and near not in outliers:
+                return near
+    return place
+
+
 # --- the whole linear layer ------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ def write_trace(path: Path, rng: np.random.Generator, dtype: str = "float32",
     scales = {"s_x": 0.1, "s_y": 1e-30} if static else {}
     with TraceWriter(path, {"model": "made up", **metadata}) as writer:
         writer.add_input("x", arrays["x"], dtype)
-        writer.add_layer(name="a.q", kind="q", input_key="x", weight=arrays["wq"], bias=arrays["bq"], n_sink=2,
+        writer.add_layer(name="a.q", kind="q", input_key="x", weight=arrays["wq"], bias=arrays["bq"], outliers=(0, 5),
                          dtype=dtype, **scales)
         writer.add_input("g", arrays["g"], dtype)
         writer.add_layer(name="a.k", kind="k", input_key="x", weight=arrays["wk"], dtype=dtype, **scales)
@@ -80,6 +80,15 @@ def tensor(name: str, **fields: object) -> Attack:
 def put(index: int, key: str, value: object) -> Attack:
     """Change a field of a layer."""
     return stamped(lambda stamp: stamp["layers"][index].update({key: value}))
+
+
+def older(layer: int, sinks: object) -> Attack:
+    """A layer of an older trace, which counts its leading sinks."""
+    def change(stamp: dict) -> None:
+        entry = stamp["layers"][layer]
+        del entry["outliers"]
+        entry["n_sink"] = sinks
+    return stamped(change)
 
 
 def poke(name: str, value: bytes) -> Attack:
@@ -164,10 +173,20 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "a grid that does not fit": (put(2, "grid", [2, 4]), "grid does not fit input"),
     "a grid of zero": (put(2, "grid", [0, 6]), "grid is malformed"),
     "a grid of one side": (put(2, "grid", [6]), "grid is malformed"),
-    "a grid with sinks": (put(2, "n_sink", 1), "grid does not fit input"),
-    "negative sinks": (put(0, "n_sink", -1), "n_sink out of range"),
-    "nothing but sinks": (put(0, "n_sink", 7), "n_sink out of range"),
-    "sinks that are true": (put(0, "n_sink", True), "n_sink is malformed"),
+    "a grid with outliers": (put(2, "outliers", [1]), "grid does not fit input"),
+    "outliers before the first token": (put(0, "outliers", [-1]), "outliers are no tokens"),
+    "outliers behind the last token": (put(0, "outliers", [0, 7]), "outliers are no tokens"),
+    "outliers in no order": (put(0, "outliers", [5, 2]), "outliers are no tokens"),
+    "an outlier twice": (put(0, "outliers", [5, 5]), "outliers are no tokens"),
+    "an outlier that is true": (put(0, "outliers", [True]), "outliers are malformed"),
+    "a number of outliers": (put(0, "outliers", 2), "outliers are malformed"),
+    "outliers, and sinks as older traces have them": (put(0, "n_sink", 1), "malformed layer"),
+    "more sinks than an older trace has tokens": (older(0, 8), "outliers are no tokens"),
+    "a number of sinks below 0": (older(0, -1), "n_sink is malformed"),
+    "billions of sinks": (older(0, 10**10), "n_sink is malformed"),
+    "sinks that are true": (older(0, True), "n_sink is malformed"),
+    "a threshold of zero": (put(0, "threshold", 0.0), "threshold is malformed"),
+    "a threshold that is a text": (put(0, "threshold", "8"), "threshold is malformed"),
     "a scale of zero": (put(0, "s_x", 0.0), "s_x is malformed"),
     "a scale beyond 2^100": (put(0, "s_x", 1.3e30), "s_x is malformed"),
     "a scale below 2^-100": (put(0, "s_y", 7e-31), "s_y is malformed"),

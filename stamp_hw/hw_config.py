@@ -1,0 +1,111 @@
+"""The hardware that is generated: the section `hw` of a configuration, and how a value of it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stamp_hw.errors import ConfigError, brief
+
+MAX_LEVELS = 8
+
+
+def require(ok: bool, name: str, got: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError("impossible value", where=name, got=brief(got), expected=expected)
+
+
+def integer(section: str, owner: object, name: str, low: int, high: int) -> None:
+    value = getattr(owner, name)
+    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    require(ok, f"{section}.{name}", value, f"an integer in {low}…{high}")
+
+
+def number(section: str, owner: object, name: str, low: float, high: float) -> None:
+    value = getattr(owner, name)
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    require(ok, f"{section}.{name}", value, f"a number in {low:g}…{high:g}")
+
+
+def least_acc_width(max_k: int) -> int:
+    """Bits of an accumulator that holds every sum of `max_k` products of an 8-bit code and an 8-bit weight."""
+    return (max_k * 128 * 128).bit_length() + 1
+
+
+#: Key of `hw` → its least and its largest whole number.
+HW_RANGES = {
+    "rows": (1, 256), "cols": (1, 256), "lanes": (1, 256), "axes": (1, 2), "max_levels": (0, MAX_LEVELS),
+    "max_k": (1, 16384), "max_tokens": (1, 65536), "act_slots": (1, 65536), "in_width": (8, 16), "acc_width": (16, 32),
+    "recip_frac": (0, 8), "z_frac": (0, 4), "mul_stages": (1, 4)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HwConfig:
+    """The hardware that is generated. Widths are in bits, sizes in elements, rates in Hz and bytes per second.
+
+    Parameters
+    ----------
+    rows, cols : PEs of the MAC array; a row slot holds one 8-bit token or two 4-bit ones
+    lanes : channels a beat in the lifting and scale units
+    axes : 1 for lifting along sequences only, 2 for 2-D grids as well (one more coefficient bit)
+    max_levels : levels of the 1-D lifting; a 2-D level takes two of them
+    max_k : input channels of the largest layer
+    max_tokens : tokens of the longest sequence or largest grid
+    act_slots : row slots of `max_k` bytes in each half of the activation buffer
+    rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means the largest divisor that is
+        at most max(1, cols / 8)
+    in_width : bits of an input value
+    acc_width : bits of an accumulator
+    recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
+    z_frac : fractional bits of an output coefficient
+    mul_stages : pipeline registers of each multiplier
+    freq_hz : clock
+    dram_bytes_per_s : peak rate of the external memory
+    technology : name of an energy set in `sim/cost/energy_sets/`
+    """
+
+    rows: int = 8
+    cols: int = 8
+    lanes: int = 16
+    axes: int = 2
+    max_levels: int = 8
+    max_k: int = 4096
+    max_tokens: int = 4096
+    act_slots: int = 576
+    rescale_lanes: int | None = None
+    in_width: int = 16
+    acc_width: int = 32
+    recip_frac: int = 8
+    z_frac: int = 4
+    mul_stages: int = 2
+    freq_hz: float = 500e6
+    dram_bytes_per_s: float = 25.6e9
+    technology: str = "horowitz45"
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in HW_RANGES.items():
+            integer("hw", self, name, low, high)
+        if self.rescale_lanes is None:
+            lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
+            object.__setattr__(self, "rescale_lanes", lanes)
+        integer("hw", self, "rescale_lanes", 1, self.cols)
+        assert self.rescale_lanes is not None
+        require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
+                 f"a divisor of cols = {self.cols}")
+        needed = least_acc_width(self.max_k)
+        require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
+        number("hw", self, "freq_hz", 1e3, 1e11)
+        number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
+        require(isinstance(self.technology, str) and self.technology.isidentifier()
+                 and len(self.technology) <= 64, "hw.technology",
+                 self.technology, "the name of an energy set, e.g. horowitz45")
+
+    @property
+    def coef_width(self) -> int:
+        """Bits of a coefficient: one more than the input along each axis (docs/contract.md §3.2)."""
+        return self.in_width + self.axes
+
+    @property
+    def drain_lanes(self) -> int:
+        """`rescale_lanes` with its default filled in."""
+        assert self.rescale_lanes is not None
+        return self.rescale_lanes
