@@ -83,10 +83,10 @@ class JobConfig:
         """
         if isinstance(self.outliers, str):
             return known if self.outliers == "auto" else ()
-        require(positions.right(self.outliers, tokens), "job.outliers", list(self.outliers),
+        require(positions.ascend_within(self.outliers, tokens), "job.outliers", list(self.outliers),
                  f"ascending positions in 0…{tokens - 1}")
-        require(len(self.outliers) <= positions.most(tokens), "job.outliers", list(self.outliers),
-                 f"at most {positions.most(tokens)} of {tokens} tokens")
+        require(len(self.outliers) <= positions.most_outliers(tokens), "job.outliers", list(self.outliers),
+                 f"at most {positions.most_outliers(tokens)} of {tokens} tokens")
         return self.outliers
 
     def high_tokens(self, tokens: int) -> int:

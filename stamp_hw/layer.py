@@ -70,8 +70,8 @@ class Layer:
             self._check(self.bias.shape == (self.weight.shape[0],), "bias does not fit weight",
                         self.bias.shape, f"({self.weight.shape[0]},)")
         tokens = self.x.shape[0]
-        self._check(isinstance(self.outliers, tuple) and all(map(given.is_whole, self.outliers))
-                    and positions.right(self.outliers, tokens), "outliers are no positions", self.outliers,
+        self._check(isinstance(self.outliers, tuple) and positions.ascend_within(self.outliers, tokens),
+                    "outliers are no positions", self.outliers,
                     f"a tuple of ascending numbers in 0…{tokens - 1}")
         if self.grid is not None:
             self._check(not self.outliers, "a 2-D grid has no outliers", self.outliers, "none")

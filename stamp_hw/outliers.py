@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stamp_hw.positions import most
+from stamp_hw.positions import most_outliers
 
 #: A token whose absmax is beyond so many times the median token's is an outlier. Chosen: ordinary tokens of the models
-#: at hand stay below, and the sinks of the literature are at 100 and more (docs/smollm2.md has what other values give).
+#: at hand stay below, and the sinks of the literature are at 100 and more.
 RATIO = 8.0
 
 
@@ -46,7 +46,7 @@ def find(absmax: np.ndarray, above: float) -> tuple[int, ...]:
     found = loud(absmax, above)
     if len(absmax) == 1:
         return found
-    largest = sorted({*found} - {0}, key=lambda token: (-absmax[token], token))[: most(len(absmax)) - 1]
+    largest = sorted({*found} - {0}, key=lambda token: (-absmax[token], token))[: most_outliers(len(absmax)) - 1]
     return tuple(sorted([0, *largest]))
 
 

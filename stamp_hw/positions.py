@@ -15,7 +15,7 @@ ONE_IN = 32
 Which = tuple[int, ...] | Literal["auto", "off"]
 
 
-def most(tokens: int) -> int:
+def most_outliers(tokens: int) -> int:
     """Outliers that a sequence of so many tokens may have."""
     return -(-tokens // ONE_IN)
 
@@ -23,7 +23,7 @@ def most(tokens: int) -> int:
 def parse(value: object) -> tuple[int, ...] | Literal["auto", "off"] | None:
     """What a configuration or an option says: "auto", "off" (in YAML a false), or positions, as numbers or as text
     with commas; None for anything else."""
-    if value in ("auto", "off") or value is False:
+    if isinstance(value, str) and value in ("auto", "off") or value is False:
         return "auto" if value == "auto" else "off"
     parts: Sequence[object] = (value.split(",") if isinstance(value, str) else list(value)
                                if isinstance(value, list | tuple) else [value])
@@ -32,7 +32,7 @@ def parse(value: object) -> tuple[int, ...] | Literal["auto", "off"] | None:
     return whole if found and len(whole) == len(found) else None
 
 
-def right(positions: Sequence[int], tokens: int) -> bool:
-    """They ascend, and each is a token's."""
-    return all(0 <= one < tokens for one in positions) and all(
-        one < other for one, other in zip(positions, positions[1:], strict=False))
+def ascend_within(positions: Sequence[object], tokens: int) -> bool:
+    """They are whole numbers that ascend, and each is the position of a token."""
+    return all(type(one) is int and 0 <= one < tokens for one in positions) and all(
+        one < other for one, other in zip(positions, positions[1:], strict=False))  # type: ignore[operator]

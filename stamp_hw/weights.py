@@ -31,7 +31,9 @@ class Weights:
     def sums(self, group: int) -> np.ndarray:
         """wsum int64[groups, N]: sum of the codes of each group of `group` input channels."""
         starts = group_starts(self.codes.shape[1], group)
-        return np.add.reduceat(self.codes, starts, axis=1, dtype=np.int64).T
+        step = max(1, _BLOCK // self.codes.shape[1])  # NumPy adds int8 as int64 by a copy of them all
+        return np.concatenate([np.add.reduceat(self.codes[start : start + step], starts, axis=1, dtype=np.int64)
+                               for start in range(0, len(self.codes), step)]).T
 
 
 def quantize_weights(weight: np.ndarray, bits: int) -> Weights:

@@ -167,6 +167,10 @@ def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
         kept = ("perplexity", "kl", "kl_error", "layer_sqnr_db", "worst_sqnr_db", "x_saturated", "y_saturated",
                 "average_bits")
     found |= {name: {key: row[key] for key in kept if key in row} for name, row in rows.items() if name != "float"}
+    if report.get("cost"):
+        seconds = report["cost"]["cpu_s_a_window"]
+        found |= {"peak_mb": report["cost"]["peak_mb"], "float_s": seconds.get("float"),
+                  "cpu": {name: seconds[name] / seconds["float"] for name in seconds}}
     if report["kind"] == "text":
         for name in rows.keys() - {"float"}:
             found[name]["perplexity_error"] = rows[name]["perplexity"] * rows[name]["loss_difference_error"]

@@ -75,6 +75,7 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
     """Load, calibrate, evaluate, print. What can be refused is refused before the model is loaded."""
     from models.commands import eval_runs
     from models.commands.eval_table import render
+    from models.evaluate.partial import file_beside
     from models.load.hub import require_torch
     from stamp_hw import schemes
     from stamp_hw.formats.files import finite, write_json
@@ -100,15 +101,18 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
                  "config": config.to_dict()}
     if options.json is not None:
         write_json(options.json, finite(document))
+        file_beside(options.json).unlink(missing_ok=True)
     show(render(document))
     return 0
 
 
 def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: tuple[str, ...]) -> TextRun | ImageRun:
     """`of` as it will run. Raises StampError for options that do not go together, and for outputs in the way."""
-    if isinstance(of, TextRun) and config.job.outliers != "auto" and of.outliers is not None:
-        raise StampError("outliers given twice", where="--outliers",
-                         got=f"{of.outliers}, job.outliers {config.job.outliers}", expected="one of them")
+    jobs = [("job", config.job), *((f"kinds.{kind}", job) for kind, job in config.kinds)]
+    named = [place for place, job in jobs if job.outliers != "auto"]
+    if isinstance(of, TextRun) and named and of.outliers is not None:
+        raise StampError("outliers given twice", where="--outliers", got=f"{named[0]}.outliers as well",
+                         expected="one of them")
     if "stamp_shuffled" in names:
         raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
                          expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import resource
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from models.commands.eval_options import ImageRun, Options, TextRun
 from stamp_hw.cli.common import numbers
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 from stamp_hw.positions import Which
+
+if TYPE_CHECKING:
+    from models.evaluate.partial import Partial, Window
 
 _CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
 _CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
@@ -22,10 +32,15 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
 
     from models.dump.ranges import check
     from models.evaluate.language import score_kv, score_text, text_report
+    from models.evaluate.partial import Partial
     from models.load.checkpoint import load, sequences
 
-    which: Which = of.outliers or "auto" if config.job.outliers == "auto" else config.job.outliers
-    check(which, of.length)
+    prefill = of.length - of.decode - 1 if of.decode else of.length
+    of_job = of.outliers or "auto"
+    which: Which = of_job if config.job.outliers == "auto" else config.job.outliers
+    check(which, prefill)
+    for kind, job in config.kinds:
+        check(job.outliers, prefill, f"kinds.{kind}.outliers")
     progress("loading")
     checkpoint = load(options.model, options.dtype, options.device)
     windows = sequences(checkpoint, of.text, of.sequences, of.length)
@@ -41,15 +56,42 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
     if of.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, which, of.length)
-        scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress)
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, of_job, of.length)
+        done = Partial(options.json, {
+            "version": metadata.version("stamp-hw"), "model": checkpoint.fingerprint, "layers": options.layers,
+            "dtype": options.dtype, "windows": _digest(windows), "calibration": _digest(calibration),
+            "outliers": which, "decode": of.decode, "rotate": options.rotate, "weights": _digest(options.weights),
+            "schemes": {name: one.to_dict() for name, one in wanted.items()}})
+        scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress, done=done,
+                            finished=window_line(done, len(windows)))
     else:
         cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=of.kv) for name, one in wanted.items()}
         scores = score_kv(checkpoint.model, cached, windows, decode=of.decode, progress=progress)
-    return {"kind": "text", "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
+    cost = {name: score.cpu_s / len(windows) for name, score in scores.items() if score.cpu_s is not None}
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"kind": "text", "cost": {"cpu_s_a_window": cost, "peak_mb": peak_mb},
+            "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": of.decode,
             "windows": len(windows), "length": of.length, "outliers": which if isinstance(which, str) else list(which),
             "rows": text_report(scores)}
+
+
+def window_line(done: Partial, windows: int) -> Callable[[Window], None]:
+    """What is called with each window: a line on standard error where no terminal shows the progress."""
+    def finished(window: Window) -> None:
+        if not sys.stderr.isatty():
+            name = next(reversed(window.kl))
+            print(f"window {len(done.windows)} of {windows}, {sum(window.cpu_s.values()):.0f} s; KL of {name} "
+                  f"{window.kl[name].mean():.4f}", file=sys.stderr, flush=True)
+    return finished
+
+
+def _digest(value: np.ndarray | Path | None) -> str | None:
+    """SHA-256 of tokens, or of a file."""
+    if value is None:
+        return None
+    content = value.read_bytes() if isinstance(value, Path) else np.ascontiguousarray(value).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[str, NpuConfig],
@@ -99,5 +141,7 @@ def _integer(options: Options, config: NpuConfig, model: Any, family: str, calib
     config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
     given = load_given(options.weights, found, config) if options.weights is not None else {}
     rotations = rotations_of(found, given, options.rotate)
-    ranges = ranges_of(found, calibrate, rotations, outliers) if options.calibration is not None else None
-    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, outliers=outliers)
+    jobs = {layer.name: config.for_kind(layer.kind).job.outliers for layer in found}
+    which = {name: outliers if own == "auto" else own for name, own in jobs.items()}
+    ranges = ranges_of(found, calibrate, rotations, which) if options.calibration is not None else None
+    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, outliers=which)

@@ -49,7 +49,7 @@ def _said(which: Any) -> str:
 
 
 def _outliers(document: Mapping[str, Any]) -> list[str]:
-    """How many tokens were kept out of the transform, and a line a layer in which they were more than the first."""
+    """How many tokens were kept out of the transform, and a line a layer in which they were others than the first."""
     from stamp_hw.text import align, plural
 
     if document["kind"] != "text" or document["quantized"] != "layers":
@@ -66,7 +66,8 @@ def _outliers(document: Mapping[str, Any]) -> list[str]:
     if not more:
         return [f"{said}, the first of a window each.", ""]
     rest = [f"and {plural(len(more) - _LAYERS, 'more layer')} with fewer"] if len(more) > _LAYERS else []
-    return [f"{said}; more than the first of a window in {plural(len(more), 'layer')}:",
+    return [f"{said}; others than the first of a window in {plural(len(more), 'layer')} under "
+            f"{document['rows'][-1]['scheme']}:",
             align(("layer", "a window", "the most frequent positions"), lines, left=1), *rest, ""]
 
 
@@ -83,6 +84,11 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
         what = (f"{len(document['prompts'])} prompts, {document['inference_steps']} steps, grid "
                 f"{document['grid'][0]} × {document['grid'][1]}, seed {document['seed']}, guidance "
                 f"{document['guidance']:g}; against the float model's latent and picture.")
+    if "cost" in document and document["cost"]["cpu_s_a_window"]:
+        seconds = document["cost"]["cpu_s_a_window"]
+        ratios = ", ".join(f"{name} {seconds[name] / seconds['float']:.1f} ×" for name in seconds if name != "float")
+        what += (f"\nProcessor time of a window: float {seconds['float']:.1f} s, {ratios}, each but `weights` with the "
+                 f"float layers to compare with; memory at most {document['cost']['peak_mb']:,.0f} MB.")
     config = document["config"]
     groups = any(job.get("group") for job in (config["job"], *config.get("kinds", {}).values()))
     return [

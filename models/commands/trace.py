@@ -117,7 +117,9 @@ def _print_outliers(title: str, found: Loud) -> None:
 def _row(trace: Trace, entry: LayerEntry) -> tuple[str, ...]:
     layer, stored = trace.layer(entry.name), trace.tensor(entry.input)
     (tokens, channels), outputs = layer.x.shape, layer.weight.shape[0]
-    token_absmax = np.delete(np.abs(layer.x).max(axis=1), list(entry.outliers))
+    token_absmax = np.abs(layer.x).max(axis=1)
+    if len(entry.outliers) < tokens:
+        token_absmax = np.delete(token_absmax, list(entry.outliers))
     absmax = float(token_absmax.max())
     scale = entry.s_x if entry.s_x is not None else absmax / FULL_SCALE
     # A code saturates, however small a static scale is.

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.dump.capture import ABSMAX, INPUT, digest_of
 from models.dump.parts import Parts, Seen, Summary
-from models.dump.ranges import Ranges, largest, taken, threshold_of
+from models.dump.ranges import Ranges, largest, outliers_of_run, threshold_of
 from models.load.kinds import Found
 from models.load.tensors import coded, dtype_of, raw
 from stamp_hw.errors import TraceError
@@ -85,7 +85,7 @@ def assemble(out: str | os.PathLike[str], parts: Parts, layers: Sequence[Found],
                 name=f"{layer.name}{suffix}", kind=layer.kind, input=kept[summary.digests[seen.input]],
                 weight=f"weight.{layer.name}", bias=None if layer.bias is None else f"bias.{layer.name}",
                 grid=summary.grid if seen.transform else None,
-                outliers=() if look is None else taken(look[-1], outliers, own.threshold),
+                outliers=() if look is None else outliers_of_run(look[-1], outliers, own.threshold),
                 s_x=static_scale(own.x) if measured else None, s_y=static_scale(own.y) if measured else None,
                 transform=seen.transform, threshold=own.threshold))
     write_whole(out, metadata, entries, tensors, _data(parts, sources))

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from models.dump.capture import hooked
-from models.dump.ranges import Ranges, largest, threshold_of
+from models.dump.ranges import Look, Ranges, largest, threshold_of
 from models.evaluate.given_weights import Given
 from models.load.kinds import Found
+from models.load.tensors import absmax as magnitude
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine.linear import decibels
 from stamp_hw.errors import LayerError
@@ -25,6 +26,7 @@ from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
 from stamp_hw.torch.linear import StampConv, StampLinear
 
+_PART = 1 << 22  # values of an output that are added up at a time
 TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
 
@@ -70,15 +72,17 @@ class IntegerModel:
     given : layer → weights or rotation to use instead of rounding the model's
     rotations : layer → float32[K, K] that its input is multiplied by, see `rotations_of`
     ranges : layer → what calibration runs showed of x · rotation and y, for static scales; None for `self`
-    outliers : tokens of the model's sequence that are kept out of the transform; "auto" looks in each layer
+    outliers : layer → tokens of the model's sequence that are kept out of the transform; "auto" looks, without an entry
+        there are none
     """
 
     def __init__(self, model: Any, layers: Sequence[Found], config: NpuConfig, *,
                  given: Mapping[str, Given] | None = None, rotations: Mapping[str, Tensor] | None = None,
-                 ranges: Mapping[str, Ranges] | None = None, outliers: Which = "off") -> None:
+                 ranges: Mapping[str, Ranges] | None = None,
+                 outliers: Mapping[str, Which] | None = None) -> None:
         self._slots = [
             _slot(model, found, config, (given or {}).get(found.name), (rotations or {}).get(found.name),
-                  None if ranges is None else ranges[found.name], outliers)
+                  None if ranges is None else ranges[found.name], (outliers or {}).get(found.name, "off"))
             for found in layers]
 
     @contextmanager
@@ -88,6 +92,7 @@ class IntegerModel:
         handles = []
         for slot in self._slots:
             slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
+            slot.stamp.prepare()
             setattr(slot.parent, slot.attribute, slot.installed)
             if watch:
                 handles.append(slot.installed.register_forward_hook(_compare(slot)))
@@ -141,35 +146,44 @@ def _compare(slot: _Slot) -> Callable[..., None]:
     """A hook that adds up the powers of the float output and of the difference to it."""
 
     def hook(_: Any, args: tuple[Tensor, ...], y: Tensor) -> None:
-        want = slot.found.module(args[0]).double()
-        slot.watch.signal += float(want.pow(2).sum())
-        slot.watch.noise += float((y.double() - want).pow(2).sum())
+        want = slot.found.module(args[0])
+        slot.watch.signal += _power(want)
+        slot.watch.noise += _power(want.sub_(y))
 
     return hook
 
 
+def _power(values: Tensor) -> float:
+    """Sum of squares, added in float64; of a part at a time, since they are converted."""
+    return sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2
+               for part in values.reshape(-1).split(_PART))
+
+
 def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapping[str, Tensor],
-              outliers: Which = "off") -> dict[str, Ranges]:
-    """Layer → ranges of x · rotation, its outliers aside, and of y over everything that `run` runs.
+              outliers: Mapping[str, Which] | None = None) -> dict[str, Ranges]:
+    """Layer → ranges of x · rotation, its `outliers` aside, and of y over everything that `run` runs.
 
     Raises LayerError for a layer that never runs, and for NaN or infinite values.
     """
-    looks: dict[str, list[np.ndarray]] = {}
+    which: dict[str, Which] = {layer.name: (outliers or {}).get(layer.name, "off") if layer.sees == "tokens" else "off"
+                               for layer in layers}
+    looks: dict[str, Look] = {}
     tops: dict[str, float] = {}
 
     def hook(layer: Found, x: Tensor, y: Tensor) -> None:
-        x = x.detach().float()
+        x = x.detach()
         if isinstance(layer.module, torch.nn.Conv2d):
             x = x.movedim(1, -1)
         if layer.name in rotations:
-            x = x @ rotations[layer.name].to(x)
-        absmax = x.abs().amax(dim=-1).reshape(-1, x.shape[-2] if x.dim() > 1 else 1).cpu().numpy()
-        top = float(y.detach().float().abs().max())
+            x = x.float() @ rotations[layer.name].to(x.device)
+        low, high = x.aminmax(dim=-1)  # no copy of x, as its magnitudes would be
+        absmax = high.maximum(-low).float().reshape(-1, x.shape[-2] if x.dim() > 1 else 1).cpu().numpy()
+        top = magnitude(y)
         if not (np.isfinite(absmax).all() and math.isfinite(top)):
             raise LayerError("NaN or infinite activations", where=f"layer {layer.name}", expected="finite values")
-        if layer.sees != "tokens" or outliers == "off":
+        if which[layer.name] == "off":
             absmax = absmax.max(keepdims=True)
-        looks.setdefault(layer.name, []).extend(absmax)
+        looks.setdefault(layer.name, Look()).add(absmax)
         tops[layer.name] = max(tops.get(layer.name, 0.0), top)
 
     with hooked(layers, hook), torch.inference_mode():
@@ -178,9 +192,9 @@ def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mappi
     for layer in layers:
         if layer.name not in looks:
             raise LayerError("layer does not run", where=f"layer {layer.name}", expected="one run in a calibration")
-        runs, which = looks[layer.name], outliers if layer.sees == "tokens" else "off"
-        threshold = threshold_of(runs, which)
-        found[layer.name] = Ranges(largest(runs, which, threshold), tops[layer.name], threshold)
+        runs, own = looks[layer.name].rows, which[layer.name]
+        threshold = threshold_of(runs, own)
+        found[layer.name] = Ranges(largest(runs, own, threshold), tops[layer.name], threshold)
     return found
 
 

@@ -7,7 +7,9 @@ those of prefill, a whole sequence at once, and no predictor can be built on tha
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +18,14 @@ import torch
 from torch import Tensor
 
 from models.evaluate.integer_model import IntegerModel, Watch
+from models.evaluate.partial import Partial, Window
 from models.load.hub import running
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
 
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
+_ROWS = 32  # tokens whose whole vocabulary is worked on at a time
 _PLACES = 8  # positions of a layer's outliers in a report, the most frequent ones
 
 
@@ -29,12 +33,13 @@ _PLACES = 8  # positions of a layer's outliers in a report, the most frequent on
 class TextScore:
     """A model's predictions on windows of text: `loss` and `kl` float64[windows, tokens], nats a token; KL of this
     model's predictions from the float model's; `layers` by name, empty where none were watched; `bits` of a cached
-    value, where a cache was quantized."""
+    value, where a cache was quantized; `cpu_s` seconds of the process, where they were counted."""
 
     loss: np.ndarray
     kl: np.ndarray
     layers: Mapping[str, Watch]
     bits: float | None = None
+    cpu_s: float | None = None
 
     @property
     def perplexity(self) -> float:
@@ -44,7 +49,9 @@ class TextScore:
 
 
 def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *,
-               decode: int = 0, progress: Callable[[str], None] = lambda line: None) -> dict[str, TextScore]:
+               decode: int = 0, progress: Callable[[str], None] = lambda line: None,
+               done: Partial | None = None, finished: Callable[[Window], None] = lambda window: None
+               ) -> dict[str, TextScore]:
     """Scores of the float model, of its integer weights alone and of every scheme, on the same tokens.
 
     Parameters
@@ -52,29 +59,43 @@ def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfi
     windows : int64[windows, length]; each predicts its tokens 1…
     schemes : name → configuration
     decode : only the last so many tokens are predicted, each from a run of one token behind a prefill of the others
+    done : windows of an earlier run, which are not run again; takes each new one
+    finished : called with every window that was run
     """
-    first = next(iter(schemes.values()))
-    loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, WEIGHTS, *schemes)}
-    kl: dict[str, list[np.ndarray]] = {name: [] for name in loss}
-    watched: dict[str, list[dict[str, Watch]]] = {name: [] for name in schemes}
+    done = Partial(None, {}) if done is None else done
+    for number, row in enumerate(windows[len(done.windows) :], len(done.windows) + 1):
+        said = f"window {number}/{len(windows)}"
+        window = _window(model, integer, schemes, row, decode, said, progress)
+        done.add(window)
+        finished(window)
+    first = done.windows[0]
+    return {name: TextScore(np.array([window.loss[name] for window in done.windows]),
+                            np.array([window.kl[name] for window in done.windows]),
+                            added([window.layers[name] for window in done.windows if name in window.layers]),
+                            cpu_s=sum(window.cpu_s[name] for window in done.windows)) for name in first.loss}
+
+
+def _window(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], row: np.ndarray, decode: int,
+            said: str, progress: Callable[[str], None]) -> Window:
+    """One window int64[length] under the float model, its integer weights and every scheme."""
+    tokens = torch.from_numpy(row)[None].to(model.device)
+    found = Window({}, {}, {}, {})
+    reference: Tensor | None = None
+    runs: dict[str, tuple[NpuConfig | None, dict[str, bool]]] = {
+        FLOAT: (None, {}), WEIGHTS: (next(iter(schemes.values())), {"activations": False}),
+        **{name: (config, {"watch": True}) for name, config in schemes.items()}}
     with torch.inference_mode(), running("evaluation"):
-        for number, row in enumerate(windows, 1):
-            tokens = torch.from_numpy(row)[None].to(model.device)
-
-            def predict(tokens: Tensor = tokens) -> Tensor:
-                return predictions(model, tokens, decode)
-
-            progress(f"window {number}/{len(windows)}, {FLOAT}")
-            reference = predict()
-            _keep(FLOAT, reference, reference, tokens, loss, kl)
-            with integer.integer(first, activations=False):
-                _keep(WEIGHTS, predict(), reference, tokens, loss, kl)
-            for name, config in schemes.items():
-                progress(f"window {number}/{len(windows)}, {name}")
-                with integer.integer(config, watch=True):
-                    _keep(name, predict(), reference, tokens, loss, kl)
-                watched[name].append(integer.watched())
-    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), added(watched.get(name, []))) for name in loss}
+        for name, (config, how) in runs.items():
+            progress(f"{said}, {name}")
+            start = time.process_time()
+            with nullcontext() if config is None else integer.integer(config, **how):
+                log_p = predictions(model, tokens, decode)
+            found.cpu_s[name] = time.process_time() - start
+            reference = log_p if reference is None else reference
+            found.loss[name], found.kl[name] = _loss_and_kl(log_p, reference, tokens)
+            if "watch" in how:
+                found.layers[name] = integer.watched()
+    return found
 
 
 def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *, decode: int = 0,
@@ -90,10 +111,12 @@ def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, 
             progress(f"window {number}/{len(windows)}")
             tokens = torch.from_numpy(row)[None].to(model.device)
             reference = predictions(model, tokens, decode)
-            _keep(FLOAT, reference, reference, tokens, loss, kl)
-            for name, config in schemes.items():
-                cache = QuantizedCache(config)
-                _keep(name, predictions(model, tokens, decode, cache), reference, tokens, loss, kl)
+            caches = {name: QuantizedCache(config) for name, config in schemes.items()}
+            for name in loss:
+                log_p = reference if name == FLOAT else predictions(model, tokens, decode, caches[name])
+                for kept, values in zip((loss, kl), _loss_and_kl(log_p, reference, tokens), strict=True):
+                    kept[name].append(values)
+            for name, cache in caches.items():
                 bits[name].append(cache.bits / cache.tokens)
     return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {},
                             sum(bits[name]) / len(windows) if name in bits else None) for name in loss}
@@ -115,11 +138,13 @@ def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) 
     return torch.log_softmax(logits.float(), -1)
 
 
-def _keep(name: str, log_p: Tensor, reference: Tensor, tokens: Tensor, loss: dict[str, list[np.ndarray]],
-          kl: dict[str, list[np.ndarray]]) -> None:
+def _loss_and_kl(log_p: Tensor, reference: Tensor, tokens: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """float64[predicted] each, of log probabilities float32[predicted, vocabulary]."""
     target = tokens[0, -len(log_p) :, None]
-    loss[name].append(-log_p.gather(1, target)[:, 0].double().cpu().numpy())
-    kl[name].append((reference.exp() * (reference - log_p)).double().sum(-1).cpu().numpy())
+    loss = -log_p.gather(1, target)[:, 0].double()
+    rows = zip(reference.split(_ROWS), log_p.split(_ROWS), strict=True)
+    kl = torch.cat([(p.exp() * (p - q)).double().sum(-1) for p, q in rows])
+    return loss.cpu().numpy(), kl.cpu().numpy()
 
 
 def added(runs: Sequence[Mapping[str, Watch]]) -> dict[str, Watch]:

@@ -123,7 +123,7 @@ def plan(layers: Sequence[Tokens], config: NpuConfig, levels: Sequence[int] | No
         sinks = ("out", "in")
     else:
         left_out.append(("sinks out of the transform", "a grid has none" if two_d else
-                         "no layer has any: neither the trace nor the job (outliers) names tokens"))
+                         "no layer has any, as trace and job (outliers) say"))
     variants = [variant for variant in variants if variant.key in ("identity", *transforms_wanted)]
     return Plan(tuple(feature for feature in FEATURES if feature in features), tuple(variants), sinks, tuple(left_out))
 

@@ -123,8 +123,9 @@ def options(found: Sequence[Mapping[Choice, tuple[float, float]]], values: Seque
     return list(best.values())
 
 
-def choose(kinds: Mapping[str, Sequence[Option]], budget: float) -> dict[str, Choice]:
-    """Kind → choice: the largest sum of scores of at most `budget` bits. Raises StampError where no choice fits."""
+def choose(kinds: Mapping[str, Sequence[Option]], budget: float, values: int) -> dict[str, Choice]:
+    """Kind → choice: the largest sum of scores of at most `budget` bits for all `values`. Raises StampError where none
+    fits."""
     front: list[tuple[float, float, tuple[Choice, ...]]] = [(0.0, 0.0, ())]
     for ways in kinds.values():
         merged = sorted(((bits + way.bits, score + way.score, (*made, way.choice))
@@ -135,7 +136,8 @@ def choose(kinds: Mapping[str, Sequence[Option]], budget: float) -> dict[str, Ch
                 front.append(one)
     if not front:
         least = sum(min(way.bits for way in ways) for ways in kinds.values())
-        raise StampError("budget below what the layers need", where="--bits", got=budget, expected=f"at least {least}")
+        raise StampError("budget below what the layers need", where="--bits", got=budget / values,
+                         expected=f"at least {least / values:g}")
     return dict(zip(kinds, front[-1][2], strict=True))
 
 
@@ -174,7 +176,7 @@ def tune(calibration: Sequence[Layer], held_out: Sequence[Layer], config: NpuCon
         budget = sum(linear.resolve(layer, config).average_bits * layer.x.size for layer in calibration)
     else:
         budget = bits * sum(values)
-    chosen = choose(kinds, budget)
+    chosen = choose(kinds, budget, sum(values))
     rows = []
     for number, layer in enumerate(held_out, 1):
         progress(f"measuring {number}/{len(held_out)}: {layer.name}")

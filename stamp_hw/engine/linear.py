@@ -36,10 +36,9 @@ class LinearResult:
     result that leaves the engine; `coefficients` int32[W, K]; `quantized`; `acc` int32[W, N] (int32[W, groups, N] with
     groups); `z` int32[W, N]. `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration`
     "self" or "static"; `x_saturated`, `y_saturated`, `sent_saturated` number of values that saturated, `z_saturated` of
-    those at a limit; `headroom` code, of `in_width` bits, of the median token's absmax; `sqnr_db` of the quantized
-    input, dequantized and transformed back; `output_sqnr_db` of y against the float layer with the same quantized
-    weights. A noise of
-    exactly 0 gives infinity.
+    those at a limit, filled places among them; `headroom` code, of `in_width` bits, of the median token's absmax;
+    `sqnr_db` of the quantized input, dequantized and transformed back; `output_sqnr_db` of y against the float layer
+    with the same quantized weights. A noise of exactly 0 gives infinity.
     """
 
     y: np.ndarray

@@ -38,12 +38,17 @@ class WireLayer(Layer):
 
 
 def arrange(layer: Layer, config: NpuConfig) -> WireLayer:
-    """The layer with the outliers that the job names, or that it has, in front. Raises ConfigError as
-    `JobConfig.outliers_of`."""
+    """The layer with the outliers that the job names, or that it has, in front.
+
+    Static scales were taken without the layer's own outliers: where the job leaves one of these in the sequence they do
+    not hold, and the layer is calibrated on itself. Raises ConfigError as `JobConfig.outliers_of`.
+    """
     if isinstance(layer, WireLayer):
         return layer
     taken = config.job.outliers_of(layer.outliers, len(layer.x))
     values = {field.name: getattr(layer, field.name) for field in fields(Layer)} | {"outliers": ()}
+    if not set(layer.outliers) <= set(taken):
+        values |= {"s_x": None, "s_y": None}
     if not taken:
         return WireLayer(**values)
     order, rows = outliers.places(len(layer.x), taken)

@@ -111,7 +111,7 @@ def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibrati
     if entry.grid is not None and (entry.grid[0] * entry.grid[1] != tokens or entry.outliers):
         fail("grid does not fit input", where, got=f"{entry.grid[0]} × {entry.grid[1]}, {len(entry.outliers)} outliers",
              expected=f"H·W = {tokens} and no outliers")
-    if not positions.right(entry.outliers, tokens):
+    if not positions.ascend_within(entry.outliers, tokens):
         fail("outliers are no tokens", where, got=list(entry.outliers), expected=f"ascending positions below {tokens}")
     for key, scale in (("s_x", entry.s_x), ("s_y", entry.s_y)):
         if (scale is None) != (calibration == "self"):

@@ -14,6 +14,8 @@ from stamp_hw.scale import group_starts
 from stamp_hw.torch import haar, mac, rescale, scale
 from stamp_hw.torch.scale import Quantized
 
+CHANNELS = 4096  # output channels that are worked on at a time
+
 
 class Constants(NamedTuple):
     """What a layer keeps between runs, on one device: `wgt` int8[N, K]; `wsum` int64[groups, N], their sums; `largest`
@@ -28,6 +30,11 @@ class Constants(NamedTuple):
     bias: Tensor
     s_x: float
     s_y: float
+
+    def part(self, channels: slice) -> Constants:
+        """Those of some output channels."""
+        return self._replace(wgt=self.wgt[channels], wsum=self.wsum[:, channels], mant=self.mant[:, channels],
+                             shift=self.shift[:, channels], bias=self.bias[channels])
 
 
 class Datapath(NamedTuple):
@@ -44,20 +51,55 @@ class Datapath(NamedTuple):
     y_saturated: Tensor
 
 
-def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Datapath:
-    """What the hardware computes of float[W, K], outliers first, bit for bit."""
+class Front(NamedTuple):
+    """The stages in front of the products, of all channels: input codes, exponents of the first tokens, values that
+    saturated, coefficients, their codes."""
+
+    x: Tensor
+    sink_shift: list[int]
+    x_saturated: Tensor
+    coefficients: Tensor
+    quantized: Quantized
+
+
+def front(x: Tensor, s_x: float, job: ResolvedJob, config: NpuConfig) -> Front:
+    """float[W, K], outliers first, up to the codes."""
     sinks = job.n_sink
-    codes, sink_shift, x_saturated = quantize_input(x, constants.s_x, sinks, config.hw.in_width)
+    codes, sink_shift, x_saturated = quantize_input(x, s_x, sinks, config.hw.in_width)
     lifted = haar.forward(codes[sinks:], job.levels, job.grid)
     coefficients = torch.cat([codes[:sinks], lifted]) if sinks else lifted
-    quantized = scale.quantize(coefficients, sinks + job.n_hi, config)
-    acc = products(quantized, constants)
-    z = rescale.rescale(acc, quantized, constants.wsum, constants.mant, constants.shift, config, sink_shift)
+    return Front(codes, sink_shift, x_saturated, coefficients, scale.quantize(coefficients, sinks + job.n_hi, config))
+
+
+def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig
+         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(acc, z, y, int64[W] values of y that saturated) of the output channels that `constants` are of."""
+    sinks = job.n_sink
+    acc = products(begun.quantized, constants)
+    z = rescale.rescale(acc, begun.quantized, constants.wsum, constants.mant, constants.shift, config, begun.sink_shift)
     v = haar.inverse(z[sinks:], job.levels, job.grid)
-    if sinks:
-        v = torch.cat([z[:sinks], v])
-    y, y_saturated = rescale.finish(v, constants.bias, config)
-    return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated)
+    y, saturated = rescale.finish(torch.cat([z[:sinks], v]) if sinks else v, constants.bias, config)
+    return acc, z, y, saturated
+
+
+def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Datapath:
+    """What the hardware computes of float[W, K], outliers first, bit for bit: every stage."""
+    begun = front(x, constants.s_x, job, config)
+    acc, z, y, saturated = back(begun, constants, job, config)
+    return Datapath(begun.x, begun.coefficients, begun.quantized, acc, z, y, begun.x_saturated, saturated)
+
+
+def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """(y int16[W, N], int64[W] values of x and of y that saturated): as `datapath`, with the stages behind the codes of
+    so many output channels at a time in memory."""
+    begun = front(x, constants.s_x, job, config)
+    y = torch.empty((len(x), len(constants.bias)), dtype=torch.int16, device=x.device)
+    saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    for start in range(0, y.shape[1], CHANNELS):
+        part = slice(start, start + CHANNELS)
+        y[:, part], more = back(begun, constants.part(part), job, config)[2:]
+        saturated += more
+    return y, begun.x_saturated, saturated
 
 
 def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tensor, list[int], Tensor]:
@@ -93,4 +135,5 @@ def products(quantized: Quantized, constants: Constants) -> Tensor:
     channels, group = quantized.codes.shape[1], quantized.group
     parts = [slice(start, start + group) for start in group_starts(channels, group).tolist()]
     wgt = constants.wgt
-    return torch.stack([mac.matmul(quantized.codes[:, part], wgt[:, part], constants.largest) for part in parts], 1)
+    found = [mac.matmul(quantized.codes[:, part], wgt[:, part], constants.largest) for part in parts]
+    return found[0][:, None] if len(found) == 1 else torch.stack(found, 1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stamp_hw import outliers, rescale
+from stamp_hw import given, outliers, positions, rescale
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine.linear import INT16_WIDTH
-from stamp_hw.errors import LayerError
+from stamp_hw.errors import LayerError, brief
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
@@ -78,6 +78,13 @@ class StampLinear(torch.nn.Module):
         self.config, self.name = config, name
         self.grid, self.transform, self.single = grid, transform, single
         self.outliers, self.threshold = outliers, threshold
+        if not (outliers in ("auto", "off") if isinstance(outliers, str) else isinstance(outliers, tuple)
+                and positions.ascend_within(outliers, 1 << 62)):
+            raise LayerError("outliers are no positions", where=f"layer {name}", got=brief(outliers),
+                             expected="auto, off or a tuple of ascending positions")
+        if not (threshold is None or given.is_number(threshold) and 0 < threshold <= MAX_SCALE):
+            raise LayerError("threshold is none", where=f"layer {name}", got=brief(threshold),
+                             expected="a positive number, or None")
         self.activations = activations
         self.out_features, self.in_features = weights.codes.shape
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
@@ -103,19 +110,19 @@ class StampLinear(torch.nn.Module):
                     **options: Any) -> StampLinear:
         """A `Linear`'s weights rounded to the nearest codes; with a rotation R those of W · R⁻ᵀ (W · R where it is
         orthogonal), so that the product stays what it was."""
-        weight = linear.weight.detach().flatten(1).double().cpu()
+        weight = linear.weight.detach().flatten(1).cpu()
         if not torch.isfinite(weight).all():
             raise LayerError("weight holds NaN or infinite values", where=f"layer {options.get('name', '')}",
                              expected="finite values")
         if rotation is not None:
-            weight = torch.linalg.solve(rotation.double().cpu(), weight.T).T
+            weight = torch.linalg.solve(rotation.double().cpu(), weight.double().T).T
         rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
 
     @property
     def weight(self) -> Tensor:
         """float32[N, K], what the codes stand for: for code that asks a `Linear` for its weight's dtype or device."""
-        return self._parameters_on(self.wgt.device)[0]
+        return self.wgt * self.scale.float()[:, None]
 
     def _derive(self) -> None:
         """What is kept beside the buffers, made from them."""
@@ -125,7 +132,7 @@ class StampLinear(torch.nn.Module):
         self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
         self._largest = int(np.abs(codes.astype(np.int16)).max())
         self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
-        self._real: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+        self._sums: dict[int, np.ndarray] = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StampLinear:
         """What `.to`, `.half` and the like do: here they move, and cast nothing. Raises LayerError for `.type`."""
@@ -173,7 +180,8 @@ class StampLinear(torch.nn.Module):
         if x.dim() == 1:
             return self.forward(x[None])[0]
         rows = x.reshape(-1, 1, x.shape[-1]) if self.single else x.reshape(-1, *x.shape[-2:])
-        y = torch.stack([self._sequence(sequence) for sequence in rows.float()])
+        found = [self._sequence(sequence) for sequence in rows.float()]
+        y = found[0] if len(found) == 1 else torch.stack(found)
         return y.reshape(*x.shape[:-1], self.out_features).to(x.dtype)
 
     def extra_repr(self) -> str:
@@ -194,26 +202,30 @@ class StampLinear(torch.nn.Module):
         """The outliers of float32[S, K]: those of the job, of the layer, or found. Positions are those of a prefill: a
         single token has none but what `threshold` says."""
         known = self.outliers
-        if self.grid is not None or not self.transform or (len(x) == 1 and self.threshold is None):
+        looks = self.grid is None and self.transform and (len(x) > 1 or self.threshold is not None)
+        if known == "auto" and self.config.job.outliers == "auto" and looks:
+            low, high = x.aminmax(dim=1)
+            absmax = high.maximum(-low).double().cpu().numpy()
+            return outliers.find(absmax, outliers.threshold(absmax) if self.threshold is None else self.threshold)
+        if isinstance(known, str) or len(x) == 1:
             known = ()
-        elif known == "auto" and self.config.job.outliers == "auto":
-            absmax = x.abs().amax(dim=1).double().cpu().numpy()
-            known = outliers.find(absmax, outliers.threshold(absmax) if self.threshold is None else self.threshold)
-        elif isinstance(known, str) or len(x) == 1:
-            known = ()
+        if known and known[-1] >= len(x):
+            raise LayerError("outliers are no tokens", where=f"layer {self.name}", got=brief(known),
+                             expected=f"positions in 0…{len(x) - 1}")
         return known if len(x) == 1 else self.config.job.outliers_of(known, len(x))
 
     def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
         """Every stage for float32[S, K] (rotated already), in the order of the wire, and the real value of an output
         step."""
-        return self._run(x, self.outliers_of(x))[:2]
+        x, job, constants = self._job_of(x, self.outliers_of(x))
+        return engine.datapath(x, constants, job, self.config), constants.s_y
 
-    def _run(self, x: Tensor, taken: tuple[int, ...]) -> tuple[engine.Datapath, float, ResolvedJob]:
+    def _job_of(self, x: Tensor, taken: tuple[int, ...]) -> tuple[Tensor, ResolvedJob, engine.Constants]:
+        """x in the order of the wire, its job, and the constants at its scales."""
         job = self.job(len(x), len(taken))
         if taken:
             x = x[torch.from_numpy(outliers.places(len(x), taken).order.copy()).to(x.device)]
-        constants = self._static(x.device) if self.s_x is not None else self._own(x, job)
-        return engine.datapath(x, constants, job, self.config), constants.s_y, job
+        return x, job, self._static(x.device) if self.s_x is not None else self._own(x, job)
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
@@ -224,16 +236,27 @@ class StampLinear(torch.nn.Module):
         if not self.activations:
             return self._float(x)
         taken = self.outliers_of(x)
-        done, s_y, job = self._run(x, taken)
-        own: slice | Tensor = slice(None)
+        wire, job, constants = self._job_of(x, taken)
+        y, x_saturated, y_saturated = engine.outputs(wire, constants, job, self.config)
         if taken:
             own = torch.from_numpy(outliers.places(len(x), taken).rows.copy()).to(x.device)
-        self.x_saturated += done.x_saturated[own].sum()
-        self.y_saturated += done.y_saturated[own].sum()
+            y, x_saturated, y_saturated = y[own], x_saturated[own], y_saturated[own]
+        counts: tuple[int | Tensor, int | Tensor] = x_saturated.sum(), y_saturated.sum()
+        if x.device.type == "cpu":  # elsewhere numbers would wait for the device
+            counts = int(counts[0]), int(counts[1])
+        self.x_saturated += counts[0]
+        self.y_saturated += counts[1]
         self.values += x.numel()
         self.bits += job.average_bits * x.numel()
-        self.found.update(taken)
-        return done.y[own].float() * s_y
+        if len(x) > 1:  # of a token by itself nobody knows the position
+            self.found.update(taken)
+        return y.float().mul_(constants.s_y)
+
+    def prepare(self) -> None:
+        """Make the constants of static scales now: many layers' made one by one, between the tensors of a run, would
+        hold the memory that the run frees."""
+        if self.s_x is not None:
+            self._static(self.wgt.device)
 
     def _static(self, device: torch.device) -> engine.Constants:
         key = device, self.config
@@ -247,7 +270,7 @@ class StampLinear(torch.nn.Module):
         """Scales of this very sequence: absmax over the largest code."""
         top_in, top_out = (1 << (self.config.hw.in_width - 1)) - 1, (1 << (OUT_WIDTH - 1)) - 1
         s_x = float(x[job.n_sink :].abs().max()) / top_in or 1.0
-        s_y = float(self._float(x).abs().max()) / top_out or 1.0
+        s_y = max(float(part.abs().max()) for part in self._float_parts(x)) / top_out or 1.0
         if not all(MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("scale is out of range", where=f"layer {self.name}", got=f"s_x {s_x:.3g}, s_y {s_y:.3g}",
                              expected="2^-100…2^100")
@@ -255,15 +278,27 @@ class StampLinear(torch.nn.Module):
 
     def _float(self, x: Tensor) -> Tensor:
         """float32[S, N]: the product of float activations and the integers' weights, bias added."""
-        with mac.exact_products():
-            return torch.nn.functional.linear(x, *self._parameters_on(x.device))
+        y = torch.empty((len(x), self.out_features), dtype=torch.float32, device=x.device)
+        start = 0
+        for part in self._float_parts(x):
+            y[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
+        return y
 
-    def _parameters_on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """(float32[N, K], float32[N] or None), kept."""
-        if device not in self._real:
-            bias = None if self._bias is None else torch.from_numpy(self._bias).to(device)
-            self._real[device] = torch.from_numpy(self._weights.real()).to(device), bias
-        return self._real[device]
+    def _float_parts(self, x: Tensor) -> Iterator[Tensor]:
+        """The same, some output channels at a time: the weights as floats are never there as a whole."""
+        for start in range(0, self.out_features, engine.CHANNELS):
+            part = slice(start, start + engine.CHANNELS)
+            weight = self.wgt[part].to(x.device) * self.scale[part].float().to(x.device)[:, None]
+            with mac.exact_products():
+                yield torch.nn.functional.linear(
+                    x, weight, None if self.bias is None else self.bias[part].to(x.device))
+
+    def _sums_of(self, group: int) -> np.ndarray:
+        """`Weights.sums`, kept."""
+        if group not in self._sums:
+            self._sums[group] = self._weights.sums(group)
+        return self._sums[group]
 
     def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
         try:
@@ -274,7 +309,7 @@ class StampLinear(torch.nn.Module):
                              expected=error.expected) from error
         group = min(self.config.job.group or self.in_features, self.in_features)
         return engine.Constants(
-            wgt=self.wgt.to(device), wsum=torch.from_numpy(self._weights.sums(group)).to(device),
+            wgt=self.wgt.to(device), wsum=torch.from_numpy(self._sums_of(group)).to(device),
             largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
 

@@ -1,13 +1,16 @@
 """Integer products on tensors; `stamp_hw.mac` is the reference.
 
-Products go through the float32 product of the device, in chunks of K in which every partial sum is an integer of at
-most 2^24, so that they are exact in any order of summation.
+On a CPU that multiplies bytes into 32-bit sums (VNNI), torch's own integer product is taken, after it has been tried on
+the extremes: where a kernel adds pairs in 16 bits, as without VNNI, they would saturate. Elsewhere products go through
+the float32 product of the device, in chunks of K in which every partial sum is an integer of at most 2^24, so that they
+are exact in any order of summation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -29,6 +32,13 @@ def exact_products() -> Iterator[None]:
 
 def matmul(codes: Tensor, weights: Tensor, largest: int) -> Tensor:
     """acc = codes · weightsᵀ, int8[S, K] and int8[N, K] to int32[S, N]; `largest` bounds the weights' magnitude."""
+    # A single channel is not for it: of torch 2.13 that product is wrong.
+    if codes.device.type == "cpu" and codes.shape[1] > 1 and _multiplies_bytes():
+        return torch._int_mm(codes.contiguous(), weights.contiguous().T)
+    return _by_floats(codes, weights, largest)
+
+
+def _by_floats(codes: Tensor, weights: Tensor, largest: int) -> Tensor:
     chunk = _FLOAT32_EXACT // (_CODE * max(1, largest))
     act, wgt = codes.float(), weights.float()
     with exact_products():
@@ -37,3 +47,20 @@ def matmul(codes: Tensor, weights: Tensor, largest: int) -> Tensor:
             part = slice(start, start + chunk)
             acc += torch.mm(act[:, part], wgt[:, part].T).int()
     return acc
+
+
+@cache
+def _multiplies_bytes() -> bool:
+    """Whether the CPU's integer product is there, and exact at the extremes of both operands, for sums of every length
+    up to some vectors."""
+    if not hasattr(torch, "_int_mm"):
+        return False
+    codes = torch.tensor([-128, 127, -127, 1, 0], dtype=torch.int8)
+    try:
+        for length in (2, 3, 31, 64, 130, 517):
+            one, other = (codes[:, None].expand(-1, length).contiguous() for _ in range(2))
+            if not torch.equal(torch._int_mm(one, other.T), _by_floats(one, other, _CODE)):
+                return False
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True

@@ -214,11 +214,25 @@ def test_the_outliers_of_a_job_are_those_of_the_layers(tmp_path: Path, capsys: p
                 str(LLAMA / "calibration.txt"), windows=1)
     by_job = evaluated(tmp_path, *run, "--config", str(path))
     shown = capsys.readouterr().out
-    assert "outliers: tokens 0, 1;" in shown and "kept out of the transform: 14 in 7 layers of 7; more than" in shown
+    assert "outliers: tokens 0, 1;" in shown and "kept out of the transform: 14 in 7 layers of 7; others than" in shown
     assert by_job == evaluated(tmp_path, *run, "--sinks", "2") == evaluated(tmp_path, *run, "--outliers", "0,1")
     off = evaluated(tmp_path, *run, "--outliers", "off")
     assert "No outlier tokens." in capsys.readouterr().out
     assert by_job["stamp"]["average_bits"] == off["stamp"]["average_bits"] + 8 * 2 / 64
+
+
+def test_a_kind_may_have_outliers_of_its_own(tmp_path: Path) -> None:
+    """Calibration and runs look where the kind's job says, whatever the others' does."""
+    run = llama("--length", "64", "--schemes", "stamp", "--layers", "layers.1", "--calibration",
+                str(LLAMA / "calibration.txt"), windows=1)
+    own = tmp_path / "own.yaml"
+    counts = {}
+    for name, job, kind in (("off", "off", "[0, 5]"), ("named", "[0, 5]", "off")):
+        own.write_text(f"job: {{outliers: {job}}}\nkinds: {{down_proj: {{outliers: {kind}}}}}\n", "utf-8")
+        rows = evaluated(tmp_path, *run, "--config", str(own))
+        counts[name] = {layer.rsplit(".", 1)[1]: found["outliers"] for layer, found in rows["stamp"]["layers"].items()}
+    assert counts["off"].pop("down_proj") == 2 and set(counts["off"].values()) == {0}
+    assert counts["named"].pop("down_proj") == 0 and set(counts["named"].values()) == {2}
 
 
 def _eight_bit_weights(tmp_path: Path) -> str:
@@ -248,6 +262,8 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
     own, sinks = tmp_path / "own.yaml", tmp_path / "sinks.yaml"
     own.write_text("job: {calibration: self}\n", "utf-8")
     sinks.write_text("job: {outliers: 0}\n", "utf-8")
+    kinds = tmp_path / "kinds.yaml"
+    kinds.write_text("kinds: {q_proj: {outliers: [0, 40]}}\n", "utf-8")
     static = tmp_path / "static.yaml"
     static.write_text("job: {calibration: static}\n", "utf-8")
     for argv, message in (
@@ -256,6 +272,9 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
         (llama("--guidance", "3"), "option of the other kind"),
         (llama("--sinks", "512"), "too many outliers"), (llama("--outliers", "512"), "outliers are no tokens"),
         (llama("--outliers", "9,3"), "outliers are no tokens"),
+        (llama("--outliers", "0,60", "--length", "64", "--decode", "8"), "positions in 0…54"),
+        (llama("--outliers", "0", "--config", str(kinds)), "kinds.q_proj.outliers as well"),
+        (llama("--config", str(kinds), "--length", "9"), "kinds.q_proj.outliers: outliers are no tokens"),
         (llama("--layers", "nothing"), "no linear layer matches"),
         (llama("--config", str(small)), "max_k"),
         (llama("--config", str(static)), "no static scales"),

@@ -65,14 +65,14 @@ def test_the_choice_is_the_best_of_all_combinations() -> None:
                  for index in range(int(rng.integers(1, 5)))}
         least = sum(min(way.bits for way in ways) for ways in kinds.values())
         budget = least + float(rng.integers(0, 60))
-        chosen = tune.choose(kinds, budget)
+        chosen = tune.choose(kinds, budget, 1)
         score = sum(next(way.score for way in kinds[kind] if way.choice == choice) for kind, choice in chosen.items())
         bits = sum(next(way.bits for way in kinds[kind] if way.choice == choice) for kind, choice in chosen.items())
         best = max(sum(way.score for way in combination) for combination in itertools.product(*kinds.values())
                    if sum(way.bits for way in combination) <= budget)
         assert bits <= budget and score == best
         with pytest.raises(StampError, match="budget below"):
-            tune.choose(kinds, least - 1)
+            tune.choose(kinds, least - 1, 1)
 
 
 def test_a_candidates_figure_is_what_the_golden_model_finds() -> None:

@@ -14,7 +14,7 @@ from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.linear import run_linear
 from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.layer import Layer
-from stamp_hw.positions import most
+from stamp_hw.positions import most_outliers
 from tests.support import reference
 from tests.support.golden_cases import MODES, cases, npu, reproduce
 
@@ -85,6 +85,17 @@ def test_filled_places_neither_take_the_range_nor_count_in_a_figure() -> None:
     assert quiet[0] < quiet[1] / 100, "with the outliers in the transform the other tokens lose their range"
 
 
+def test_scales_that_were_taken_without_an_outlier_do_not_hold_with_it() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(64, 8)).astype(np.float32)
+    x[9] *= 500
+    layer = Layer("one", x, np.eye(8, dtype=np.float32), outliers=(9,), s_x=2.0**-13, s_y=2.0**-5)
+    assert run_linear(layer, NpuConfig()).calibration == "static"
+    off = run_linear(layer, NpuConfig().with_job(outliers="off"))
+    assert off.calibration == "self" and off.x_saturated == 0
+    assert run_linear(layer, NpuConfig().with_job(outliers=[3, 9])).calibration == "static"
+
+
 def test_the_streams_send_them_first_and_all_results_come_back() -> None:
     rng = np.random.default_rng(6)
     layer = Layer("one", rng.normal(size=(40, 20)).astype(np.float32), rng.normal(size=(9, 20)).astype(np.float32),
@@ -112,7 +123,7 @@ def test_a_look_takes_the_first_and_the_largest_of_those_beyond_eight_times_the_
     for token, size in loud.items():
         absmax[token] = size
     assert outliers.find(absmax, outliers.threshold(absmax)) == found
-    assert len(found) <= most(tokens)
+    assert len(found) <= most_outliers(tokens)
 
 
 def test_silent_tokens_do_not_make_the_others_loud() -> None:

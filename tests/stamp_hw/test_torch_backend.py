@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stamp_hw import outliers
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear as golden
 from stamp_hw.engine.wire_layer import arrange
@@ -112,6 +113,62 @@ def test_long_products_are_exact_in_chunks() -> None:
     want, got = both(layer, NpuConfig().with_job(levels=0, n_hi=8, weight_bits=8))
     assert np.abs(want.acc).max() > 1 << 24
     same(want, got)
+
+
+@pytest.mark.parametrize("options", [
+    {"outliers": [0]}, {"outliers": "Auto"}, {"outliers": None}, {"outliers": (0, 0)}, {"outliers": (-1,)},
+    {"outliers": (5, 2)}, {"outliers": (0.5,)}, {"outliers": (True,)}, {"threshold": "x"}, {"threshold": float("nan")},
+    {"threshold": -1.0}, {"threshold": 0}, {"threshold": float("inf")}], ids=str)
+def test_outliers_that_are_none_are_refused_when_a_layer_is_made(options: dict[str, Any]) -> None:
+    from stamp_hw.torch.linear import StampLinear
+
+    with pytest.raises(LayerError, match="outliers are no positions|threshold is none"):
+        StampLinear.from_linear(torch.nn.Linear(8, 4), NpuConfig(), name="one", **options)
+
+
+def test_positions_beyond_a_sequence_are_refused_when_it_comes() -> None:
+    from stamp_hw.torch.linear import StampLinear
+
+    stamp = StampLinear.from_linear(torch.nn.Linear(8, 4), NpuConfig(), outliers=(0, 40), name="one")
+    stamp(torch.ones(64, 8))
+    with pytest.raises(LayerError, match=r"layer one: outliers are no tokens; .*expected positions in 0…19"):
+        stamp(torch.ones(20, 8))
+
+
+def test_both_ways_to_multiply_are_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extremes and random codes, of lengths around vectors' and of a single channel; slices, as of groups."""
+    from stamp_hw.torch import mac
+
+    rng = np.random.default_rng(SEED)
+    for kernel in (mac._multiplies_bytes(), False):
+        monkeypatch.setattr(mac, "_multiplies_bytes", lambda kernel=kernel: kernel)
+        for channels in (1, 2, 3, 15, 16, 17, 63, 64, 65, 200, 1033):
+            codes = rng.choice(np.array([-128, -127, 127, 0, 1], np.int8), (int(rng.integers(1, 40)), channels + 3))
+            weights = rng.integers(-127, 128, (int(rng.integers(1, 40)), channels + 3)).astype(np.int8)
+            weights[0] = 127
+            one, other = (torch.from_numpy(values)[:, 1 : 1 + channels] for values in (codes, weights))
+            want = codes[:, 1 : 1 + channels].astype(np.int64) @ weights[:, 1 : 1 + channels].astype(np.int64).T
+            assert np.array_equal(mac.matmul(one, other, 127).numpy(), want), (kernel, channels)
+
+
+def test_channels_that_are_worked_on_in_parts_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stamp_hw.torch import engine
+    from stamp_hw.torch.linear import StampLinear
+
+    layer = drawn(np.random.default_rng(SEED), tokens=40, channels=20, outputs=50, loud=True)
+    weights = quantize_weights(layer.weight, 4)
+    bias = None if layer.bias is None else torch.from_numpy(layer.bias)
+    for scales in ({"s_x": layer.s_x, "s_y": layer.s_y}, {}):
+        whole, parts = (StampLinear(weights, bias, NpuConfig(), **scales) for _ in range(2))
+        want = whole(torch.from_numpy(layer.x))
+        monkeypatch.setattr(engine, "CHANNELS", 7)
+        found = parts(torch.from_numpy(layer.x))
+        monkeypatch.undo()
+        assert torch.allclose(found, want, rtol=0, atol=0 if scales else float(want.abs().max()) / 30000)
+        assert (int(parts.x_saturated), int(parts.y_saturated)) == (int(whole.x_saturated), int(whole.y_saturated))
+        done, s_y = whole.run(torch.from_numpy(layer.x))
+        places = outliers.places(40, whole.outliers_of(torch.from_numpy(layer.x)))
+        assert torch.equal(want, done.y[torch.from_numpy(places.rows.copy())].float() * s_y)
 
 
 def test_products_stay_exact_where_the_user_has_allowed_tensor_float() -> None:

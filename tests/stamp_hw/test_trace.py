@@ -355,6 +355,14 @@ def test_info_prints_every_layer_with_its_figures(tmp_path: Path, capsys: pytest
     assert hashlib.sha256((tmp_path / "t").read_bytes()).hexdigest() in out
 
 
+def test_info_of_a_trace_of_nothing_but_outliers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with TraceWriter(tmp_path / "t", {}) as writer:
+        writer.add_input("x", np.full((1, 3), 2.0), "float32")
+        writer.add_layer(name="one", kind="q", input_key="x", weight=np.ones((2, 3)), outliers=[0])
+    assert command("info", str(tmp_path / "t")) == 0
+    assert "token 0 (1 ×)" in capsys.readouterr().out
+
+
 def test_info_refuses_a_hostile_trace(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"\x80\x04pickled rubbish")
     with pytest.raises(StampError):
