@@ -138,6 +138,17 @@ def formal(report: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             "minutes": sum(verdict["seconds"] for verdict in verdicts) / 60}
 
 
+def faults(report: Mapping[str, Any]) -> dict[str, Any]:
+    """How many faults were seeded, where, and caught."""
+    from tb.faults import blocks, table
+
+    seeded = report["faults"]
+    count = sum(len(table(block)) for block in blocks())
+    whole(len(seeded) == count, f"{len(seeded)} of {count} faults")
+    of = {block: sum(one["block"] == block for one in seeded) for block in ("engine", "axi")}
+    return {"faults": count, "caught": sum(one["caught"] for one in seeded), **of, "blocks": count - sum(of.values())}
+
+
 def regress(report: Mapping[str, Any]) -> dict[str, Any]:
     """The deep regression's sums."""
     whole(report["cases"] >= 500 and report["flushes"] >= 1000, f"{report['cases']} cases, {report['flushes']} flushes")

@@ -111,6 +111,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
                                               "gate-level": "equivalent, proved on the netlist"}, figures.mutate),
+    "faults": ("faults.json", "make faults", {"RTL-simulated": "all"}, figures.faults),
     "formal": ("formal.json", "make formal", {"gate-level": "proved on the elaborated Verilog"}, figures.formal),
     "regress": ("regress.json", "make regress", {"RTL-simulated": "all"}, figures.regress),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from stamp_hw.cli.arguments import runs
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
+from stamp_hw.formats.files import write_json
 from tb.commands.common import explain, judged, say
 from tb.faults import blocks, table
 from tb.run.block import BrokenBenchError, catch, fresh_seed
 from tb.run.processes import pool
-from tb.run.simulator import check_root
+from tb.run.simulator import BUILD_ROOT, check_root
+
+REPORT = BUILD_ROOT / "faults.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,8 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Seed every named mistake into the generated RTL, one at a time; the regression must catch each at "
-            "its block. Takes about 20 minutes on two cores.", "faults rescale")
+            "its block. Takes about 20 minutes on two cores; which were caught goes to build/faults.json.",
+            "faults rescale")
     parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
     runs(parser, Options, run)
 
@@ -48,6 +52,7 @@ def _run(wanted: Sequence[str]) -> int:
         raise ConfigError("no faults for block", where="faults", got=", ".join(unknown), expected=" or ".join(blocks()))
     check_root()
     seed = fresh_seed()
+    how_it_went: list[dict[str, str | bool]] = []
     missed: list[str] = []
     broken: list[str] = []
     say(f"seed {seed}")
@@ -66,6 +71,8 @@ def _run(wanted: Sequence[str]) -> int:
                 how = f"MISSED: {error}"
                 missed.append(name)
             say(f"{done} of {len(jobs)}: {name}, {how}")
+            how_it_went.append({"block": fault.block, "name": fault.name, "caught": how.startswith("caught")})
+    write_json(REPORT, {"seed": seed, "faults": sorted(how_it_went, key=lambda one: (one["block"], one["name"]))})
     again = " ".join(("stamp-hw verify faults", *wanted))
     say(f"{len(jobs) - len(missed) - len(broken)} of {len(jobs)} faults caught"
         + (f"; not: {', '.join(missed + broken)}; again: STAMP_SEED={seed} {again}" if missed or broken else ""))

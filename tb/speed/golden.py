@@ -71,7 +71,7 @@ def datapaths(layer: Layer, result: linear.LinearResult, config: NpuConfig) -> d
     from stamp_hw.torch import StampLinear
 
     device = "cuda" if cuda() else "cpu"
-    module = StampLinear(result.weights, None, config, s_x=result.s_x, s_y=result.s_y).to(device)
+    module = StampLinear(result.weights, None, config, s_x=result.s_x, s_y=result.s_y, outliers="off").to(device)
     x = torch.from_numpy(layer.x).to(device)
 
     def run() -> np.ndarray:

@@ -118,6 +118,7 @@ def test_a_record_says_how_when_and_what_it_was(name: str) -> None:
 
 def test_a_report_of_a_part_is_not_taken() -> None:
     for take, part in ((figures.mutate, {"units": {"axi": {}}, "errors": []}), (figures.formal, []),
+                       (figures.faults, {"faults": []}),
                        (figures.coverage, {"blocks": {"mac": {}}, "errors": []}),
                        (figures.regress, {"cases": 499, "flushes": 1000}), (figures.fpga, {"seeds": [{}]}),
                        (figures.evaluation, {"kind": "text", "windows": 4, "rows": [
