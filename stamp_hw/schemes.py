@@ -10,7 +10,8 @@ from __future__ import annotations
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
-SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
+SHUFFLED = "stamp_shuffled"
+SCHEMES = ("a8", "a4", "first_n", "stamp", SHUFFLED)
 
 
 def check(names: tuple[str, ...]) -> None:

@@ -271,8 +271,8 @@ async def a_coefficient_at_its_lowest_value_is_seen_in_the_result(bench: BatchBe
     """Two equal tokens but for one step: the coefficient of their mean lies below the range and becomes its lowest
     value, and of the factors near the least that does so one lets its last bit decide how a result is rounded."""
     params, seen = bench.params, 0
-    if not params.max_levels:
-        bench.nothing("no level: without a difference no last bit of a coefficient reaches a result")
+    if not params.max_levels or min(params.act_slots, params.max_tokens) < 2:
+        bench.nothing("no level, or no room for two tokens: without a difference no last bit reaches a result")
         return
     unit = 1 << params.z_frac  # of a result, in steps of a coefficient
     low, lowest = -(1 << (params.in_width - 1)), -(1 << (Z_WIDTH - 1))

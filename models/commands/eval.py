@@ -10,6 +10,7 @@ from pathlib import Path
 from models.commands.eval_options import ImageRun, Options, TextRun
 from models.commands.model_option import add_model
 from models.load.hub import local
+from stamp_hw import schemes
 from stamp_hw.cli.arguments import taken
 from stamp_hw.cli.common import (
     add_hardware,
@@ -46,6 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="other text, or other prompts: static scales from float runs on it (default: every tensor "
                              "is scaled by its own absmax)")
     parser.add_argument("--rotate", choices=("hadamard",), help="rotation folded into every layer that has none")
+    parser.add_argument("--center", action="store_true",
+                        help="subtract a static mean of each channel, from --calibration, in front of every layer, and "
+                             "add its product to the bias: a control")
     parser.add_argument("--weights", type=Path, metavar="FILE",
                         help="integer weights and rotations in safetensors, for the layers that it names")
     parser.add_argument("--layers", default="", metavar="REGEX", help="replace only layers whose name it is found in")
@@ -77,7 +81,6 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
     from models.commands.eval_table import render
     from models.evaluate.partial import file_beside
     from models.load.hub import require_torch
-    from stamp_hw import schemes
     from stamp_hw.formats.files import finite, write_json
 
     config = options.configuration()
@@ -94,7 +97,7 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
             document = eval_runs.images(options, of, config, wanted, progress)
     finally:
         progress("")
-    document |= {"model": options.model, "rotation": options.rotate or "none",
+    document |= {"model": options.model, "rotation": options.rotate or "none", "center": options.center,
                  "calibration": options.calibration.name if options.calibration else "self",
                  "weights": f"{config.job.weight_bits} bits, "
                             f"{options.weights.name if options.weights else 'round to nearest'}",
@@ -108,19 +111,21 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
 
 def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: tuple[str, ...]) -> TextRun | ImageRun:
     """`of` as it will run. Raises StampError for options that do not go together, and for outputs in the way."""
+    if isinstance(of, TextRun) and of.kv is not None and schemes.SHUFFLED in names:
+        raise StampError("a cache has no tokens to shuffle", where="--schemes", got=schemes.SHUFFLED,
+                         expected="no --kv with it")
     jobs = [("job", config.job), *((f"kinds.{kind}", job) for kind, job in config.kinds)]
     named = [place for place, job in jobs if job.outliers != "auto"]
     if isinstance(of, TextRun) and named and of.outliers is not None:
         raise StampError("outliers given twice", where="--outliers", got=f"{named[0]}.outliers as well",
                          expected="one of them")
-    if "stamp_shuffled" in names:
-        raise StampError("a running model cannot be shuffled", where="--schemes", got="stamp_shuffled",
-                         expected=f"some of {DEFAULT_SCHEMES}; stamp-hw ablate has the control")
     for job in (config.job, *(job for _, job in config.kinds)):
         if job.calibration == "static" and options.calibration is None:
             raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
         if job.calibration == "self" and options.calibration is not None:
             raise StampError("scales given twice", where="job.calibration", got="self", expected="auto or static")
+    if options.center and options.calibration is None:
+        raise StampError("no text to take means from", where="--center", expected="--calibration FILE")
     name, measured = ("--text", of.text) if isinstance(of, TextRun) else ("--prompts", of.prompts)
     if options.calibration is not None and os.path.realpath(options.calibration) == os.path.realpath(measured):
         raise StampError("calibrated on what is measured", where=f"--calibration {options.calibration}",
@@ -144,7 +149,8 @@ def _check_text(options: Options, of: TextRun, config: NpuConfig) -> TextRun:
                          expected=f"0…{of.length - 2}")
     if of.kv is None:
         return of
-    for name, given in (("weights", options.weights), ("rotate", options.rotate), ("calibration", options.calibration),
+    for name, given in (("weights", options.weights), ("rotate", options.rotate), ("center", options.center),
+                        ("calibration", options.calibration),
                         ("layers", options.layers), ("outliers", of.outliers)):
         if given:
             raise StampError("option of the layers", where=f"--{name}", expected="no --kv with it")

@@ -40,6 +40,7 @@ class Options(HardwareOptions):
     schemes: str
     calibration: Path | None
     rotate: str | None
+    center: bool
     weights: Path | None
     layers: str
     json: Path | None

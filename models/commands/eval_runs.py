@@ -31,6 +31,7 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
     import torch
 
     from models.dump.ranges import check
+    from models.evaluate.grouped import grouped
     from models.evaluate.language import score_kv, score_text, text_report
     from models.evaluate.partial import Partial
     from models.load.checkpoint import load, sequences
@@ -55,12 +56,15 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             progress(f"calibrating {number}/{len(calibration)}")
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
+    kinds: dict[str, str] = {}
     if of.kv is None:
         integer = _integer(options, config, checkpoint.model, "causal", calibrate, of_job, of.length)
+        kinds = integer.kinds
         done = Partial(options.json, {
             "version": metadata.version("stamp-hw"), "model": checkpoint.fingerprint, "layers": options.layers,
             "dtype": options.dtype, "windows": _digest(windows), "calibration": _digest(calibration),
-            "outliers": which, "decode": of.decode, "rotate": options.rotate, "weights": _digest(options.weights),
+            "outliers": which, "decode": of.decode, "rotate": options.rotate, "center": options.center,
+            "weights": _digest(options.weights),
             "schemes": {name: one.to_dict() for name, one in wanted.items()}})
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress, done=done,
                             finished=window_line(done, len(windows)))
@@ -73,7 +77,7 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": of.decode,
             "windows": len(windows), "length": of.length, "outliers": which if isinstance(which, str) else list(which),
-            "rows": text_report(scores)}
+            "rows": [row | grouped(row, kinds) for row in text_report(scores)]}
 
 
 def window_line(done: Partial, windows: int) -> Callable[[Window], None]:
@@ -98,6 +102,7 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
            progress: Callable[[str], None]) -> dict[str, Any]:
     """An image model under each scheme: the report."""
     from models.dump.images import Request, read_prompts
+    from models.evaluate.grouped import grouped
     from models.evaluate.images import Drawing, draw, image_report, score_images
     from models.load.pipeline import load_pipeline
 
@@ -124,13 +129,14 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
     scores = score_images(pipeline, integer, wanted, drawing, progress)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
-            "rows": image_report(scores)}
+            "rows": [row | grouped(row, integer.kinds) for row in image_report(scores)]}
 
 
 def _integer(options: Options, config: NpuConfig, model: Any, family: str, calibrate: Callable[[], None],
              outliers: Which, tokens: int) -> Any:
     """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or
     grid."""
+    from models.evaluate.centers import centers_of
     from models.evaluate.given_weights import load_given
     from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
     from models.load.kinds import survey
@@ -143,5 +149,7 @@ def _integer(options: Options, config: NpuConfig, model: Any, family: str, calib
     rotations = rotations_of(found, given, options.rotate)
     jobs = {layer.name: config.for_kind(layer.kind).job.outliers for layer in found}
     which = {name: outliers if own == "auto" else own for name, own in jobs.items()}
-    ranges = ranges_of(found, calibrate, rotations, which) if options.calibration is not None else None
-    return IntegerModel(model, found, config, given=given, rotations=rotations, ranges=ranges, outliers=which)
+    centers = centers_of(found, calibrate, rotations, which) if options.center else {}
+    ranges = ranges_of(found, calibrate, rotations, centers, which) if options.calibration is not None else None
+    return IntegerModel(model, found, config, given=given, rotations=rotations, centers=centers, ranges=ranges,
+                        outliers=which)

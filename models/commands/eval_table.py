@@ -18,7 +18,7 @@ _UNKNOWN = 2  # significant digits of a figure whose error is not known: one win
 
 def render(document: Mapping[str, Any]) -> str:
     """The table, and what it means."""
-    return "\n".join([table(document), "", *_outliers(document), *_notes(document)])
+    return "\n".join([table(document), "", *_kinds(document), *_outliers(document), *_notes(document)])
 
 
 def table(document: Mapping[str, Any], width: int | None = None) -> str:
@@ -42,6 +42,18 @@ def table(document: Mapping[str, Any], width: int | None = None) -> str:
     )
     rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
     return align(("model", *(name for name, _ in columns)), rows, width=width)
+
+
+def _kinds(document: Mapping[str, Any]) -> list[str]:
+    """Mean dB of the layers of each kind, a line a scheme."""
+    from stamp_hw.text import align
+
+    rows = [row for row in document["rows"] if row.get("kinds")]
+    if not rows or len(rows[0]["kinds"]) < 2:
+        return []
+    kinds = list(rows[0]["kinds"])
+    lines = [(row["scheme"], *(number(row["kinds"].get(kind), 1) for kind in kinds)) for row in rows]
+    return ["Layers dB by kind (--json has them by block and by layer):", align(("model", *kinds), lines), ""]
 
 
 def _said(which: Any) -> str:
@@ -93,7 +105,8 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
     groups = any(job.get("group") for job in (config["job"], *config.get("kinds", {}).values()))
     return [
         what,
-        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}. "
+        f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}"
+        f"{', and a mean of each channel' if document.get('center') else ''}. "
         "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
         "input.",
         "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float.",

@@ -18,6 +18,7 @@ from models.load.hub import running
 from models.load.pipeline import ImagePipeline
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine.linear import decibels
+from stamp_hw.schemes import SHUFFLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def score_images(pipeline: ImagePipeline, integer: IntegerModel, schemes: Mappin
                 _add(sums[WEIGHTS], draw(pipeline, drawing, prompt, drawing.seed), wanted)
             for name, config in schemes.items():
                 progress(f"{said}, {name}")
-                with integer.integer(config, watch=True):
+                with integer.integer(config, watch=True, shuffled=name == SHUFFLED):
                     _add(sums[name], draw(pipeline, drawing, prompt, drawing.seed), wanted)
                 watched[name].append(integer.watched())
     return {name: ImageScore(*sums[name], added(watched.get(name, []))) for name in sums}

@@ -26,6 +26,7 @@ from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
 from stamp_hw.torch.linear import StampConv, StampLinear
 
+_SEED = 0  # of the control's permutations, which differ by layer
 _PART = 1 << 22  # values of an output that are added up at a time
 TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
@@ -71,27 +72,32 @@ class IntegerModel:
     config : gives the weights' bits and groups, and the hardware; each `integer` run has a job of its own
     given : layer → weights or rotation to use instead of rounding the model's
     rotations : layer → float32[K, K] that its input is multiplied by, see `rotations_of`
-    ranges : layer → what calibration runs showed of x · rotation and y, for static scales; None for `self`
+    centers : layer → float32[K] that is subtracted from x · rotation, see `models.evaluate.centers`
+    ranges : layer → what calibration runs showed of x · rotation − center and y, for static scales; None for `self`
     outliers : layer → tokens of the model's sequence that are kept out of the transform; "auto" looks, without an entry
         there are none
     """
 
     def __init__(self, model: Any, layers: Sequence[Found], config: NpuConfig, *,
                  given: Mapping[str, Given] | None = None, rotations: Mapping[str, Tensor] | None = None,
-                 ranges: Mapping[str, Ranges] | None = None,
+                 centers: Mapping[str, Tensor] | None = None, ranges: Mapping[str, Ranges] | None = None,
                  outliers: Mapping[str, Which] | None = None) -> None:
         self._slots = [
             _slot(model, found, config, (given or {}).get(found.name), (rotations or {}).get(found.name),
+                  (centers or {}).get(found.name),
                   None if ranges is None else ranges[found.name], (outliers or {}).get(found.name, "off"))
             for found in layers]
 
     @contextmanager
-    def integer(self, config: NpuConfig, *, activations: bool = True, watch: bool = False) -> Iterator[None]:
+    def integer(self, config: NpuConfig, *, activations: bool = True, watch: bool = False,
+                shuffled: bool = False) -> Iterator[None]:
         """While the block runs, the model computes with `config`'s job; with `activations` False only its weights are
-        the integers'. `watch` compares every layer's output with the float layer's on the same input."""
+        the integers'. `watch` compares every layer's output with the float layer's on the same input; `shuffled`
+        permutes the tokens around every layer that sees them."""
         handles = []
         for slot in self._slots:
             slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
+            slot.stamp.shuffled = _SEED if shuffled and slot.found.sees == "tokens" else None
             slot.stamp.prepare()
             setattr(slot.parent, slot.attribute, slot.installed)
             if watch:
@@ -110,6 +116,11 @@ class IntegerModel:
             if slot.found.sees == "tokens":
                 slot.stamp.grid = grid
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Layer → its kind."""
+        return {slot.found.name: slot.found.kind for slot in self._slots}
+
     def watched(self) -> dict[str, Watch]:
         """What `watch` has seen since the last call, by layer."""
         seen = {}
@@ -124,11 +135,11 @@ class IntegerModel:
 
 
 def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rotation: Tensor | None,
-          ranges: Ranges | None, outliers: Which) -> _Slot:
+          center: Tensor | None, ranges: Ranges | None, outliers: Which) -> _Slot:
     path, _, attribute = found.name.rpartition(".")
     tokens, config = found.sees == "tokens", config.for_kind(found.kind)
     options: dict[str, Any] = {
-        "name": found.name, "transform": tokens, "single": found.sees == "pooled",
+        "name": found.name, "center": center, "transform": tokens, "single": found.sees == "pooled",
         "outliers": outliers if tokens else "off"}
     if ranges is not None:
         options |= {name: max(absmax / TOP, MIN_SCALE) if absmax else 1.0
@@ -160,8 +171,9 @@ def _power(values: Tensor) -> float:
 
 
 def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapping[str, Tensor],
-              outliers: Mapping[str, Which] | None = None) -> dict[str, Ranges]:
-    """Layer → ranges of x · rotation, its `outliers` aside, and of y over everything that `run` runs.
+              centers: Mapping[str, Tensor] | None = None, outliers: Mapping[str, Which] | None = None
+              ) -> dict[str, Ranges]:
+    """Layer → ranges of x · rotation − center, its `outliers` aside, and of y over everything that `run` runs.
 
     Raises LayerError for a layer that never runs, and for NaN or infinite values.
     """
@@ -176,6 +188,8 @@ def ranges_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mappi
             x = x.movedim(1, -1)
         if layer.name in rotations:
             x = x.float() @ rotations[layer.name].to(x.device)
+        if layer.name in (centers or {}):
+            x = x.float() - (centers or {})[layer.name].to(x.device)
         low, high = x.aminmax(dim=-1)  # no copy of x, as its magnitudes would be
         absmax = high.maximum(-low).float().reshape(-1, x.shape[-2] if x.dim() > 1 else 1).cpu().numpy()
         top = magnitude(y)

@@ -22,6 +22,7 @@ from models.evaluate.partial import Partial, Window
 from models.load.hub import running
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
+from stamp_hw.schemes import SHUFFLED
 
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
@@ -83,7 +84,7 @@ def _window(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig],
     reference: Tensor | None = None
     runs: dict[str, tuple[NpuConfig | None, dict[str, bool]]] = {
         FLOAT: (None, {}), WEIGHTS: (next(iter(schemes.values())), {"activations": False}),
-        **{name: (config, {"watch": True}) for name, config in schemes.items()}}
+        **{name: (config, {"watch": True, "shuffled": name == SHUFFLED}) for name, config in schemes.items()}}
     with torch.inference_mode(), running("evaluation"):
         for name, (config, how) in runs.items():
             progress(f"{said}, {name}")

@@ -12,9 +12,8 @@ from sim.ablate.fit import Fit
 from sim.ablate.rows import Plan, Row, Tokens
 from sim.paper import quantizer
 from sim.paper.transforms import Transform, klt
-from sim.studies import accuracy
 from sim.studies.study import place
-from stamp_hw import features, scale
+from stamp_hw import features, scale, shuffle
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.errors import StampError
@@ -146,7 +145,8 @@ def _feature_rows(layer: Layer, tokens: Tokens, feature: str, plan: Plan, sequen
 
         for variant in plan.variants:
             transform = rows.build(variant, tokens.count, layer.grid, fitted_klt)
-            order = accuracy.permutation(layer, out, seed) if variant.shuffled else np.arange(len(layer.x))
+            order = (shuffle.permutation(layer.name, tokens.count, out, seed) if variant.shuffled else
+                     np.arange(tokens.count))
             x = layer.x[order[wire]].astype(np.float64)
             c = np.concatenate([x[:kept], transform.forward(x[kept:])])
             for high in (False, True):

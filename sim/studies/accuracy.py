@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from sim.studies import notices
 from sim.studies.notices import Notice
 from sim.task import Shape, Task
+from stamp_hw import shuffle
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine import linear, super_tile
 from stamp_hw.engine.wire_layer import WireLayer, arrange
@@ -55,15 +55,6 @@ def token_limit(shape: Shape, config: NpuConfig) -> int:
     return super_tile.token_limit(Task.of(shape, config).job, config.hw)
 
 
-def permutation(layer: Layer, outliers: tuple[int, ...], seed: int) -> np.ndarray:
-    """Order of the tokens in `stamp_shuffled`, outliers in place: int64[S]; of seed and layer name alone."""
-    rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
-    order = np.arange(len(layer.x))
-    ordinary = np.setdiff1d(order, outliers)
-    order[ordinary] = ordinary[rng.permutation(len(ordinary))]
-    return order
-
-
 def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accuracy, TokenEnergy]:
     """One layer through the golden model under a scheme of `config`.
 
@@ -74,7 +65,8 @@ def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Ac
     own = configure(scheme, config)
     if scheme == "stamp_shuffled":
         # Both SQNRs are sums over tokens, so that undoing the permutation behind the layer would change neither.
-        order = permutation(layer, config.job.outliers_of(layer.outliers, len(layer.x)), seed)
+        taken = config.job.outliers_of(layer.outliers, len(layer.x))
+        order = shuffle.permutation(layer.name, len(layer.x), taken, seed)
         layer = replace(layer, x=layer.x[order])
     result = linear.run_linear(layer, own)
     wire, top = arrange(layer, own), (1 << (config.hw.in_width - 1)) - 1

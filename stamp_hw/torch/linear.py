@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stamp_hw import given, outliers, positions, rescale
+from stamp_hw import given, outliers, positions, rescale, shuffle
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine.linear import INT16_WIDTH
 from stamp_hw.errors import LayerError, brief
@@ -40,6 +40,8 @@ class StampLinear(torch.nn.Module):
         multiplies the float reference, and with it now and then a code)
     rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
         has it folded into the layer before, where that is possible
+    center : float32[K] that is subtracted from x · rotation in front of the datapath, or None; what it would have added
+        to the product is added to the bias
     grid : (H, W) of the tokens in raster order, or None for a sequence; may be set between runs
     outliers : tokens of a sequence that are kept out of the transform, where the job says "auto": "auto" looks for them
         in every sequence (not in a grid), "off", or their positions; may be set between runs
@@ -47,13 +49,16 @@ class StampLinear(torch.nn.Module):
     transform : False for a layer whose tokens are no sequence worth transforming
     single : every token is a sequence of its own (a vector that conditions a whole image)
     activations : False for float activations: only the weights are the integers' then; may be set between runs
+    shuffled : seed of a permutation of the tokens in front of the layer, which is undone behind it: the control of what
+        their order is worth (`stamp_hw.shuffle`); None for none; may be set between runs
 
     `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
     the bits that they took as activation codes; `found` counts outliers by their positions.
     It is for inference: no gradient goes through it.
 
     Buffers, and so the `state_dict`: `wgt` int8[N, K] and `scale` float64[N] of the weights; where there are any `bias`
-    float32[N], `rotation` float32[K, K], `steps` float64[2] = (s_x, s_y). With the parameters above they are all that
+    float32[N], `rotation` float32[K, K], `center` float32[K], `steps` float64[2] = (s_x, s_y). With the parameters
+    above they are all that
     makes an output. Loading takes them bit for bit into a layer of the same shape and parameters, and refuses other
     keys, shapes and dtypes; moving to a device moves them; `.half()`, `.double()` and the like of a model change
     nothing of them.
@@ -66,18 +71,20 @@ class StampLinear(torch.nn.Module):
     scale: Tensor
     bias: Tensor | None
     rotation: Tensor | None
+    center: Tensor | None
     steps: Tensor | None
     s_x: float | None
     s_y: float | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
-                 s_y: float | None = None, rotation: Tensor | None = None, grid: tuple[int, int] | None = None,
-                 outliers: Which = "auto", threshold: float | None = None,
-                 transform: bool = True, single: bool = False, activations: bool = True, name: str = "") -> None:
+                 s_y: float | None = None, rotation: Tensor | None = None, center: Tensor | None = None,
+                 grid: tuple[int, int] | None = None, outliers: Which = "auto", threshold: float | None = None,
+                 transform: bool = True, single: bool = False, activations: bool = True,
+                 shuffled: int | None = None, name: str = "") -> None:
         super().__init__()
         self.config, self.name = config, name
         self.grid, self.transform, self.single = grid, transform, single
-        self.outliers, self.threshold = outliers, threshold
+        self.outliers, self.threshold, self.shuffled = outliers, threshold, shuffled
         if not (outliers in ("auto", "off") if isinstance(outliers, str) else isinstance(outliers, tuple)
                 and positions.ascend_within(outliers, 1 << 62)):
             raise LayerError("outliers are no positions", where=f"layer {name}", got=brief(outliers),
@@ -97,6 +104,7 @@ class StampLinear(torch.nn.Module):
                            ("scale", torch.from_numpy(weights.scale.copy())), ("bias", bias),
                            ("rotation", None if rotation is None else rotation.detach().float().clone(
                                memory_format=torch.contiguous_format)),
+                           ("center", None if center is None else center.detach().float().clone()),
                            ("steps", None if s_x is None else torch.tensor([s_x, s_y], dtype=torch.float64))):
             self.register_buffer(key, value)
         self._derive()
@@ -129,6 +137,9 @@ class StampLinear(torch.nn.Module):
         codes = self.wgt.cpu().numpy()
         self._weights = Weights(codes, self.scale.cpu().numpy())
         self._bias = None if self.bias is None else self.bias.cpu().numpy()
+        if self.center is not None:
+            added = (codes @ self.center.double().cpu().numpy()) * self._weights.scale
+            self._bias = (added + (0.0 if self._bias is None else self._bias)).astype(np.float32)
         self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
         self._largest = int(np.abs(codes.astype(np.int16)).max())
         self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
@@ -215,22 +226,36 @@ class StampLinear(torch.nn.Module):
         return known if len(x) == 1 else self.config.job.outliers_of(known, len(x))
 
     def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
-        """Every stage for float32[S, K] (rotated already), in the order of the wire, and the real value of an output
-        step."""
+        """Every stage for float32[S, K] (rotated and centered already), in the order of the wire, and the real value of
+        an output step."""
         x, job, constants = self._job_of(x, self.outliers_of(x))
         return engine.datapath(x, constants, job, self.config), constants.s_y
 
     def _job_of(self, x: Tensor, taken: tuple[int, ...]) -> tuple[Tensor, ResolvedJob, engine.Constants]:
         """x in the order of the wire, its job, and the constants at its scales."""
         job = self.job(len(x), len(taken))
-        if taken:
-            x = x[torch.from_numpy(outliers.places(len(x), taken).order.copy()).to(x.device)]
+        order, _ = self._places(len(x), taken)
+        if order is not None:
+            x = x[torch.from_numpy(order).to(x.device)]
         return x, job, self._static(x.device) if self.s_x is not None else self._own(x, job)
+
+    def _places(self, tokens: int, taken: tuple[int, ...]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Which token each place on the wire has, int64[n_sink + S], and where each token's result is, int64[S]; None
+        where all are in place."""
+        if not taken and self.shuffled is None:
+            return None, None
+        order, rows = outliers.places(tokens, taken)
+        if self.shuffled is None:
+            return order.copy(), rows.copy()
+        moved = shuffle.permutation(self.name, tokens, taken, self.shuffled)
+        return moved[order], rows[np.argsort(moved)]
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
         if self.rotation is not None:
             x = x @ self.rotation.to(x.device)
+        if self.center is not None:
+            x = x - self.center.to(x.device)
         if not torch.isfinite(x).all():
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:
@@ -238,8 +263,9 @@ class StampLinear(torch.nn.Module):
         taken = self.outliers_of(x)
         wire, job, constants = self._job_of(x, taken)
         y, x_saturated, y_saturated = engine.outputs(wire, constants, job, self.config)
-        if taken:
-            own = torch.from_numpy(outliers.places(len(x), taken).rows.copy()).to(x.device)
+        _, rows = self._places(len(x), taken)
+        if rows is not None:
+            own = torch.from_numpy(rows).to(x.device)
             y, x_saturated, y_saturated = y[own], x_saturated[own], y_saturated[own]
         counts: tuple[int | Tensor, int | Tensor] = x_saturated.sum(), y_saturated.sum()
         if x.device.type == "cpu":  # elsewhere numbers would wait for the device
@@ -292,7 +318,7 @@ class StampLinear(torch.nn.Module):
             weight = self.wgt[part].to(x.device) * self.scale[part].float().to(x.device)[:, None]
             with mac.exact_products():
                 yield torch.nn.functional.linear(
-                    x, weight, None if self.bias is None else self.bias[part].to(x.device))
+                    x, weight, None if self._bias is None else torch.from_numpy(self._bias[part]).to(x.device))
 
     def _sums_of(self, group: int) -> np.ndarray:
         """`Weights.sums`, kept."""

@@ -14,7 +14,8 @@ from stamp_hw.cli.main import main, parser
 from tests.support.refusals import TRACE, refused
 
 ONCE = {  # options that may be repeated; a repeat of any other is refused
-    "--hw", "--job", "--shape", "--fit", "--test", "--seed", "--waves", "--vectors", "--blocks", "--help", "--verbose"}
+    "--hw", "--job", "--shape", "--fit", "--test", "--seed", "--waves", "--vectors", "--blocks", "--help", "--verbose",
+    "--center"}
 
 
 @pytest.mark.parametrize("command", [word for word in (

@@ -221,6 +221,37 @@ def test_the_outliers_of_a_job_are_those_of_the_layers(tmp_path: Path, capsys: p
     assert by_job["stamp"]["average_bits"] == off["stamp"]["average_bits"] + 8 * 2 / 64
 
 
+def test_figures_by_kind_and_by_block_are_means_of_the_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                              ) -> None:
+    row = evaluated(tmp_path, *llama("--schemes", "stamp", windows=1))["stamp"]
+    layers = {name: layer["sqnr_db"] for name, layer in row["layers"].items()}
+    assert len(row["kinds"]) == 8 and list(row["blocks"]) == [str(block) for block in range(6)]
+    assert row["kinds"]["lm_head"] == layers["lm_head"]
+    down = [decibels for name, decibels in layers.items() if name.endswith("down_proj")]
+    fourth = [decibels for name, decibels in layers.items() if ".layers.4." in name]
+    assert row["kinds"]["down_proj"] == pytest.approx(sum(down) / 6) and len(fourth) == 7
+    assert row["blocks"]["4"] == pytest.approx(sum(fourth) / 7)
+    assert "Layers dB by kind" in capsys.readouterr().out
+
+
+def test_the_control_runs_in_a_model_and_costs_what_stamp_costs(tmp_path: Path) -> None:
+    """Text has order: shuffled tokens are worse, and still better than untransformed ones, by what they share."""
+    rows = evaluated(tmp_path, *llama("--schemes", "first_n,stamp,stamp_shuffled", "--outliers", "off"))
+    assert rows["stamp_shuffled"]["average_bits"] == rows["stamp"]["average_bits"]
+    decibels = {name: row["layer_sqnr_db"] for name, row in rows.items() if name not in ("float", "weights")}
+    assert decibels["first_n"] < decibels["stamp_shuffled"] < decibels["stamp"]
+
+
+def test_a_static_mean_takes_what_tokens_share(tmp_path: Path) -> None:
+    """Of other text; it helps the tokens that no transform helps more than it helps those of `stamp`."""
+    run = llama("--schemes", "a4,stamp", "--calibration", str(LLAMA / "calibration.txt"), "--outliers", "off",
+                windows=2)
+    plain, centered = evaluated(tmp_path, *run), evaluated(tmp_path, *run, "--center")
+    gained = {name: centered[name]["layer_sqnr_db"] - plain[name]["layer_sqnr_db"] for name in ("a4", "stamp")}
+    assert gained["a4"] > gained["stamp"] and gained["a4"] > 0.1
+    assert centered["float"] == plain["float"] and abs(centered["weights"]["kl"] / plain["weights"]["kl"] - 1) < 0.01
+
+
 def test_a_kind_may_have_outliers_of_its_own(tmp_path: Path) -> None:
     """Calibration and runs look where the kind's job says, whatever the others' does."""
     run = llama("--length", "64", "--schemes", "stamp", "--layers", "layers.1", "--calibration",
@@ -267,8 +298,8 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
     static = tmp_path / "static.yaml"
     static.write_text("job: {calibration: static}\n", "utf-8")
     for argv, message in (
-        (llama("--schemes", "stamp_shuffled"), "cannot be shuffled"),
-        (llama("--schemes", "a5"), "unknown scheme"),
+        (llama("--schemes", "stamp_shuffled", "--kv"), "no tokens to shuffle"),
+        (llama("--schemes", "a5"), "unknown scheme"), (llama("--center"), "no text to take means from"),
         (llama("--guidance", "3"), "option of the other kind"),
         (llama("--sinks", "512"), "too many outliers"), (llama("--outliers", "512"), "outliers are no tokens"),
         (llama("--outliers", "9,3"), "outliers are no tokens"),

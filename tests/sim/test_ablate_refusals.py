@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim.commands.ablate import levels
-from sim.studies import accuracy
+from stamp_hw import shuffle
 from stamp_hw.cli.main import main
 from stamp_hw.errors import OutputError, StampError
 from stamp_hw.formats.trace import Trace, TraceWriter
@@ -74,14 +74,14 @@ def test_an_unwritable_output_is_refused_before_the_trace_is_opened(toy: Path, t
 def test_a_layer_that_fails_midway_leaves_no_file_and_is_named(toy: Path, tmp_path: Path,
                                                                monkeypatch: pytest.MonkeyPatch,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
-    original = accuracy.permutation
+    original = shuffle.permutation
 
-    def broken(layer: Any, outliers: tuple[int, ...], seed: int) -> np.ndarray:
-        if layer.name == LAYERS[2]:
+    def broken(name: str, *more: Any) -> np.ndarray:
+        if name == LAYERS[2]:
             raise StampError("broken", where="here")
-        return original(layer, outliers, seed)
+        return original(name, *more)
 
-    monkeypatch.setattr(accuracy, "permutation", broken)
+    monkeypatch.setattr(shuffle, "permutation", broken)
     assert main(["ablate", str(toy), "--json", str(tmp_path / "a.json"), "--plots", str(tmp_path / "plots")]) == 2
     assert list(tmp_path.iterdir()) == []
     captured = capsys.readouterr()

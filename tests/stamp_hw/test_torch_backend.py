@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,45 @@ def test_positions_beyond_a_sequence_are_refused_when_it_comes() -> None:
     stamp(torch.ones(64, 8))
     with pytest.raises(LayerError, match=r"layer one: outliers are no tokens; .*expected positions in 0…19"):
         stamp(torch.ones(20, 8))
+
+
+@pytest.mark.parametrize("shape", [{}, {"outliers": (0, 7, 30)}, {"grid": (5, 8)}], ids=str)
+def test_a_shuffled_layer_is_the_golden_model_on_permuted_tokens(shape: dict[str, Any]) -> None:
+    from stamp_hw.shuffle import permutation
+    from stamp_hw.torch.linear import StampLinear
+
+    layer = drawn(np.random.default_rng(SEED), tokens=40, channels=12, outputs=9, loud=True, **shape)
+    order = permutation("drawn", 40, layer.outliers, 5)
+    assert sorted(order) == list(range(40)) and all(order[one] == one for one in layer.outliers)
+    want = golden.run_linear(replace(layer, x=layer.x[order]), NpuConfig())
+    stamp = StampLinear(want.weights, None if layer.bias is None else torch.from_numpy(layer.bias), NpuConfig(),
+                        s_x=layer.s_x, s_y=layer.s_y, shuffled=5, name="drawn", outliers=layer.outliers,
+                        grid=layer.grid)
+    got = stamp(torch.from_numpy(layer.x)).numpy()
+    back = np.empty_like(got)
+    back[order] = want.y.astype(np.float32) * np.float32(want.s_y)
+    assert np.array_equal(got, back) and int(stamp.x_saturated) == want.x_saturated
+
+
+def test_a_centered_layer_is_the_golden_model_on_what_is_left() -> None:
+    """The mean goes out of x and, with the integers' weights, into the bias; the product stays what it was."""
+    from stamp_hw.torch.linear import StampLinear
+
+    layer = drawn(np.random.default_rng(SEED), tokens=50, channels=20, outputs=9, loud=False)
+    mean = np.linspace(-3, 3, 20).astype(np.float32)
+    weights = quantize_weights(layer.weight, 8)
+    folded = (weights.codes @ mean.astype(np.float64)) * weights.scale + (0 if layer.bias is None else layer.bias)
+    config = NpuConfig().with_job(weight_bits=8)
+    left = replace(layer, x=layer.x - mean, bias=folded.astype(np.float32), s_x=1e-3, s_y=1e-2)
+    want = golden.run_linear(left, config)
+    bias = None if layer.bias is None else torch.from_numpy(layer.bias)
+    stamp = StampLinear(weights, bias, config, s_x=1e-3, s_y=1e-2, center=torch.from_numpy(mean), outliers="off")
+    got = stamp(torch.from_numpy(layer.x)).numpy()
+    assert np.array_equal(got, want.y.astype(np.float32) * np.float32(want.s_y))
+    stamp.activations = False
+    exact = layer.x @ weights.real().T + (0 if layer.bias is None else layer.bias)
+    assert np.allclose(stamp(torch.from_numpy(layer.x)).numpy(), exact, rtol=1e-4, atol=1e-4)
+    assert set(stamp.state_dict()) >= {"wgt", "scale", "center", "steps"}
 
 
 def test_both_ways_to_multiply_are_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
