@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.ablate import tables
+from sim.ablate.rows import Variant
 from sim.studies.widths import LIMIT_DB
 
 Row = Mapping[str, Any]
@@ -58,10 +59,9 @@ def closeness(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def names(row: Row, job_levels: int) -> list[str]:
     """Short names of a row's transform: the job's own Haar has two."""
-    if row["shuffled"]:
-        return ["shuffled"]
-    if row["transform"] != "haar":
-        return [{"haar_1d": "raster"}.get(row["transform"], row["transform"])]
+    key = Variant(transform=row["transform"], shuffled=row["shuffled"]).key
+    if key != "haar":
+        return [key]
     return [f"haar_{row['levels']}", *(["haar"] if row["levels"] == job_levels else [])]
 
 

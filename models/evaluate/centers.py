@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.dump.capture import hooked
+from models.dump.ranges import outliers_of_run
 from models.load.kinds import Found
 from stamp_hw import outliers
 from stamp_hw.positions import Which
@@ -34,7 +35,9 @@ def centers_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapp
         if layer.name in rotations:
             x = x @ rotations[layer.name].to(x)
         for sequence in x.reshape(-1, *x.shape[-2:]):
-            kept = np.setdiff1d(np.arange(len(sequence)), _outliers(sequence, which.get(layer.name, "off")))
+            absmax = sequence.abs().amax(dim=1).cpu().numpy()
+            taken = outliers_of_run(absmax, which.get(layer.name, "off"), outliers.threshold(absmax))
+            kept = np.setdiff1d(np.arange(len(sequence)), taken)
             total = sequence[torch.from_numpy(kept).to(x.device)].sum(dim=0, dtype=torch.float64).cpu()
             sums[layer.name] = sums[layer.name] + total if layer.name in sums else total
             counts[layer.name] = counts.get(layer.name, 0) + len(kept)
@@ -42,10 +45,3 @@ def centers_of(layers: Sequence[Found], run: Callable[[], None], rotations: Mapp
     with hooked(layers, hook), torch.inference_mode():
         run()
     return {name: (total / max(1, counts[name])).float() for name, total in sums.items()}
-
-
-def _outliers(sequence: Tensor, which: Which) -> tuple[int, ...]:
-    if which == "auto":
-        absmax = sequence.abs().amax(dim=1).double().cpu().numpy()
-        return outliers.find(absmax, outliers.threshold(absmax))
-    return () if which == "off" else which

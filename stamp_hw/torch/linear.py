@@ -228,27 +228,27 @@ class StampLinear(torch.nn.Module):
     def run(self, x: Tensor) -> tuple[engine.Datapath, float]:
         """Every stage for float32[S, K] (rotated and centered already), in the order of the wire, and the real value of
         an output step."""
-        x, job, constants = self._job_of(x, self.outliers_of(x))
+        taken = self.outliers_of(x)
+        x, job, constants = self._job_of(x, taken, self._places(len(x), taken))
         return engine.datapath(x, constants, job, self.config), constants.s_y
 
-    def _job_of(self, x: Tensor, taken: tuple[int, ...]) -> tuple[Tensor, ResolvedJob, engine.Constants]:
+    def _job_of(self, x: Tensor, taken: tuple[int, ...], places: outliers.Places | None
+                ) -> tuple[Tensor, ResolvedJob, engine.Constants]:
         """x in the order of the wire, its job, and the constants at its scales."""
         job = self.job(len(x), len(taken))
-        order, _ = self._places(len(x), taken)
-        if order is not None:
-            x = x[torch.from_numpy(order).to(x.device)]
+        if places is not None:
+            x = x[torch.from_numpy(places.order.copy()).to(x.device)]
         return x, job, self._static(x.device) if self.s_x is not None else self._own(x, job)
 
-    def _places(self, tokens: int, taken: tuple[int, ...]) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Which token each place on the wire has, int64[n_sink + S], and where each token's result is, int64[S]; None
-        where all are in place."""
+    def _places(self, tokens: int, taken: tuple[int, ...]) -> outliers.Places | None:
+        """Where the tokens go, shuffled or not; None where all are in place."""
         if not taken and self.shuffled is None:
-            return None, None
-        order, rows = outliers.places(tokens, taken)
+            return None
+        places = outliers.places(tokens, taken)
         if self.shuffled is None:
-            return order.copy(), rows.copy()
+            return places
         moved = shuffle.permutation(self.name, tokens, taken, self.shuffled)
-        return moved[order], rows[np.argsort(moved)]
+        return outliers.Places(moved[places.order], places.rows[np.argsort(moved)])
 
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
@@ -261,11 +261,11 @@ class StampLinear(torch.nn.Module):
         if not self.activations:
             return self._float(x)
         taken = self.outliers_of(x)
-        wire, job, constants = self._job_of(x, taken)
+        places = self._places(len(x), taken)
+        wire, job, constants = self._job_of(x, taken, places)
         y, x_saturated, y_saturated = engine.outputs(wire, constants, job, self.config)
-        _, rows = self._places(len(x), taken)
-        if rows is not None:
-            own = torch.from_numpy(rows).to(x.device)
+        if places is not None:
+            own = torch.from_numpy(places.rows.copy()).to(x.device)
             y, x_saturated, y_saturated = y[own], x_saturated[own], y_saturated[own]
         counts: tuple[int | Tensor, int | Tensor] = x_saturated.sum(), y_saturated.sum()
         if x.device.type == "cpu":  # elsewhere numbers would wait for the device

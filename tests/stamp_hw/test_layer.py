@@ -30,7 +30,7 @@ def broken(value: float) -> np.ndarray:
     ({"x": [[1.0]]}, "rank"), ({"x": X[:, :3]}, "differ in K"), ({"x": X[:0]}, "empty"),
     ({"bias": np.ones(4, np.float32)}, "bias does not fit"), ({"grid": (2, 2)}, "grid does not hold"),
     ({"grid": (-2, -3)}, "grid does not hold"), ({"outliers": (6,)}, "outliers"), ({"outliers": (-1,)}, "outliers"),
-    ({"outliers": (2, 1)}, "outliers"), ({"outliers": [1]}, "outliers"),
+    ({"outliers": (2, 1)}, "outliers"), ({"outliers": [1]}, "outliers"), ({"outliers": (True,)}, "outliers"),
     ({"grid": (2, 3), "outliers": (1,)}, "no outliers"), ({"s_x": 0.0}, "s_x"), ({"s_y": float("nan")}, "s_y"),
     ({"s_x": 2.0**-101}, "s_x"), ({"s_y": 2.0**101}, "s_y"), ({"s_x": 10**400}, "s_x"),
     ({"x": broken(-1.3e30)}, "x holds values too large"), ({"weight": W * np.float32(3e38)}, "weight holds values"),
