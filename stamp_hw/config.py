@@ -34,7 +34,8 @@ class JobConfig:
     levels : lifting levels, 0…8, or "auto" (docs/contract.md §3.3)
     n_hi : tokens at 8 bits, in coefficient order: a number, "1/N" = ceil(S / N), or "auto" = "1/32"
     scale_mode : "minmax" or "symmetric"
-    group : channels that share an activation scale, or None for one scale a token
+    group : channels that share an activation scale: the hardware's block, or None for one scale a token (which a
+        layer of no more channels has as well)
     outliers : tokens of a sequence that are kept out of the transform: their positions, "off", or "auto" = what the
         trace says
     weight_bits : 8 or 4
@@ -235,6 +236,9 @@ class NpuConfig:
                  "at least one token, and H·W = tokens")
         require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
         require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
+        require(k is None or job.group is None or job.group >= k or job.group == hw.block, "job.group", job.group,
+                "null: this hardware has no blocks (hw.block)" if hw.block is None
+                else f"null or hw.block = {hw.block}")
         require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
         n_hi = job.high_tokens(tokens)
         limit = hw.max_levels // 2 if two_d else hw.max_levels
@@ -251,9 +255,6 @@ class NpuConfig:
         if isinstance(job.n_hi, int) and job.n_hi > tokens:
             warnings.append(("n_hi", 1 - tokens / job.n_hi,
                              f"n_hi = {job.n_hi} is beyond the tokens: all of them take 8 bits"))
-        if k is not None and job.group is not None and job.group < k:
-            warnings.append(("group", 1.0, f"group = {job.group}: the generated engine has one scale a token and "
-                             "refuses this job; cycles and energy are modelled alone"))
         if 0 < levels < wanted:
             warnings.append(("levels", 0.0, f"levels = {levels}: it takes {wanted} for {n_hi} 8-bit tokens to hold the "
                              "low-pass band"))

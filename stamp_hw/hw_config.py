@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stamp_hw.errors import ConfigError, brief
 
 MAX_LEVELS = 8
+MAX_BLOCK = 1024  # channels of a block
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -24,6 +25,14 @@ def number(section: str, owner: object, name: str, low: float, high: float) -> N
     value = getattr(owner, name)
     ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     require(ok, f"{section}.{name}", value, f"a number in {low:g}…{high:g}")
+
+
+def in_range(owner: object, name: str, low: int, high: int) -> None:
+    """Raise ConfigError unless a field of a block's parameters is in low…high."""
+    value = getattr(owner, name)
+    if not low <= value <= high:
+        raise ConfigError("impossible value", where=f"{type(owner).__name__}.{name}", got=value,
+                          expected=f"{low}…{high}")
 
 
 def least_acc_width(max_k: int) -> int:
@@ -58,6 +67,8 @@ class HwConfig:
     recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
     z_frac : fractional bits of an output coefficient
     mul_stages : pipeline registers of each multiplier
+    block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
+        blocks
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory
     technology : name of an energy set in `sim/cost/energy_sets/`
@@ -77,6 +88,7 @@ class HwConfig:
     recip_frac: int = 8
     z_frac: int = 4
     mul_stages: int = 2
+    block: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = 25.6e9
     technology: str = "horowitz45"
@@ -93,6 +105,9 @@ class HwConfig:
                  f"a divisor of cols = {self.cols}")
         needed = least_acc_width(self.max_k)
         require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
+        if self.block is not None:
+            integer("hw", self, "block", 1, MAX_BLOCK)
+            require(self.block % self.lanes == 0, "hw.block", self.block, f"a multiple of lanes = {self.lanes}")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
         require(isinstance(self.technology, str) and self.technology.isidentifier()

@@ -10,6 +10,8 @@ import numpy as np
 
 from stamp_hw.errors import LayerError
 
+MAX_K = 1 << 16  # channels whose products, each at most 255·128, fit INT32
+MAX_CODE = 255  # largest magnitude of a code: q − z of 8 bits
 _FLOAT32_EXACT = 1 << 24  # every integer up to here is a float32
 
 
@@ -18,12 +20,12 @@ def matmul(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    codes : int8[S, K]
+    codes : int8[S, K], or int16[S, K] of magnitude up to 255 (codes with an integer zero)
     weights : int8[N, K]
 
     Returns
     -------
-    int32[S, N], exact for K ≤ 131071
+    int32[S, N], exact for K ≤ 65536
 
     Raises
     ------
@@ -32,12 +34,14 @@ def matmul(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if codes.ndim != 2 or weights.ndim != 2 or codes.shape[1] != weights.shape[1]:
         raise LayerError("codes and weights differ in K", where="mac", got=f"{codes.shape} and {weights.shape}",
                          expected="[S, K] and [N, K]")
-    if codes.dtype != np.int8 or weights.dtype != np.int8:
+    if codes.dtype not in (np.int8, np.int16) or weights.dtype != np.int8:
         raise LayerError("not INT8", where="mac", got=f"{codes.dtype} and {weights.dtype}", expected="int8 and int8")
-    channels = codes.shape[1]
-    if channels > 131071:
-        raise LayerError("K too large for INT32", where="mac", got=channels, expected="at most 131071")
-    largest = max(1, _absmax(codes) * _absmax(weights))
+    channels, absmax = codes.shape[1], _absmax(codes)
+    if channels > MAX_K:
+        raise LayerError("K too large for INT32", where="mac", got=channels, expected=f"at most {MAX_K}")
+    if absmax > MAX_CODE:
+        raise LayerError("codes too large", where="mac", got=absmax, expected=f"magnitudes up to {MAX_CODE}")
+    largest = max(1, absmax * _absmax(weights))
     chunk = _FLOAT32_EXACT // largest
     act, wgt = codes.astype(np.float32), weights.astype(np.float32)
     acc = np.zeros((codes.shape[0], weights.shape[0]), np.int32)
@@ -53,7 +57,7 @@ def matmul(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def packed_product(a1: np.ndarray, a0: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The one multiplier of a PE in 4-bit mode: (a1·w, a0·w) out of p = (a1·2^12 + a0)·w.
 
-    `a1`, `a0` in −8…7, `w` in −128…127 (integers of any shape that broadcast); returns (high, low), int64.
+    `a1`, `a0` in −15…15, `w` in −128…127 (integers of any shape that broadcast); returns (high, low), int64.
     The low product is p[11:0] signed; it borrows from the high part when negative, which p[11] gives back.
     """
     p = (np.asarray(a1, np.int64) * 4096 + a0) * w

@@ -9,140 +9,46 @@ from dataclasses import dataclass
 
 from stamp_hw.config import HwConfig, least_acc_width
 from stamp_hw.errors import ConfigError
+from stamp_hw.haar_params import INVERSE_WIDTH, OUT_WIDTH, FinishParams, HaarParams
+from stamp_hw.hw_config import MAX_BLOCK, in_range
 
-INVERSE_WIDTH = 28  # bits inside the inverse lifting (docs/contract.md §3.7)
+__all__ = ["CODE_WIDTH", "COMBINE_TURN", "INVERSE_WIDTH", "OUT_WIDTH", "SCALE_TOKEN_WIDTH", "Z_WIDTH", "CombineParams",
+           "FinishParams", "HaarParams", "MacParams", "RescaleParams", "ScaleJob", "ScaleParams", "block_acc_width"]
+
 Z_WIDTH = 24  # bits of an output coefficient (docs/contract.md §3.6)
-OUT_WIDTH = 16  # bits of an output value (docs/contract.md §3.7)
 SCALE_TOKEN_WIDTH = 17  # bits of the scale unit's token count: 65536 tokens and as many sinks, less one
 CODE_WIDTH = 8  # bits of an activation code on the wires
+COMBINE_TURN = 3  # cycles from the combine unit's read of a T to the first one that finds it written
 
 
-def _check(owner: object, name: str, low: int, high: int) -> None:
-    value = getattr(owner, name)
-    if not low <= value <= high:
-        raise ConfigError("impossible value", where=f"{type(owner).__name__}.{name}", got=value,
-                          expected=f"{low}…{high}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HaarParams:
-    """Lifting unit: `lanes` values of `width` bits a beat, every level in one pass.
-
-    `direction` is "forward" or "inverse". `width` is the input's; the forward unit's outputs are `axes` bits wider, the
-    inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers
-    stand behind an address of a line memory: the memory's own, and its output register when there are two. A busy slot
-    takes at least `pace` cycles. Inside the engine `places` > 0 tells how many in-place positions a super-tile may
-    have.
-    """
-
-    lanes: int
-    width: int
-    axes: int
-    max_levels: int
-    max_beats: int
-    max_tokens: int
-    direction: str = "forward"
-    read_stages: int = 1
-    pace: int = 0
-    places: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
-                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
-                                ("pace", 0, 64), ("places", 0, 131072)):
-            _check(self, name, low, high)
-        if self.direction not in ("forward", "inverse"):
-            raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
-                              expected="forward or inverse")
-
-    @classmethod
-    def forward(cls, hw: HwConfig) -> HaarParams:
-        """The unit in front of the array: tokens of up to `max_k` channels."""
-        return cls(lanes=hw.lanes, width=hw.in_width, axes=hw.axes, max_levels=hw.max_levels,
-                   max_beats=-(-hw.max_k // hw.lanes), max_tokens=hw.max_tokens)
-
-    @classmethod
-    def inverse(cls, hw: HwConfig) -> HaarParams:
-        """The unit behind the array: tokens of one column tile (`cols` channels)."""
-        return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, axes=hw.axes, max_levels=hw.max_levels,
-                   max_beats=hw.cols // hw.drain_lanes, max_tokens=hw.max_tokens, direction="inverse")
-
-    @property
-    def elastic(self) -> bool:
-        """Whether the output can be stopped. Inside the engine the forward unit is paced so that nothing stops it."""
-        return not (self.places and self.direction == "forward")
-
-    @property
-    def out_width(self) -> int:
-        """Bits of an output value (docs/contract.md §3.2)."""
-        return self.width + (self.axes if self.direction == "forward" else 0)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from a beat's issue to its output's `valid`: line read, operands, butterfly, (2-D) cross, output."""
-        return self.read_stages + 2 + self.axes
-
-    @property
-    def min_slot_cycles(self) -> int:
-        """Shortest busy slot: what a slot writes the next one reads, so s is written by then; and `pace`."""
-        return max(self.read_stages + 3, self.pace)
-
-    @property
-    def place_width(self) -> int:
-        """Bits of a place: one more than places or a Haar tile need, so that a place beyond the last one shows before
-        they wrap."""
-        return max((self.places - 1).bit_length(), self.max_levels) + 1
-
-    @property
-    def job_cycles(self) -> int:
-        """Cycles between the last slot of a job and the first of the next: registers, then the first slot's plan."""
-        return 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishParams:
-    """Bias and rounding behind the inverse lifting: `lanes` values of `width` bits, `z_frac` of them fractional."""
-
-    lanes: int
-    width: int
-    z_frac: int
-    bias_width: int = 32
-    out_width: int = OUT_WIDTH
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("lanes", 1, 256), ("width", 8, 32), ("z_frac", 0, 4), ("bias_width", 8, 32),
-                                ("out_width", 4, 16)):
-            _check(self, name, low, high)
-
-    @classmethod
-    def of(cls, hw: HwConfig) -> FinishParams:
-        return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, z_frac=hw.z_frac)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from an input beat to its output: sum, saturation."""
-        return 2
+def block_acc_width(block: int) -> int:
+    """Bits of an accumulator that holds every sum of `block` products of q − z, at most 255 in magnitude, and a
+    weight."""
+    return max(16, (block * 255 * 128).bit_length() + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleParams:
-    """Scale unit: `lanes` coefficients of `width` bits a beat; groups of up to `max_beats` beats."""
+    """Scale unit: `lanes` coefficients of `width` bits a beat; groups of up to `max_beats` beats. With `block_beats`
+    > 0 it has dividers enough for a group every so many beats, and groups may have an integer zero."""
 
     lanes: int
     width: int
     recip_frac: int
     max_beats: int
     mul_stages: int
+    block_beats: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 4, 18), ("recip_frac", 0, 8), ("max_beats", 1, 16384),
-                                ("mul_stages", 1, 4)):
-            _check(self, name, low, high)
+                                ("mul_stages", 1, 4), ("block_beats", 0, MAX_BLOCK)):
+            in_range(self, name, low, high)
 
     @classmethod
     def of(cls, hw: HwConfig) -> ScaleParams:
         return cls(lanes=hw.lanes, width=hw.coef_width, recip_frac=hw.recip_frac,
-                   max_beats=-(-hw.max_k // hw.lanes), mul_stages=hw.mul_stages)
+                   max_beats=-(-hw.max_k // hw.lanes), mul_stages=hw.mul_stages,
+                   block_beats=hw.block // hw.lanes if hw.block else 0)
 
     @property
     def frac(self) -> int:
@@ -161,9 +67,16 @@ class ScaleParams:
         return max(2 * self.max_beats, self.max_beats + self.latency)
 
     @property
+    def dividers(self) -> int:
+        """Dividers, which take groups in turn: so many that each has `recip_width` cycles for its own. Of as many
+        groups as there are dividers all but one are whole blocks; the last of a token may be a single beat."""
+        return 1 + (-(-(self.recip_width - 1) // self.block_beats) if self.block_beats else 0)
+
+    @property
     def groups_in_flight(self) -> int:
-        """Groups between their last input beat and their quotient: one in each of range, leading zeros and division."""
-        return 3
+        """Groups between their last input beat and their quotient: one in each of range, leading zeros and division of
+        every divider."""
+        return 3 * self.dividers
 
     @property
     def tree_levels(self) -> int:
@@ -177,8 +90,8 @@ class ScaleParams:
 
     @property
     def code_cycles(self) -> int:
-        """From reading a beat to its codes: ring buffer, difference, shift, multiplier, code."""
-        return self.mul_stages + 4
+        """From reading a beat to its codes: ring buffer, difference, shift, multiplier, with blocks rounding, code."""
+        return self.mul_stages + 4 + (self.block_beats > 0)
 
     @property
     def latency(self) -> int:
@@ -189,7 +102,8 @@ class ScaleParams:
         return self.range_cycles + 2 + self.recip_width + self.code_cycles
 
     def job(self, *, tokens: int, k: int, group: int | None = None, symmetric: bool = False) -> ScaleJob:
-        """Registers of a job: `tokens` (sinks included) of `k` channels, `group` channels a scale (None: all).
+        """Registers of a job: `tokens` (sinks included) of `k` channels, `group` channels a scale (None: all). A unit
+        for blocks takes groups of one size, and those below `k` have an integer zero in min-max mode.
 
         Raises ConfigError for a job that the unit cannot take: groups are whole beats, or hold the whole token.
         """
@@ -201,8 +115,12 @@ class ScaleParams:
         if size < 1 or (size < k and size % self.lanes):
             raise ConfigError("impossible value", where="ScaleJob.group", got=group,
                               expected=f"a multiple of lanes = {self.lanes}, or at least k = {k}")
+        if self.block_beats and size < k and size != self.block_beats * self.lanes:
+            raise ConfigError("impossible value", where="ScaleJob.group", got=group,
+                              expected=f"the unit's block, {self.block_beats * self.lanes}, or at least k = {k}")
         return ScaleJob(tokens=tokens, beats=beats, group_beats=-(-size // self.lanes),
-                        tail=k - (beats - 1) * self.lanes, symmetric=symmetric)
+                        tail=k - (beats - 1) * self.lanes, symmetric=symmetric,
+                        zeros=self.block_beats > 0 and size < k and not symmetric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +128,7 @@ class ScaleJob:
     """Job registers of the scale unit, made by `ScaleParams.job`.
 
     `beats` of a token, `group_beats` of a group (a token's last group may be shorter), `tail` channels of a
-    token's last beat.
+    token's last beat, `symmetric`; `zeros`, in units for blocks alone: groups have an integer zero.
     """
 
     tokens: int
@@ -218,11 +136,14 @@ class ScaleJob:
     group_beats: int
     tail: int
     symmetric: bool
+    zeros: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MacParams:
-    """Output-stationary array of `rows` × `cols` PEs; `lanes` accumulators a cycle leave it."""
+    """Output-stationary array of `rows` × `cols` PEs; `lanes` accumulators a cycle leave it. With `blocks` tiles have
+    at most `max_k` steps, a block's, codes an integer zero, and a whole row leaves in a cycle, each column a cycle
+    behind the one before it (docs/contract.md §4, "Blocks")."""
 
     rows: int
     cols: int
@@ -230,29 +151,33 @@ class MacParams:
     acc_width: int
     max_k: int
     mul_stages: int
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, self.cols), ("acc_width", 16, 32),
                                 ("max_k", 1, 16384), ("mul_stages", 1, 4)):
-            _check(self, name, low, high)
+            in_range(self, name, low, high)
         if self.cols % self.lanes:
             raise ConfigError("impossible value", where="MacParams.lanes", got=self.lanes,
                               expected=f"a divisor of cols = {self.cols}")
-        needed = least_acc_width(self.max_k)
+        needed = block_acc_width(self.max_k) if self.blocks else least_acc_width(self.max_k)
         if self.acc_width < needed:
             raise ConfigError("impossible value", where="MacParams.acc_width", got=self.acc_width,
                               expected=f"at least {needed} at max_k = {self.max_k}")
 
     @classmethod
     def of(cls, hw: HwConfig) -> MacParams:
+        if hw.block:
+            return cls(rows=hw.rows, cols=hw.cols, lanes=hw.cols, acc_width=block_acc_width(hw.block), max_k=hw.block,
+                       mul_stages=hw.mul_stages, blocks=True)
         return cls(rows=hw.rows, cols=hw.cols, lanes=hw.drain_lanes, acc_width=hw.acc_width, max_k=hw.max_k,
                    mul_stages=hw.mul_stages)
 
     @property
     def pair_width(self) -> int:
-        """Bits of the sums of a pair's second token: `max_k` products of a 4-bit code, at least −8, and a weight, at
-        least −128."""
-        return (self.max_k * 8 * 128).bit_length() + 1
+        """Bits of the sums of a pair's second token: `max_k` products of a 4-bit code, at least −8 (−15 with an integer
+        zero), and a weight, at least −128."""
+        return (self.max_k * (15 if self.blocks else 8) * 128).bit_length() + 1
 
     @property
     def drain_beats(self) -> int:
@@ -277,19 +202,64 @@ class MacParams:
 
     @property
     def drain_latency(self) -> int:
-        """Cycles from an accepted last step to the tile's first output beat."""
-        return self.flight_cycles + 2
+        """Cycles from an accepted last step to the tile's first output beat, of column 0 with blocks."""
+        return self.latency if self.blocks else self.flight_cycles + 2
 
     @property
     def min_tile_cycles(self) -> int:
         """Cycles a tile takes at least: `drain_beats` + rows + cols − 2; an array whose drain is shorter than a PE's
-        latency (2 · rows · cols / lanes < mul_stages + 2) takes the latency in its place."""
+        latency (2 · rows · cols / lanes < mul_stages + 2) takes the latency in its place. With blocks the drain follows
+        the skew: `drain_beats`, and what the combine unit needs from the read of a sum to the next one."""
+        if self.blocks:
+            return max(self.drain_beats, COMBINE_TURN)
         return max(self.drain_beats, self.latency) + self.rows + self.cols - 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CombineParams:
+    """Combine unit of `cols` columns: T = Σ span·acc over the blocks of an array tile, for its `tokens` token slots, in
+    two banks; `lanes` columns of a token are read a cycle.
+
+    `acc_width` bits of a block's sum, `width` of a span, `total_width` of T.
+    """
+
+    cols: int
+    lanes: int
+    tokens: int
+    acc_width: int
+    width: int
+    total_width: int
+    mul_stages: int
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("cols", 1, 256), ("lanes", 1, self.cols), ("tokens", 2, 512), ("acc_width", 16, 32),
+                                ("width", 4, 18), ("total_width", 16, 64), ("mul_stages", 1, 4)):
+            in_range(self, name, low, high)
+        if self.cols % self.lanes:
+            raise ConfigError("impossible value", where="CombineParams.lanes", got=self.lanes,
+                              expected=f"a divisor of cols = {self.cols}")
+
+    @classmethod
+    def of(cls, hw: HwConfig) -> CombineParams:
+        """Of hardware with blocks."""
+        return cls(cols=hw.cols, lanes=hw.drain_lanes, tokens=2 * hw.rows, acc_width=MacParams.of(hw).acc_width,
+                   width=hw.coef_width, total_width=RescaleParams.of(hw).total_width, mul_stages=hw.mul_stages)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a sum's arrival to the write of its T: operands, multiplier, span's offset, sum."""
+        return self.mul_stages + 3
+
+    @property
+    def chunks(self) -> int:
+        """Beats in which a token's T are read."""
+        return self.cols // self.lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RescaleParams:
-    """Rescale unit: `lanes` accumulators a beat become output coefficients of `z_width` bits."""
+    """Rescale unit: `lanes` accumulators a beat become output coefficients of `z_width` bits; with `blocks` it takes T
+    of all blocks in their place."""
 
     lanes: int
     acc_width: int
@@ -297,16 +267,17 @@ class RescaleParams:
     max_k: int
     mul_stages: int
     z_width: int = Z_WIDTH
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("acc_width", 16, 32), ("width", 4, 18), ("max_k", 1, 16384),
                                 ("mul_stages", 1, 4), ("z_width", 16, 28)):
-            _check(self, name, low, high)
+            in_range(self, name, low, high)
 
     @classmethod
     def of(cls, hw: HwConfig) -> RescaleParams:
         return cls(lanes=hw.drain_lanes, acc_width=hw.acc_width, width=hw.coef_width, max_k=hw.max_k,
-                   mul_stages=hw.mul_stages)
+                   mul_stages=hw.mul_stages, blocks=bool(hw.block))
 
     @property
     def wsum_width(self) -> int:
@@ -320,8 +291,9 @@ class RescaleParams:
 
     @property
     def total_width(self) -> int:
-        """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes."""
-        return int((255 * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1)
+        """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes. A code with an
+        integer zero is up to half a step beyond its value: 16 in place of 15 steps of a 4-bit token, times 17."""
+        return int(((17 * 16 if self.blocks else 255) * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1)
 
     @property
     def product_width(self) -> int:

@@ -4,7 +4,8 @@
     T' = 17·T for a 4-bit token in min-max mode (255 = 17·15), else T;  a sink's T' is shifted left by its e
     z  = sat24((T'·mant + 2^(shift−1)) >> shift)                     mant·2^−shift ≈ 2^z_frac·s_x·s_w / (qmax·s_y)
 
-In symmetric mode T collapses to span·acc and each precision has its own table of factors.
+In symmetric mode, and where blocks have an integer zero, T collapses to span·acc; T of several blocks is the sum of
+theirs. In symmetric mode each precision has its own table of factors.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def _sums(acc: np.ndarray, rows: slice, quantized: Quantized, wsum: np.ndarray) 
     for group in range(acc.shape[1]):
         width = span[:, group, None]
         total += width * acc[:, group]
-        total += (width * mid + qmax * lo[:, group, None]) * wsum[group]
+        if quantized.zero is None:
+            total += (width * mid + qmax * lo[:, group, None]) * wsum[group]
     return total
 
 

@@ -5,7 +5,13 @@ Over a group: lo = min, span = max − min, qmax = 2^bits − 1; symmetric: lo =
 
     recip = ((qmax << F) + (m >> 1)) // m        q = (((c − lo) << lz) · recip + 2^(F−1)) >> F        0 ≤ q ≤ qmax
 
-The code on the wires is a = q − mid, mid = (qmax + 1) >> 1. span = 0 gives q = 0.
+The code is a = q − mid, mid = (qmax + 1) >> 1. span = 0 gives q = 0.
+
+In min-max mode groups smaller than the token, *blocks*, have an integer zero z in place of lo, so that nothing but
+span is left to do behind the array: lo = min(c, 0), hi = max(c, 0), and
+
+    n(v) = sign(v)·(((|v| << lz) · recip + 2^(F−1)) >> F)
+    z = n(−lo)        q = n(c) + z, clipped to 0…qmax        a = q − z
 """
 
 from __future__ import annotations
@@ -24,8 +30,9 @@ _BLOCK = 1 << 16  # elements that are worked on at a time: their float64 copies 
 class Quantized:
     """Quantized tokens.
 
-    `codes` int8[S, K], a = q − mid; `lo`, `span` int32[S, groups]; `bits` int8[S], 8 or 4; `group` channels a group;
-    `symmetric` the scale mode; `sink_shift` int8[S], e of a sink token, else 0.
+    `codes` int8[S, K], a = q − mid, or with integer zeros int16[S, K], a = q − z; `lo`, `span` int32[S, groups]; `bits`
+    int8[S], 8 or 4; `group` channels a group; `symmetric` the scale mode; `sink_shift` int8[S], e of a sink token, else
+    0; `zero` int16[S, groups], z of each block, None where lo takes its place.
     """
 
     codes: np.ndarray
@@ -35,6 +42,7 @@ class Quantized:
     group: int = 0
     symmetric: bool = False
     sink_shift: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    zero: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.group:
@@ -68,8 +76,13 @@ def precision_map(tokens: int, n_hi: int, n_sink: int = 0) -> np.ndarray:
     return np.where(np.arange(n_sink + tokens) < n_sink + n_hi, 8, 4).astype(np.int8)
 
 
-def extremes(c: np.ndarray, group: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(lo, span), int64[S, groups]."""
+def has_zeros(channels: int, group: int | None, symmetric: bool) -> bool:
+    """Whether groups of a token of so many channels have an integer zero: blocks in min-max mode."""
+    return group is not None and group < channels and not symmetric
+
+
+def extremes(c: np.ndarray, group: int, symmetric: bool, zeros: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(lo, span), int64[S, groups]; with integer `zeros` 0 is in every range."""
     if group >= c.shape[1]:
         low, high = c.min(axis=1, keepdims=True), c.max(axis=1, keepdims=True)
     else:
@@ -79,6 +92,8 @@ def extremes(c: np.ndarray, group: int, symmetric: bool) -> tuple[np.ndarray, np
     if symmetric:
         high = np.maximum(-low, high)
         low = -high
+    if zeros:
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
     return low, high - low
 
 
@@ -111,41 +126,65 @@ def quantize(c: np.ndarray, bits: np.ndarray, config: NpuConfig, sink_shift: np.
     hw, symmetric = config.hw, config.job.symmetric
     tokens, channels = c.shape
     group = min(config.job.group or channels, channels)
+    zeros = has_zeros(channels, group, symmetric)
     qmax = code_range(bits, symmetric)[:, None]
-    mid = (qmax + 1) >> 1
     groups = -(-channels // group)
-    codes = np.empty((tokens, channels), np.int8)
+    codes = np.empty((tokens, channels), np.int16 if zeros else np.int8)
     lo, span = np.empty((tokens, groups), np.int32), np.empty((tokens, groups), np.int32)
+    zero = np.empty((tokens, groups), np.int16) if zeros else None
     frac = hw.coef_width + hw.recip_frac
     step = max(1, _BLOCK // channels)
     for start in range(0, tokens, step):
         rows = slice(start, start + step)
-        low, width = extremes(c[rows], group, symmetric)
+        low, width = extremes(c[rows], group, symmetric, zeros)
         if int(width.max()) >> hw.coef_width:
             raise LayerError("span does not fit the coefficients", where="scale", got=int(width.max()),
                              expected=f"less than 2^{hw.coef_width}")
         recip, lz = reciprocal(width, qmax[rows], hw.coef_width, hw.recip_frac)
         # All products stay below 2^36 and the scaling is by powers of two, so float64 is exact here.
         ratio = np.ldexp(recip.astype(np.float64), lz - frac)
-        offset = 0.5 - mid[rows]
-        lows = low.astype(np.float64)
-        if groups > 1:
-            lows, ratio = _spread(lows, group, channels), _spread(ratio, group, channels)
-        work = np.subtract(c[rows], lows, dtype=np.float64)
-        work *= ratio
-        work += offset
-        np.floor(work, out=work)
-        codes[rows] = work
         lo[rows], span[rows] = low, width
+        if zero is None:
+            codes[rows] = _offset_codes(c[rows], low.astype(np.float64), ratio, qmax[rows], group)
+        else:
+            zero[rows] = np.floor(ratio * -low + 0.5)
+            codes[rows] = _zeroed_codes(c[rows], zero[rows], ratio, qmax[rows], group)
     shift = np.zeros(tokens, np.int8) if sink_shift is None else np.asarray(sink_shift, np.int8)
-    return Quantized(codes, lo, span, bits, group, symmetric, shift)
+    return Quantized(codes, lo, span, bits, group, symmetric, shift, zero)
+
+
+def _offset_codes(c: np.ndarray, low: np.ndarray, ratio: np.ndarray, qmax: np.ndarray, group: int) -> np.ndarray:
+    """q − mid as float64[S, K]: the range begins at `low`."""
+    if low.shape[1] > 1:
+        low, ratio = _spread(low, group, c.shape[1]), _spread(ratio, group, c.shape[1])
+    work: np.ndarray = np.subtract(c, low, dtype=np.float64)
+    work *= ratio
+    work += 0.5 - ((qmax + 1) >> 1)
+    np.floor(work, out=work)
+    return work
+
+
+def _zeroed_codes(c: np.ndarray, zero: np.ndarray, ratio: np.ndarray, qmax: np.ndarray, group: int) -> np.ndarray:
+    """q − z as float64[S, K]."""
+    zero, ratio = _spread(zero, group, c.shape[1]), _spread(ratio, group, c.shape[1])
+    work: np.ndarray = np.abs(c, dtype=np.float64)
+    work *= ratio
+    work += 0.5
+    np.floor(work, out=work)
+    np.copysign(work, c, out=work)
+    np.clip(work, -zero, qmax - zero, out=work)
+    return work
 
 
 def dequantize(quantized: Quantized) -> np.ndarray:
-    """float32[S, K] in steps of the input scale: lo + span · q / qmax, sinks scaled by 2^e."""
+    """float32[S, K] in steps of the input scale: lo + span · q / qmax, or span · a / qmax with integer zeros; sinks
+    scaled by 2^e."""
     gain = np.ldexp(quantized.span / quantized.qmax[:, None], quantized.sink_shift[:, None].astype(np.int64))
-    base = np.ldexp(quantized.lo.astype(np.float64), quantized.sink_shift[:, None].astype(np.int64))
-    base += gain * quantized.mid[:, None]
+    if quantized.zero is None:
+        base = np.ldexp(quantized.lo.astype(np.float64), quantized.sink_shift[:, None].astype(np.int64))
+        base += gain * quantized.mid[:, None]
+    else:
+        base = np.zeros_like(gain)
     gain, base = gain.astype(np.float32), base.astype(np.float32)
     channels = quantized.codes.shape[1]
     if gain.shape[1] > 1:

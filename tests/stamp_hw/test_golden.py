@@ -146,7 +146,10 @@ def coefficients(draw: st.DrawFn, bound: int) -> tuple[np.ndarray, list[int], in
 def check_quantizer(c: np.ndarray, bits: list[int], job: config.NpuConfig, rw: int) -> scale.Quantized:
     got = scale.quantize(c.astype(np.int32), np.array(bits), job)
     expected = reference.quantize(c.tolist(), bits, job.job.symmetric, job.job.group, rw)
-    assert (got.codes.dtype, got.lo.dtype, got.span.dtype) == (np.int8, np.int32, np.int32)
+    zeros = expected[0][0].zero is not None
+    assert (got.codes.dtype, got.lo.dtype, got.span.dtype) == (np.int16 if zeros else np.int8, np.int32, np.int32)
+    assert (None if got.zero is None else got.zero.tolist()) == (
+        [[group.zero for group in row] for row in expected] if zeros else None)
     assert got.codes.tolist() == [[a for group in row for a in group.codes] for row in expected]
     assert got.lo.tolist() == [[group.lo for group in row] for row in expected]
     assert got.span.tolist() == [[group.span for group in row] for row in expected]

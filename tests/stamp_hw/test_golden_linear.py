@@ -145,7 +145,8 @@ def sqnr(signal: list[list[float]], other: list[list[float]]) -> float:
 
 def reconstruction(expected: reference.Linear, got: LinearResult) -> list[list[float]]:
     """The quantized input, dequantized and transformed back; integers of 2^-40 steps make the floors vanish."""
-    fine = [[round((part.lo * part.qmax + part.span * q) * 2**40 / part.qmax) << e for part in parts for q in part.q]
+    fine = [[round((part.span * a if part.zero is not None else part.lo * part.qmax + part.span * q)
+                   * 2**40 / part.qmax) << e for part in parts for q, a in zip(part.q, part.codes, strict=True)]
             for parts, e in zip(expected.groups, expected.exponents, strict=True)]
     sinks = got.job.n_sink
     fine = fine[:sinks] + reference.inverse(fine[sinks:], got.job.levels, got.job.grid)

@@ -41,8 +41,9 @@ def cases(count: int, **strategies: Any) -> Callable[[Callable[..., None]], Call
 
 
 def npu(mode: str, group: int | None = None, axes: int = 2, **job: Any) -> NpuConfig:
-    """The default array with a scale mode and other job registers."""
-    return NpuConfig().with_hw(axes=axes).with_job(scale_mode=mode, group=group, **job)
+    """The default array with a scale mode and other job registers; a beat of one channel, so that any group is a block
+    that it may have."""
+    return NpuConfig().with_hw(axes=axes, lanes=1, block=group).with_job(scale_mode=mode, group=group, **job)
 
 
 @st.composite

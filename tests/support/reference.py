@@ -15,7 +15,7 @@ Where §3 leaves room, this file chooses
  2. Each 2-D level lifts the width of the current low band, then its height. An axis of length 1 passes, the other
     one still lifts; an unpaired last column (row) joins the low band. HL is d along the width and s along the height.
  3. 1-D order after `levels`: bands that are empty (extra levels) take no place.
- 4. Groups are `G` consecutive channels; the last one holds what is left of K.
+ 4. Groups are `G` consecutive channels; the last one holds what is left of K. A group of the whole token is no block.
  5. Symmetric mode: absmax, like lo and hi, is of the group; a group of zeros has span 0, q 0, code −mid.
  6. `T` of several groups is the sum of T_g.
  7. A sink is multiplied by 2^e in T before mant; its e is its own, not the layer's: the least at which its absmax,
@@ -64,7 +64,8 @@ def bits_map(tokens: int, n_hi: int, n_sink: int = 0) -> Row:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of one token after quantization; `codes` are the signed codes on the wires."""
+    """One group of one token after quantization; `codes` are the signed codes on the wires; `zero` is z of a block that
+    has an integer zero, else None."""
 
     lo: int
     span: int
@@ -72,6 +73,27 @@ class Group:
     mid: int
     q: Row
     codes: Row
+    zero: int | None = None
+
+
+def quantize_block(c: Row, bits: int, rw: int, recip_frac: int = 8) -> Group:
+    """§3.4 on the channels of a block in min-max mode: 0 is in its range and has a code."""
+    lo, hi, qmax = min(0, *c), max(0, *c), 2**bits - 1
+    span = hi - lo
+    if span == 0:
+        return Group(0, 0, qmax, (qmax + 1) >> 1, [0] * len(c), [0] * len(c), 0)
+    assert span.bit_length() <= rw, "the range does not fit RW bits"
+    lz, f = rw - span.bit_length(), rw + recip_frac
+    m = span << lz
+    recip = ((qmax << f) + (m >> 1)) // m
+
+    def steps(value: int) -> int:
+        size = ((abs(value) << lz) * recip + 2 ** (f - 1)) >> f
+        return size if value >= 0 else -size
+
+    zero = steps(-lo)
+    q = [max(0, min(qmax, steps(value) + zero)) for value in c]
+    return Group(lo, span, qmax, (qmax + 1) >> 1, q, [value - zero for value in q], zero)
 
 
 def quantize_group(c: Row, bits: int, symmetric: bool, rw: int, recip_frac: int = 8) -> Group:
@@ -104,6 +126,9 @@ def groups_of(channels: int, group: int | None) -> list[tuple[int, int]]:
 def quantize(c: Tensor, bits: Row, symmetric: bool, group: int | None, rw: int,
              recip_frac: int = 8) -> list[list[Group]]:
     """Groups of every token."""
+    if group is not None and group < len(c[0]) and not symmetric:
+        return [[quantize_block(row[a:b], token_bits, rw, recip_frac) for a, b in groups_of(len(row), group)]
+                for row, token_bits in zip(c, bits, strict=True)]
     return [[quantize_group(row[a:b], token_bits, symmetric, rw, recip_frac) for a, b in groups_of(len(row), group)]
             for row, token_bits in zip(c, bits, strict=True)]
 
@@ -143,7 +168,9 @@ def t_value(codes: Row, groups: list[Group], weights: Row, size: int, symmetric:
     total = 0
     for part, (a, b) in zip(groups, groups_of(len(weights), size), strict=True):
         w = weights[a:b]
-        total += affine(dot(codes[a:b], w), sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
+        acc = dot(codes[a:b], w)
+        total += part.span * acc if part.zero is not None else affine(
+            acc, sum(w), part.lo, part.span, part.qmax, part.mid, symmetric)
     if not symmetric and groups[0].qmax == 15:
         total *= 17
     return total << e
