@@ -18,13 +18,16 @@ Why the widths suffice
 - The floor is clamped to z_width + 1 bits before the rounding bit is added: a value that the clamp changes is at least
   2^(z_width−1) away from the legal range, so it saturates either way.
 
+Behind blocks (docs/contract.md §4, "Blocks") Σ span·acc comes in place of acc: what is left of T is its part without
+acc, and nothing at all, with wsum = 0, where blocks have an integer zero.
+
 Multipliers: `span` enters as its offset from 2^(width−1), a signed number of `width` ≤ 18 bits, so that span·Q is two
 18 × 18 multipliers and not four; the rest of the product is Q << (width − 1). lo·wsum takes two and T'·mant three.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,10 +41,16 @@ SHIFT_WIDTH = 6
 SINK_WIDTH = 4
 
 
+def sum_shape(params: RescaleParams) -> Shape:
+    """What is rescaled: a sum of the array, or with blocks the sum of span·acc over all of them."""
+    return signed(params.total_width if params.blocks else params.acc_width)
+
+
 def input_layout(params: RescaleParams) -> data.StructLayout:
-    """One beat: `lanes` output channels of one token. `hi` is 1 for an 8-bit token; lo and span are of the token."""
+    """One beat: `lanes` output channels of one token. `hi` is 1 for an 8-bit token; lo and span are of the token. With
+    blocks `acc` is Σ span·acc over the token's blocks."""
     return data.StructLayout({
-        "acc": data.ArrayLayout(signed(params.acc_width), params.lanes),
+        "acc": data.ArrayLayout(sum_shape(params), params.lanes),
         "wsum": data.ArrayLayout(signed(params.wsum_width), params.lanes),
         "mant": data.ArrayLayout(MANT_WIDTH, params.lanes),
         "shift": data.ArrayLayout(SHIFT_WIDTH, params.lanes),
@@ -127,7 +136,7 @@ class RescaleLane(wiring.Component):
         self.params = params
         super().__init__({
             "advance": In(1),
-            "acc": In(signed(params.acc_width)), "wsum": In(signed(params.wsum_width)),
+            "acc": In(sum_shape(params)), "wsum": In(signed(params.wsum_width)),
             "mant": In(MANT_WIDTH), "shift": In(SHIFT_WIDTH),
             "lo": In(signed(params.width)), "span": In(params.width), "hi": In(1), "symmetric": In(1),
             "sink_shift": In(SINK_WIDTH),
@@ -148,7 +157,8 @@ class RescaleLane(wiring.Component):
             return delay(name, first, mul_stages - 1, src_loc_at=1)
 
         # The sum over the unsigned codes, and the shift that is left once the sink's exponent is taken off.
-        code = register("code_sum", code_sum(self.acc, self.wsum, self.hi, self.symmetric), signed(params.sum_width))
+        acc = Const(0) if params.blocks else self.acc
+        code = register("code_sum", code_sum(acc, self.wsum, self.hi, self.symmetric), signed(params.sum_width))
         offset = register("span_offset", (self.span ^ (1 << (params.width - 1))).as_signed())
         lo, wsum = register("lo_1", self.lo), register("wsum_1", self.wsum)
         less = Signal(signed(SHIFT_WIDTH + 1))
@@ -163,7 +173,10 @@ class RescaleLane(wiring.Component):
         hi, symmetric = delay("hi", self.hi, mul_stages + 1), delay("symmetric", self.symmetric, mul_stages + 1)
         span_term = register("span_term", span_product + (code << (params.width - 1)), signed(total_width))
         lo_term = register("lo_term", scaled_low(lo_product, hi, symmetric), signed(total_width))
-        total = register("total", span_term + lo_term, signed(total_width))
+        terms = span_term + lo_term
+        if params.blocks:
+            terms = terms + delay("total_in", self.acc, mul_stages + 2)
+        total = register("total", terms, signed(total_width))
         hi, symmetric = delay("hi_term", hi, 2), delay("symmetric_term", symmetric, 2)
         unit = register("unit", common_unit(total, hi, symmetric), signed(total_width))
 

@@ -52,10 +52,10 @@ def parameter_bits(hw: HwConfig) -> int:
 
 def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
     """Bytes of one layer that is cut into `super_tiles`: whole beats, channels beyond K and N included, but of the
-    results. Groups of channels that share a scale, which the RTL refuses, have parameters each."""
+    results."""
     beat, passes = beat_bytes(hw), super_tiles * task.columns(hw)[0]
     return DramBytes(weights=passes * task.k * beat["w"], activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
-                     scales=passes * hw.cols * len(task.groups) * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
+                     scales=passes * hw.cols * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
 def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, Access]:

@@ -35,8 +35,9 @@ class Shape:
 class Task:
     """One layer under one job.
 
-    `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, None for
-    the whole token. Weights of 4 and of 8 bits, and both scale modes, take the same cycles and bytes.
+    `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, the
+    hardware's block, None for the whole token. Weights of 4 and of 8 bits, and both scale modes, take the same cycles
+    and bytes.
     """
 
     job: ResolvedJob

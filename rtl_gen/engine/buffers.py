@@ -32,6 +32,7 @@ class ActBuffer(wiring.Component):
     codes, hi : In, a beat of codes; a 4-bit code is in the low nibble
     read_at, lane : In, the step's word and the byte in it
     act, mode4 : Out, of every row, `params.feed_cycles` later
+    zero : In, of the beat's block; zeros : Out, of every row: with blocks, a further nibble in the words of each plane
     """
 
     def __init__(self, params: EngineParams) -> None:
@@ -42,6 +43,8 @@ class ActBuffer(wiring.Component):
             "codes": In(data.ArrayLayout(CODE_WIDTH, params.lanes)), "hi": In(1), "read_at": In(address),
             "lane": In(up_to(params.lanes - 1)), "act": Out(data.ArrayLayout(CODE_WIDTH, params.rows)),
             "mode4": Out(data.ArrayLayout(1, params.rows)),
+            **({"zero": In(CODE_WIDTH), "zeros": Out(data.ArrayLayout(CODE_WIDTH, params.rows))} if params.block
+               else {}),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -50,8 +53,9 @@ class ActBuffer(wiring.Component):
         depth = max(2, 2 * params.act_tiles * params.max_beats)
         read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
         lane = late(m, "lane_read", late(m, "lane_asked", self.lane))  # of the word that the banks give
-        low = Cat(Cat(code[:half] for code in self.codes), ~self.hi)
-        high = Cat(Mux(self.hi, code[half:], code[:half]) for code in self.codes)
+        codes = [*self.codes, self.zero] if params.block else list(self.codes)
+        low = Cat(Cat(code[:half] for code in codes), ~self.hi)
+        high = Cat(Mux(self.hi, code[half:], code[:half]) for code in codes)
         planes = [(plane, late(m, f"{plane}_word", word), late(m, f"{plane}_en", enable, control=True))
                   for plane, word, enable in (("low", low, self.low), ("high", high, self.high))]
         for row in range(params.rows):
@@ -61,11 +65,13 @@ class ActBuffer(wiring.Component):
                 write, read = bank.write_port(), bank.read_port()
                 m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
                              read.addr.eq(read_at), read.en.eq(1)]
-                nibbles.append([read.data.word_select(n, half) for n in range(params.lanes)])
+                nibbles.append([read.data.word_select(n, half) for n in range(len(codes))])
                 if plane == "low":
                     m.d.sync += self.mode4[row].eq(read.data[-1])
             values = [Cat(pair) for pair in zip(*nibbles, strict=True)]
-            m.d.sync += self.act[row].eq(chosen(values, lane))
+            m.d.sync += self.act[row].eq(chosen(values[: params.lanes], lane))
+            if params.block:
+                m.d.sync += self.zeros[row].eq(values[-1])
         return m
 
 

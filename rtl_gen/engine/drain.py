@@ -4,23 +4,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen import rescale
-from rtl_gen.engine.layouts import factor_layout, parameter_layout, tile_layout, word_layout
+from rtl_gen.engine.layouts import parameter_layout, tile_layout, word_layout
 from rtl_gen.engine.loader import channel_layout
 from rtl_gen.engine.rows import scale_address, scale_layout
+from rtl_gen.engine.words import Drained, words
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed, late
+from rtl_gen.lib.delay import late
 from rtl_gen.lib.queue import Queue
 from rtl_gen.mac import array as mac
 from rtl_gen.rescale import Rescale
-from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+from stamp_hw.engine.params import EngineParams
 
 
 def tiles_in_array(params: EngineParams) -> int:
@@ -32,21 +31,6 @@ def exists(beat: data.View, tile: data.View) -> Value:
     """Whether a drained sum is of a token: not below a ragged tile's rows, not an 8-bit row's second slot, not the
     missing partner of an odd 4-bit token."""
     return (beat.row < tile.rows) & ~beat.empty & ~(beat.slot & tile.odd & (beat.row == tile.odd_row))
-
-
-def factor_table(symmetric: Value, hi: Value) -> Value:
-    """1 where a token takes the second table: a 4-bit one in symmetric mode."""
-    return symmetric & ~hi
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
-    """A beat that drains: its tile, its `chunk` of the columns, whether it is a token's, whether it `ends` its tile."""
-
-    tile: data.View
-    chunk: Signal
-    is_token: Signal
-    ends: Signal
 
 
 class Drain(wiring.Component):
@@ -101,50 +85,5 @@ class Drain(wiring.Component):
             self.events.eq(rescale_unit.events),
         ]
         go_round(m, drained.chunk, params.chunks, self.valid)
-        self._multiply(m, drained, self._factors(m, drained), rescale_unit)
+        words(m, self, drained, rescale_unit, lambda: late(m, "acc_late", beat.acc))
         return m
-
-    def _factors(self, m: Module, drained: Drained) -> list[data.View]:
-        """The factors of the beat's channels, a cycle later; a memory for each lane."""
-        params, layout = self.params, factor_layout(self.params)
-        depth = PARAMETER_SETS << len(drained.chunk)
-        words = []
-        for lane in range(params.rescale_lanes):
-            store = m.submodules[f"factors{lane}"] = memory.Memory(shape=layout, depth=depth, init=[])
-            write, read = store.write_port(), store.read_port()
-            m.d.comb += [write.en.eq(self.parameter_en & (self.channel.lane == lane)),
-                         write.addr.eq(Cat(self.channel.chunk, self.channel.set)),
-                         read.addr.eq(Cat(drained.chunk, drained.tile.set)), read.en.eq(1)]
-            m.d.comb += [write.data[name].eq(self.parameter[name]) for name in layout.members]
-            words.append(read.data)
-        return words
-
-    def _multiply(self, m: Module, drained: Drained, factors: list[data.View], unit: Rescale) -> None:
-        """The rescale unit, and what its words belong to in a line of registers beside it."""
-        tile, token, into = drained.tile, self.token, unit.i
-        symmetric = late(m, "symmetric", tile.symmetric)
-        table = Signal()
-        m.d.comb += [
-            into.valid.eq(late(m, "valid_late", drained.is_token, control=True)),
-            into.payload.acc.eq(late(m, "acc_late", self.beat.acc)),
-            table.eq(factor_table(symmetric, token.hi)),
-            into.payload.symmetric.eq(symmetric),
-            into.payload.last.eq(0),
-            unit.o.ready.eq(1),
-        ]
-        m.d.comb += [into.payload[name].eq(token[name]) for name in ("lo", "span", "hi", "sink_shift")]
-        for lane, factor in enumerate(factors):
-            m.d.comb += [
-                into.payload.wsum[lane].eq(factor.wsum),
-                into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
-                into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
-            ]
-        ends_late = late(m, "ends_late", drained.ends & tile.pass_ends, control=True)
-        place = Cat(late(m, "half_late", tile.set[0]), token.place, late(m, "chunk_late", drained.chunk))
-        word, latency = self.word, self.params.rescale.latency
-        m.d.comb += [
-            word.z.eq(unit.o.payload.z),
-            word.valid.eq(unit.o.valid),
-            word.ends.eq(delayed(m, "ends_line", ends_late, latency, control=True)),
-            Cat(word.half, word.place, word.chunk).eq(delayed(m, "place_line", place, latency)),
-        ]

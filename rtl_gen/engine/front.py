@@ -47,9 +47,11 @@ def is_accepted(state: enum.EnumView) -> Value:
 def tokens_in_scale(params: EngineParams) -> int:
     """Tokens between the lifting's last output and the scale unit's, at most: a token's stay there is always the
     latency and its beats, as they come at least a slot apart; it is worst where the beats just fill the shortest slot.
+    A last block that is shorter than the one before it waits for that one's codes.
     """
     slot = params.haar.min_slot_cycles
-    return -(-(params.scale.latency + min(params.max_beats, slot) - 1) // slot)
+    waits = max(0, params.block_beats - 1)
+    return -(-(params.scale.latency + waits + min(params.max_beats, slot) - 1) // slot)
 
 
 def may_enter(intake: data.View, free: Value) -> Value:
@@ -177,7 +179,8 @@ class Front(wiring.Component):
             quantizer.valid.eq(is_accepted(state) & ~scale_runs),
             quantizer.payload.tokens.eq(tokens),
             quantizer.payload.beats.eq(job.beats),
-            quantizer.payload.group_beats.eq(job.beats),
+            quantizer.payload.group_beats.eq(Mux(job.blocks, params.block_beats, job.beats) if params.block
+                                             else job.beats),
             quantizer.payload.tail.eq(job.tail),
             quantizer.payload.symmetric.eq(job.symmetric),
             lifting.valid.eq(sinks | (state == State.TOKENS)),
@@ -190,6 +193,8 @@ class Front(wiring.Component):
             lifting.payload.half.eq(first),
             lifting.payload.tile_width.eq(Mux(sinks, job.n_sink, job.tile_width)),
         ]
+        if params.block:
+            m.d.comb += quantizer.payload.zeros.eq(job.blocks & ~job.symmetric)
         if params.axes == 2:
             m.d.comb += [lifting.payload.two_d.eq(job.two_d & ~sinks), lifting.payload.height.eq(job.height),
                          lifting.payload.tile_height.eq(job.tile_height)]
@@ -238,7 +243,7 @@ class Front(wiring.Component):
         ]
         m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
         m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in ("codes", "lo", "span", "hi", "last")]
+        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in quantizer.o.payload.shape().members]
 
 
 def code_tags(params: EngineParams) -> data.StructLayout:

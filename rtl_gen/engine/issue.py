@@ -4,6 +4,9 @@ A *pass* is one column tile of one super-tile: all its array tiles, in the order
 waits for its rows and for the pass's weights. Its last step waits until the array is certain to take it, that is
 `min_tile_cycles` after the last step before, and in a pass's first tile for a half of the output buffer. So nothing
 waits behind the issue, and a step reaches the array exactly `feed_cycles` later.
+
+With blocks it is each block of a tile that the array must be certain to take, and a tile's last step is
+`min_read_cycles` after the one before as well, so that the combine unit has a bank for it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import half_layout, job_layout, tile_layout
+from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, tile_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.delay import delayed
@@ -38,6 +41,11 @@ def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
     return (gap == 0) & ((tile != 0) | out_free)
 
 
+def ends_block(last: Value, lane: Value, beat: Value, params: EngineParams) -> Value:
+    """Whether a step is its block's last: of a whole block, or of its tile."""
+    return last | ((lane == params.lanes - 1) & (beat == params.block_beats - 1))
+
+
 def is_symmetric(jobs: JobRegisters) -> Value:
     """Scale mode of the tiles that are issued: the job's at hand."""
     return jobs.job.symmetric
@@ -58,10 +66,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The step at hand: whether it is issued now, is its tile's last, belongs to the pass's last tile and to the
-    super-tile's last column tile."""
+    """The step at hand: whether it is issued now, ends its block (without blocks, its tile), is its tile's last,
+    belongs to the pass's last tile and to the super-tile's last column tile."""
 
     issues: Signal
+    ends: Signal
     last: Signal
     last_tile: Signal
     last_column: Signal
@@ -83,7 +92,7 @@ class Issue(wiring.Component):
     out_free : In(2), free halves of the output buffer; `out_claim` : Out(2), taken now
     act_at, lane, weight_at : Out, addresses of the step that is issued
     step : Out, `step_layout`, `params.feed_cycles` after the issue
-    tile, tile_en : Out, `tile_layout` of a tile whose last step is issued now
+    tile, tile_en : Out, `tile_layout` of a tile whose last step is issued now; with blocks `block_layout` of a block
     idle : Out, no job
     """
 
@@ -95,7 +104,8 @@ class Issue(wiring.Component):
             "release": Out(1), "out_free": In(2), "out_claim": Out(2),
             "act_at": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "lane": Out(up_to(params.lanes - 1)),
             "weight_at": Out(up_to(2 * params.max_k - 1)), "step": Out(step_layout(params)),
-            "tile": Out(tile_layout(params)), "tile_en": Out(1), "idle": Out(1),
+            "tile": Out(block_layout(params) if params.block else tile_layout(params)), "tile_en": Out(1),
+            "idle": Out(1),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -107,13 +117,21 @@ class Issue(wiring.Component):
                       column=Signal.like(job.columns, name="column"), tile=Signal(up_to(params.act_tiles), name="tile"),
                       beat=Signal(up_to(params.max_beats - 1), name="beat"),
                       lane=Signal(up_to(params.lanes - 1), name="lane"))
-        step = Step(**{name: Signal(name=f"{name}_") for name in ("issues", "last", "last_tile", "last_column")})
+        step = Step(issues=Signal(name="issues_"), last=(last := Signal(name="last_")),
+                    ends=Signal(name="ends_") if params.block else last,
+                    last_tile=Signal(name="last_tile_"), last_column=Signal(name="last_column_"))
         status = Signal(half_layout(params))
         first = Signal(name="first_")
         gap = Signal(range(params.mac.min_tile_cycles))
         tile_ends = Signal()
         pass_ends = Signal()
         super_tile_ends = Signal()
+        out_free = self.out_free.bit_select(place.number[0], 1)
+        if params.block:
+            takes = self._blocks(m, place, step, jobs, gap, out_free)
+        else:
+            takes = ~step.last | may_end(gap, place.tile, out_free)
+            m.d.comb += self.tile_en.eq(tile_ends)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
@@ -123,8 +141,7 @@ class Issue(wiring.Component):
             # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
             step.last_tile.eq(status.closed & (place.tile >= status.last)),
             step.last_column.eq(place.column + 1 == job.columns),
-            step.issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(place.tile, status)))
-                           & (~step.last | may_end(gap, place.tile, self.out_free.bit_select(place.number[0], 1)))),
+            step.issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(place.tile, status))) & takes),
             tile_ends.eq(step.issues & step.last),
             pass_ends.eq(tile_ends & step.last_tile),
             super_tile_ends.eq(pass_ends & step.last_column),
@@ -132,9 +149,8 @@ class Issue(wiring.Component):
             self.release.eq(pass_ends),
             self.leave.eq(Mux(super_tile_ends, Cat(~place.half, place.half), 0)),
             self.out_claim.eq(Mux(tile_ends & (place.tile == 0), Cat(~place.number[0], place.number[0]), 0)),
-            self.tile_en.eq(tile_ends),
         ]
-        with m.If(tile_ends):
+        with m.If(step.issues & step.ends if params.block else tile_ends):
             m.d.sync += gap.eq(params.mac.min_tile_cycles - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
@@ -155,6 +171,30 @@ class Issue(wiring.Component):
         self._describe(m, place, step, status, is_symmetric(jobs))
         self._feed(m, step)
         return m
+
+    def _blocks(self, m: Module, place: Place, step: Step, jobs: JobRegisters, gap: Signal, out_free: Value) -> Value:
+        """Where the work stands in a tile's blocks; returns whether a step may be issued as far as the array goes."""
+        params = self.params
+        group = Signal(up_to(params.max_blocks - 1), name="group")
+        beat = Signal(up_to(params.block_beats - 1), name="block_beat")
+        read_gap = Signal(range(params.min_read_cycles))
+        issued = Signal(name="block_issued")
+        m.d.comb += [
+            step.ends.eq(ends_block(step.last, place.lane, beat, params)),
+            issued.eq(step.issues & step.ends),
+            self.tile_en.eq(issued),
+            self.tile.group.eq(group), self.tile.first.eq(group == 0), self.tile.last.eq(step.last),
+            self.tile.blocks.eq(jobs.job.blocks),
+        ]
+        with m.If(step.issues & (place.lane == params.lanes - 1)):
+            m.d.sync += beat.eq(beat + 1)
+        with m.If(issued):
+            m.d.sync += [beat.eq(0), group.eq(Mux(step.last, 0, group + 1))]
+        with m.If(issued & step.last):
+            m.d.sync += read_gap.eq(params.min_read_cycles - 1)
+        with m.Elif(read_gap != 0):
+            m.d.sync += read_gap.eq(read_gap - 1)
+        return (~step.ends | (gap == 0)) & (~step.last | may_end(read_gap, place.tile, out_free))
 
     def _start(self, half: Value) -> Value:
         """The first word of a half in every bank."""
@@ -191,7 +231,7 @@ class Issue(wiring.Component):
         issued = Signal(step_layout(self.params))
         m.d.comb += [
             issued.valid.eq(step.issues),
-            issued.last.eq(step.last),
+            issued.last.eq(step.ends),
             issued.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
             self.step.eq(delayed(m, "steps", issued, self.params.feed_cycles, control=True)),
         ]

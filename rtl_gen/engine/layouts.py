@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from rtl_gen import rescale
+from rtl_gen import combine, rescale
 from rtl_gen.haar import common as haar_common
 from rtl_gen.haar import finish as haar_finish
 from rtl_gen.haar.layouts import tile_size
@@ -35,7 +35,7 @@ def key_layout(params: EngineParams) -> data.StructLayout:
 
 def job_layout(params: EngineParams) -> data.StructLayout:
     """Registers of a job, the fields of `stamp_hw.engine.job.EngineJob`; without `height`, `two_d`, `tile_height`,
-    `hi_row` and `hi_band` in 1-D builds."""
+    `hi_row` and `hi_band` in 1-D builds, without `blocks` in hardware that has none."""
     size = up_to(params.max_tokens)
     layout: dict[str, Any] = {
         "width": size, "levels": up_to(params.max_levels), "n_sink": size, "symmetric": 1,
@@ -43,6 +43,8 @@ def job_layout(params: EngineParams) -> data.StructLayout:
         "columns": 16, "out_beats": up_to(params.chunks), "out_keep": up_to(params.rescale_lanes),
         "tile_width": tile_size(params.haar), "hi_order": up_to(params.max_levels + 1), "hi_column": size,
     }
+    if params.block:
+        layout["blocks"] = 1
     if params.axes == 2:
         layout |= {"height": size, "two_d": 1, "tile_height": tile_size(params.haar), "hi_row": size, "hi_band": 2}
     return data.StructLayout(layout)
@@ -81,17 +83,21 @@ def event_layout(params: EngineParams) -> data.StructLayout:
     units = {"haar": haar_common.event_layout(), "scale": scale.event_layout(), "mac": mac.event_layout(params.mac),
              "rescale": rescale.event_layout(params.rescale), "inverse": haar_common.event_layout(),
              "finish": haar_finish.event_layout(params.finish)}
+    if params.block:
+        units["combine"] = combine.event_layout()
     return data.StructLayout({f"{unit}_{name}": shape for unit, layout in units.items()
                               for name, shape in layout.members.items()})
 
 
 def code_layout(params: EngineParams) -> data.StructLayout:
     """A beat of quantized codes on its way to the activation buffer, with what its token's last beat decides: `place`
-    in the super-tile of that `half`, which `closes` with it, `ends` the job, exponent of a sink."""
+    in the super-tile of that `half`, which `closes` with it, `ends` the job, exponent of a sink. With blocks the codes
+    are unsigned, and less `zero` what they stand for; a block's scale comes with its last beat (`group_ends`)."""
+    blocks: dict[str, Any] = {"zero": CODE_WIDTH, "group_ends": 1} if params.block else {}
     return data.StructLayout({
         "codes": data.ArrayLayout(signed(CODE_WIDTH), params.lanes), "lo": signed(params.scale.width),
         "span": params.scale.width, "hi": 1, "last": 1, "place": params.haar.place_width, "half": 1, "closes": 1,
-        "ends": 1, "sink_shift": SINK_WIDTH,
+        "ends": 1, "sink_shift": SINK_WIDTH, **blocks,
     })
 
 
@@ -112,6 +118,13 @@ def tile_layout(params: EngineParams) -> data.StructLayout:
     return data.StructLayout({"half": 1, "tile": up_to(params.act_tiles), "rows": up_to(params.rows), "odd": 1,
                               "odd_row": up_to(params.rows), "set": range(PARAMETER_SETS), "symmetric": 1,
                               "pass_ends": 1, "super_tile_ends": 1})
+
+
+def block_layout(params: EngineParams) -> data.StructLayout:
+    """A block of an array tile on its way through the MAC array: the tile, the block's `group` of channels, whether it
+    is the tile's `first`, its `last`, and whether the job has scales of `blocks` or one a token."""
+    return data.StructLayout({**tile_layout(params).members, "group": up_to(params.max_blocks - 1), "first": 1,
+                              "last": 1, "blocks": 1})
 
 
 def word_layout(params: EngineParams) -> data.StructLayout:

@@ -73,6 +73,8 @@ class Rows(wiring.Component):
     low, high : Out(rows), the banks whose low and high nibbles are written
     scale_en : Out(2), the half of the scale buffer that is written, on a token's last beat
     scale_at, scale : Out, address and word
+    span_en, group : Out, with blocks: the half of the span buffer that is written, on a block's last beat; the block's
+        number in its token
     overflow : Out, the super-tile has more rows or positions than the buffers: the beat is dropped
     """
 
@@ -85,6 +87,7 @@ class Rows(wiring.Component):
             "address": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "low": Out(params.rows),
             "high": Out(params.rows), "scale_en": Out(2), "scale_at": Out(scale_address(params)),
             "scale": Out(scale_layout(params)), "overflow": Out(1),
+            **({"span_en": Out(2), "group": Out(up_to(params.max_blocks - 1))} if params.block else {}),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -117,6 +120,8 @@ class Rows(wiring.Component):
             m.d.comb += [self.low[row].eq(chosen & ~second), self.high[row].eq(chosen)]
         with m.If(self.valid):
             m.d.sync += beat.eq(Mux(code.last, 0, beat + 1))
+        if params.block:
+            self._spans(m, fits)
         for number, half in enumerate(halves):
             self._place(m, half, last & (code.half == number), fits, second)
         return m
@@ -151,6 +156,16 @@ class Rows(wiring.Component):
             m.d.sync += [half.closed.eq(0), half.open.eq(0), half.next.row.eq(0), half.next.tile.eq(0),
                          half.next.base.eq(start)]
         return half
+
+    def _spans(self, m: Module, fits: Signal) -> None:
+        """A block's last beat writes its scale."""
+        code = self.code
+        ends = Signal(name="group_ends")
+        group = Signal.like(self.group, name="group_")
+        m.d.comb += [ends.eq(self.valid & code.group_ends), self.group.eq(group),
+                     self.span_en.eq(Mux(ends & fits, Cat(~code.half, code.half), 0))]
+        with m.If(ends):
+            m.d.sync += group.eq(Mux(code.last, 0, group + 1))
 
     def _place(self, m: Module, half: Half, last: Signal, fits: Signal, second: Signal) -> None:
         """A token's last beat moves its half on."""

@@ -12,19 +12,22 @@ and what `sim/engine/closed_form.py` adds up is what the hardware takes.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine import layouts
 from rtl_gen.engine.back import Back
+from rtl_gen.engine.block_drain import BlockDrain
 from rtl_gen.engine.buffers import ActBuffer, ScaleBuffer, WeightBuffer
 from rtl_gen.engine.drain import Drain
 from rtl_gen.engine.front import Front
 from rtl_gen.engine.issue import Issue
 from rtl_gen.engine.loader import Loader
 from rtl_gen.engine.rows import Rows
+from rtl_gen.engine.span_buffer import SpanBuffer
 from rtl_gen.mac.array import Mac
+from rtl_gen.mac.blocks import BlockMac
 from stamp_hw.engine.params import EngineParams
 
 
@@ -67,8 +70,8 @@ class Engine(wiring.Component):
         m = Module()
         params = self.params
         m.submodules.front = front = Front(params)
-        m.submodules.mac = mac = Mac(params.mac)
-        m.submodules.drain = drain = Drain(params)
+        m.submodules.mac = mac = BlockMac(params.mac) if params.block else Mac(params.mac)
+        m.submodules.drain = drain = BlockDrain(params) if params.block else Drain(params)
         m.submodules.back = back = Back(params)
         m.submodules.rows = rows = Rows(params)
         m.submodules.acts = acts = ActBuffer(params)
@@ -107,25 +110,25 @@ class Engine(wiring.Component):
         ]
 
         # The array and what feeds it.
-        step = mac.i.payload
+        step = mac.step if params.block else mac.i.payload
         m.d.comb += [
             issue.halves.eq(rows.halves), issue.loaded.eq(loader.loaded),
             issue.out_free.eq(back.out_free), acts.read_at.eq(issue.act_at), acts.lane.eq(issue.lane),
-            weights.read_at.eq(issue.weight_at), mac.i.valid.eq(issue.step.valid), step.last.eq(issue.step.last),
+            weights.read_at.eq(issue.weight_at), step.last.eq(issue.step.last),
             step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & issue.step.rows),
             step.wgt.eq(weights.wgt.wgt),
         ]
 
         # Behind the array.
+        waits = self._blocks(m, rows, acts, issue, mac, drain) if params.block else self._tiles(m, issue, mac, drain)
         m.d.comb += [
-            mac.o.ready.eq(1), drain.valid.eq(mac.o.valid), drain.beat.eq(mac.o.payload),
-            drain.tile.eq(issue.tile), drain.tile_en.eq(issue.tile_en), scales.half.eq(drain.half),
+            scales.half.eq(drain.half),
             scales.read_at.eq(drain.scale_at), drain.token.eq(scales.token), back.word.eq(drain.word),
             back.out_claim.eq(issue.out_claim),
         ]
 
         # Sticky errors, in the order of `ERRORS`.
-        internal = front.internal | drain.internal | back.internal | (mac.i.valid & ~mac.i.ready)
+        internal = front.internal | drain.internal | back.internal | waits
         error = Signal(len(layouts.ERRORS))
         seen = Cat(front.illegal, rows.overflow, front.framing, internal)
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
@@ -133,8 +136,30 @@ class Engine(wiring.Component):
                      self.status.error.eq(error),
                      self.status.idle.eq(Cat(stage.idle for stage in (front, *stages)).all())]
 
+        combine = [("combine", drain.combine_events)] if params.block else []
         for unit, events in (("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),
                              ("rescale", drain.events), ("inverse", back.inverse_events),
-                             ("finish", back.finish_events)):
+                             ("finish", back.finish_events), *combine):
             m.d.comb += [self.events[f"{unit}_{name}"].eq(events[name]) for name in events.shape().members]
         return m
+
+    def _tiles(self, m: Module, issue: Issue, mac: Mac, drain: Drain) -> Value:
+        """Array tiles between issue, array and drain; returns whether a step is not taken."""
+        m.d.comb += [
+            mac.i.valid.eq(issue.step.valid), mac.o.ready.eq(1), drain.valid.eq(mac.o.valid),
+            drain.beat.eq(mac.o.payload), drain.tile.eq(issue.tile), drain.tile_en.eq(issue.tile_en),
+        ]
+        return mac.i.valid & ~mac.i.ready
+
+    def _blocks(self, m: Module, rows: Rows, acts: ActBuffer, issue: Issue, mac: BlockMac, drain: BlockDrain) -> Value:
+        """Zeros and scales of blocks; the blocks themselves between issue, array and drain, which take every one."""
+        m.submodules.spans = spans = SpanBuffer(self.params)
+        m.d.comb += [
+            acts.zero.eq(rows.code.zero), mac.step.zero.eq(acts.zeros), mac.step.valid.eq(issue.step.valid),
+            drain.beat.eq(mac.beat), drain.acc.eq(mac.acc), drain.block.eq(issue.tile),
+            drain.block_en.eq(issue.tile_en),
+            spans.en.eq(rows.span_en), spans.write_at.group.eq(rows.group), spans.word.eq(rows.code.span),
+            spans.half.eq(drain.span_half), spans.read_at.eq(drain.span_at), drain.span.eq(spans.span),
+        ]
+        m.d.comb += [spans.write_at[name].eq(rows.scale_at[name]) for name in rows.scale_at.shape().members]
+        return Const(0)

@@ -91,6 +91,14 @@ def counted(accept: Value, count: Value) -> Value:
     return Mux(accept, count, 0)
 
 
+def multiplications(params: MacParams, mode4: data.View) -> tuple[Value, Value]:
+    """(of 8-bit codes, of 4-bit pairs) in a step."""
+    rows4 = sum(mode4[1:], mode4[0])
+    # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
+    fours = sum(rows4 << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
+    return params.rows * params.cols - fours, fours
+
+
 class Mac(wiring.Component):
     """acc[token, col] = Σ_k a[token, k] · w[col, k]; a row slot holds one 8-bit token or two 4-bit ones.
 
@@ -193,12 +201,10 @@ class Mac(wiring.Component):
 
         self._queue(m, beat, move, pop, queued)
 
-        rows4 = sum(step.mode4[1:], step.mode4[0])
-        # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
-        fours = sum(rows4 << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
+        eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
             self.events.multiplies4.eq(counted(accept, fours)),
-            self.events.multiplies8.eq(counted(accept, params.rows * params.cols - fours)),
+            self.events.multiplies8.eq(counted(accept, eights)),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]

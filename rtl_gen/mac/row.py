@@ -6,6 +6,7 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.delay import late
 from rtl_gen.mac.pe import CONTROL, OPERAND_WIDTH, Pe
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CODE_WIDTH, MacParams
@@ -22,7 +23,7 @@ class Row(wiring.Component):
     -------
     operand, control : In, what PE 0 takes; each PE hands it to its right neighbour
     wgt_i : In, a weight for each column, from the row above; wgt_o : Out, a cycle later, to the row below
-    shift : In, take the sums of the row below
+    shift : In, take the sums of the row below; with blocks PE c does c cycles later
     below0, below1 : In, hold registers of the row below; hold0, hold1 : Out, of this row
     """
 
@@ -37,11 +38,13 @@ class Row(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        operand, control = self.operand, self.control
+        operand, control, shift = self.operand, self.control, self.shift
         for c in range(self.params.cols):
+            if c and self.params.blocks:
+                shift = late(m, f"shift_c{c}", shift, control=True)
             pe = m.submodules[f"pe{c}"] = Shared(lambda: Pe(self.params), "stamp_pe")
             m.d.comb += [
-                pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(self.wgt_i[c]), pe.shift.eq(self.shift),
+                pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(self.wgt_i[c]), pe.shift.eq(shift),
                 pe.below0.eq(self.below0[c]), pe.below1.eq(self.below1[c]), self.wgt_o[c].eq(pe.wgt_o),
                 self.hold0[c].eq(pe.hold0), self.hold1[c].eq(pe.hold1),
             ]

@@ -35,19 +35,20 @@ def free_cycles(params: EngineParams) -> int:
     return params.drain_cycles + 1
 
 
-def issue(last: int, ready: Sequence[int], k: int, least: int, out_free: int = NEVER) -> int:
-    """The tiles of a pass, `k` steps each, one after the other: cycle of the last one's last step.
+def issue(last: int, ready: Sequence[int], span: int, least: int, out_free: int = NEVER) -> int:
+    """The tiles of a pass one after the other: cycle of the last one's last step.
 
     Parameters
     ----------
     last : cycle of the last step before them
     ready : first cycle in which each tile can begin
-    least : cycles from one tile's last step to the next one's, at least
+    span, least : cycles from a tile's first step to its last; from one tile's last step to the next one's, at least
+        (`EngineParams.tile_cycles`)
     out_free : first cycle in which the first tile can end
     """
     for tile, cycle in enumerate(ready):
         first = max(cycle, last + 1)
-        last = max(first + k - 1, last + least)
+        last = max(first + span - 1, last + least)
         if tile == 0:
             last = max(last, out_free)
     return last
@@ -108,8 +109,7 @@ class Passes:
     """
 
     def __init__(self, params: EngineParams, weights: Pattern, words: Pattern) -> None:
-        self._least, self._word, self._freed = (
-            params.mac.min_tile_cycles, word_cycles(params), free_cycles(params))
+        self._params, self._word, self._freed = params, word_cycles(params), free_cycles(params)
         self.loader = Loader(params, Source(weights), Source(words))
         self.registers = Registers()
         self._begin = NEVER  # first cycle in which the array works on this job
@@ -133,10 +133,11 @@ class Passes:
         drained : told of each pass the cycle from which it counts as complete in the output buffer
         out_free : gives the cycle from which the next pass's half of the output buffer is free
         """
+        span, least = self._params.tile_cycles(k)
         for column in range(columns):
             loaded = self.loader.load(k, self._releases[0])
             complete = np.maximum(ready, max(loaded, self._begin)).tolist()
-            self._last = issue(self._last, complete, k, self._least, out_free())
+            self._last = issue(self._last, complete, span, least, out_free())
             self._releases = [self._releases[1], self._last]
             if column + 1 == columns:
                 self.loader.decide(closed, ends)

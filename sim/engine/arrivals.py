@@ -1,5 +1,5 @@
 """Tokens of one job that come at the memory's rate: when a token's codes count as there. `sim.engine.front.Front` for a
-whole super-tile at a time, and for groups of channels that share a scale, which the RTL refuses.
+whole super-tile at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Arrivals:
     tokens of a super-tile leave it behind the first tokens of the next, so that a super-tile is complete when the next
     one has been taken too, and the last one when it has itself.
 
-    Raises ConfigError for a group that the scale unit cannot take.
+    Raises ConfigError for a block that the scale unit does not have.
     """
 
     def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], rate: Rate) -> None:
@@ -35,21 +35,18 @@ class Arrivals:
         registers = params.scale.job(tokens=task.tokens, k=task.k, group=task.group)
         self._beats = registers.beats
         self._whole = max(self._beats, self._unit.min_slot_cycles)
-        # A group's codes follow its last beat by `latency`, and the group before it by the slower of its beats and the
-        # divider: `sim.scale.group_times` without a full ring buffer, a token at a time.
-        groups, divide = scale.group_beats(registers), params.scale.recip_width
-        self._pace = sum(max(size, divide) for size in groups)
-        last = groups[-1]
-        self._after = params.scale.latency + max(
-            last, groups[0] - self._beats + self._pace - max(last, divide) + last)
+        # The lifting unit's pace leaves every group its division in time. So the codes of a token's last group follow
+        # its last beat by `latency`, or those of the group before it, where that is a whole block and the last is not.
+        self._groups = scale.group_beats(registers)
+        self._after = params.scale.latency + self._groups[-1]
+        self._short = self._groups[0] - self._groups[-1]  # beats that a token's last group is short of a whole one
         self._slots = slots(job.tokens, job.levels, job.grid)
         size = 1 << chain_levels(job.levels, job.grid)
         self._bounds = [part.first_tile * size for part in parts[1:]] + [len(self._slots[0])]
         self._slot = 0  # the first that has not been followed
         self._number = -1  # of the last super-tile that was taken
         self._last = -1  # cycle of the last beat taken
-        self._codes: int | None = None  # from when the last token's codes count as there
-        self._advance: dict[tuple[int, int], int] = {}
+        self._advance: dict[tuple[int, int], tuple[int, int]] = {}
         self._cycle = start_cycles(params, job.grid[0] if job.grid else 1) + 1
         self.ready, self.behind = np.empty(task.tokens, np.int64), np.zeros(task.tokens, np.int64)
         if job.n_sink:
@@ -59,7 +56,7 @@ class Arrivals:
     @property
     def memory_paced(self) -> bool:
         """A token's beats take the memory longer than its slot takes the lifting unit."""
-        return self._beats * self._rate.den > max(self._whole, self._pace) * self._rate.num
+        return self._beats * self._rate.den > self._whole * self._rate.num
 
     def take(self, gate: int) -> bool:
         """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
@@ -85,20 +82,19 @@ class Arrivals:
         takes, busy, coef = run
         lasts = self._prompt(busy) if self._rate.full else self._throttled(takes, busy)
         leave = np.flatnonzero(coef >= 0)
-        if leave.size:
-            steps = np.arange(leave.size) * self._pace
-            codes = lasts[leave] + self._unit.latency + self._after - steps
-            if self._codes is not None:
-                codes[0] = max(int(codes[0]), self._codes + self._pace)
-            codes = np.maximum.accumulate(codes) + steps
-            self.ready[tokens][coef[leave]], self._codes = codes, int(codes[-1])
-            self.behind[tokens][coef[leave]] = max(self._number, 0)
+        self.ready[tokens][coef[leave]] = lasts[leave] + self._unit.latency + self._after
+        self.behind[tokens][coef[leave]] = max(self._number, 0)
+
+    def _behind_whole(self, last: int, before: int) -> int:
+        """Cycle of a token's last beat; or that with which its last group's codes would have come as late as they do,
+        where they wait for those of the whole block before it, whose last beat came in cycle `before`."""
+        return max(last, before + self._groups[0]) if self._short else last
 
     def _prompt(self, busy: np.ndarray) -> np.ndarray:
-        """Cycle of each slot's last beat where one is always offered."""
+        """Cycle of each slot's last beat where one is always offered; see `_behind_whole`."""
         ends = self._cycle + np.cumsum(np.where(busy, self._whole, 1))
         self._cycle = int(ends[-1])
-        return np.asarray(ends - 1 - np.where(busy, self._whole - self._beats, 0))
+        return np.asarray(ends - 1 - np.where(busy, self._whole - self._beats, 0)) + self._short
 
     def _throttled(self, takes: np.ndarray, busy: np.ndarray) -> np.ndarray:
         """The same at the memory's rate: a slot is as late as its beats are."""
@@ -109,11 +105,14 @@ class Arrivals:
                 # last beat has been gone.
                 where = cycle % period, cycle - self._last
                 if where not in self._advance:
-                    self._advance[where] = self._rate.take(self._last, cycle, beats) - cycle
-                last = self._last = cycle + self._advance[where]
+                    before = self._rate.take(self._last, cycle, beats - self._groups[-1]) if self._short else cycle
+                    self._advance[where] = self._rate.take(self._last, cycle, beats) - cycle, before - cycle
+                taken, before = self._advance[where]
+                last = self._last = cycle + taken
+                lasts.append(self._behind_whole(last, cycle + before))
             else:
                 last = cycle + beats - 1 if works else cycle
-            lasts.append(last)
+                lasts.append(last + self._short)
             cycle = last + 1 + (self._whole - beats if works else 0)
         self._cycle = cycle
         return np.array(lasts, np.int64)

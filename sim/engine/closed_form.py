@@ -15,8 +15,7 @@ registers are taken, to the last output beat:
 - Behind a pass: drain and rescale, then the inverse lifting of that rectangle, from one half of the output buffer while
   the array fills the other.
 
-The layer as a whole takes at least as long as the memory takes for all its bytes. Groups of channels that share a
-scale, which the RTL refuses, take a division and a run of the array each.
+The layer as a whole takes at least as long as the memory takes for all its bytes.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles
 
     Raises
     ------
-    ConfigError : a Haar tile does not fit the activation buffer, a group is no whole number of beats
+    ConfigError : a Haar tile does not fit the activation buffer, blocks that the hardware does not have
     """
     return _simulate(task, hw, super_tile.token_limit(task.job, hw) if limit is None else limit)
 

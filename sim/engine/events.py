@@ -30,6 +30,7 @@ def events(params: EngineParams, jobs: Sequence[EngineJob], saturated: Mapping[s
 def _units(params: EngineParams, job: EngineJob) -> dict[str, dict[str, int]]:
     """Unit → event → count of one job. A lifting of 0 levels, as that of the sinks, has no events."""
     k, _ = job.channels(params)
+    blocks = -(-k // params.block) if params.block else 1
     parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, params.rows)
     tokens = job.width * job.height + job.n_sink
     multiplied: Counter[str] = Counter()
@@ -37,6 +38,9 @@ def _units(params: EngineParams, job: EngineJob) -> dict[str, dict[str, int]]:
         # Sums over rows: it does not matter which array tile has the 4-bit ones. Rows without a token count as 8-bit.
         rows4 = [-(-part.n4 // 2)] + [0] * (part.array_tiles - 1)
         counted = asdict(mac.events(params.mac, [k] * part.array_tiles, rows4))
+        if params.block:  # each block of a tile drains
+            counted["drained"] *= blocks
+            counted["sums"] = counted["drained"]
         multiplied.update({name: count * job.columns for name, count in counted.items()})
     backward: Counter[str] = Counter()
     for part in parts:
@@ -46,12 +50,15 @@ def _units(params: EngineParams, job: EngineJob) -> dict[str, dict[str, int]]:
             counted = asdict(haar.events(params.inverse, [lifting]))
             backward.update({name: count * times for name, count in counted.items()})
     out_beats = tokens * ((job.columns - 1) * params.chunks + job.out_beats)
+    combined = {"combine": {"sums": multiplied.pop("sums")}} if params.block else {}
     forward = HaarJob(tokens=job.width * job.height, levels=job.levels, beats=job.beats, grid=job.grid)
     return {
         "haar": asdict(haar.events(params.haar, [forward])),
-        "scale": asdict(scale.events(params.scale, params.scale.job(tokens=tokens, k=k))),
+        "scale": asdict(scale.events(params.scale, params.scale.job(
+            tokens=tokens, k=k, group=params.block if job.blocks else None))),
         "mac": dict(multiplied),
         "rescale": asdict(rescale.events(params.rescale, tokens * job.columns * params.chunks)),
         "inverse": dict(backward),
         "finish": {"outputs": out_beats * params.rescale_lanes},
+        **combined,
     }

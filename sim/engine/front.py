@@ -75,19 +75,21 @@ class Scales:
 
     def __init__(self, params: ScaleParams) -> None:
         self._params = params
-        self._load = self._end = -1
-        self._reads: list[int] = []
+        self._end = -1  # cycle after the last read of the ring buffer
+        self._lasts: list[int] = []  # of each group, cycle of its last beat
 
-    def token(self, last: int, beats: int) -> int:
-        """As `sim.scale.group_times`, for a token whose last beat comes in cycle `last`."""
-        params, reads = self._params, self._reads
-        # The pace of the lifting unit promises it; a third token before this one without its quotient would stop it.
-        assert len(reads) < params.groups_in_flight or reads[-params.groups_in_flight] <= last
-        zeros = max(last + params.range_cycles + 1, self._load)
-        self._load = max(zeros + 1, reads[-1] if reads else 0)
-        reads.append(max(self._load + params.recip_width, self._end))
-        self._end = reads[-1] + beats
-        return reads[-1] + params.code_cycles + beats - 1
+    def token(self, cycles: Sequence[int], group_beats: int) -> int:
+        """As `sim.scale.group_times`, for a token whose beats come in these cycles: cycle of its last codes."""
+        params, lasts = self._params, self._lasts
+        for first in range(0, len(cycles), group_beats):
+            size = min(group_beats, len(cycles) - first)
+            last = cycles[first + size - 1]
+            # The pace of the lifting unit promises it: no group waits for its divider.
+            assert len(lasts) < params.dividers or last - lasts[-params.dividers] >= params.recip_width
+            lasts.append(last)
+            read = last + params.range_cycles + 2 + params.recip_width
+            self._end = max(read, self._end) + size
+        return self._end + params.code_cycles - 1
 
 
 class Front:
@@ -130,18 +132,21 @@ class Front:
              ready: np.ndarray) -> int:
         """A job of the lifting unit, registers taken in `cycle`: the cycle after its last slot."""
         unit, beats = self._unit, job.beats
+        group = self._params.block_beats if job.blocks else beats
         whole, latency = max(beats, unit.min_slot_cycles), unit.latency
         cycle += unit.job_cycles
         for slot, (takes, busy, coef) in enumerate(zip(*(column.tolist() for column in run), strict=True)):
             if not busy:
                 cycle += 1
                 continue
-            last = cycle + beats - 1
             if takes:
                 if slot in opens:
                     cycle = max(cycle, self._free(self._count + opens[slot]))
-                last = self.tokens.take(cycle, beats)
+                self.tokens.take(cycle, beats)
+                passes: Sequence[int] = self.tokens.taken[-beats:]
+            else:
+                passes = range(cycle, cycle + beats)
             if coef >= 0:
-                ready[coef] = self._scales.token(last + latency, beats) + 1
-            cycle = last + 1 + whole - beats
+                ready[coef] = self._scales.token([at + latency for at in passes], group) + 1
+            cycle = passes[-1] + 1 + whole - beats
         return cycle

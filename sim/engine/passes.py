@@ -53,11 +53,9 @@ class Rates:
 
     @classmethod
     def of(cls, task: Task, hw: HwConfig, params: EngineParams) -> Rates:
-        """From the blocks' own figures. A group of channels has parameters of its own."""
-        least = params.mac.min_tile_cycles
-        later = sum(max(steps, least) for steps in task.groups[1:])
-        return cls(tile=max(task.groups[0], least) + later, span=task.groups[0] + later, weights=task.k,
-                   words=hw.cols * len(task.groups), memory=Memory.of(hw),
+        """From the blocks' own figures."""
+        span, tile = params.tile_cycles(task.k)
+        return cls(tile=tile, span=span, weights=task.k, words=hw.cols, memory=Memory.of(hw),
                    begin=start_cycles(params, task.job.grid[0] if task.job.grid else 1) + 2 * START)
 
     @property

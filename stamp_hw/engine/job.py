@@ -27,7 +27,8 @@ class EngineJob:
 
     `hi_order`, `hi_band`, `hi_row`, `hi_column` name the first coefficient that takes 4 bits. A coefficient's key is
     (order, band, row, column), order 0 for the low pass and levels − level + 1 for the bands of `level`; it takes 8
-    bits iff its key is smaller. Where all do, `hi_order` is levels + 1.
+    bits iff its key is smaller. Where all do, `hi_order` is levels + 1. `blocks`, in hardware that has them: a scale a
+    block of channels.
     """
 
     width: int
@@ -47,6 +48,7 @@ class EngineJob:
     hi_band: int
     hi_row: int
     hi_column: int
+    blocks: bool = False
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
@@ -56,16 +58,18 @@ class EngineJob:
         Parameters
         ----------
         limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
-        group : input channels that share an activation scale; the engine has one a token
+        group : input channels that share an activation scale, the hardware's block where that is less than `k`
 
         Raises
         ------
-        ConfigError : a job beyond the hardware, or group scales
+        ConfigError : a job beyond the hardware, or blocks that it does not have
         """
         height, width = job.grid or (1, job.tokens)
         two_d = job.grid is not None
-        if group is not None and group < k:
-            raise ConfigError("the engine has no group scales", where="job.group", got=group, expected="null")
+        blocks = group is not None and group < k
+        if blocks and group != params.block:
+            raise ConfigError("the engine has no such blocks", where="job.group", got=group,
+                              expected="null" if params.block is None else f"null or {params.block}")
         chain = job.levels * (2 if two_d else 1)
         for name, value, low, high in (
             ("job.k", k, 1, params.max_k), ("job.n", n, 1, (2**COLUMNS_WIDTH - 1) * params.cols),
@@ -87,13 +91,13 @@ class EngineJob:
             width=width, height=height, two_d=two_d, levels=job.levels, n_sink=job.n_sink, symmetric=symmetric,
             beats=beats, tail=k - (beats - 1) * params.lanes, columns=columns, out_beats=out_beats,
             out_keep=left - (out_beats - 1) * params.rescale_lanes, tile_width=tile_width, tile_height=tile_height,
-            hi_order=order, hi_band=band, hi_row=row, hi_column=column,
+            hi_order=order, hi_band=band, hi_row=row, hi_column=column, blocks=blocks,
         )
 
     def registers(self, params: EngineParams) -> dict[str, int]:
         """Name → value of the registers that this build has."""
         return {field.name: int(getattr(self, field.name)) for field in fields(self)
-                if params.axes == 2 or field.name not in TWO_D_ONLY}
+                if (params.axes == 2 or field.name not in TWO_D_ONLY) and (params.block or field.name != "blocks")}
 
     def channels(self, params: EngineParams) -> tuple[int, int]:
         """(K, N)."""

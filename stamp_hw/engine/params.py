@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from stamp_hw.config import HwConfig
-from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 SINK_WIDTH = 4  # bits of a sink's exponent e (docs/contract.md §3.1)
 MANT_WIDTH = 16  # bits of the rescale factor's mantissa (docs/contract.md §3.6)
@@ -32,6 +32,7 @@ class EngineParams:
     recip_frac: int
     z_frac: int
     mul_stages: int
+    block: int | None = None
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
@@ -63,6 +64,11 @@ class EngineParams:
         return RescaleParams.of(self.hw)
 
     @property
+    def combine(self) -> CombineParams:
+        """Of hardware with blocks."""
+        return CombineParams.of(self.hw)
+
+    @property
     def inverse(self) -> HaarParams:
         return replace(HaarParams.inverse(self.hw), places=self.out_slots)
 
@@ -74,6 +80,16 @@ class EngineParams:
     def max_beats(self) -> int:
         """Beats of the longest input token."""
         return -(-self.max_k // self.lanes)
+
+    @property
+    def block_beats(self) -> int:
+        """Beats of a block, 0 in hardware without."""
+        return self.scale.block_beats
+
+    @property
+    def max_blocks(self) -> int:
+        """Blocks of the longest input token."""
+        return -(-self.max_k // self.block) if self.block else 1
 
     @property
     def act_tiles(self) -> int:
@@ -94,7 +110,7 @@ class EngineParams:
     def quiet_cycles(self) -> int:
         """Cycles for which every stream may rest at most: the array passes over a full super-tile, both halves of the
         weight buffer are loaded and both of the activation buffer are in use."""
-        return self.act_tiles * max(self.max_k, self.mac.min_tile_cycles)
+        return self.act_tiles * self.tile_cycles(self.max_k)[1]
 
     @property
     def feed_cycles(self) -> int:
@@ -103,5 +119,30 @@ class EngineParams:
 
     @property
     def drain_cycles(self) -> int:
-        """Cycles from the issue of an array tile's last step to the last beat of its drain."""
-        return self.feed_cycles + self.mac.drain_latency + self.mac.drain_beats - 1
+        """Cycles from the issue of an array tile's last step to the last beat in which its sums go to the rescale unit:
+        of its drain, or of the read of its T once the combine unit's last column has written the last one."""
+        drained = self.feed_cycles + self.mac.drain_latency + self.mac.drain_beats - 1
+        return drained + self.cols - 1 + self.combine.latency + self.read_beats if self.block else drained
+
+    @property
+    def read_beats(self) -> int:
+        """Beats in which the T of an array tile leave the combine unit."""
+        return 2 * self.rows * self.chunks
+
+    @property
+    def min_read_cycles(self) -> int:
+        """With blocks, cycles from one array tile's last step to the next one's, at least: its T are read meanwhile,
+        and out of a bank before the first block of the tile after the next one is written there. That block ends
+        `mac.min_tile_cycles` behind the next tile, and its first sum is there as much earlier than a read begins as the
+        drain and the skew take."""
+        return self.read_beats + max(0, self.mac.drain_beats + self.cols - 1 - self.mac.min_tile_cycles)
+
+    def tile_cycles(self, k: int) -> tuple[int, int]:
+        """(cycles of an array tile of `k` steps from its first to its last one, both included, when nothing waits; from
+        the last step of the tile before it to its own, at least)."""
+        least = self.mac.min_tile_cycles
+        if not self.block:
+            return k, max(k, least)
+        first = min(k, self.block)
+        later = sum(max(min(self.block, k - start), least) for start in range(self.block, k, self.block))
+        return first + later, max(max(first, least) + later, self.min_read_cycles)
