@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from sim.pipeline import Pattern, always
+from sim.scale import Quotients
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
@@ -71,23 +72,22 @@ def start_cycles(params: EngineParams, height: int) -> int:
 
 
 class Scales:
-    """Tokens through the scale unit: from the cycle of a token's last coefficients to that of its last codes."""
+    """Tokens through the scale unit: from the cycles of a token's coefficients to that of its last codes."""
 
     def __init__(self, params: ScaleParams) -> None:
         self._params = params
-        self._load = self._end = -1
-        self._reads: list[int] = []
+        self._groups = Quotients(params)
 
-    def token(self, last: int, beats: int) -> int:
-        """As `sim.scale.group_times`, for a token whose last beat comes in cycle `last`."""
-        params, reads = self._params, self._reads
-        # The pace of the lifting unit promises it; a third token before this one without its quotient would stop it.
-        assert len(reads) < params.groups_in_flight or reads[-params.groups_in_flight] <= last
-        zeros = max(last + params.range_cycles + 1, self._load)
-        self._load = max(zeros + 1, reads[-1] if reads else 0)
-        reads.append(max(self._load + params.recip_width, self._end))
-        self._end = reads[-1] + beats
-        return reads[-1] + params.code_cycles + beats - 1
+    def token(self, beats: Sequence[int], group_beats: int) -> int:
+        """Cycle of the last codes, as `sim.scale.timing`, of a token whose beats come in the cycles `beats`, each after
+        the one before it, `group_beats` of them a group; the last group may be shorter."""
+        limit, groups = self._params.groups_in_flight, self._groups
+        for start in range(0, len(beats), group_beats):
+            group = beats[start:start + group_beats]
+            # The pace of the lifting unit promises it; a group more without its quotient would stop it.
+            assert len(groups.ready) < limit or groups.ready[-limit] <= group[-1]
+            first = groups.add(group[-1], len(group))
+        return first + len(group) - 1
 
 
 class Front:
@@ -142,6 +142,6 @@ class Front:
                     cycle = max(cycle, self._free(self._count + opens[slot]))
                 last = self.tokens.take(cycle, beats)
             if coef >= 0:
-                ready[coef] = self._scales.token(last + latency, beats) + 1
+                ready[coef] = self._scales.token(range(last + latency - beats + 1, last + latency + 1), beats) + 1
             cycle = last + 1 + whole - beats
         return cycle
