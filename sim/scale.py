@@ -50,20 +50,51 @@ def events(params: ScaleParams, *jobs: ScaleJob) -> ScaleEvents:
                        divide_steps=groups * params.recip_width, multiplies=beats)
 
 
+class Quotients:
+    """Groups through the dividers and the back end: what becomes of each, given the cycle of its last input beat.
+
+    `ready` holds the first cycle in which a group's quotient is in its divider's output register, `reads` that of its
+    first beat's read, `freed` the first one after its last beat's.
+    """
+
+    def __init__(self, params: ScaleParams) -> None:
+        self._params = params
+        self._loads: list[int] = []
+        self.ready: list[int] = []
+        self.reads: list[int] = []
+        self.freed: list[int] = []
+
+    def add(self, last: int, beats: int) -> int:
+        """A group of `beats` beats whose last one comes in cycle `last`, without stalls of the output: cycle of its
+        first codes.
+
+        The division is loaded when the leading zeros are known and the divider's last quotient is out; the quotient
+        leaves when the one before it is read. The first beat is read when the quotient is there and the group before
+        is read.
+        """
+        params, turn = self._params, len(self.ready) - self._params.dividers
+        load, ready, freed = (self._loads[turn], self.ready[turn], self.freed[turn]) if turn >= 0 else (0, 0, 0)
+        zeros = max(last + params.range_cycles + 1, load)
+        self._loads.append(max(zeros + 1, ready))
+        self.ready.append(max(self._loads[-1] + params.recip_width, freed))
+        self.reads.append(max(self.ready[-1], self.freed[-1] if self.freed else 0))
+        self.freed.append(self.reads[-1] + beats)
+        return self.reads[-1] + params.code_cycles
+
+
 def group_times(params: ScaleParams, *jobs: ScaleJob) -> tuple[np.ndarray, np.ndarray]:
     """(cycle of the last input beat, cycle of the first output beat) of every group without stalls, int64[groups].
 
     Cycle 0 takes the first job's registers. Within a group, outputs are consecutive. The last input beat waits for the
     read of the beat whose place in the ring buffer it takes (a stall earlier in the group is never longer), and for
-    the quotient of the group `groups_in_flight` before. The division is loaded when the leading zeros are known and
-    the previous quotient is out; the first beat is read when the quotient is there and the previous group is read.
+    the quotient of the group `groups_in_flight` before.
     """
     lasts: list[int] = []
-    reads: list[int] = []
+    firsts: list[int] = []
     starts: list[int] = []  # index of each group's first beat
+    groups = Quotients(params)
     shift = 0  # cycle of an input beat minus its index, so far
     beat = 0
-    load = read_end = 0
     freed = 0  # group that holds the beat whose place the current one takes
     for job in jobs:
         shift += 1  # the cycle that takes the registers
@@ -73,17 +104,14 @@ def group_times(params: ScaleParams, *jobs: ScaleJob) -> tuple[np.ndarray, np.nd
             last = beat - 1
             before = last - params.buffer_beats
             if before >= 0:
-                while freed + 1 < len(reads) and starts[freed + 1] <= before:
+                while freed + 1 < len(firsts) and starts[freed + 1] <= before:
                     freed += 1
-                shift = max(shift, reads[freed] - starts[freed] + 1 - params.buffer_beats)
-            if len(reads) >= params.groups_in_flight:
-                shift = max(shift, reads[-params.groups_in_flight] - last)
+                shift = max(shift, groups.reads[freed] - starts[freed] + 1 - params.buffer_beats)
+            if len(firsts) >= params.groups_in_flight:
+                shift = max(shift, groups.ready[-params.groups_in_flight] - last)
             lasts.append(last + shift)
-            zeros = max(lasts[-1] + params.range_cycles + 1, load)
-            load = max(zeros + 1, reads[-1] if reads else 0)
-            reads.append(max(load + params.recip_width, read_end))
-            read_end = reads[-1] + beats
-    return np.array(lasts, np.int64), np.array(reads, np.int64) + params.code_cycles
+            firsts.append(groups.add(lasts[-1], beats))
+    return np.array(lasts, np.int64), np.array(firsts, np.int64)
 
 
 def cycles(params: ScaleParams, *jobs: ScaleJob) -> int:
@@ -109,8 +137,10 @@ def timing(params: ScaleParams, jobs: Sequence[ScaleJob], valid: Pattern = alway
     size = left = 0  # beats of the group at the input, and those of them still to come; 0: no job runs
     used = waiting = 0
     ranges: deque[tuple[int, int]] = deque()  # in the tree: (cycle in which the range leaves it, beats of the group)
-    ranged = zeros = divided = reading = 0  # beats of the group in each register, 0 when it is empty
-    steps = 0
+    dividers = range(params.dividers)
+    # beats of the group in each register of each divider, 0 when it is empty; quotient bits that a division lacks
+    ranged, zeros, divided, result, steps = ([0 for _ in dividers] for _ in range(5))
+    entering = leaving = 0  # dividers of the next group and of the next quotient
     stages, pipe = params.code_cycles, 0  # back end, one bit a stage
     cycle = 0
     while len(outputs) < total:
@@ -129,23 +159,27 @@ def timing(params: ScaleParams, jobs: Sequence[ScaleJob], valid: Pattern = alway
                 pipe -= 1 << (stages - 1)
         if move:
             pipe <<= 1
-            if reading:
+            if result[leaving]:
                 pipe += 1
-                reading -= 1
+                result[leaving] -= 1
                 used -= 1
+                if not result[leaving]:
+                    leaving = (leaving + 1) % params.dividers
 
-        # divider, from its end: a register moves on when the next one is empty by now
-        if divided and (steps > 1 or not reading):
-            steps -= 1
-            if not steps:
-                divided, reading = 0, divided
-                waiting -= 1
-        if zeros and not divided:
-            zeros, divided, steps = 0, zeros, params.recip_width
-        if ranged and not zeros:
-            ranged, zeros = 0, ranged
+        # each divider, from its end: a register moves on when the next one is empty by now
+        for n in dividers if waiting else ():
+            if divided[n] and (steps[n] > 1 or not result[n]):
+                steps[n] -= 1
+                if not steps[n]:
+                    divided[n], result[n] = 0, divided[n]
+                    waiting -= 1
+            if zeros[n] and not divided[n]:
+                zeros[n], divided[n], steps[n] = 0, zeros[n], params.recip_width
+            if ranged[n] and not zeros[n]:
+                ranged[n], zeros[n] = 0, ranged[n]
         if ranges and ranges[0][0] == cycle:
-            ranged = ranges.popleft()[1]
+            ranged[entering] = ranges.popleft()[1]
+            entering = (entering + 1) % params.dividers
 
         # front
         if take_job:

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from rtl_gen.scale.unit import Scale
+from rtl_gen.scale.unit import Scale, job_layout
 from sim import scale as scale_sim
 from stamp_hw import haar, scale
 from stamp_hw.config import NpuConfig
@@ -27,9 +27,16 @@ PARAMETER_SETS = {
     "lane": ScaleParams(lanes=1, width=9, recip_frac=0, max_beats=5, mul_stages=1),
 }
 PARAMETER_SETS["lane_deep"] = replace(PARAMETER_SETS["lane"], mul_stages=4)
+# With blocks, and 5, 17, 4 and 2 dividers: a ring buffer of so many beats that short groups can fill all of them.
+PARAMETER_SETS |= {
+    "blocks16": ScaleParams(lanes=16, width=18, recip_frac=8, max_beats=48, mul_stages=2, block_beats=4),
+    "blocks4": ScaleParams(lanes=4, width=17, recip_frac=8, max_beats=38, mul_stages=1, block_beats=1),
+    "blocks3": ScaleParams(lanes=3, width=18, recip_frac=4, max_beats=47, mul_stages=3, block_beats=5),
+    "blocks": ScaleParams(lanes=1, width=9, recip_frac=0, max_beats=70, mul_stages=1, block_beats=16),
+}
 build = Scale
 
-TRACE_TOKENS = 48  # of each layer
+TRACE_TOKENS, TRACE_BEATS = 48, 25  # of each layer, of each token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,18 +55,32 @@ class Case:
         job = params.job(tokens=c.shape[0], k=c.shape[1], group=group, symmetric=symmetric)
         return cls(job=job, c=c, bits=np.asarray(bits), group=group, symmetric=symmetric)
 
+    @property
+    def in_groups(self) -> bool:
+        """Whether a token is of several groups."""
+        return self.group is not None and self.group < self.c.shape[1]
+
     def __str__(self) -> str:
         mode = "symmetric" if self.symmetric else "minmax"
         return f"{self.c.shape[0]}x{self.c.shape[1]}/{self.group or 'token'} {mode}"
 
 
-def golden_config(params: ScaleParams, case: Case | None = None) -> NpuConfig:
+def golden_config(params: ScaleParams) -> NpuConfig:
     """The configuration whose scale unit has these widths."""
     axes = 2 if params.width == 18 else 1
-    config = NpuConfig().with_hw(in_width=params.width - axes, axes=axes, recip_frac=params.recip_frac)
-    if case is None:
-        return config
-    return config.with_job(group=case.group, scale_mode="symmetric" if case.symmetric else "minmax")
+    return NpuConfig().with_hw(in_width=params.width - axes, axes=axes, recip_frac=params.recip_frac)
+
+
+def quantize(params: ScaleParams, case: Case) -> scale.Quantized:
+    """What the golden model makes of a job. Hardware without blocks knows no integer zero: a group is quantized there
+    as a token of its own is."""
+    config = golden_config(params).with_job(scale_mode="symmetric" if case.symmetric else "minmax")
+    if params.block_beats or not case.in_groups:
+        return scale.quantize(case.c, case.bits, config.with_job(group=case.group))
+    cuts = range(case.group, case.c.shape[1], case.group)
+    parts = [scale.quantize(part, case.bits, config) for part in np.split(case.c, cuts, axis=1)]
+    return replace(parts[0], group=case.group, **{
+        name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("codes", "lo", "span")})
 
 
 def feed_and_expect(bench: BatchBench, case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -70,15 +91,21 @@ def feed_and_expect(bench: BatchBench, case: Case) -> tuple[dict[str, np.ndarray
     top = 1 << (params.width - 1)
     values = bench.rng.integers(-top, top, shape)
     values[:, :channels] = case.c
-    quantized = scale.quantize(case.c, case.bits, golden_config(params, case))
+    quantized = quantize(params, case)
     codes = np.zeros(shape, np.int64)
     codes[:, :channels] = quantized.codes
-    group_of_beat = np.arange(job.beats) // job.group_beats
+    beat = np.arange(job.beats)
+    group_of_beat = beat // job.group_beats
     high = np.repeat(case.bits == 8, job.beats)
+    wanted = {"lo": quantized.lo[:, group_of_beat].ravel(), "span": quantized.span[:, group_of_beat].ravel(),
+              "hi": high, "last": np.tile(beat == job.beats - 1, tokens)}
+    if params.block_beats:
+        zero = np.broadcast_to(quantized.mid[:, None] if quantized.zero is None else quantized.zero,
+                               quantized.span.shape)[:, group_of_beat]
+        codes += np.repeat(zero, params.lanes, axis=1)
+        wanted |= {"zero": zero.ravel(), "group_ends": np.tile(np.diff(group_of_beat, append=-1) != 0, tokens)}
     return ({"values": values.reshape(-1, params.lanes), "hi": high},
-            {"codes": codes.reshape(-1, params.lanes), "lo": quantized.lo[:, group_of_beat].ravel(),
-             "span": quantized.span[:, group_of_beat].ravel(), "hi": high,
-             "last": np.tile(np.arange(job.beats) == job.beats - 1, tokens)})
+            {"codes": codes.reshape(-1, params.lanes), **wanted})
 
 
 async def check(bench: BatchBench, cases: Sequence[Case], valid: Pattern = ALWAYS, ready: Pattern = ALWAYS,
@@ -87,7 +114,8 @@ async def check(bench: BatchBench, cases: Sequence[Case], valid: Pattern = ALWAY
     both = [feed_and_expect(bench, case) for case in cases]
     jobs = [case.job for case in cases]
     fed, wanted = ({key: np.concatenate([side[i][key] for side in both]) for key in both[0][i]} for i in (0, 1))
-    registers = {key: np.array([getattr(job, key) for job in jobs], np.int64) for key in ScaleJob.__dataclass_fields__}
+    registers = {key: np.array([getattr(job, key) for job in jobs], np.int64)
+                 for key in job_layout(bench.params).members}
     timing = scale_sim.timing(bench.params, jobs, valid, ready, job_valid)
     shown = ", ".join(map(str, cases[:3])) + (f" and {len(cases) - 3} more" if len(cases) > 3 else "")
     await bench.run(
@@ -98,18 +126,21 @@ async def check(bench: BatchBench, cases: Sequence[Case], valid: Pattern = ALWAY
 
 
 def draw(bench: BatchBench, *, max_words: int = 4000) -> Case:
-    """A job of any shape, with token magnitudes of every power of two, off-centre as low-pass tokens are."""
+    """A job of any shape, groups with magnitudes of every power of two, off-centre as those of low-pass tokens are."""
     params, rng = bench.params, bench.rng
     limit = params.max_beats * params.lanes
     channels = int(rng.choice([1, limit, *rng.integers(1, limit + 1, 6)]))
     beats = int(rng.integers(1, params.max_beats + 1))
-    group = (None, params.lanes, beats * params.lanes)[int(rng.integers(3))]
+    block = params.block_beats * params.lanes
+    group = (None, block or params.lanes, block or beats * params.lanes)[int(rng.integers(3))]
     tokens = int(rng.integers(1, max(2, min(64, max_words // channels))))
     symmetric = bool(rng.integers(2))
     top = (1 << (params.width - 1)) - 1
-    magnitude = np.maximum(top >> rng.integers(0, params.width, (tokens, 1)), 1)
-    centre = rng.integers(-top, top + 1, (tokens, 1)) * rng.integers(0, 2, (tokens, 1))
-    c = np.clip(centre + rng.integers(-magnitude, magnitude + 1, (tokens, channels)), -top - (not symmetric), top)
+    parts = (tokens, -(-channels // (group or channels)))
+    magnitude = np.maximum(top >> rng.integers(0, params.width, parts), 1)
+    centre = rng.integers(-top, top + 1, parts) * rng.integers(0, 2, parts)
+    magnitude, centre = (np.repeat(each, group or channels, axis=1)[:, :channels] for each in (magnitude, centre))
+    c = np.clip(centre + rng.integers(-magnitude, magnitude + 1), -top - (not symmetric), top)
     return Case.of(params, c, rng.choice([4, 8], tokens), group=group, symmetric=symmetric)
 
 
@@ -161,12 +192,49 @@ async def every_extreme_of_the_range_is_exact(bench: BatchBench) -> None:
 
 
 @batch_test
+async def every_extreme_of_a_block_is_exact(bench: BatchBench) -> None:
+    """0 at both ends of the range, outside of it and inside; both ends half a step off, so that zero and code add up to
+    more than qmax; the widest range; each beside any other, in blocks of 8 and of 4 bits."""
+    params, rng = bench.params, bench.rng
+    if not params.block_beats:
+        bench.nothing("this hardware has no blocks")
+        return
+    top = (1 << (params.width - 1)) - 1
+    ends = sorted({e for n in range(params.width) for e in ((1 << n) - 1, 1 << n, (1 << n) + 1) if e <= top})
+    ranges = [(-end, 0) for end in ends] + [(0, end) for end in ends] + [(end, end) for end in (*ends, -1, -top - 1)]
+    ranges += [(-top - 1, top), (-top - 1, 0), (-top - 1, -top), (-top, -1), (1, top), (top - 1, top), (-1, 1)]
+    for step in range(params.width):
+        for qmax in (15, 255):
+            odd = (2 * rng.integers(0, qmax, 8) + 1) << step
+            ranges += [(-int(o), (2 * qmax << step) - int(o)) for o in odd]
+    ranges = [(low, high) for low, high in ranges if -top - 1 <= low and high <= top]
+    block = params.block_beats * params.lanes
+    parts = min(3, params.max_beats // params.block_beats)
+    tokens = [np.roll(ranges, shift, axis=0)[:parts] for shift in range(len(ranges))]
+    tokens += [rng.permutation(ranges)[:parts] for _ in range(len(ranges))]
+    c = np.empty((len(tokens), parts, block), np.int64)
+    for token, blocks in enumerate(tokens):
+        for part, (low, high) in enumerate(blocks.tolist()):
+            near = np.clip([low, high, 0, -1, 1, low + 1, high - 1, (low + high) // 2], low, high)
+            c[token, part] = rng.choice(near, block)
+            c[token, part, rng.permutation(block)[:2]] = (low, high)[:block]
+    c = c.reshape(len(tokens), parts * block)
+    short = (1, block, max(1, block - 1), params.lanes)  # channels of the last block
+    for number, (valid, ready) in enumerate(sides(rng).values()):
+        mine = c[number::4, :(parts - 1) * block + short[number]]
+        case = Case.of(params, mine, rng.choice([4, 8], len(mine)), group=block)
+        await check(bench, [case, case], valid, ready, name=f"last block of {short[number]}")
+
+
+@batch_test
 async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: BatchBench) -> None:
     """A sink that sleeps longer than both buffers last, for the longest and the shortest groups."""
     params = bench.params
     longest = params.max_beats * params.lanes
     sleepy = listed([0] * (6 * params.max_beats + 4 * params.recip_width) + [1] * (params.max_beats + 3), "sleepy")
-    for channels, group in ((longest, None), (longest, params.lanes), (max(1, longest - 1), None), (1, None)):
+    block = params.lanes * (params.block_beats or 1)
+    for channels, group in ((longest, None), (longest, block), (max(1, longest - 1), None), (1, None),
+                            (min(block + 1, longest), block)):
         c = bench.rng.integers(-100, 100, (7, channels))
         case = Case.of(params, c, bench.rng.choice([4, 8], 7), group=group)
         for valid, ready in ((ALWAYS, sleepy), (periodic(1, 2), sleepy), (sleepy, ALWAYS),
@@ -178,7 +246,7 @@ async def a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing(bench: B
 async def a_job_of_many_tokens_is_counted_to_its_end(bench: BatchBench) -> None:
     """More tokens than the default hardware takes, a beat each, and once as many as the registers hold."""
     for symmetric, (valid, ready) in product((False, True), sides(bench.rng).values()):
-        everything = bench.params.lanes == 16 and not symmetric and valid is ready is ALWAYS
+        everything = bench.params == PARAMETER_SETS["lanes16"] and not symmetric and valid is ready is ALWAYS
         c = bench.rng.integers(-100, 100, (2**SCALE_TOKEN_WIDTH - 1 if everything else 4200, 1))
         long = Case.of(bench.params, c, bench.rng.choice([4, 8], len(c)), symmetric=symmetric)
         await check(bench, [long, draw(bench, max_words=500)], valid, ready, name="long")
@@ -215,7 +283,8 @@ async def tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does(ben
             c = np.concatenate([x[:job.n_sink], haar.forward(x[job.n_sink:], job.levels, job.grid)])
             bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
             rows = np.linspace(0, len(c) - 1, min(TRACE_TOKENS, len(c))).astype(int)
-            c = c[rows, :bench.params.max_beats * bench.params.lanes]
+            c = c[rows, :min(bench.params.max_beats, TRACE_BEATS) * bench.params.lanes]
             for symmetric, (valid, ready) in product((False, True), sides(bench.rng).values()):
-                case = Case.of(bench.params, c, bits[rows], symmetric=symmetric)
+                case = Case.of(bench.params, c, bits[rows], symmetric=symmetric,
+                               group=bench.params.block_beats * bench.params.lanes or None)
                 await check(bench, [case], valid, ready, name=layer.name)

@@ -107,7 +107,7 @@ class Front(wiring.Component):
             "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
             "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
             "internal": Out(1), "idle": Out(1), "haar_events": Out(haar_common.event_layout()),
-            "scale_events": Out(scale.event_layout()),
+            "scale_events": Out(scale.event_layout(params.scale)),
         })
 
     def elaborate(self, _platform: object) -> Module:

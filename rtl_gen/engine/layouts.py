@@ -80,9 +80,9 @@ def output_layout(params: EngineParams) -> data.StructLayout:
 
 def event_layout(params: EngineParams) -> data.StructLayout:
     """The events of all blocks, prefixed by the unit's name."""
-    units = {"haar": haar_common.event_layout(), "scale": scale.event_layout(), "mac": mac.event_layout(params.mac),
-             "rescale": rescale.event_layout(params.rescale), "inverse": haar_common.event_layout(),
-             "finish": haar_finish.event_layout(params.finish)}
+    units = {"haar": haar_common.event_layout(), "scale": scale.event_layout(params.scale),
+             "mac": mac.event_layout(params.mac), "rescale": rescale.event_layout(params.rescale),
+             "inverse": haar_common.event_layout(), "finish": haar_finish.event_layout(params.finish)}
     if params.block:
         units["combine"] = combine.event_layout()
     return data.StructLayout({f"{unit}_{name}": shape for unit, layout in units.items()

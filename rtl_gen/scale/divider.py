@@ -11,9 +11,11 @@ from stamp_hw.params import ScaleParams
 
 
 def info_layout(params: ScaleParams) -> data.StructLayout:
-    """How a group is coded, its beats less one, valid lanes of the token's last beat, whether that is its last."""
+    """How a group is coded, its beats less one, valid lanes of the token's last beat, whether that is its last; with
+    blocks also whether it has an integer zero."""
+    zeros = {"zeros": 1} if params.block_beats else {}
     return data.StructLayout({"hi": 1, "symmetric": 1, "beats": range(params.max_beats),
-                              "tail": range(params.lanes + 1), "last": 1})
+                              "tail": range(params.lanes + 1), "last": 1, **zeros})
 
 
 def group_layout(params: ScaleParams) -> data.StructLayout:
@@ -40,6 +42,12 @@ def dividend(top: Value, divisor: Value, frac: int) -> Value:
     return Cat(divisor[1:], C(0, frac - len(divisor) + 1), top)
 
 
+def result_layout(params: ScaleParams) -> data.StructLayout:
+    """A group with its reciprocal, and the leading zeros of its span."""
+    return data.StructLayout({"group": group_layout(params), "lz": range(params.width),
+                              "recip": unsigned(params.recip_width)})
+
+
 class Divider(wiring.Component):
     """recip = ((qmax << F) + (m >> 1)) // m,  m = span << lz,  lz = leading zeros of span in `width` bits.
 
@@ -52,8 +60,8 @@ class Divider(wiring.Component):
 
     Members
     -------
-    group, valid : In, a group's range; never refused: the sender keeps at most `groups_in_flight` groups between its
-        input and `taken`
+    group, valid : In, a group's range; never refused: the sender keeps at most three groups between its input and
+        `taken`
     o : Out stream, the group with `recip` and `lz`
     taken : Out, a quotient moved to the output register
     step : Out, a quotient bit was made
@@ -64,10 +72,8 @@ class Divider(wiring.Component):
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
-        result = data.StructLayout({"group": group_layout(params), "lz": range(params.width),
-                                    "recip": unsigned(params.recip_width)})
-        super().__init__({"group": In(group_layout(params)), "valid": In(1), "o": Out(stream.Signature(result)),
-                          "taken": Out(1), "step": Out(1)})
+        super().__init__({"group": In(group_layout(params)), "valid": In(1),
+                          "o": Out(stream.Signature(result_layout(params))), "taken": Out(1), "step": Out(1)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()

@@ -24,6 +24,11 @@ def bounds(low: Value, high: Value, symmetric: Value) -> tuple[Value, Value]:
     return Mux(symmetric & ~negative, -high, low), Mux(symmetric & negative, -low, high)
 
 
+def with_zero(low: Value, high: Value, zeros: Value) -> tuple[Value, Value]:
+    """The extremes of a group and, where it has an integer zero, of 0."""
+    return Mux(zeros & ~low[-1], 0, low).as_signed(), Mux(zeros & high[-1], 0, high).as_signed()
+
+
 def values_layout(params: ScaleParams) -> data.ArrayLayout:
     """The coefficients of a beat."""
     return data.ArrayLayout(signed(params.width), params.lanes)
@@ -100,7 +105,8 @@ class RangeTree(wiring.Component):
         run = stage(m, "run", valid=beat["valid"] & beat["final"], info=beat["info"])
 
         # bound
-        lo, hi = bounds(run_low, run_high, run["info"].symmetric)
+        low, high = with_zero(run_low, run_high, run["info"].zeros) if p.block_beats else (run_low, run_high)
+        lo, hi = bounds(low, high, run["info"].symmetric)
         bound_lo, bound_hi = register("bound_lo", lo), register("bound_hi", hi)
         bound = stage(m, "bound", **run)
         m.d.comb += [self.group_valid.eq(bound["valid"]), self.group.lo.eq(bound_lo),

@@ -18,14 +18,17 @@ multiplicand is 0, whatever recip is.
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.delay import late
 from rtl_gen.lib.handshake import can_move
 from rtl_gen.scale import range_tree
+from rtl_gen.scale.codes import distance, from_zero, is_below, output_layout
 from rtl_gen.scale.divider import Divider
+from rtl_gen.scale.dividers import Dividers
 from rtl_gen.scale.range_tree import RangeTree, stage, values_layout
 from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
 
@@ -50,24 +53,18 @@ def input_layout(params: ScaleParams) -> data.StructLayout:
     return data.StructLayout({"values": values_layout(params), "hi": 1})
 
 
-def output_layout(params: ScaleParams) -> data.StructLayout:
-    """An output beat: `lanes` codes, the group's lo, span and precision, and whether the token ends."""
-    return data.StructLayout({"codes": data.ArrayLayout(signed(CODE_WIDTH), params.lanes), "lo": signed(params.width),
-                              "span": unsigned(params.width), "hi": 1, "last": 1})
-
-
 def job_layout(params: ScaleParams) -> data.StructLayout:
-    """Registers of a job, the fields of `stamp_hw.params.ScaleJob`."""
-    beats = range(params.max_beats + 1)
+    """Registers of a job, the fields of `stamp_hw.params.ScaleJob`; `zeros` with blocks alone."""
+    beats, zeros = range(params.max_beats + 1), {"zeros": 1} if params.block_beats else {}
     return data.StructLayout({"tokens": unsigned(SCALE_TOKEN_WIDTH), "beats": beats, "group_beats": beats,
-                              "tail": range(params.lanes + 1), "symmetric": 1})
+                              "tail": range(params.lanes + 1), "symmetric": 1, **zeros})
 
 
-def event_layout() -> data.StructLayout:
-    """Increments of a cycle: beats compared, written to and read from the ring buffer, quotients, quotient bits, beats
-    multiplied."""
-    return data.StructLayout({name: 1 for name in (
-        "compares", "buffer_writes", "buffer_reads", "divisions", "divide_steps", "multiplies")})
+def event_layout(params: ScaleParams) -> data.StructLayout:
+    """Increments of a cycle: beats compared, written to and read from the ring buffer, quotients, quotient bits (one of
+    each divider at most), beats multiplied."""
+    return data.StructLayout({"compares": 1, "buffer_writes": 1, "buffer_reads": 1, "divisions": 1,
+                              "divide_steps": up_to(params.dividers), "multiplies": 1})
 
 
 class Scale(wiring.Component):
@@ -80,10 +77,10 @@ class Scale(wiring.Component):
     Members
     -------
     job : In stream, `job_layout`: registers of a job; taken for one cycle while no job runs. All fields are at least 1
-        (but `symmetric`), `group_beats` ≤ `beats` ≤ `max_beats`, `tail` ≤ `lanes`
+        (but `symmetric` and `zeros`, of which one may be), `group_beats` ≤ `beats` ≤ `max_beats`, `tail` ≤ `lanes`
     i : In stream, `input_layout`: tokens of the job, `beats` beats each; lanes beyond `tail` in a token's last beat are
         padding of any value; `hi` is constant over a group. Symmetric mode needs |c| < 2^(width−1)
-    o : Out stream, `output_layout`: as many beats, in order; padding has code 0
+    o : Out stream, `output_layout`: as many beats, in order; padding has a = 0
     events : Out(event_layout)
 
     Latency: `params.latency` cycles from a group's last input beat to its first output beat. Throughput: a beat a
@@ -95,7 +92,7 @@ class Scale(wiring.Component):
         self.params = params
         super().__init__({
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
-            "o": Out(stream.Signature(output_layout(params))), "events": Out(event_layout()),
+            "o": Out(stream.Signature(output_layout(params))), "events": Out(event_layout(params)),
         })
 
     @property
@@ -106,7 +103,8 @@ class Scale(wiring.Component):
         m = Module()
         p = self.params
         m.submodules.tree = tree = RangeTree(p)
-        m.submodules.divider = divider = Divider(p)
+        divider: Divider | Dividers = Dividers(p) if p.block_beats else Divider(p)
+        m.submodules["dividers" if p.block_beats else "divider"] = divider
         m.submodules.ring = ring = memory.Memory(shape=values_layout(p), depth=p.buffer_beats, init=[])
         write, read = ring.write_port(), ring.read_port()
 
@@ -147,6 +145,8 @@ class Scale(wiring.Component):
             tree.info.beats.eq(group_beat), tree.info.tail.eq(job.tail), tree.info.last.eq(token_end),
             divider.valid.eq(tree.group_valid), divider.group.eq(tree.group),
         ]
+        if p.block_beats:
+            m.d.comb += tree.info.zeros.eq(job.zeros)
 
         # --- back: one enable; registers are named after their stage ---
         move = Signal()
@@ -162,14 +162,21 @@ class Scale(wiring.Component):
         with m.If(issue):
             m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), read_at.eq(after(read_at, p.buffer_beats))]
         group = result.group
+        of_blocks = {"zeros": group.info.zeros, "group_ends": final} if p.block_beats else {}
         at_read = stage(m, "read", enable=move, valid=issue, lo=group.lo, span=group.span, hi=group.info.hi,
                         symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
-                        lz=result.lz, recip=result.recip)
+                        lz=result.lz, recip=result.recip, **of_blocks)
 
         # difference
-        at_difference = stage(m, "difference", enable=move, **at_read)
-        differences = [late(m, f"difference{lane}", read.data[lane] - at_read["lo"], p.width, enable=move)
-                       for lane in range(p.lanes)]
+        values = [read.data[lane] for lane in range(p.lanes)]
+        distances, signs = [value - at_read["lo"] for value in values], {}
+        if p.block_beats:  # |c| may take its place; lo goes along as one lane more, whose steps are z
+            zeros = at_read["zeros"]
+            distances = [distance(value, at_read["lo"], zeros) for value in [*values, at_read["lo"]]]
+            signs = {"below": Cat(is_below(value, zeros) for value in values)}
+        at_difference = stage(m, "difference", enable=move, **at_read, **signs)
+        differences = [late(m, f"difference{lane}", value, p.width, enable=move)
+                       for lane, value in enumerate(distances)]
 
         # shift
         lz = at_difference.pop("lz")
@@ -185,17 +192,26 @@ class Scale(wiring.Component):
             at_product = stage(m, f"product{number}", enable=move, **at_product)
             products = [late(m, f"product{number}_{lane}", value, enable=move) for lane, value in enumerate(products)]
 
+        # round, with blocks alone: the steps of every lane have a register of their own before they meet z
+        mid = Signal(CODE_WIDTH)
+        at_code, padding, codes = at_product, C(0, CODE_WIDTH), [half_up(product) - mid for product in products]
+        if p.block_beats:
+            at_code = stage(m, "round", enable=move, **at_product)
+            *steps, z = [late(m, f"steps{lane}", half_up(product), CODE_WIDTH, enable=move)
+                         for lane, product in enumerate(products)]
+            at_code["zero"] = padding = Mux(at_code["zeros"], z, mid)
+            codes = [from_zero(value, below, z, at_code["hi"])
+                     for value, below in zip(steps, at_code["below"], strict=True)]
+
         # code: the output register
         code = Signal(output_layout(p), reset_less=True)
-        mid = Signal(CODE_WIDTH)
-        m.d.comb += [self.o.payload.eq(code), mid.eq(midpoint(at_product["hi"], at_product["symmetric"]))]
+        m.d.comb += [self.o.payload.eq(code), mid.eq(midpoint(at_code["hi"], at_code["symmetric"]))]
         with m.If(move):
-            m.d.sync += self.o.valid.eq(at_product["valid"])
-            m.d.sync += [code[name].eq(at_product[name]) for name in ("lo", "span", "hi", "last")]
+            m.d.sync += self.o.valid.eq(at_code["valid"])
+            m.d.sync += [code[name].eq(at_code[name]) for name in code.shape().members if name != "codes"]
             m.d.sync += [
-                code.codes[lane].eq(Mux(range_tree.is_padding(lane, at_product["last"], at_product["tail"]), 0,
-                                       half_up(product) - mid))
-                for lane, product in enumerate(products)]
+                code.codes[lane].eq(Mux(range_tree.is_padding(lane, at_code["last"], at_code["tail"]), padding, value))
+                for lane, value in enumerate(codes)]
 
         m.d.comb += [
             self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from sim.pipeline import Pattern, always
+from sim.scale import Quotients
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
@@ -71,25 +72,22 @@ def start_cycles(params: EngineParams, height: int) -> int:
 
 
 class Scales:
-    """Tokens through the scale unit: from the cycle of a token's last coefficients to that of its last codes."""
+    """Tokens through the scale unit: from the cycles of a token's coefficients to that of its last codes."""
 
     def __init__(self, params: ScaleParams) -> None:
         self._params = params
-        self._end = -1  # cycle after the last read of the ring buffer
-        self._lasts: list[int] = []  # of each group, cycle of its last beat
+        self._groups = Quotients(params)
 
-    def token(self, cycles: Sequence[int], group_beats: int) -> int:
-        """As `sim.scale.group_times`, for a token whose beats come in these cycles: cycle of its last codes."""
-        params, lasts = self._params, self._lasts
-        for first in range(0, len(cycles), group_beats):
-            size = min(group_beats, len(cycles) - first)
-            last = cycles[first + size - 1]
-            # The pace of the lifting unit promises it: no group waits for its divider.
-            assert len(lasts) < params.dividers or last - lasts[-params.dividers] >= params.recip_width
-            lasts.append(last)
-            read = last + params.range_cycles + 2 + params.recip_width
-            self._end = max(read, self._end) + size
-        return self._end + params.code_cycles - 1
+    def token(self, beats: Sequence[int], group_beats: int) -> int:
+        """Cycle of the last codes, as `sim.scale.timing`, of a token whose beats come in the cycles `beats`, each after
+        the one before it, `group_beats` of them a group; the last group may be shorter."""
+        limit, groups = self._params.groups_in_flight, self._groups
+        for start in range(0, len(beats), group_beats):
+            group = beats[start:start + group_beats]
+            # The pace of the lifting unit promises it; a group more without its quotient would stop it.
+            assert len(groups.ready) < limit or groups.ready[-limit] <= group[-1]
+            first = groups.add(group[-1], len(group))
+        return first + len(group) - 1
 
 
 class Front:

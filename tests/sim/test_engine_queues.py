@@ -45,7 +45,7 @@ def test_queues_are_as_deep_as_they_get(name: str) -> None:
     for beats in range(1, params.max_beats + 1):
         scales, pace = Scales(params.scale), max(beats, params.haar.min_slot_cycles)
         lasts = [pace * token for token in range(12)]
-        most = max(most, fullest(lasts, [scales.token(last, beats) for last in lasts]))
+        most = max(most, fullest(lasts, [scales.token(range(last - beats + 1, last + 1), beats) for last in lasts]))
     assert tokens_in_scale(params) == most
     slots = [params.haar.min_slot_cycles * token for token in range(12)]
     assert fullest(slots, [slot + params.haar.latency for slot in slots]) == SINKS_IN_LIFTING

@@ -21,6 +21,7 @@ from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.haar_slots import HaarJob
+from stamp_hw.params import ScaleParams
 
 Pattern = Callable[[int], bool]
 
@@ -228,11 +229,32 @@ def test_tokens_go_through_the_scale_unit_as_its_stepper_says(rng: np.random.Gen
         steps = rng.integers(max(beats, params.recip_width), 60, 30)
         lasts = np.cumsum(steps)
         unit = Scales(params)
-        codes = [unit.token(int(last), beats) for last in lasts]
+        codes = [unit.token(range(last - beats + 1, last + 1), beats) for last in lasts.tolist()]
         offered = {int(last) - back for last in lasts for back in range(beats)}
         run = scale.timing(params, [params.job(tokens=30, k=beats * params.lanes)],
                            valid=lambda cycle, offered=offered: cycle in offered)
         assert run.inputs[beats - 1 :: beats].tolist() == lasts.tolist()
+        assert run.outputs[beats - 1 :: beats].tolist() == codes
+
+
+def test_tokens_of_blocks_go_through_the_scale_unit_at_the_pace_of_the_lifting_unit(rng: np.random.Generator) -> None:
+    """Beats with gaps, tokens as close as they may be: the unit takes each beat when it comes, and no group waits."""
+    for attempt in range(120):
+        block = (1, 2, 3, 4, 16, 17, int(rng.integers(5, 40)))[attempt % 7]
+        params = ScaleParams(lanes=2, width=17, recip_frac=int(rng.integers(0, 9)), max_beats=block + 20,
+                             mul_stages=int(rng.integers(1, 5)), block_beats=block)
+        beats = int(rng.integers(block + 1, params.max_beats + 1)) if attempt % 3 else block + 1
+        idle, gaps = max(beats, params.recip_width) - beats, attempt % 2
+        tokens = 6 + 200 // beats
+        steps = 1 + gaps * rng.integers(0, 4, (tokens, beats)) * (rng.random((tokens, beats)) < 0.2)
+        steps[:, 0] += idle
+        cycles = np.cumsum(steps).reshape(tokens, beats)
+        unit = Scales(params)
+        codes = [unit.token(token, block) for token in cycles.tolist()]
+        offered = set(cycles.ravel().tolist())
+        run = scale.timing(params, [params.job(tokens=tokens, k=beats * 2, group=block * 2)],
+                           valid=lambda cycle, offered=offered: cycle in offered)
+        assert run.inputs.tolist() == cycles.ravel().tolist()
         assert run.outputs[beats - 1 :: beats].tolist() == codes
 
 

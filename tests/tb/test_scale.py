@@ -13,18 +13,22 @@ from tb import tb_scale
 from tb.run.block import fresh_seed, run_block
 
 # Output words of the random tests; directed ones and the trace bring the block to about 1.4 million.
-WORDS = {"lanes16": 380_000, "lanes4": 110_000, "lanes3": 90_000, "lane": 20_000, "lane_deep": 10_000}
+WORDS = {"lanes16": 380_000, "lanes4": 110_000, "lanes3": 90_000, "lane": 20_000, "lane_deep": 10_000,
+         "blocks16": 200_000, "blocks4": 60_000, "blocks3": 50_000, "blocks": 20_000}
 FIXED_SHAPES = "a_full_buffer_and_full_queues_stop_the_input_and_lose_nothing"
 TRACE_TEST = "tokens_of_the_shipped_trace_are_quantized_as_the_golden_model_does"
 
 
 def draw_jobs(rng: np.random.Generator) -> tuple[ScaleParams, list[ScaleJob]]:
+    """Hardware, every other with blocks, and jobs that it takes."""
     lanes = int(rng.integers(1, 20))
-    params = ScaleParams(lanes=lanes, width=18, recip_frac=int(rng.integers(0, 9)),
+    block = int(rng.choice([0, 0, 0, 1, int(rng.integers(2, 9)), int(rng.integers(9, 30))]))
+    params = ScaleParams(lanes=lanes, width=18, recip_frac=int(rng.integers(0, 9)), block_beats=block,
                          max_beats=int(rng.integers(1, 50)), mul_stages=int(rng.integers(1, 5)))
     jobs = []
     for _ in range(rng.integers(1, 4)):
-        group = (None, lanes, lanes * int(rng.integers(1, params.max_beats + 1)))[rng.integers(3)]
+        groups = (lanes, lanes * int(rng.integers(1, params.max_beats + 1))) if not block else (lanes * block,) * 2
+        group = (None, *groups)[rng.integers(3)]
         jobs.append(params.job(tokens=int(rng.integers(1, 12)), k=int(rng.integers(1, params.max_beats * lanes + 1)),
                                group=group))
     return params, jobs
