@@ -46,6 +46,10 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
     "6x5": HwConfig(rows=6, cols=5, lanes=5, axes=1, max_levels=8, max_k=66, max_tokens=300, act_slots=140,
                     rescale_lanes=5, in_width=12, acc_width=29, mul_stages=4),
     "8x8": HwConfig(rows=8, cols=8, lanes=16, axes=2, max_levels=6, max_k=192, max_tokens=512, act_slots=144),
+    "2x3 blocks": HwConfig(rows=2, cols=3, lanes=2, axes=1, max_levels=5, max_k=50, max_tokens=90, act_slots=33, block=6,
+                           rescale_lanes=1, mul_stages=1, recip_frac=6),
+    "4x4 blocks": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=4, max_k=104, max_tokens=100, act_slots=40,
+                           block=32, rescale_lanes=2),
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine
@@ -126,7 +130,8 @@ async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: B
         moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
         hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
         rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
-        closed = simulate(Task(job=case.job.resolved, k=k, n=n), hw, case.limit)
+        group = hw.block if case.job.blocks else None
+        closed = simulate(Task(job=case.job.resolved, k=k, n=n, group=group), hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles
         where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"

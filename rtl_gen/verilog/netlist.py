@@ -103,6 +103,10 @@ class Design:
         """The cell that drives a net."""
         return self.netlist.cells[net.cell]
 
+    def drives(self, scope: Scope, net: Net) -> bool:
+        """Whether a net is driven in a module or in one below it."""
+        return net.cell != 0 and self.cell(net).module_idx in _subtree(scope)
+
     def outputs(self, cell: int, width: int) -> Value:
         """The nets that a cell with one output drives."""
         return Value(Net.from_cell(cell, bit) for bit in range(width))
@@ -236,6 +240,11 @@ def _consecutive(nets: list[Net], starts: set[Net]) -> Iterator[Value]:
             end += 1
         yield Value(nets[at:end])
         at = end
+
+
+def _subtree(scope: Scope) -> set[int]:
+    """A module and those below it."""
+    return {scope.index}.union(*(_subtree(part) for part in scope.parts))
 
 
 def _plain(value: Any) -> Any:

@@ -58,12 +58,14 @@ class Wires:
         self._taken.add(name)
         return name
 
-    def add(self, name: str, value: Value, kind: str, parent: Wire | None = None, low: int = 0) -> Wire:
-        """A wire, and its nets' name from now on."""
+    def add(self, name: str, value: Value, kind: str, parent: Wire | None = None, low: int = 0,
+            part: Scope | None = None) -> Wire:
+        """A wire, and its nets' name from now on; of a `part`'s output those alone that the part drives: what it hands
+        through has its name from where it comes from."""
         wire = Wire(name, value, kind, parent, low)
         self.all.append(wire)
         for bit, net in enumerate(value):
-            if not net.is_const:
+            if not net.is_const and (part is None or self.design.drives(part, net)):
                 self.of_net.setdefault(net, []).append((wire, bit))
         return wire
 
@@ -75,10 +77,10 @@ class Wires:
                 return found
         return []
 
-    def _vector(self, name: str, value: Value, kind: str, signal: Signal | None) -> Wire:
-        wire = self.add(name, value, kind)
+    def _vector(self, name: str, value: Value, kind: str, signal: Signal | None, part: Scope | None = None) -> Wire:
+        wire = self.add(name, value, kind, part=part)
         for field in self.fields(signal, value):
-            self.add(self.fresh(_joined(name, field)), field.of(value), "wire", wire, field.low)
+            self.add(self.fresh(_joined(name, field)), field.of(value), "wire", wire, field.low, part)
         return wire
 
     def _inputs(self) -> None:
@@ -89,7 +91,7 @@ class Wires:
             short = self.short(part)
             for port in part.ports:
                 if not port.is_input:
-                    self._vector(self.fresh(f"{short}_{port.name}"), port.value, "wire", port.signal)
+                    self._vector(self.fresh(f"{short}_{port.name}"), port.value, "wire", port.signal, part)
         for index, cell in self.design.cells(self.scope, Instance):
             for name, (start, width) in cell.ports_o.items():
                 value = Value(Net.from_cell(index, start + bit) for bit in range(width))

@@ -57,13 +57,15 @@ def clipped(result: LinearResult, config: NpuConfig) -> int:
     limit = 1 << (Z_WIDTH - 1)
     mant, shift = rescale.factors(result.s_x, result.weights.scale, result.s_y, config)
     wsum, done = result.weights.sums(result.weights.codes.shape[1])[0], result.quantized
+    acc = result.acc if result.acc.ndim == 3 else result.acc[:, None]
     count = 0
     for token, channel in np.argwhere((result.z == limit - 1) | (result.z == -limit)).tolist():
         hi = int(done.bits[token]) == 8
         table = 0 if hi else len(mant) - 1
-        lo, span = int(done.lo[token, 0]), int(done.span[token, 0])
-        codes = int(result.acc[token, channel]) + int(done.mid[token]) * int(wsum[channel])
-        total = span * codes + int(done.qmax[token]) * lo * int(wsum[channel])
+        total = sum(int(span) * int(part) for span, part in zip(done.span[token], acc[token, :, channel], strict=True))
+        if done.zero is None and done.span.shape[1] == 1:
+            lo, span, rest = int(done.lo[token, 0]), int(done.span[token, 0]), int(wsum[channel])
+            total += (span * int(done.mid[token]) + int(done.qmax[token]) * lo) * rest
         total *= 1 if hi or config.job.symmetric else 17
         down = int(shift[table, channel])
         exact = ((total << int(done.sink_shift[token])) * int(mant[table, channel]) + (1 << (down - 1))) >> down

@@ -59,7 +59,8 @@ def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibra
     return JobConfig(
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
         n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
-        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration)
+        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration,
+        group=params.block if rng.integers(4) else None)
 
 
 def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:
