@@ -67,12 +67,15 @@ def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Val
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit."""
+    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit. With blocks, whose codes
+    may be there before their token's last coefficients, `tags` come with a token's first ones, and `exponents`, which
+    are known with the last alone, go by themselves."""
 
     haar: Haar
     scale: Scale
     tags: Queue
     sinks: Queue
+    exponents: Queue | None
 
 
 class Front(wiring.Component):
@@ -114,9 +117,13 @@ class Front(wiring.Component):
         m = Module()
         m.submodules.haar = haar = Haar(self.params.haar)
         m.submodules.scale = scale_unit = Scale(self.params.scale)
-        m.submodules.tags = tags = Queue(code_tags(self.params), tokens_in_scale(self.params))
+        deep = tokens_in_scale(self.params)
+        m.submodules.tags = tags = Queue(code_tags(self.params), deep + (self.params.block is not None))
         m.submodules.sinks = sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
-        units = Units(haar=haar, scale=scale_unit, tags=tags, sinks=sinks)
+        exponents = Queue(SINK_WIDTH, deep) if self.params.block else None
+        if exponents is not None:
+            m.submodules.exponents = exponents
+        units = Units(haar=haar, scale=scale_unit, tags=tags, sinks=sinks, exponents=exponents)
         self._launch(m, units, *self._jobs(m))
         self._intake(m, units)
         self._codes(m, units)
@@ -227,19 +234,30 @@ class Front(wiring.Component):
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
         coef, quantizer, tags, sinks = units.haar.o, units.scale, units.tags, units.sinks
         taken = Signal(name="coef_taken")
+        exponent = Mux(coef.payload.sink, sinks.head, 0)
+        leaves = quantizer.o.valid & quantizer.o.payload.last
+        if units.exponents is None:
+            tagged = coef.payload.last
+            broken = tags.broken
+            m.d.comb += [tags.value.sink_shift.eq(exponent), self.code.sink_shift.eq(tags.head.sink_shift)]
+        else:
+            tagged = Signal(name="token_begins", init=1)
+            broken = tags.broken | units.exponents.broken
+            with m.If(taken):
+                m.d.sync += tagged.eq(coef.payload.last)
+            m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
+                         units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
             taken.eq(coef.valid & quantizer.i.ready),
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),
             sinks.pop.eq(taken & coef.payload.last & coef.payload.sink),
-            tags.push.eq(taken & coef.payload.last),
-            tags.value.sink_shift.eq(Mux(coef.payload.sink, sinks.head, 0)),
+            tags.push.eq(taken & tagged),
             quantizer.o.ready.eq(1),
-            tags.pop.eq(quantizer.o.valid & quantizer.o.payload.last),
+            tags.pop.eq(leaves),
             self.valid.eq(quantizer.o.valid),
-            self.internal.eq(tags.broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
-            self.code.sink_shift.eq(tags.head.sink_shift),
+            self.internal.eq(broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
         ]
         m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
         m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
@@ -247,6 +265,7 @@ class Front(wiring.Component):
 
 
 def code_tags(params: EngineParams) -> data.StructLayout:
-    """What goes around the scale unit."""
+    """What goes around the scale unit; see `Units`."""
     members = code_layout(params).members
-    return data.StructLayout({name: members[name] for name in ("place", "half", "closes", "ends", "sink_shift")})
+    names = ("place", "half", "closes", "ends", *(() if params.block else ("sink_shift",)))
+    return data.StructLayout({name: members[name] for name in names})
