@@ -101,8 +101,6 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
         ratios = ", ".join(f"{name} {seconds[name] / seconds['float']:.1f} ×" for name in seconds if name != "float")
         what += (f"\nProcessor time of a window: float {seconds['float']:.1f} s, {ratios}, each but `weights` with the "
                  f"float layers to compare with; memory at most {document['cost']['peak_mb']:,.0f} MB.")
-    config = document["config"]
-    groups = any(job.get("group") for job in (config["job"], *config.get("kinds", {}).values()))
     return [
         what,
         f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}"
@@ -110,8 +108,6 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
         "`weights`: the integers' weights under float activations. Layers: output against the float layer on the same "
         "input.",
         "All figures are measured on the bit-accurate model; attention, norms and embeddings run in float.",
-        *(["Scale groups (job.group): the generated engine has one scale a token and refuses this job."] if groups else
-          []),
         _DIGITS]
 
 

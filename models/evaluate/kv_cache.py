@@ -65,6 +65,8 @@ def _sequence(states: Tensor, config: NpuConfig, start: int) -> Tensor:
     job = job_of(config, tokens, start)
     s_x = max(float(x.abs().max()) / ((1 << (config.hw.in_width - 1)) - 1), MIN_SCALE)
     codes, _, _ = engine.quantize_input(x, s_x, 0, config.hw.in_width)
-    quantized = scale.quantize(haar.forward(codes, job.levels), job.n_hi, config.with_job(group=width))
-    real = haar.inverse_real(scale.dequantize(quantized), job.levels) * s_x
+    # A scale a token and head: each head of a token is a token of its own to the quantizer.
+    lifted = haar.forward(codes, job.levels).reshape(tokens * heads, width)
+    coded = scale.dequantize(scale.quantize(lifted, job.n_hi * heads, config.with_job(group=None)))
+    real = haar.inverse_real(coded.reshape(tokens, heads * width), job.levels) * s_x
     return real.reshape(tokens, heads, width).movedim(1, 0)

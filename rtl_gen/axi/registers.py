@@ -53,9 +53,10 @@ _CAPABILITIES = {
     "max_tokens": "tokens of the longest sequence or largest grid",
     "act_slots": "row slots of each half of the activation buffer",
     "rescale_lanes": "output channels a beat of the results", "in_width": "bits of an input value",
-    "z_frac": "fractional bits of an output coefficient"}
+    "z_frac": "fractional bits of an output coefficient",
+    "block": "input channels of a block that has a scale of its own"}
 
-#: Every job register in the order of the map, those that only 2-D builds have among them: offsets are the same in all.
+#: Every job register in the order of the map, those that only some builds have among them: offsets are the same in all.
 _JOB = {
     "width": "tokens of a row of the grid; of the whole sequence in 1-D",
     "height": "rows of the grid; 1 in 1-D", "two_d": "1: the tokens are a grid", "levels": "levels of lifting",
@@ -65,7 +66,8 @@ _JOB = {
     "columns": "column tiles, ceil(N / cols)", "out_beats": "beats of a token of the last column tile",
     "out_keep": "valid lanes of the last of them", "tile_width": "tokens of a full super-tile along the width",
     "tile_height": "and along the height", "hi_order": "order of the first coefficient that takes 4 bits",
-    "hi_band": "its band", "hi_row": "its row", "hi_column": "its column"}
+    "hi_band": "its band", "hi_row": "its row", "hi_column": "its column",
+    "blocks": "1: a scale a block of input channels; 0: one a token"}
 
 
 _EVENTS = {
@@ -80,7 +82,8 @@ _EVENTS = {
     "rescale_saturated": "those of them that saturated", "inverse_butterflies": "beats of pairs lifted back",
     "inverse_cross_butterflies": "beats of a grid's second pairs", "inverse_line_reads": "beats read from the lines of "
     "the inverse unit", "inverse_line_writes": "beats written to them", "finish_outputs": "words of results, those of "
-    "channels beyond N among them", "finish_saturated": "those of them that saturated"}
+    "channels beyond N among them", "finish_saturated": "those of them that saturated",
+    "combine_sums": "beats of a block's sums that were combined"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +177,7 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
             *_bits("pulse", {name: f"1: set {name}" for name in _ENGINE_ERRORS}),
             *_bits("pulse", {name: f"1: set {name}" for name in EDGE_ERRORS}, EDGE_ERROR_BIT))),
     )
-    values = {name: getattr(params, name) for name in _CAPABILITIES}
+    values = {name: getattr(params, name) for name in _CAPABILITIES if getattr(params, name) is not None}
     capabilities = tuple(
         _whole(name.upper(), CAPABILITY_BASE + WORD_BYTES * index, "const", 32, _CAPABILITIES[name], value)
         for index, (name, value) in enumerate(values.items()))
@@ -192,6 +195,7 @@ def job_register(name: str) -> str:
 
 
 def events(params: EngineParams) -> dict[str, str]:
-    """Event → what it counts; its place is its number in EVENT_SELECT, the same in all builds."""
-    assert tuple(_EVENTS) == tuple(event_layout(params).members)
-    return dict(_EVENTS)
+    """Event → what it counts; its place is its number in EVENT_SELECT, the same in all builds that have it."""
+    names = tuple(event_layout(params).members)
+    assert names == tuple(_EVENTS)[: len(names)]
+    return {name: _EVENTS[name] for name in names}

@@ -47,11 +47,10 @@ def is_accepted(state: enum.EnumView) -> Value:
 def tokens_in_scale(params: EngineParams) -> int:
     """Tokens between the lifting's last output and the scale unit's, at most: a token's stay there is always the
     latency and its beats, as they come at least a slot apart; it is worst where the beats just fill the shortest slot.
-    A last block that is shorter than the one before it waits for that one's codes.
+    Blocks are no worse: a last one stays as long as a whole one at most, and that is no longer than a whole token.
     """
     slot = params.haar.min_slot_cycles
-    waits = max(0, params.block_beats - 1)
-    return -(-(params.scale.latency + waits + min(params.max_beats, slot) - 1) // slot)
+    return -(-(params.scale.latency + min(params.max_beats, slot) - 1) // slot)
 
 
 def may_enter(intake: data.View, free: Value) -> Value:
@@ -67,9 +66,9 @@ def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Val
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit. With blocks, whose codes
-    may be there before their token's last coefficients, `tags` come with a token's first ones, and `exponents`, which
-    are known with the last alone, go by themselves."""
+    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit. With blocks, whose
+    codes may be there before their token's last coefficients, `tags` come with a token's first ones, and `exponents`,
+    which are known with the last alone, go by themselves."""
 
     haar: Haar
     scale: Scale

@@ -16,7 +16,6 @@ KINDS = {
     "headroom": "leave the 8-bit tokens too few codes", "x_saturated": "saturate inputs (x)",
     "z_saturated": "saturate output coefficients (z)", "y_saturated": "saturate outputs (y)",
     "levels": "have fewer levels than their 8-bit tokens need", "n_hi": "have fewer tokens than n_hi",
-    "group": "run on no generated engine",
 }
 
 
@@ -24,8 +23,8 @@ KINDS = {
 class Notice:
     """A warning: its `kind`, one of KINDS; its `severity` in 0…1, which orders warnings; its `text`.
 
-    The severity is the part of the values that saturates, of the least headroom or of n_hi that is missing; 1 for what
-    no hardware runs, 0 for what is legal and merely odd.
+    The severity is the part of the values that saturates, of the least headroom or of n_hi that is missing; 0 for what
+    is legal and merely odd.
     """
 
     kind: str

@@ -162,7 +162,7 @@ def _footer(report: Mapping[str, Any]) -> str:
     chosen = report["energy_set"]
     lines = [
         *(_shape_notes(report) if "shape" in report else _accuracy_notes(report)),
-        "Cycles: cycle model of the engine, RTL-checked beat by beat; group scales and the DRAM are modelled.",
+        "Cycles: cycle model of the engine, RTL-checked beat by beat; the DRAM is modelled.",
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
         *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),

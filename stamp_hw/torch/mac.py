@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 _FLOAT32_EXACT = 1 << 24  # every integer up to here is a float32
-_CODE = 128  # largest magnitude of an activation code
+_CODE = 128  # largest magnitude of an INT8 activation code
+_ZEROED_CODE = 255  # and of one with an integer zero, in INT16
 
 
 @contextmanager
@@ -31,15 +32,17 @@ def exact_products() -> Iterator[None]:
 
 
 def matmul(codes: Tensor, weights: Tensor, largest: int) -> Tensor:
-    """acc = codes · weightsᵀ, int8[S, K] and int8[N, K] to int32[S, N]; `largest` bounds the weights' magnitude."""
+    """acc = codes · weightsᵀ, int8[S, K] (with integer zeros int16) and int8[N, K] to int32[S, N]; `largest` bounds the
+    weights' magnitude."""
     # A single channel is not for it: of torch 2.13 that product is wrong.
-    if codes.device.type == "cpu" and codes.shape[1] > 1 and _multiplies_bytes():
+    if codes.dtype == torch.int8 and codes.device.type == "cpu" and codes.shape[1] > 1 and _multiplies_bytes():
         return torch._int_mm(codes.contiguous(), weights.contiguous().T)
     return _by_floats(codes, weights, largest)
 
 
 def _by_floats(codes: Tensor, weights: Tensor, largest: int) -> Tensor:
-    chunk = _FLOAT32_EXACT // (_CODE * max(1, largest))
+    code = _CODE if codes.dtype == torch.int8 else _ZEROED_CODE
+    chunk = _FLOAT32_EXACT // (code * max(1, largest))
     act, wgt = codes.float(), weights.float()
     with exact_products():
         acc = torch.mm(act[:, :chunk], wgt[:, :chunk].T).int()

@@ -61,7 +61,8 @@ def _sums(acc: Tensor, quantized: Quantized, rows: slice, wsum: Tensor) -> Tenso
         width = span[:, group, None]
         part = acc[:, group].long()
         part *= width
-        part += (width * mid + qmax * lo[:, group, None]) * wsum[group]
+        if quantized.zero is None:
+            part += (width * mid + qmax * lo[:, group, None]) * wsum[group]
         total = part if total is None else total.add_(part)
     assert total is not None
     return total

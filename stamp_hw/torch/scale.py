@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from stamp_hw.config import NpuConfig
+from stamp_hw.scale import has_zeros
 
 _BLOCK = 1 << 17  # elements that a CPU works on at a time: their float64 copies stay in its caches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """Quantized tokens: `codes` int8[S, K]; `lo`, `span` int64[S, groups]; `bits` int64[S, 1], 8 or 4; `qmax`, `mid`
-    int64[S, 1]; `group` channels a group."""
+    """Quantized tokens: `codes` int8[S, K], with integer zeros int16[S, K]; `lo`, `span` int64[S, groups]; `bits`
+    int64[S, 1], 8 or 4; `qmax`, `mid` int64[S, 1]; `group` channels a group; `zero` int64[S, groups], z of each block, or
+    None."""
 
     codes: Tensor
     lo: Tensor
@@ -24,6 +26,7 @@ class Quantized:
     qmax: Tensor
     mid: Tensor
     group: int
+    zero: Tensor | None = None
 
 
 def rows_at_a_time(channels: int, device: torch.device) -> int:
@@ -39,40 +42,49 @@ def quantize(c: Tensor, n_high: int, config: NpuConfig) -> Quantized:
     bits = torch.where(torch.arange(tokens, device=c.device) < n_high, 8, 4)[:, None]
     qmax = (1 << bits) - (2 if symmetric else 1)
     mid = (qmax + 1) >> 1
-    lo, span = _extremes(c, group, symmetric)
+    zeros = has_zeros(channels, group, symmetric)
+    lo, span = _extremes(c, group, symmetric, zeros)
     recip, lz = _reciprocal(span, qmax, hw.coef_width, hw.recip_frac)
     # All products stay below 2^36 and the scaling is by powers of two, so float64 is exact here.
     ratio = torch.ldexp(recip.double(), (lz - (hw.coef_width + hw.recip_frac)).double())
     lows, offset = lo.double(), 0.5 - mid.double()
-    codes = torch.empty((tokens, channels), dtype=torch.int8, device=c.device)
+    zero = (ratio * -lows + 0.5).floor() if zeros else None
+    codes = torch.empty((tokens, channels), dtype=torch.int16 if zeros else torch.int8, device=c.device)
     step = rows_at_a_time(channels, c.device)
     for start in range(0, tokens, step):
         rows = slice(start, start + step)
         work = c[rows].double()
+        if zero is not None:
+            low = _spread(zero[rows], group, channels)
+            size = (work.abs() * _spread(ratio[rows], group, channels)).add_(0.5).floor_()
+            codes[rows] = torch.copysign(size, work).maximum(-low).minimum(qmax[rows] - low)
+            continue
         work -= _spread(lows[rows], group, channels)
         work *= _spread(ratio[rows], group, channels)
         work += offset[rows]
         codes[rows] = work.floor_()
-    return Quantized(codes, lo, span, bits, qmax, mid, group)
+    return Quantized(codes, lo, span, bits, qmax, mid, group, None if zero is None else zero.long())
 
 
 def dequantize(quantized: Quantized) -> Tensor:
-    """float32[S, K] in steps of the input scale: lo + span · q / qmax."""
+    """float32[S, K] in steps of the input scale: lo + span · q / qmax, or span · a / qmax with integer zeros."""
     channels = quantized.codes.shape[1]
     gain = quantized.span.double() / quantized.qmax
-    base = quantized.lo.double() + gain * quantized.mid
+    base = quantized.lo.double() + gain * quantized.mid if quantized.zero is None else torch.zeros_like(gain)
     gain, base = (_spread(values.float(), quantized.group, channels) for values in (gain, base))
     return quantized.codes * gain + base
 
 
-def _extremes(c: Tensor, group: int, symmetric: bool) -> tuple[Tensor, Tensor]:
-    """(lo, span), int64[S, groups]."""
+def _extremes(c: Tensor, group: int, symmetric: bool, zeros: bool) -> tuple[Tensor, Tensor]:
+    """(lo, span), int64[S, groups]; with integer `zeros` 0 is in every range."""
     parts = [part.aminmax(dim=1) for part in c.split(group, dim=1)]
     low = torch.stack([part.min for part in parts], 1).long()
     high = torch.stack([part.max for part in parts], 1).long()
     if symmetric:
         high = torch.maximum(-low, high)
         low = -high
+    if zeros:
+        low, high = low.clamp(max=0), high.clamp(min=0)
     return low, high - low
 
 

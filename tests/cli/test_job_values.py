@@ -90,13 +90,16 @@ def test_a_running_model_refuses_an_n_hi_beyond_its_windows(tmp_path: Path,
     assert "got 33; expected 0…32" in refusal(capsys, *run, "--kv", "33")
 
 
-def test_scale_groups_are_simulated_as_what_no_generated_engine_runs(mixed: Path, tmp_path: Path,
-                                                                     capsys: pytest.CaptureFixture[str]) -> None:
-    config = configured(tmp_path, "job: {group: 16}")
-    assert main(["simulate", str(mixed), "--schemes", "stamp", "--config", config]) == 0
-    said = capsys.readouterr().out
-    assert "* 3 layers run on no generated engine, the worst q (stamp): group = 16: the generated engine" in said
-    assert "no group scales" in refusal(capsys, "program", str(mixed), "--out", str(tmp_path / "p"), "--config", config)
-    whole = configured(tmp_path, "job: {group: 32}")  # the whole token
-    assert main(["simulate", str(mixed), "--schemes", "stamp", "--config", whole]) == 0
-    assert "group = " not in capsys.readouterr().out
+def test_scale_groups_need_hardware_with_such_blocks(mixed: Path, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    def run(text: str) -> tuple[str, ...]:
+        return ("simulate", str(mixed), "--schemes", "stamp", "--config", configured(tmp_path, text))
+
+    none = refusal(capsys, *run("job: {group: 16}"))
+    assert "job.group: impossible value; got 16; expected null: this hardware has no blocks (hw.block)" in none
+    other = refusal(capsys, *run("{hw: {block: 32, lanes: 8}, job: {group: 16}}"))
+    assert "job.group: impossible value; got 16; expected null or hw.block = 32" in other
+    assert "hw.block: impossible value; got 24; expected a multiple of lanes = 16" in refusal(
+        capsys, *run("hw: {block: 24}"))
+    assert main([*run("job: {group: 32}")]) == 0  # the whole token
+    assert main([*run("{hw: {block: 16}, job: {group: 16}}")]) == 0

@@ -72,15 +72,6 @@ def test_the_last_digit_printed_moves_no_further_than_the_error_says(kind: str, 
         assert max(values) - min(values) <= max(error, last) + 1e-9, several
 
 
-@pytest.mark.parametrize(("config", "said"), [
-    ({}, False), ({"job": {"group": 64}}, True), ({"kinds": {"q_proj": {"group": 64}}}, True)])
-def test_scale_groups_are_said_to_be_no_generated_engines(config: dict[str, Any], said: bool) -> None:
-    row = {"scheme": "float", "average_bits": None, "perplexity": 40.0, "loss_difference": 0.0, "kl": 0.0,
-           "loss_difference_error": 0.0, "kl_error": 0.0}
-    text = render(_document([row], "text") | {"config": NpuConfig.from_dict(config).to_dict()})
-    assert ("refuses this job" in text) == said
-
-
 @pytest.mark.trace
 def test_all_digits_are_in_the_json_and_the_table_holds_on_other_kernels(tmp_path: Path) -> None:
     """The same run without vector extensions: figures of the same size, whose last digits are others."""

@@ -30,9 +30,9 @@ def test_states_are_quantized_as_the_golden_model_does_it() -> None:
         job = config.resolve(50)
         assert job.levels == 4
         codes = np.rint(x.astype(np.float64) / s_x).astype(np.int32)
-        quantized = scale.quantize(haar.forward(codes, job.levels), scale.precision_map(50, 5),
-                                   config.with_job(group=8))
-        want = haar.inverse_real(scale.dequantize(quantized), job.levels) * np.float32(s_x)
+        quantized = scale.quantize(haar.forward(codes, job.levels).reshape(150, 8),
+                                   np.repeat(scale.precision_map(50, 5), 3), config)
+        want = haar.inverse_real(scale.dequantize(quantized).reshape(50, 24), job.levels) * np.float32(s_x)
         assert np.array_equal(np.moveaxis(found, 0, 1).reshape(50, 24), want)
     one = quantize_states(torch.from_numpy(states[:, :, :1].astype(np.float32)), config, start=4)
     late = quantize_states(torch.from_numpy(states[:, :, :1].astype(np.float32)), config, start=5)

@@ -143,11 +143,12 @@ def test_a_layer_that_does_not_fit_is_listed_with_its_reason_and_the_exit_code_i
     assert "no layer fits the hardware" in capsys.readouterr().err and not (tmp_path / "none.json").exists()
 
 
-def test_group_scales_are_refused(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_blocks_that_the_hardware_does_not_have_are_refused(toy: Path, tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("job: {group: 32}\n")
     assert main(["program", str(toy), "--config", str(config), "--out", str(tmp_path / "p.json")]) == 2
-    assert "no group scales" in capsys.readouterr().err and not (tmp_path / "p.json").exists()
+    assert "this hardware has no blocks (hw.block)" in capsys.readouterr().err and not (tmp_path / "p.json").exists()
 
 
 @pytest.mark.parametrize("arguments", [

@@ -52,7 +52,7 @@ def test_average_bits_stand_beside_every_row(fitted: dict[str, Any]) -> None:
 def test_theorem_1_bounds_every_row_on_every_layer_in_float_and_in_integers(
         fitted: dict[str, Any], toy: Path, tmp_path: Path) -> None:
     config = tmp_path / "symmetric.yaml"
-    config.write_text("job: {scale_mode: symmetric, group: 32, levels: 5}")
+    config.write_text("{hw: {block: 32}, job: {scale_mode: symmetric, group: 32, levels: 5}}")
     for report in (fitted, document(tmp_path, toy, "--config", config)):
         for r in report["rows"]:
             for figures in r["layers"].values():

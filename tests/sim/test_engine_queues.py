@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rtl_gen.engine.back import liftings_under_way
+from rtl_gen.engine.block_drain import blocks_in_array, tiles_in_combine, written_cycles
 from rtl_gen.engine.drain import tiles_in_array
 from rtl_gen.engine.front import SINKS_IN_LIFTING, tokens_in_scale
 from sim import haar
@@ -43,14 +44,23 @@ def test_queues_are_as_deep_as_they_get(name: str) -> None:
     params = PARAMS[name]
     most = 0
     for beats in range(1, params.max_beats + 1):
-        scales, pace = Scales(params.scale), max(beats, params.haar.min_slot_cycles)
-        lasts = [pace * token for token in range(12)]
-        most = max(most, fullest(lasts, [scales.token(range(last - beats + 1, last + 1), beats) for last in lasts]))
+        for group in {beats, params.block_beats or beats}:
+            scales, pace = Scales(params.scale), max(beats, params.haar.min_slot_cycles)
+            lasts = [pace * token for token in range(12)]
+            codes = [scales.token(range(last - beats + 1, last + 1), group) for last in lasts]
+            most = max(most, fullest(lasts, codes))
     assert tokens_in_scale(params) == most
     slots = [params.haar.min_slot_cycles * token for token in range(12)]
     assert fullest(slots, [slot + params.haar.latency for slot in slots]) == SINKS_IN_LIFTING
     ends = [params.mac.min_tile_cycles * tile for tile in range(12)]
-    assert tiles_in_array(params) == fullest(ends, [end + params.drain_cycles for end in ends])
+    if not params.block:
+        assert tiles_in_array(params) == fullest(ends, [end + params.drain_cycles for end in ends])
+        return
+    drained = params.feed_cycles + params.mac.drain_latency + params.mac.drain_beats - 1
+    assert blocks_in_array(params) == fullest(ends, [end + drained for end in ends])
+    ends = [params.min_read_cycles * tile for tile in range(12)]
+    read = written_cycles(params) + params.read_beats
+    assert tiles_in_combine(params) == fullest(ends, [end + read for end in ends])
 
 
 @pytest.mark.parametrize("name", PARAMS)

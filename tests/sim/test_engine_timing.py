@@ -35,9 +35,10 @@ def pattern(rng: np.random.Generator, density: float | None = None) -> Pattern:
 
 
 def draw_params(rng: np.random.Generator) -> EngineParams:
-    cols = int(rng.choice([1, 2, 6]))
+    cols, lanes = int(rng.choice([1, 2, 6])), int(rng.choice([1, 3, 4]))
     return EngineParams.of(HwConfig(
-        rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=int(rng.choice([1, 3, 4])), axes=int(rng.choice([1, 2])),
+        rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=lanes, axes=int(rng.choice([1, 2])),
+        block=lanes * int(rng.integers(1, 6)) if rng.integers(2) else None,
         max_levels=4, max_k=20, max_tokens=64, act_slots=40, mul_stages=int(rng.integers(1, 5)),
         rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0]))))
 
@@ -50,7 +51,7 @@ def draw_job(rng: np.random.Generator, params: EngineParams) -> EngineJob:
     job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 3 if grid else 5)),
                       n_hi=int(rng.integers(0, tokens + 1)), n_sink=n_sink)
     return EngineJob.of(job, k=int(rng.integers(1, params.max_k + 1)), n=int(rng.integers(1, 14)), params=params,
-                        limit=int(rng.choice([4, 16, 100])))
+                        limit=int(rng.choice([4, 16, 100])), group=params.block if rng.integers(3) else None)
 
 
 def draw_jobs(rng: np.random.Generator) -> tuple[EngineParams, list[EngineJob]]:
@@ -196,7 +197,8 @@ def test_the_front_is_its_two_units_with_a_gate_in_front(axes: int, rng: np.rand
         assert [cycle - began for cycle in front.tokens.taken] == run.inputs.tolist()
         offered = set(run.outputs.tolist())
         k, _ = job.channels(params)
-        codes = scale.timing(params.scale, [params.scale.job(tokens=len(ready), k=k)],
+        group = params.block if job.blocks else None
+        codes = scale.timing(params.scale, [params.scale.job(tokens=len(ready), k=k, group=group)],
                              valid=lambda cycle, offered=offered: cycle in offered)
         assert codes.inputs.tolist() == run.outputs.tolist()
         assert (np.sort(ready) - began).tolist() == (codes.outputs[job.beats - 1 :: job.beats] + 1).tolist()

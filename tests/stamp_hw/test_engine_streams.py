@@ -14,7 +14,7 @@ from stamp_hw import haar
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.job import TWO_D_ONLY, EngineJob
-from stamp_hw.engine.linear import LinearResult, run_linear
+from stamp_hw.engine.linear import run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
@@ -282,6 +282,7 @@ def test_a_group_that_is_the_whole_token_is_no_group(rng: np.random.Generator) -
     layer = layer_of(rng, 20, 8, 8)
     jobs = [engine_streams.make_job(layer, one, run_linear(layer, one)) for one in (plain, grouped)]
     assert jobs[0] == jobs[1] and replace(jobs[0], levels=1) != jobs[0]
-    result: LinearResult = run_linear(layer, config.with_job(group=4))
-    with pytest.raises(ConfigError, match="group"):
-        engine_streams.make_job(layer, config.with_job(group=4), result)
+    with pytest.raises(ConfigError, match="no blocks"):
+        run_linear(layer, config.with_job(group=4))
+    with pytest.raises(ConfigError, match="no such blocks"):
+        engine_streams.make_job(layer, config.with_job(group=4), run_linear(layer, config))

@@ -28,8 +28,8 @@ JOBS: dict[str, dict[str, Any]] = {
     "all at 4 bits": {"levels": 0, "n_hi": 0},
     "8-bit weights": {"weight_bits": 8},
     "symmetric": {"scale_mode": "symmetric"},
-    "activation groups": {"group": 24},
-    "activation groups, symmetric": {"group": 40, "scale_mode": "symmetric"},
+    "blocks": {"group": 24},
+    "blocks, symmetric": {"group": 40, "scale_mode": "symmetric"},
     "eight levels": {"levels": 8, "n_hi": 3},
 }
 
@@ -96,7 +96,8 @@ def test_every_stage_is_bit_identical_to_the_golden_model(name: str, shape: str)
         job = dict(JOBS[name])
         if shape == "grid" and job.get("levels") == 8:
             job["levels"] = 4
-        config = NpuConfig().with_job(**job).with_hw(in_width=(16, 12, 8)[case % 3], z_frac=(4, 0, 2)[case % 3],
+        config = NpuConfig().with_job(**job).with_hw(lanes=1, block=job.get("group"),
+                                                     in_width=(16, 12, 8)[case % 3], z_frac=(4, 0, 2)[case % 3],
                                                      recip_frac=(8, 3)[case % 2])
         want, got = both(layer, config)
         same(want, got)
@@ -296,7 +297,7 @@ def test_bad_input_is_one_clear_error() -> None:
 #: What a layer can be; each has other buffers.
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}), "static": ({}, {"s_x": 1e-4, "s_y": 2e-4}), "8 bits": ({"weight_bits": 8}, {}),
-    "groups": ({"group": 16}, {}), "rotated": ({}, {"rotation": True}),
+    "blocks": ({"group": 16}, {}), "rotated": ({}, {"rotation": True}),
     "no bias": ({}, {"bias": False}),
 }
 
@@ -313,7 +314,7 @@ def made(name: str, seed: int) -> Any:
         options["rotation"] = torch.linalg.qr(torch.randn(64, 64)).Q
     if "s_x" in options:
         options = {key: value * (1 + seed % 7) for key, value in options.items()}
-    return StampLinear.from_linear(linear, NpuConfig().with_job(**job), **options)
+    return StampLinear.from_linear(linear, NpuConfig().with_hw(block=16).with_job(**job), **options)
 
 
 @pytest.mark.parametrize("name", KINDS)

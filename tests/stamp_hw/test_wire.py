@@ -68,11 +68,10 @@ def test_a_layer_of_the_fpga_preset_moves_the_bytes_counted_by_hand() -> None:
         weights=5 * 64 * 192 * 8, activations=512 * 192 * 2, scales=5 * 64 * 8 * 16, outputs=512 * 512 * 2)
 
 
-def test_groups_of_channels_that_the_engine_refuses_have_parameters_each() -> None:
-    job = ResolvedJob(tokens=64, grid=None, levels=2, n_hi=2, n_sink=0)
-    whole, grouped = (memory.dram_bytes(Task(job=job, k=128, n=16, group=group), HwConfig(), 1) for group in (None, 32))
-    assert grouped.scales == 4 * whole.scales
-    assert (grouped.weights, grouped.activations, grouped.outputs) == (whole.weights, whole.activations, whole.outputs)
+def test_blocks_move_the_bytes_of_a_scale_a_token() -> None:
+    job, hw = ResolvedJob(tokens=64, grid=None, levels=2, n_hi=2, n_sink=0), HwConfig(block=32)
+    whole, blocks = (memory.dram_bytes(Task(job=job, k=128, n=16, group=group), hw, 1) for group in (None, 32))
+    assert whole == blocks == memory.dram_bytes(Task(job=job, k=128, n=16), HwConfig(), 1)
 
 
 def test_hardware_and_its_engine_have_the_same_beats() -> None:
