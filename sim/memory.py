@@ -17,7 +17,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
-from stamp_hw.params import CODE_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
+from stamp_hw.params import CODE_WIDTH, Z_WIDTH, CombineParams, HaarParams, RescaleParams, ScaleParams
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
 
@@ -65,7 +65,8 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     engine's own buffers: codes are written once and a row slot (8 bits a channel) is read once a column tile; a beat
     of C weights, 8 bits each whatever they hold, is written once a pass and read once an array tile; lo and span are
     written once and read once a column tile; a channel's parameters are written once a pass and read with every output;
-    an output coefficient is written and read once.
+    an output coefficient is written and read once. With blocks a block's scale is written once and read with every sum
+    of it, T is written with every sum, read with all but those of a tile's first block, and read once more.
     """
     forward, inverse, unit = HaarParams.forward(hw), HaarParams.inverse(hw), ScaleParams.of(hw)
     columns, word = task.columns(hw)[0], parameter_bits(hw)
@@ -80,8 +81,8 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     line_words = into.line_reads + into.line_writes, back.line_reads + back.line_writes
     code_bits = 8 * sum(part.n8 for part in parts) + 4 * sum(part.n4 for part in parts)
     row_slots = sum(len(part.rows) for part in parts)
-    scale_bits = 2 * hw.coef_width * len(task.groups)
-    return {
+    scale_bits = 2 * hw.coef_width
+    return _of_blocks(task, hw, parts) | {
         "lifting_lines": Access(size=_bytes(lines * forward.max_beats * hw.lanes * forward.out_width),
                                 moved=_bytes(line_words[0] * hw.lanes * forward.out_width)),
         "inverse_lines": Access(size=_bytes(lines * inverse.max_beats * inverse.lanes * inverse.width),
@@ -95,8 +96,30 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
         "scale_buffer": Access(size=_bytes(2 * hw.act_slots * 2 * hw.coef_width),
                                moved=_bytes(task.tokens * scale_bits * (1 + columns))),
         "parameter_buffer": Access(size=_bytes(hw.cols * word),
-                                   moved=_bytes((len(parts) * columns * hw.cols + outputs) * len(task.groups) * word)),
+                                   moved=_bytes((len(parts) * columns * hw.cols + outputs) * word)),
         "output_buffer": Access(size=_bytes(2 * hw.act_slots * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
+    }
+
+
+def block_sums(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> int:
+    """Sums of blocks that leave a column of the array in one pass, those of empty row slots among them."""
+    assert hw.block
+    return sum(part.array_tiles for part in parts) * -(-task.k // hw.block) * 2 * hw.rows
+
+
+def _of_blocks(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, Access]:
+    """The memories of hardware with blocks."""
+    if not hw.block:
+        return {}
+    params, columns = CombineParams.of(hw), task.columns(hw)[0]
+    sums = block_sums(task, hw, parts) * columns
+    tokens = sum(part.array_tiles for part in parts) * columns * 2 * hw.rows
+    accesses = sums + (sums - tokens) + tokens  # writes, reads for another block, reads for the rescale unit
+    return {
+        "span_buffer": Access(size=_bytes(2 * hw.act_slots * -(-hw.max_k // hw.block) * params.width),
+                              moved=_bytes((task.tokens * len(task.groups) + sums) * params.width)),
+        "combine_banks": Access(size=_bytes(2 * hw.rows * hw.cols * params.total_width),
+                                moved=_bytes(accesses * hw.cols * params.total_width)),
     }
 
 

@@ -15,7 +15,7 @@ from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import MANT_WIDTH
 from stamp_hw.engine.super_tile import SuperTile
-from stamp_hw.params import INVERSE_WIDTH, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import INVERSE_WIDTH, CombineParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 
 def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tuple[Event, ...]]:
@@ -27,7 +27,7 @@ def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tu
         "lifting": _lifting(task, hw),
         "scale": _scale(task, hw),
         "mac": _mac(task, columns, hw, parts),
-        "rescale": _rescale(task, columns, hw),
+        "rescale": (*_rescale(task, columns, hw), *_combine(task, columns, hw, parts)),
         "memory": tuple(Event(name=name, constant="memory.access", count=access.moved, at=access.size, bits=8)
                         for name, access in chip.items()),
         "dram": tuple(Event(name=name, constant="dram.access", count=getattr(moved, name), bits=8)
@@ -51,7 +51,8 @@ def _scale(task: Task, hw: HwConfig) -> tuple[Event, ...]:
     """Two comparisons, a difference c − lo, a product and its rounding a coefficient; a subtraction a quotient bit."""
     params = ScaleParams.of(hw)
     count = scale.events(params, params.job(tokens=task.tokens, k=task.k, group=task.group))
-    values, width = count.multiplies * params.lanes, params.width
+    # With blocks a group's lo goes through a lane of its own, whose code is z.
+    values, width = count.multiplies * (params.lanes + (params.block_beats > 0)), params.width
     return (
         Event(name="compare", constant="scale.add", count=2 * count.compares * params.lanes, at=width),
         Event(name="subtract", constant="scale.add", count=values, at=width + 1),
@@ -78,13 +79,13 @@ def _mac(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> 
 
 
 def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
-    """Of each output and group: span·(acc + mid·wsum), qmax·lo·wsum, their sum T, 17·T, T'·mant, rounding.
+    """Of each output: span·(acc + mid·wsum), qmax·lo·wsum, their sum T, 17·T, T'·mant, rounding.
 
     Behind the inverse lifting one more addition an output: bias and the final rounding, one constant.
     """
     params = RescaleParams.of(hw)
     outputs = task.tokens * columns * hw.cols
-    count = rescale.events(params, outputs * len(task.groups) // params.lanes)
+    count = rescale.events(params, outputs // params.lanes)
     each = count.multiplies // rescale.MULTIPLIES_PER_LANE
     return (
         Event(name="multiply_span", constant="rescale.multiply", count=each, at=params.width * params.sum_width),
@@ -95,4 +96,16 @@ def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
         Event(name="round", constant="rescale.add", count=count.outputs, at=params.product_width),
         Event(name="bias", constant="rescale.add", at=INVERSE_WIDTH,
               count=task.tokens * task.out_beats(hw) * hw.drain_lanes),
+    )
+
+
+def _combine(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Event, ...]:
+    """With blocks, of each sum of a block, those of empty row slots among them: span·acc, the span's offset, T."""
+    if not hw.block:
+        return ()
+    params = CombineParams.of(hw)
+    sums = memory.block_sums(task, hw, parts) * columns * hw.cols
+    return (
+        Event(name="multiply_block", constant="rescale.multiply", count=sums, at=params.width * params.acc_width),
+        Event(name="add_block", constant="rescale.add", count=2 * sums, at=params.total_width),
     )

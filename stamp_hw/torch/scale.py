@@ -16,8 +16,8 @@ _BLOCK = 1 << 17  # elements that a CPU works on at a time: their float64 copies
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
     """Quantized tokens: `codes` int8[S, K], with integer zeros int16[S, K]; `lo`, `span` int64[S, groups]; `bits`
-    int64[S, 1], 8 or 4; `qmax`, `mid` int64[S, 1]; `group` channels a group; `zero` int64[S, groups], z of each block, or
-    None."""
+    int64[S, 1], 8 or 4; `qmax`, `mid` int64[S, 1]; `group` channels a group; `zero` int64[S, groups], z of each block,
+    or None."""
 
     codes: Tensor
     lo: Tensor

@@ -118,7 +118,8 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
         assert sum(cycles for _, cycles in found.critical_path) == timing.cycles, (drawn, hw, limit)
         seen.update({"cases": 1, found.bottleneck: 1, **{part: 1 for part, cycles in parts.items() if cycles},
                      **{f"slow {name}": 1 for name, rate in rates.patterns.items() if rate != FULL},
-                     "blocks": int(registers.blocks), "2-D": int(drawn.job.grid is not None), "sinks": int(drawn.job.n_sink > 0),
+                     "2-D": int(drawn.job.grid is not None), "sinks": int(drawn.job.n_sink > 0),
+                     "blocks": int(registers.blocks),
                      "gates": int(found.super_tiles > 2), "many passes": int(found.column_tiles > 3)})
     # Every cause, every stream, every kind of layer many times: nothing was equal for want of something to differ.
     wanted = (*closed_form.PARTS, "slow i", "slow w", "slow p", "blocks", "2-D", "sinks", "gates", "many passes")

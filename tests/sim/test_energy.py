@@ -113,18 +113,20 @@ def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
 
 def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: np.random.Generator) -> None:
     for _ in range(40):
-        hw = HwConfig(rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200)
+        hw = HwConfig(rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200,
+                      block=None if rng.integers(2) else 4 * int(rng.integers(1, 9)))
         grid = (int(rng.integers(1, 15)), int(rng.integers(1, 15))) if rng.random() < 0.5 else None
         tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 200))
         job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 4)),
                           n_hi=int(rng.integers(0, tokens + 1)), n_sink=0 if grid else int(rng.integers(0, 4)))
-        task = Task(job=job, k=int(rng.integers(1, 60)), n=int(rng.integers(1, 40)))
+        task = Task(job=job, k=int(rng.integers(1, 60)), n=int(rng.integers(1, 40)),
+                    group=hw.block if rng.integers(2) else None)
         limit = super_tile.token_limit(job, hw)
         found = {(component, event.name): event.count
                  for component, events in activity.events(task, hw, super_tile.split(job, hw, limit)).items()
                  for event in events}
         params = EngineParams.of(hw)
-        port = engine_events.events(params, [EngineJob.of(job, k=task.k, n=task.n, params=params)],
+        port = engine_events.events(params, [EngineJob.of(job, k=task.k, n=task.n, params=params, group=task.group)],
                                     {"rescale": 0, "finish": 0})
         lanes, out = hw.lanes, hw.drain_lanes
         assert found["lifting", "forward_add"] == 2 * lanes * (
@@ -133,7 +135,8 @@ def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: n
             port["inverse_butterflies"] + port["inverse_cross_butterflies"])
         assert found["scale", "compare"] == 2 * lanes * port["scale_compares"]
         assert found["scale", "divide_step"] == port["scale_divide_steps"]
-        assert found["scale", "multiply"] == lanes * port["scale_multiplies"]
+        assert found["scale", "multiply"] == (lanes + bool(hw.block)) * port["scale_multiplies"]
+        assert found.get(("rescale", "multiply_block"), 0) == hw.cols * port.get("combine_sums", 0)
         assert found["mac", "multiply_8bit_row"] == port["mac_multiplies8"]
         assert found["mac", "multiply_4bit_row"] == port["mac_multiplies4"]
         assert 3 * found["rescale", "multiply_mant"] == port["rescale_multiplies"]
@@ -172,3 +175,23 @@ def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
         },
         "dram": {"weights": 4 * 64, "activations": 4 * 64 * 2, "scales": 4 * 16, "outputs": 4 * 4 * 2},
     }
+
+
+def test_events_and_bytes_of_blocks_are_those_counted_by_hand() -> None:
+    """The same layer in blocks of 32: two of them in each of two passes, four token slots, two columns."""
+    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
+                  block=32)
+    job = ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0)
+    plain, blocks = (Task(job=job, k=64, n=4, group=group) for group in (None, 32))
+    parts = super_tile.split(job, hw, 4)
+    found, whole = ({component: {event.name: event.count for event in events}
+                     for component, events in activity.events(task, hw, parts).items()} for task in (blocks, plain))
+    assert found["rescale"]["multiply_block"] == 2 * 2 * 4 * 2 and found["rescale"]["add_block"] == 2 * 32
+    assert found["scale"] == {"compare": 2 * 4 * 64, "subtract": 4 * 96, "round": 4 * 96, "divide_step": 4 * 2 * 17,
+                              "multiply": 4 * 96}, "a third lane for lo beside the two"
+    assert whole["scale"]["divide_step"] == 4 * 17 and whole["rescale"] == found["rescale"]
+    # A scale of 17 bits a block: written for each of 4 · 2, read for each of 2 · 2 · 4 sums.
+    assert found["memory"]["span_buffer"] == (4 * 2 + 16) * 17 // 8
+    assert whole["memory"]["span_buffer"] == -(-(4 + 16) * 17 // 8)
+    # T: 16 writes, 8 reads of a second block, 8 of the rescale unit, two columns of 39 bits.
+    assert found["memory"]["combine_banks"] == 32 * 2 * 39 // 8
