@@ -132,9 +132,10 @@ class Scale(Block):
         return ScaleParams.of(self.config.hw)
 
     def compute(self, c: np.ndarray, bits: np.ndarray) -> Quantized:
-        """Codes and scales of c integers[S, K] at bits [S], 8 or 4, as `stamp_hw.scale.quantize`."""
+        """Codes and scales of c integers[S, K] at bits [S], 8 or 4, as `stamp_hw.scale.quantize`; in hardware without
+        blocks, where no group has an integer zero, as `quantize_apart`."""
         self._job(c, bits)
-        return scale.quantize(c, bits, self.config)
+        return (scale.quantize if self.params.block_beats else scale.quantize_apart)(c, bits, self.config)
 
     def cycles(self, c: np.ndarray, bits: np.ndarray) -> int:
         """From the first input beat to the last output beat; the precisions take the same time."""

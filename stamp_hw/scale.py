@@ -153,6 +153,19 @@ def quantize(c: np.ndarray, bits: np.ndarray, config: NpuConfig, sink_shift: np.
     return Quantized(codes, lo, span, bits, group, symmetric, shift, zero)
 
 
+def quantize_apart(c: np.ndarray, bits: np.ndarray, config: NpuConfig) -> Quantized:
+    """As `quantize`, but no group has an integer zero: each is quantized as a token of so many channels is. So does the
+    scale unit in hardware without blocks."""
+    group = config.job.group
+    if group is None or group >= c.shape[1]:
+        return quantize(c, bits, config)
+    whole = config.with_job(group=None)
+    parts = [quantize(c[:, start:start + group], bits, whole) for start in group_starts(c.shape[1], group).tolist()]
+    codes, lo, span = (np.concatenate([getattr(part, name) for part in parts], axis=1)
+                       for name in ("codes", "lo", "span"))
+    return Quantized(codes, lo, span, parts[0].bits, group, config.job.symmetric)
+
+
 def _offset_codes(c: np.ndarray, low: np.ndarray, ratio: np.ndarray, qmax: np.ndarray, group: int) -> np.ndarray:
     """q − mid as float64[S, K]: the range begins at `low`."""
     if low.shape[1] > 1:

@@ -55,11 +55,6 @@ class Case:
         job = params.job(tokens=c.shape[0], k=c.shape[1], group=group, symmetric=symmetric)
         return cls(job=job, c=c, bits=np.asarray(bits), group=group, symmetric=symmetric)
 
-    @property
-    def in_groups(self) -> bool:
-        """Whether a token is of several groups."""
-        return self.group is not None and self.group < self.c.shape[1]
-
     def __str__(self) -> str:
         mode = "symmetric" if self.symmetric else "minmax"
         return f"{self.c.shape[0]}x{self.c.shape[1]}/{self.group or 'token'} {mode}"
@@ -72,15 +67,9 @@ def golden_config(params: ScaleParams) -> NpuConfig:
 
 
 def quantize(params: ScaleParams, case: Case) -> scale.Quantized:
-    """What the golden model makes of a job. Hardware without blocks knows no integer zero: a group is quantized there
-    as a token of its own is."""
-    config = golden_config(params).with_job(scale_mode="symmetric" if case.symmetric else "minmax")
-    if params.block_beats or not case.in_groups:
-        return scale.quantize(case.c, case.bits, config.with_job(group=case.group))
-    cuts = range(case.group, case.c.shape[1], case.group)
-    parts = [scale.quantize(part, case.bits, config) for part in np.split(case.c, cuts, axis=1)]
-    return replace(parts[0], group=case.group, **{
-        name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("codes", "lo", "span")})
+    """What the golden model makes of a job."""
+    config = golden_config(params).with_job(group=case.group, scale_mode="symmetric" if case.symmetric else "minmax")
+    return (scale.quantize if params.block_beats else scale.quantize_apart)(case.c, case.bits, config)
 
 
 def feed_and_expect(bench: BatchBench, case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -7,7 +7,7 @@ after that many idle cycles; an output beat is kept waiting for that many cycles
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -17,6 +17,7 @@ import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
+from rtl_gen.scale.unit import job_layout
 from rtl_gen.tops import Unit
 from stamp_hw import haar, haar_slots, mac, rescale, scale
 from stamp_hw.config import JobConfig, NpuConfig
@@ -101,24 +102,33 @@ def finish_vectors(params: FinishParams, config: NpuConfig, rng: np.random.Gener
 
 
 def scale_vectors(params: ScaleParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
-    """A min-max job with padding in its last beat, a symmetric one, and one with several groups a token."""
-    channels = max(1, min(3, params.max_beats) * params.lanes - 1)
+    """A min-max job with padding in its last beat, a symmetric one, and one with several groups a token, which in
+    hardware with blocks have an integer zero; there codes are q = a + zero."""
+    group, few = max(1, params.block_beats), max(3, 2 * params.block_beats + 1)
+    channels = max(1, min(few, params.max_beats) * params.lanes - 1)
     jobs, fed, wanted = [], [], []
-    for symmetric, group in ((False, None), (True, None), (False, params.lanes)):
+    for symmetric, size in ((False, None), (True, None), (False, group * params.lanes)):
         tokens, top = 12, (1 << (params.width - 1)) - 1
         c = rng.integers(-top, top + 1, (tokens, channels)) >> rng.integers(0, params.width, (tokens, 1))
         bits = rng.choice(np.array([4, 8], np.int8), tokens)
-        job = params.job(tokens=tokens, k=channels, group=group, symmetric=symmetric)
-        mode = config.with_job(group=group, scale_mode="symmetric" if symmetric else "minmax")
-        quantized = scale.quantize(c, bits, mode)
+        job = params.job(tokens=tokens, k=channels, group=size, symmetric=symmetric)
+        mode = config.with_job(group=size, scale_mode="symmetric" if symmetric else "minmax")
+        quantized = (scale.quantize if params.block_beats else scale.quantize_apart)(c, bits, mode)
         padded = ((0, 0), (0, job.beats * params.lanes - channels))
         high = np.repeat(bits == 8, job.beats)
-        of_beat = np.arange(job.beats) // job.group_beats
-        jobs.append({name: [value] for name, value in asdict(job).items()})
+        beat = np.arange(job.beats)
+        of_beat = beat // job.group_beats
+        codes = np.pad(quantized.codes.astype(np.int64), padded)
+        expected = {"hi": high, "lo": quantized.lo[:, of_beat].ravel(), "span": quantized.span[:, of_beat].ravel(),
+                    "last": np.tile(beat == job.beats - 1, tokens)}
+        if params.block_beats:
+            zero = np.broadcast_to(quantized.mid[:, None] if quantized.zero is None else quantized.zero,
+                                   quantized.span.shape)[:, of_beat]
+            codes += np.repeat(zero, params.lanes, axis=1)
+            expected |= {"zero": zero.ravel(), "group_ends": np.tile(np.diff(of_beat, append=-1) != 0, tokens)}
+        jobs.append({name: [getattr(job, name)] for name in job_layout(params).members})
         fed.append({"values": np.pad(c, padded).reshape(-1, params.lanes), "hi": high})
-        wanted.append({"codes": np.pad(quantized.codes, padded).reshape(-1, params.lanes), "hi": high,
-                       "lo": quantized.lo[:, of_beat].ravel(), "span": quantized.span[:, of_beat].ravel(),
-                       "last": np.tile(np.arange(job.beats) == job.beats - 1, tokens)})
+        wanted.append({"codes": codes.reshape(-1, params.lanes), **expected})
     return Vectors(inputs={"job": _joined(jobs), "i": _joined(fed)}, outputs={"o": _joined(wanted)})
 
 

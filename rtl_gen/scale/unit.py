@@ -199,7 +199,8 @@ class Scale(wiring.Component):
             at_code = stage(m, "round", enable=move, **at_product)
             *steps, z = [late(m, f"steps{lane}", half_up(product), CODE_WIDTH, enable=move)
                          for lane, product in enumerate(products)]
-            at_code["zero"] = padding = Mux(at_code["zeros"], z, mid)
+            at_code["zero"] = padding = zero = Signal(CODE_WIDTH)
+            m.d.comb += zero.eq(Mux(at_code["zeros"], z, mid))
             codes = [from_zero(value, below, z, at_code["hi"])
                      for value, below in zip(steps, at_code["below"], strict=True)]
 

@@ -17,8 +17,9 @@ from rtl_gen.engine.front import SINKS_IN_LIFTING, State, tokens_in_scale
 from rtl_gen.engine.rules import legal
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
+from rtl_gen.scale.codes import output_layout
 from rtl_gen.scale.divider import group_layout, info_layout
-from rtl_gen.scale.unit import job_layout, output_layout
+from rtl_gen.scale.unit import job_layout
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.run.fault import Fault, replace

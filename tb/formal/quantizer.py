@@ -8,6 +8,7 @@ Why q ≤ qmax, in three steps, each proved for every input at the widths of the
 
 Multipliers of these widths are beyond the solver, so step 3 makes both products, x·recip and m·recip, as the divider
 makes recip: from the highest bit down, twice what there is and x or m more where the quotient's bit is 1 (Horner).
+With a y of x + y ≤ m beside x it shows what an integer zero needs (`tb.formal.zeros`).
 `Codes` proves steps 2 and 3 once more at a width of 4 bits, where the real multipliers can be looked at.
 """
 
@@ -30,11 +31,12 @@ from tb.run.fault import Fault
 
 
 class Quotient(Checker):
-    """recip·m ≤ (qmax << F) + (m >> 1) < recip·m + m, and no x ≤ m gives a code beyond qmax; any x for each group."""
+    """recip·m ≤ (qmax << F) + (m >> 1) < recip·m + m, and no x ≤ m gives a code beyond qmax; any x for each group. If x
+    and y add up to m at most, their codes add up to qmax + 1 at most; and the larger one's is not the smaller."""
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
-        super().__init__(Divider(params), {"x": params.width})
+        super().__init__(Divider(params), {"x": params.width, "y": params.width})
 
     def check(self, m: Module) -> None:
         params, layout = self.params, group_layout(self.params)
@@ -55,40 +57,48 @@ class Quotient(Checker):
         # `whole` divided by m: of its upper bits `head` the quotient `done` is made, with products of x and m beside it
         top = qmax(group.info.hi, group.info.symmetric)
         whole, head = Signal(frac + 8), Signal(frac + 8)
-        steps, done, x = Signal(range(bits)), Signal(bits), Signal(width)
-        of_x, of_m = Signal(frac + 9), Signal(frac + 9)
-        next_done, next_x, next_m = Signal(bits), Signal(frac + 9), Signal(frac + 9)
+        steps, done, x, y = Signal(range(bits)), Signal(bits), Signal(width), Signal(width)
+        of_x, of_y, of_m = Signal(frac + 9), Signal(frac + 9), Signal(frac + 9)
+        next_done, next_x, next_y, next_m = Signal(bits), Signal(frac + 9), Signal(frac + 9), Signal(frac + 9)
         m.d.comb += [
             whole.eq(dividend(top, divisor, frac)), head.eq(whole >> (left + 1)), steps.eq(bits - 1 - left),
             next_done.eq(Cat(bit, done)), next_x.eq((of_x << 1) + Mux(bit, x, 0)),
-            next_m.eq((of_m << 1) + Mux(bit, divisor, 0)),
+            next_y.eq((of_y << 1) + Mux(bit, y, 0)), next_m.eq((of_m << 1) + Mux(bit, divisor, 0)),
         ]
-        self.given(m, self.x <= normal)
+        self.given(m, self.x + self.y <= normal)
         with m.If(loads):
-            m.d.sync += [x.eq(self.x), done.eq(0), of_x.eq(0), of_m.eq(0)]
+            m.d.sync += [x.eq(self.x), y.eq(self.y), done.eq(0), of_x.eq(0), of_y.eq(0), of_m.eq(0)]
         with m.Elif(step):
-            m.d.sync += [done.eq(next_done), of_x.eq(next_x), of_m.eq(next_m)]
+            m.d.sync += [done.eq(next_done), of_x.eq(next_x), of_y.eq(next_y), of_m.eq(next_m)]
         self.must(m, ~valid | (left < bits))
         self.must(m, ~valid | (quotient == ((whole[:bits] << steps)[:bits] | done)) & ((done >> steps) == 0))
         self.must(m, ~valid | (divisor == 0) | (of_m + remainder == head) & (remainder < divisor))
-        self.must(m, ~valid | (x <= divisor) & (of_x <= of_m) & ((divisor != 0) | (of_m == 0)))
+        self.must(m, ~valid | (x + y <= divisor) & (of_x + of_y <= of_m) & ((divisor != 0) | (of_m == 0)))
+        self.must(m, ~valid | (x > y) | (of_x <= of_y))
 
         # what leaves
-        out_x, out_m, out_done, out_top = Signal(frac + 9), Signal(frac + 9), Signal(bits), Signal(8)
-        out_whole, out_divisor = Signal(frac + 8), Signal(width)
+        out_x, out_y, out_m, out_done, out_top = (Signal.like(one) for one in (of_x, of_y, of_m, done, top))
+        out_whole, out_divisor, falls = Signal(frac + 8), Signal(width), Signal()
         with m.If(taken):
-            m.d.sync += [out_x.eq(next_x), out_m.eq(next_m), out_done.eq(next_done), out_top.eq(top),
-                         out_whole.eq(whole), out_divisor.eq(divisor)]
-        o, code = self.unit.o, Signal(9)
+            m.d.sync += [out_x.eq(next_x), out_y.eq(next_y), out_m.eq(next_m), out_done.eq(next_done), out_top.eq(top),
+                         out_whole.eq(whole), out_divisor.eq(divisor), falls.eq(x > y)]
+        o, code, other = self.unit.o, Signal(9), Signal(9)
         exact = (out_m <= out_whole) & (out_whole < out_m + out_divisor)
-        m.d.comb += code.eq((out_x + (1 << frac - 1)) >> frac)
+        m.d.comb += [code.eq((out_x + (1 << frac - 1)) >> frac), other.eq((out_y + (1 << frac - 1)) >> frac)]
         self.must(m, ~o.valid | (o.payload.recip == out_done) & (exact | (out_divisor == 0)))
-        self.must(m, ~o.valid | (code <= out_top))
+        self.must(m, ~o.valid | (code <= out_top) & (code + other <= out_top + 1) & (falls | (code <= other)))
         self.reached(m, o.valid & (code == out_top) & (out_top == 254))
+        self.reached(m, o.valid & (code + other == out_top + 1) & (out_top == 15))
+
+
+def dividers(params: ScaleParams) -> list[str]:
+    """Names of the unit's dividers."""
+    return [f"dividers.divider{n}" for n in range(params.dividers)] if params.block_beats else ["divider"]
 
 
 class Multiplicands(Checker):
-    """(c − lo) << lz ≤ m for every coefficient in its group's range: no bit of it is lost."""
+    """(c − lo) << lz ≤ m for every coefficient in its group's range: no bit of it is lost. With blocks |c| may take the
+    place of c − lo, on one lane more that of lo."""
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
@@ -97,12 +107,13 @@ class Multiplicands(Checker):
     def check(self, m: Module) -> None:
         params, layout = self.params, group_layout(self.params)
         places = []
-        for name in ("zeros", "divide"):
-            group = data.View(layout, self.internal(f"divider.{name}_group"))
-            places.append((self.internal(f"divider.{name}_valid"), group.span, self.internal(f"divider.{name}_lz")))
-        result = self.internal("divider.result")
-        places.append((self.internal("divider.o__valid"), data.View(layout, result[:layout.size]).span,
-                       result[layout.size:][:len(places[0][2])]))
+        for divider in dividers(params):
+            for name in ("zeros", "divide"):
+                group, lz = (self.internal(f"{divider}.{name}_{part}") for part in ("group", "lz"))
+                places.append((self.internal(f"{divider}.{name}_valid"), data.View(layout, group).span, lz))
+            result = self.internal(f"{divider}.result")
+            places.append((self.internal(f"{divider}.o__valid"), data.View(layout, result[:layout.size]).span,
+                           result[layout.size:][:len(lz)]))
         places += [(self.internal(f"{name}_valid"), self.internal(f"{name}_span"), self.internal(f"{name}_lz"))
                    for name in ("read", "difference")]
         for valid, span, lz in places:
@@ -110,7 +121,7 @@ class Multiplicands(Checker):
         span, shifted = self.internal("shift_span"), self.internal("shift_valid")
         normal = Signal(params.width)
         m.d.comb += normal.eq(span << leading_zeros(span))
-        for lane in range(params.lanes):
+        for lane in range(params.lanes + (params.block_beats > 0)):
             self.given(m, self.internal(f"difference{lane}") <= self.internal("difference_span"))
             before = Signal(params.width, name=f"difference{lane}_before")
             with m.If(self.internal("move")):
@@ -118,7 +129,22 @@ class Multiplicands(Checker):
             multiplicand = self.internal(f"multiplicand{lane}")
             self.must(m, ~shifted | (before <= span))
             self.must(m, ~shifted | (multiplicand == before << leading_zeros(span)) & (multiplicand <= normal))
+        if params.block_beats:
+            self._beside_zero(m, normal)
         self.reached(m, shifted & (multiplicand == normal) & (span == 1))
+
+
+    def _beside_zero(self, m: Module, normal: Signal) -> None:
+        """Where 0 is in the range, |c| ≤ |lo| below it and |c| + |lo| ≤ span above it; so it is with multiplicands."""
+        for stage, kind, most in (("difference", "difference", self.internal("difference_span")),
+                                  ("shift", "multiplicand", normal)):
+            valid, zeros, below = (self.internal(f"{stage}_{name}") for name in ("valid", "zeros", "below"))
+            low = self.internal(f"{kind}{self.params.lanes}")
+            for lane in range(self.params.lanes):
+                value = self.internal(f"{kind}{lane}")
+                holds = ~zeros | Mux(below[lane], value <= low, value + low <= most)
+                (self.given if kind == stage else self.must)(m, ~valid | holds)
+                self.must(m, ~valid | zeros | ((low == 0) & ~below[lane]))
 
 
 class Codes(Checker):
@@ -129,19 +155,8 @@ class Codes(Checker):
         super().__init__(Scale(params))
 
     def check(self, m: Module) -> None:
-        params, layout = self.params, group_layout(self.params)
-        self._division(m)
-        result = self.internal("divider.result")
-        group, rest = data.View(layout, result[:layout.size]), result[layout.size:]
-        recip = rest[-params.recip_width:]
-        self._exact(m, "result", self.internal("divider.o__valid"), group.span, group.info, recip)
-        self.must(m, ~self.internal("divider.o__valid") | (rest[:-params.recip_width] == leading_zeros(group.span)))
-        for name in ("read", "difference", "shift"):
-            valid, span, recip, hi, symmetric = (self.internal(f"{name}_{part}") for part in (
-                "valid", "span", "recip", "hi", "symmetric"))
-            normal = self._exact(m, name, valid, span, _Mode(hi, symmetric), recip)
-            if name != "shift":
-                self.must(m, ~valid | (self.internal(f"{name}_lz") == leading_zeros(span)))
+        params = self.params
+        normal = self._reciprocals(m)
         last = f"product{params.mul_stages - 1}"
         valid = self.internal(f"{last}_valid")
         top = qmax(self.internal(f"{last}_hi"), self.internal(f"{last}_symmetric"))
@@ -152,16 +167,33 @@ class Codes(Checker):
             self.must(m, ~valid | (code <= top))
             self.reached(m, valid & (code == top) & self.internal(f"{last}_symmetric"))
 
-    def _division(self, m: Module) -> None:
+    def _reciprocals(self, m: Module) -> Signal:
+        """recip and lz are exact from the dividers to the multipliers; returns m of the register `shift`."""
+        params, layout = self.params, group_layout(self.params)
+        for divider in dividers(params):
+            self._division(m, divider)
+            there, result = self.internal(f"{divider}.o__valid"), self.internal(f"{divider}.result")
+            group, rest = data.View(layout, result[:layout.size]), result[layout.size:]
+            self._exact(m, "result", there, group.span, group.info, rest[-params.recip_width:])
+            self.must(m, ~there | (rest[:-params.recip_width] == leading_zeros(group.span)))
+        for name in ("read", "difference", "shift"):
+            valid, span, recip, hi, symmetric = (self.internal(f"{name}_{part}") for part in (
+                "valid", "span", "recip", "hi", "symmetric"))
+            normal = self._exact(m, name, valid, span, _Mode(hi, symmetric), recip)
+            if name != "shift":
+                self.must(m, ~valid | (self.internal(f"{name}_lz") == leading_zeros(span)))
+        return normal
+
+    def _division(self, m: Module, divider: str) -> None:
         """The quotient's bits so far times m, and the remainder, are the dividend's bits so far."""
         params, layout = self.params, group_layout(self.params)
-        valid, left, quotient, divisor, remainder = (self.internal(f"divider.{name}") for name in (
+        valid, left, quotient, divisor, remainder = (self.internal(f"{divider}.{name}") for name in (
             "divide_valid", "divide_left", "quotient", "divisor", "remainder"))
         bits = params.recip_width
         for name in ("zeros", "divide"):
-            group = data.View(layout, self.internal(f"divider.{name}_group"))
-            self.must(m, ~self.internal(f"divider.{name}_valid") | (
-                self.internal(f"divider.{name}_lz") == leading_zeros(group.span)))
+            group = data.View(layout, self.internal(f"{divider}.{name}_group"))
+            self.must(m, ~self.internal(f"{divider}.{name}_valid") | (
+                self.internal(f"{divider}.{name}_lz") == leading_zeros(group.span)))
         whole, steps, done = Signal(params.frac + 8), Signal(range(bits)), Signal(bits)
         m.d.comb += [whole.eq(dividend(qmax(group.info.hi, group.info.symmetric), divisor, params.frac)),
                      steps.eq(bits - 1 - left), done.eq(quotient & ((1 << steps) - 1))]
@@ -193,12 +225,19 @@ LANE = ScaleParams(lanes=1, width=4, recip_frac=0, max_beats=2, mul_stages=1)
 PROPERTIES = (
     Property(
         name="quantizer_quotient", block="divider", build=Quotient, params=DEFAULT, small=LANE, depth=1, cover=20,
-        says="recip is the quotient of the equation, and with it no multiplicand up to m gives a code beyond qmax",
+        says="recip is the quotient of the equation, with it no multiplicand up to m gives a code beyond qmax, and two "
+             "that add up to m give qmax + 1 at most",
         bug=Fault(name="symmetric_has_255", block="scale", why="symmetric mode divides by the min-max qmax",
                   patch=("rtl_gen.scale.divider.qmax", _whole_range)), bug_depth=20, seconds=60),
     Property(
         name="quantizer_multiplicand", block="scale", build=Multiplicands, params=ONE_LANE, small=LANE, depth=1,
         cover=25, says="(c − lo) << lz is at most m, without losing a bit, for every coefficient in its group's range",
+        bug=Fault(name="leading_zeros_miss_one", block="scale", why="a span of 1 is not normalised",
+                  patch=("rtl_gen.scale.divider.leading_zeros", _zeros_above_bit_0)), bug_depth=25, seconds=60),
+    Property(
+        name="quantizer_distance", block="scale", build=Multiplicands, params=replace(ONE_LANE, block_beats=4),
+        small=replace(LANE, block_beats=8), depth=1, cover=25,
+        says="with blocks the same of |c| and of |lo| on the further lane",
         bug=Fault(name="leading_zeros_miss_one", block="scale", why="a span of 1 is not normalised",
                   patch=("rtl_gen.scale.divider.leading_zeros", _zeros_above_bit_0)), bug_depth=25, seconds=60),
     Property(

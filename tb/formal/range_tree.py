@@ -1,6 +1,9 @@
-"""The range of a group holds every coefficient of it: lo ≤ c ≤ lo + span, in both modes, on all lanes and beats."""
+"""The range of a group holds every coefficient of it: lo ≤ c ≤ lo + span, in both modes, on all lanes and beats; and 0
+where the group has an integer zero."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
@@ -9,7 +12,7 @@ from rtl_gen.scale.divider import info_layout
 from rtl_gen.scale.range_tree import RangeTree, is_padding
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
-from tb.faults.scale import _largest_is_absmax
+from tb.faults.scale import _as_they_are, _largest_is_absmax
 from tb.formal import Property
 from tb.formal.checker import Checker
 from tb.run.fault import Fault
@@ -19,7 +22,8 @@ class Range(Checker):
     """A coefficient that `follow` picks, any one of any lane, is within the range of its group when that leaves.
 
     The surroundings: groups come one after the other, each in one mode, its last beat with one channel at least; no
-    coefficient of symmetric mode is the most negative number, whose absmax has no room in the register.
+    coefficient of symmetric mode is the most negative number, whose absmax has no room in the register, and no group of
+    it has an integer zero.
     """
 
     def __init__(self, params: ScaleParams) -> None:
@@ -36,6 +40,8 @@ class Range(Checker):
             m.d.sync += inside.eq(~unit.final)
         self.given(m, (self.lane < params.lanes) & (unit.info.symmetric == self.symmetric))
         self.given(m, ~unit.valid | (unit.first == ~inside) & (unit.info.tail != 0))
+        if params.block_beats:
+            self.given(m, ~unit.valid | ~self.symmetric | ~unit.info.zeros)
         for value in unit.values:
             self.given(m, ~self.symmetric | (value != least))
 
@@ -56,6 +62,8 @@ class Range(Checker):
             info = data.View(info_layout(params), self.internal(f"{name}_info"))
             self.must(m, ~valid | (first == ~inner) & (info.symmetric == self.symmetric))
             self.must(m, ~followed | valid)
+            if params.block_beats:
+                self.must(m, ~valid | ~self.symmetric | ~info.zeros)
             inside = inner
             kinds = ("low", "high") if level else ("value", "value")
             lows, highs = ([self.internal(f"{name}_{kind}{n}") for n in range(-(-params.lanes >> level))]
@@ -78,6 +86,12 @@ class Range(Checker):
         info = data.View(info_layout(params), self.internal("run_info"))
         self.must(m, ~run_valid | (info.symmetric == self.symmetric))
         self.must(m, ~kept | (group.lo <= bound) & (bound - group.lo <= group.span))
+        if params.block_beats:
+            zeros = unit.group_valid & unit.group.info.zeros
+            self.must(m, ~run_valid | ~self.symmetric | ~info.zeros)
+            self.must(m, ~zeros | (group.lo <= 0) & (-group.lo <= group.span))
+            self.reached(m, kept & zeros & (bound > 0) & (group.lo == 0) & (group.span == bound))
+            self.reached(m, kept & zeros & (bound < 0) & (group.lo == bound) & (group.span == -bound))
         self.reached(m, kept & unit.group_valid & self.symmetric & (bound < 0) & (group.lo == bound))
         self.reached(m, kept & unit.group_valid & (bound - group.lo == group.span) & (group.span != 0))
 
@@ -89,4 +103,10 @@ PROPERTIES = (
         depth=1, cover=10, says="lo ≤ c ≤ lo + span for every coefficient of a group, padding apart, in both modes",
         bug=Fault(name="absmax_is_max", block="scale", why="symmetric mode forgets the negative side",
                   patch=("rtl_gen.scale.range_tree.bounds", _largest_is_absmax)), bug_depth=10, seconds=10),
+    Property(
+        name="quantizer_zero", block="range_tree", build=Range, params=ScaleParams.of(HwConfig(block=64)),
+        small=replace(SMALL, block_beats=1), depth=1, cover=10,
+        says="with blocks the same, and lo ≤ 0 ≤ lo + span where a group has an integer zero",
+        bug=Fault(name="zero_outside", block="scale", why="0 is not in the range of a block on one side of it",
+                  patch=("rtl_gen.scale.range_tree.with_zero", _as_they_are)), bug_depth=10, seconds=10),
 )

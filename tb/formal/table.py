@@ -5,6 +5,7 @@ from __future__ import annotations
 from tb.formal import (
     Property,
     axi,
+    dividers,
     engine_back,
     engine_front,
     engine_halves,
@@ -17,8 +18,9 @@ from tb.formal import (
     range_tree,
     scale,
     streams,
+    zeros,
 )
 
 SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_back, lifting, range_tree,
-            quantizer, scale, mac, pe)
+            quantizer, zeros, dividers, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

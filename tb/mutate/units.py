@@ -72,6 +72,8 @@ UNITS = (
     Unit(name="haar_finish", block="haar", count=20, params=FinishParams(lanes=2, width=26, z_frac=2)),
     Unit(name="scale", block="scale", count=50,
          params=ScaleParams(lanes=3, width=9, recip_frac=4, max_beats=5, mul_stages=2)),
+    Unit(name="scale_blocks", block="scale", count=50,
+         params=ScaleParams(lanes=2, width=9, recip_frac=1, max_beats=28, mul_stages=1, block_beats=5)),
     Unit(name="mac", block="mac", count=45,
          params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
     Unit(name="rescale", block="rescale", count=40,

@@ -76,6 +76,32 @@ def test_the_rate_of_groups_is_the_larger_of_beats_and_division(beats: int) -> N
     assert many - few == 100 * max(beats, params.recip_width)
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 8, 16, 17])
+def test_blocks_come_at_the_rate_of_their_beats(block: int) -> None:
+    """Whatever the last block of a token is: there are dividers enough."""
+    for beats in {block, block + 1, 2 * block, 3 * block - 1, 40}:
+        params = ScaleParams(lanes=8, width=18, recip_frac=8, max_beats=256, mul_stages=2, block_beats=block)
+        few, many = (scale_sim.timing(params, [params.job(tokens=tokens, k=beats * 8, group=block * 8)]).cycles
+                     for tokens in (40, 80))
+        if beats >= params.recip_width:
+            assert many - few == 40 * beats
+
+
+def test_one_divider_less_is_too_few_for_blocks() -> None:
+    """A whole block and a single beat, in turn: two divisions in the time of the two."""
+    class Fewer(ScaleParams):
+        @property
+        def dividers(self) -> int:
+            return ScaleParams.dividers.fget(self) - 1  # type: ignore[attr-defined]
+
+    rates = []
+    for kind in (ScaleParams, Fewer):
+        params = kind(lanes=8, width=18, recip_frac=8, max_beats=256, mul_stages=2, block_beats=4)
+        few, many = (scale_sim.cycles(params, params.job(tokens=tokens, k=17 * 8, group=32)) for tokens in (400, 800))
+        rates.append((many - few) / 400)
+    assert rates[0] == 17 < rates[1]
+
+
 def test_events_are_those_of_counting_beat_by_beat(rng: np.random.Generator) -> None:
     for _ in range(50):
         params, jobs = draw_jobs(rng)
@@ -90,12 +116,26 @@ def test_events_are_those_of_counting_beat_by_beat(rng: np.random.Generator) -> 
 @pytest.mark.parametrize(("change", "where"), [
     ({"k": 0}, "ScaleJob.k"), ({"k": 129}, "ScaleJob.k"), ({"tokens": 0}, "ScaleJob.tokens"),
     ({"tokens": 1 << 17}, "ScaleJob.tokens"), ({"group": 6}, "ScaleJob.group"), ({"group": 0}, "ScaleJob.group"),
+    ({"group": 4, "block_beats": 2}, "ScaleJob.group"), ({"group": 12, "block_beats": 2}, "ScaleJob.group"),
 ])
 def test_a_job_that_the_unit_cannot_take_is_refused_by_name(change: dict[str, int], where: str) -> None:
-    params = ScaleParams(lanes=4, width=18, recip_frac=8, max_beats=32, mul_stages=2)
+    block = change.get("block_beats", 0)
+    params = ScaleParams(lanes=4, width=18, recip_frac=8, max_beats=32, mul_stages=2, block_beats=block)
     with pytest.raises(ConfigError) as error:
-        params.job(**{"tokens": 2, "k": 16, **change})
+        params.job(**{"tokens": 2, "k": 16, **{name: value for name, value in change.items() if name != "block_beats"}})
     assert error.value.where == where
+    assert error.value.expected
+
+
+def test_blocks_alone_have_an_integer_zero_and_only_where_zero_is_no_code_already() -> None:
+    """In min-max mode, in hardware for them, below a token."""
+    with_blocks, without = (ScaleParams(lanes=4, width=18, recip_frac=8, max_beats=32, mul_stages=2, block_beats=beats)
+                            for beats in (2, 0))
+    assert with_blocks.job(tokens=1, k=16, group=8).zeros
+    assert not with_blocks.job(tokens=1, k=16, group=8, symmetric=True).zeros
+    assert not with_blocks.job(tokens=1, k=8, group=8).zeros
+    assert not with_blocks.job(tokens=1, k=16).zeros
+    assert not without.job(tokens=1, k=16, group=8).zeros
 
 
 def test_a_last_group_may_be_short_and_a_group_beyond_k_is_the_token() -> None:
