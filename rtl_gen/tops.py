@@ -9,17 +9,19 @@ from typing import Any
 from amaranth.lib import wiring
 
 from rtl_gen.axi.top import EngineAxi
+from rtl_gen.combine_stream import CombineStream
 from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.forward import Haar
 from rtl_gen.haar.inverse import HaarInverse
 from rtl_gen.mac.array import Mac
+from rtl_gen.mac.block_stream import BlockMacStream
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale.unit import Scale
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
-from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 AXI_TOP, ENGINE_TOP = "stamp_engine_axi", "stamp_engine"  # the engine behind AXI, and with plain streams
 
@@ -28,13 +30,19 @@ AXI_TOP, ENGINE_TOP = "stamp_engine_axi", "stamp_engine"  # the engine behind AX
 class Unit:
     """A top module: its Verilog name, its component, and how its parameters follow from the hardware configuration.
 
-    `inside` is the module of another top that it instantiates. Such a top has no vectors of its own.
+    `inside` is the module of another top that it instantiates. Such a top has no vectors of its own. `blocks` says
+    where there is one: only in hardware with blocks (`hw.block`), only in hardware without, or, None, in both.
     """
 
     module: str
     component: Callable[[Any], wiring.Component]
     params: Callable[[HwConfig], Any]
     inside: str | None = None
+    blocks: bool | None = None
+
+    def exists(self, hw: HwConfig) -> bool:
+        """Whether hardware of this configuration has one."""
+        return self.blocks in (None, bool(hw.block))
 
 
 BLOCKS: dict[str, tuple[Unit, ...]] = {
@@ -42,7 +50,9 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
              Unit(module="stamp_haar_inverse", component=HaarInverse, params=HaarParams.inverse),
              Unit(module="stamp_haar_finish", component=Finish, params=FinishParams.of)),
     "scale": (Unit(module="stamp_scale", component=Scale, params=ScaleParams.of),),
-    "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of),),
+    "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of, blocks=False),
+            Unit(module="stamp_block_mac", component=BlockMacStream, params=MacParams.of, blocks=True)),
+    "combine": (Unit(module="stamp_combine", component=CombineStream, params=CombineParams.of, blocks=True),),
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
     "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
@@ -50,10 +60,16 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
 DESIGN = ("engine", "axi")  # what a design takes; the others are its parts, each as a top of its own
 
 
-def units(block: str | None = None) -> tuple[Unit, ...]:
-    """The top modules of one block, or of all. Raises ConfigError for an unknown block."""
-    if block is None:
-        return tuple(unit for group in BLOCKS.values() for unit in group)
-    if block not in BLOCKS:
+def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, ...]:
+    """The top modules of one block, or of all; with `hw` those that this hardware has.
+
+    Raises ConfigError for an unknown block, or for one that the hardware does not have.
+    """
+    if block is not None and block not in BLOCKS:
         raise ConfigError("unknown block", where="block", got=block, expected=" or ".join(BLOCKS))
-    return BLOCKS[block]
+    every = BLOCKS.values() if block is None else (BLOCKS[block],)
+    found = tuple(unit for group in every for unit in group if hw is None or unit.exists(hw))
+    if not found and hw is not None:
+        raise ConfigError(f"hardware without a block {block}", where="hw.block", got=hw.block,
+                          expected="channels of a block")
+    return found

@@ -1,5 +1,9 @@
 """Cycles and events of the MAC array (`rtl_gen.mac.array.Mac`), from the same MacParams and the same steps.
 
+With blocks (`rtl_gen.mac.block_stream.BlockMacStream`) a last step waits until the one before it is `min_tile_cycles`
+ago and fewer than `tiles_queued` tiles are on their way out; its tile's beats reach the queue one a cycle, from
+`drain_latency` + cols − 1 cycles on. In hardware without:
+
 A step is taken in the cycle in which it is offered, unless it is a tile's last one: that waits while the tile before it
 is still on its way to the hold registers (`flight_cycles`), and then until what is left in them is certain to leave in
 time: at most `latency` beats, which together with those in the output queue fit `queue_beats`. The drain moves a beat a
@@ -40,7 +44,8 @@ def cycles(params: MacParams, steps: Sequence[int]) -> int:
     """Cycles from the first step to the last output beat, both included: tiles of `steps[n]` steps without stalls."""
     if not len(steps):
         return 0
-    return steps[0] + sum(tile_cycles(params, k) for k in steps[1:]) + params.drain_latency + params.drain_beats - 1
+    skew = params.cols if params.blocks else 0  # until all columns are in line, and through the queue
+    return steps[0] + sum(tile_cycles(params, k) for k in steps[1:]) + params.drain_latency + skew + params.drain_beats - 1
 
 
 def events(params: MacParams, steps: Sequence[int], rows4: Sequence[int]) -> MacEvents:
@@ -59,6 +64,8 @@ def timing(params: MacParams, steps: Sequence[int], valid: Pattern = always, rea
     steps : k-steps of each tile, at least 1
     valid, ready : stall patterns of the input and the output side
     """
+    if params.blocks:
+        return _block_timing(params, steps, valid, ready)
     latency, queue_beats = params.latency, params.queue_beats
     last_steps = set((np.cumsum(steps) - 1).tolist())
     total, beats = sum(steps), len(steps) * params.drain_beats
@@ -86,5 +93,31 @@ def timing(params: MacParams, steps: Sequence[int], valid: Pattern = always, rea
         if move:
             left -= 1
             queued += 1
+        cycle += 1
+    return Timing(inputs=np.array(inputs, np.int64), outputs=np.array(outputs, np.int64))
+
+
+def _block_timing(params: MacParams, steps: Sequence[int], valid: Pattern, ready: Pattern) -> Timing:
+    """`timing` of an array with blocks: no beat waits in front of the queue, so a tile's beats are in it at once."""
+    last_steps = set((np.cumsum(steps) - 1).tolist())
+    total, beats = sum(steps), len(steps) * params.drain_beats
+    inputs: list[int] = []
+    outputs: list[int] = []
+    heads: list[int] = []  # cycle from which each beat may be taken
+    tiles, free, cycle, offered = 0, 0, 0, False
+    while len(outputs) < beats:
+        offered = offered or (len(inputs) < total and valid(cycle))
+        ends = len(inputs) in last_steps
+        takes = offered and not (ends and (cycle < free or tiles == params.tiles_queued))
+        if len(outputs) < len(heads) and heads[len(outputs)] <= cycle and ready(cycle):
+            outputs.append(cycle)
+            tiles -= len(outputs) % params.drain_beats == 0
+        if takes:
+            if ends:
+                first = cycle + params.drain_latency + params.cols
+                heads += range(first, first + params.drain_beats)
+                tiles, free = tiles + 1, cycle + params.min_tile_cycles
+            inputs.append(cycle)
+            offered = False
         cycle += 1
     return Timing(inputs=np.array(inputs, np.int64), outputs=np.array(outputs, np.int64))

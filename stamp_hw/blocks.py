@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stamp_hw import given, haar, mac, rescale, rooms, scale
+from stamp_hw import combine, given, haar, mac, rescale, rooms, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError, LayerError, brief
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
-from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
+from stamp_hw.params import CombineParams, HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
 from stamp_hw.scale import Quantized
 
 
@@ -34,8 +34,9 @@ class Block:
     """A block of the hardware that `config` describes.
 
     `MODEL` is the module of its cycle model, `COMPONENT` module and class of its hardware, `MODULE` that one's name in
-    Verilog. Raises ConfigError for a `config` that is none. What a method gets of another type than it says is a
-    LayerError.
+    Verilog; `BLOCKS` says where there is one: only in hardware with blocks (`hw.block`), only in hardware without, or,
+    None, in both. Raises ConfigError for a `config` that is none, or that describes hardware without this block. What
+    a method gets of another type than it says is a LayerError.
     """
 
     config: NpuConfig
@@ -43,9 +44,13 @@ class Block:
     MODEL: ClassVar[str]
     COMPONENT: ClassVar[tuple[str, str]]
     MODULE: ClassVar[str]
+    BLOCKS: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
         given.of_type(self.config, NpuConfig, type(self).__name__, ConfigError)
+        if self.BLOCKS not in (None, bool(self.config.hw.block)):
+            raise ConfigError(f"hardware without {self.MODULE}", where="hw.block", got=self.config.hw.block,
+                              expected="channels of a block" if self.BLOCKS else "none")
 
     @property
     def params(self) -> Any:
@@ -156,6 +161,8 @@ class Mac(Block):
     """The MAC array, one tile at a time (docs/contract.md §3.5): a row is an 8-bit token or two of 4 bits."""
 
     MODEL, COMPONENT, MODULE = "sim.mac", ("rtl_gen.mac.array", "Mac"), "stamp_mac"
+    BLOCKS: ClassVar[bool | None] = False
+    CODES: ClassVar[type[np.signedinteger[Any]]] = np.int8
 
     @property
     def params(self) -> MacParams:
@@ -170,9 +177,10 @@ class Mac(Block):
         return mac.matmul(codes, weights)
 
     def _check(self, codes: np.ndarray, weights: np.ndarray) -> None:
-        if any(not isinstance(one, np.ndarray) or one.dtype != np.int8 for one in (codes, weights)):
+        if any(not isinstance(one, np.ndarray) or one.dtype != kind
+               for one, kind in ((codes, self.CODES), (weights, np.int8))):
             raise LayerError("not INT8", where=self.MODULE, got=f"{given.described(codes)}, {given.described(weights)}",
-                             expected="NumPy arrays of int8")
+                             expected=f"NumPy arrays of {self.CODES.__name__} and int8")
         params, shapes = self.params, (np.shape(codes), np.shape(weights))
         fits = all(len(shape) == 2 and min(shape) > 0 for shape in shapes) and shapes[0][1] == shapes[1][1]
         if not fits or shapes[0][0] > 2 * params.rows or shapes[1][0] > params.cols or shapes[0][1] > params.max_k:
@@ -184,6 +192,53 @@ class Mac(Block):
         """From the first step to the last beat of the drain, at any precision."""
         self._check(codes, weights)
         return int(self._model().cycles(self.params, [codes.shape[1]]))
+
+
+class BlockMac(Mac):
+    """The MAC array of hardware with blocks (docs/contract.md §4, "Blocks"): its codes are int16, q − z in −255…255."""
+
+    COMPONENT, MODULE = ("rtl_gen.mac.block_stream", "BlockMacStream"), "stamp_block_mac"
+    BLOCKS = True
+    CODES = np.int16
+
+
+class Combine(Block):
+    """The combine unit of hardware with blocks, one array tile at a time (docs/contract.md §4, "Blocks")."""
+
+    MODEL, COMPONENT, MODULE = "sim.combine", ("rtl_gen.combine_stream", "CombineStream"), "stamp_combine"
+    BLOCKS = True
+
+    @property
+    def params(self) -> CombineParams:
+        return CombineParams.of(self.config.hw)
+
+    def compute(self, acc: np.ndarray, span: np.ndarray) -> np.ndarray:
+        """T int64[S, N] of sums acc integers[S, G, N] and spans integers[S, G], as `stamp_hw.combine.combine`; S up to
+        2 · rows tokens, N up to cols outputs.
+
+        Raises LayerError for what is no tile, or where a T is too wide for the unit.
+        """
+        self._check(acc, span)
+        return combine.combine(acc, span, self.params.total_width)
+
+    def cycles(self, acc: np.ndarray, span: np.ndarray) -> int:
+        """From the first token to the last T; a tile's absent tokens and columns take their time."""
+        self._check(acc, span)
+        return int(self._model().cycles(self.params, [acc.shape[1]]))
+
+    def _check(self, acc: np.ndarray, span: np.ndarray) -> None:
+        params = self.params
+        given.integers(acc, "acc", self.MODULE)
+        given.integers(span, "span", self.MODULE)
+        fits = acc.ndim == 3 and acc.shape[:2] == span.shape and min(acc.shape) > 0
+        if not fits or len(acc) > params.tokens or acc.shape[2] > params.cols:
+            raise LayerError("no tile", where=self.MODULE, got=f"{np.shape(acc)} and {np.shape(span)}",
+                             expected=f"[S, G, N] and [S, G], at most {params.tokens} tokens, {params.cols} outputs")
+        top = 1 << (params.acc_width - 1)
+        if not (-top <= acc.min() and acc.max() < top and 0 <= span.min() and span.max() < 1 << params.width):
+            raise LayerError("beyond the unit's widths", where=self.MODULE,
+                             got=f"acc {acc.min()}…{acc.max()}, span {span.min()}…{span.max()}",
+                             expected=f"{params.acc_width} signed and {params.width} bits")
 
 
 class Rescale(Block):

@@ -214,6 +214,12 @@ class MacParams:
             return max(self.drain_beats, COMBINE_TURN)
         return max(self.drain_beats, self.latency) + self.rows + self.cols - 2
 
+    @property
+    def tiles_queued(self) -> int:
+        """With blocks, tiles between their last step and the last beat that leaves the array as a top of its own, so
+        many that none waits for a queue whose beats are taken at once."""
+        return -(-(self.drain_latency + self.cols + self.drain_beats) // self.min_tile_cycles)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombineParams:
@@ -254,6 +260,11 @@ class CombineParams:
     def chunks(self) -> int:
         """Beats in which a token's T are read."""
         return self.cols // self.lanes
+
+    @property
+    def turn_gap(self) -> int:
+        """Cycles between two blocks whose tokens are too few for `COMBINE_TURN`: 0 or 1."""
+        return max(0, COMBINE_TURN - self.tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stamp_hw.combine import combine
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH
@@ -106,14 +107,12 @@ _STEP = 64  # tokens that are worked on at a time
 
 def _sums(acc: np.ndarray, rows: slice, quantized: Quantized, wsum: np.ndarray) -> np.ndarray:
     """T, int64[rows, N]."""
-    qmax, mid = quantized.qmax[rows, None], quantized.mid[rows, None]
-    lo, span = quantized.lo[rows].astype(np.int64), quantized.span[rows].astype(np.int64)
-    total = np.zeros((acc.shape[0], acc.shape[2]), np.int64)
-    for group in range(acc.shape[1]):
-        width = span[:, group, None]
-        total += width * acc[:, group]
-        if quantized.zero is None:
-            total += (width * mid + qmax * lo[:, group, None]) * wsum[group]
+    total = combine(acc, quantized.span[rows])
+    if quantized.zero is None:
+        qmax, mid = quantized.qmax[rows, None], quantized.mid[rows, None]
+        lo, span = quantized.lo[rows].astype(np.int64), quantized.span[rows].astype(np.int64)
+        for group in range(acc.shape[1]):
+            total += (span[:, group, None] * mid + qmax * lo[:, group, None]) * wsum[group]
     return total
 
 

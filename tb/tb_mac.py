@@ -1,4 +1,5 @@
-"""Testbench of the MAC array: tiles of codes in, every sum, cycle and event compared."""
+"""Testbench of the MAC array: tiles of codes in, every sum, cycle and event compared. With blocks the codes are
+unsigned and have a zero, and a tile is a block's steps; all else is the same."""
 
 from __future__ import annotations
 
@@ -6,26 +7,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.lib import wiring
 
 from rtl_gen.mac.array import Mac
+from rtl_gen.mac.block_stream import BlockMacStream
 from sim import mac as mac_sim
 from stamp_hw import mac
 from stamp_hw.config import NpuConfig, least_acc_width
 from stamp_hw.engine.linear import run_linear
 from stamp_hw.formats.trace import Trace
-from stamp_hw.params import MacParams
+from stamp_hw.params import MacParams, block_acc_width
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed, Run
 from tb.bench.patterns import ALWAYS, Pattern, listed, periodic, sides, throttles
 
 #: Cycles spent on single products: all of them where that takes no longer (`odd`, `wide`), else a random part.
 ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
+ALL_BLOCK_PRODUCTS_CYCLES = 200_000
 
 
 def _params(rows: int, cols: int, lanes: int, mul_stages: int, max_k: int) -> MacParams:
     """Accumulators exactly as wide as `max_k` products of −128 and −128 need."""
     return MacParams(rows=rows, cols=cols, lanes=lanes, mul_stages=mul_stages, max_k=max_k,
                      acc_width=least_acc_width(max_k))
+
+
+def _blocks(rows: int, cols: int, mul_stages: int, max_k: int) -> MacParams:
+    """An array of hardware with blocks of `max_k` channels."""
+    return MacParams(rows=rows, cols=cols, lanes=cols, mul_stages=mul_stages, max_k=max_k, blocks=True,
+                     acc_width=block_acc_width(max_k))
 
 
 #: `flat` drains faster than a product goes through a PE, which is where `min_tile_cycles` has its other branch.
@@ -36,34 +46,49 @@ PARAMETER_SETS = {
     "deep": _params(4, 4, 2, 3, 63),
     "square": _params(8, 8, 1, 2, 1023),
     "wide": _params(8, 8, 8, 2, 63),
+    "blocks": _blocks(4, 4, 2, 32),
+    "blocks_flat": _blocks(1, 3, 4, 64),
+    "blocks_odd": _blocks(3, 5, 1, 128),
 }
-build = Mac
+
+
+def build(params: MacParams) -> wiring.Component:
+    return BlockMacStream(params) if params.blocks else Mac(params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tile:
-    """One tile: `codes` int8[2·rows, K], token slots 0 and 1 of each row in turn (slot 1 of an 8-bit row is ignored);
-    `mode4` bool[rows]; `weights` int8[cols, K]."""
+    """One tile: `codes` a, int16[2·rows, K], token slots 0 and 1 of each row in turn (slot 1 of an 8-bit row is
+    ignored); `mode4` bool[rows]; `weights` int8[cols, K]; with blocks `zero` z, int16[2·rows], else 0."""
 
     codes: np.ndarray
     mode4: np.ndarray
     weights: np.ndarray
+    zero: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
         return int(self.codes.shape[1])
 
 
+def two_in_a_byte(mode4: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """A byte a row and step of the two token slots' values, int64[…, rows] of integers[2·rows, …]."""
+    low, high = slots[0::2].astype(np.int64).T, slots[1::2].astype(np.int64).T
+    return np.where(mode4, (high & 15) << 4 | low & 15, low & 255)
+
+
 def stimulus(tiles: Sequence[Tile]) -> dict[str, np.ndarray]:
     """Steps of the tiles, one after the other: field of the input stream → integers (steps, …)."""
-    act, mode4, last = [], [], []
+    act, mode4, last, zero = [], [], [], []
     for tile in tiles:
-        low, high = tile.codes[0::2].astype(np.int64).T, tile.codes[1::2].astype(np.int64).T
-        act.append(np.where(tile.mode4, (high & 15) << 4 | low & 15, low & 255))
+        shift = 0 if tile.zero is None else tile.zero[:, None]
+        act.append(two_in_a_byte(tile.mode4, tile.codes + shift))
+        if tile.zero is not None:
+            zero.append(np.broadcast_to(two_in_a_byte(tile.mode4, tile.zero), act[-1].shape))
         mode4.append(np.broadcast_to(tile.mode4, act[-1].shape).astype(np.int64))
         last.append(np.arange(tile.steps) == tile.steps - 1)
     return {"act": np.concatenate(act), "mode4": np.concatenate(mode4), "last": np.concatenate(last),
-            "wgt": np.concatenate([tile.weights.T for tile in tiles])}
+            "wgt": np.concatenate([tile.weights.T for tile in tiles])} | ({"zero": np.concatenate(zero)} if zero else {})
 
 
 def expected(params: MacParams, tiles: Sequence[Tile]) -> dict[str, np.ndarray]:
@@ -73,7 +98,7 @@ def expected(params: MacParams, tiles: Sequence[Tile]) -> dict[str, np.ndarray]:
     for tile in tiles:
         absent = np.zeros(2 * params.rows, bool)
         absent[1::2] = ~tile.mode4
-        sums = np.where(absent[:, None], 0, mac.matmul(tile.codes, tile.weights))
+        sums = np.where(absent[:, None], 0, mac.matmul(tile.codes.astype(np.int16), tile.weights))
         acc.append(sums.reshape(-1, params.lanes))
         empty.append(np.repeat(absent, beats_per_token))
     beat = np.arange(params.drain_beats * len(tiles)) % params.drain_beats
@@ -99,11 +124,16 @@ def random_tile(params: MacParams, rng: np.random.Generator, steps: int, mode4: 
     if mode4 is None:
         mode4 = rng.random(params.rows) < rng.choice([0.0, 0.5, 1.0])
     reach = np.repeat(np.where(mode4, 8, 128), 2)[:, None]
-    codes = rng.integers(-reach, reach, (2 * params.rows, steps)).astype(np.int8)
+    codes = rng.integers(-reach, reach, (2 * params.rows, steps)).astype(np.int16)
+    zero = None
+    if params.blocks:
+        ends = rng.choice([0, 1], len(reach)) * (2 * reach[:, 0] - 1)
+        zero = np.where(rng.random(len(reach)) < 0.3, ends, rng.integers(0, 2 * reach[:, 0])).astype(np.int16)
+        codes += (reach - zero[:, None]).astype(np.int16)
     extreme = rng.integers(-128, 128, (params.cols, steps))
     if rng.integers(4) == 0:  # INT4 weights
         extreme >>= 4
-    return Tile(codes=codes, mode4=mode4, weights=extreme.astype(np.int8))
+    return Tile(codes=codes, mode4=mode4, weights=extreme.astype(np.int8), zero=zero)
 
 
 def random_steps(params: MacParams, rng: np.random.Generator) -> int:
@@ -134,8 +164,10 @@ async def tiles_follow_each_other_as_fast_as_the_closed_form_says(bench: BatchBe
 
 @batch_test
 async def products_of_both_modes_are_exact(bench: BatchBench) -> None:
-    """All 256 · 256 operands of an 8-bit product and all 16 · 16 · 256 of a pair, each the only step of a tile."""
-    for part, tiles in enumerate(product_tiles(bench.params, bench.rng)):
+    """All 256 · 256 operands of an 8-bit product and all 16 · 16 · 256 of a pair, each the only step of a tile; with
+    blocks all 511 · 256 and 31 · 31 · 256, or as many as time allows."""
+    drawn = block_product_tiles if bench.params.blocks else product_tiles
+    for part, tiles in enumerate(drawn(bench.params, bench.rng)):
         await check(bench, tiles, job=f"products, part {part}")
 
 
@@ -156,18 +188,44 @@ def product_tiles(params: MacParams, rng: np.random.Generator) -> Iterator[list[
                for number in part for mine in (rows[number // len(columns)],)]
 
 
+def block_product_tiles(params: MacParams, rng: np.random.Generator) -> Iterator[list[Tile]]:
+    """Tiles of one step whose rows have a code a each, 8-bit ones −255…255, pairs −15…15 twice, and every weight meets
+    each of them, or as many of them as time allows."""
+    pair = [(1, low, high) for low in range(-15, 16) for high in range(-15, 16)]
+    mode, low, high = np.array([(0, whole, 0) for whole in range(-255, 256)] + pair).T
+    rows = np.resize(rng.permutation(len(mode)), -(-len(mode) // params.rows) * params.rows).reshape(-1, params.rows)
+    columns = np.resize(rng.permutation(256) - 128, -(-256 // params.cols) * params.cols).reshape(-1, params.cols)
+    order = rng.permutation(len(rows) * len(columns))
+    if len(order) * params.min_tile_cycles > ALL_BLOCK_PRODUCTS_CYCLES:
+        order = order[:SOME_PRODUCTS_CYCLES // params.min_tile_cycles]
+    for part in np.array_split(order, -(-len(order) // 4096)):
+        tiles = []
+        for number in part:
+            mine = rows[number // len(columns)]
+            codes = np.stack([low[mine], high[mine]], axis=1).reshape(-1)
+            top = np.repeat(np.where(mode[mine] == 1, 15, 255), 2)
+            least, most = np.maximum(0, -codes), np.minimum(top, top - codes)  # z for which q = a + z is a code
+            tiles.append(Tile(codes=codes[:, None].astype(np.int16), mode4=mode[mine] == 1,
+                              weights=columns[number % len(columns)][:, None].astype(np.int8),
+                              zero=rng.integers(least, most + 1).astype(np.int16)))
+        yield tiles
+
+
 @batch_test
 async def the_largest_and_smallest_sums_fit_the_accumulators(bench: BatchBench) -> None:
     """K = max_k with every operand at an end of its range: the accumulators are exactly wide enough for it."""
     params = bench.params
     tiles = []
-    for mode4, ends in ((False, (-128, 127, -1, 0)), (True, (-8, 7, -1, 0))):
+    whole, half = (255, 15) if params.blocks else (128, 8)
+    off = 0 if params.blocks else 1
+    for mode4, ends in ((False, (-whole, whole - off, -1, 0)), (True, (-half, half - off, -1, 0))):
         for a0 in ends:
             for a1 in ends if mode4 else (0,):
                 for weight in (-128, 127, -1, 0):
-                    codes = np.tile(np.array([[a0], [a1]], np.int8), (params.rows, params.max_k))
+                    codes = np.tile(np.array([[a0], [a1]], np.int16), (params.rows, params.max_k))
                     tiles.append(Tile(codes=codes, mode4=np.full(params.rows, mode4),
-                                      weights=np.full((params.cols, params.max_k), weight, np.int8)))
+                                      weights=np.full((params.cols, params.max_k), weight, np.int8),
+                                      zero=np.maximum(0, -codes[:, 0]) if params.blocks else None))
     for valid, ready in sides(bench.rng).values():
         await check(bench, tiles, valid, ready, job="ends of the ranges")
 
@@ -205,6 +263,8 @@ async def tensors_of_the_shipped_trace_match(bench: BatchBench) -> None:
     stalls."""
     if not TRACE.is_file():
         bench.nothing(f"{TRACE}: no such file")
+    elif bench.params.blocks:
+        bench.nothing("the codes of hardware with blocks have a zero, which the engine's bench brings")
     else:
         for tiles in trace_tiles(bench.params, bench.rng):
             for valid, ready in sides(bench.rng).values():

@@ -48,7 +48,8 @@ def run(args: Options) -> int:
     from rtl_gen.flow.synth import TARGETS, TRANSFORM, synthesize
     from rtl_gen.tops import units
 
-    config, tops = args.configuration(), units(args.block)
+    config = args.configuration()
+    tops = units(args.block, config.hw)
     if args.target not in TARGETS:
         raise ConfigError("unknown target", where="--target", got=args.target, expected=" or ".join(TARGETS))
     target = TARGETS[args.target]

@@ -22,7 +22,7 @@ from stamp_hw.formats.folder import check_folder, replace_folder
 def unit_files(unit: Unit, config: NpuConfig, style: Style = PLAIN) -> dict[str, str]:
     """File name → Verilog of one top module and what it instantiates, the top first; a top's head lists its fields."""
     files = verilog(unit.component(unit.params(config.hw)), unit.module, style=style)
-    for top in units():
+    for top in units(hw=config.hw):
         if top.module in (unit.module, unit.inside):
             head, blank, body = files[f"{top.module}.v"].partition("\n\n")
             files[f"{top.module}.v"] = f"{head}\n{comment(unit_streams(top, config))}{blank[1:]}{body}"
@@ -40,10 +40,11 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
              style: Style = PLAIN) -> dict[str, str]:
     """Relative path → text of everything that `stamp-hw generate` writes, the manifest last.
 
-    The tops are those of the engine; with `blocks` also each other block as a top of its own. `vectors` adds their
+    The tops are those of the engine; with `blocks` also each other block that the hardware has, as a top of its own. `vectors` adds their
     testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the last lines knows.
     """
-    chosen = {block: group for block, group in BLOCKS.items() if blocks or block in DESIGN}
+    chosen = {block: [unit for unit in group if unit.exists(config.hw)] for block, group in BLOCKS.items()
+              if blocks or block in DESIGN}
     files: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}
     for block, group in chosen.items():

@@ -19,14 +19,14 @@ from amaranth.lib import wiring
 
 from rtl_gen.scale.unit import job_layout
 from rtl_gen.tops import Unit
-from stamp_hw import haar, haar_slots, mac, rescale, scale
+from stamp_hw import combine, haar, haar_slots, mac, rescale, scale
 from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
-from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 Beats = dict[str, Any]  # field → integers (beats, …)
 SEED = 2026  # of the stimulus and its stalls: the files are the same everywhere
@@ -141,15 +141,36 @@ def mac_vectors(params: MacParams, config: NpuConfig, rng: np.random.Generator) 
         codes = rng.integers(-128, 128, (params.rows, 2, steps))
         codes[mode4] >>= 4
         codes[~mode4, 1] = 0  # an 8-bit row has one token
+        zero = np.zeros((params.rows, 2, 1), np.int64)
+        if params.blocks:  # the codes q on the wire are unsigned, a = q − z
+            codes &= np.where(mode4, 15, 255)[:, None, None]
+            zero[mode4], zero[~mode4, 0] = rng.integers(0, 16, (mode4.sum(), 2, 1)), rng.integers(0, 256, ((~mode4).sum(), 1))
         weights = rng.integers(-128, 128, (params.cols, steps)).astype(np.int8)
         byte = np.where(mode4[:, None], (codes[:, 1] & 15) << 4 | codes[:, 0] & 15, codes[:, 0] & 255)
         fed.append({"act": byte.T, "mode4": np.tile(mode4, (steps, 1)), "wgt": weights.T,
                     "last": np.arange(steps) == steps - 1})
-        acc = mac.matmul(codes.reshape(-1, steps).astype(np.int8), weights)
+        if params.blocks:
+            fed[-1]["zero"] = np.tile(zero[:, 1, 0] << 4 | zero[:, 0, 0], (steps, 1))
+        acc = mac.matmul((codes - zero).reshape(-1, steps).astype(np.int16), weights)
         beat = np.arange(params.drain_beats)
         token = beat // (params.cols // params.lanes)
         wanted.append({"acc": acc.reshape(-1, params.lanes), "row": token // 2, "slot": token % 2,
                        "empty": (token % 2 == 1) & ~mode4[token // 2], "last": beat == params.drain_beats - 1})
+    return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
+
+
+def combine_vectors(params: CombineParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
+    """Array tiles of one block, of a few, and of two again, so that both banks are used again."""
+    fed, wanted = [], []
+    for blocks in (1, 3, 2, 2):
+        acc = rng.integers(-1 << (params.acc_width - 1), 1 << (params.acc_width - 1),
+                           (params.tokens, blocks, params.cols)) >> blocks
+        span = rng.integers(0, 1 << params.width, (params.tokens, blocks))
+        tokens, beats = params.tokens * blocks, params.tokens * params.chunks
+        fed.append({"acc": acc.swapaxes(0, 1).reshape(-1, params.cols), "span": span.T.ravel(),
+                    "last": np.arange(tokens) == tokens - 1})
+        wanted.append({"total": combine.combine(acc, span, params.total_width).reshape(-1, params.lanes),
+                       "last": np.arange(beats) == beats - 1})
     return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
 
 
@@ -214,7 +235,7 @@ def _layer_streams(config: NpuConfig, rng: np.random.Generator, tokens: int, gri
 
 MAKERS: dict[type, Callable[[Any, NpuConfig, np.random.Generator], Vectors]] = {
     HaarParams: haar_vectors, FinishParams: finish_vectors, ScaleParams: scale_vectors, MacParams: mac_vectors,
-    RescaleParams: rescale_vectors, EngineParams: engine_vectors,
+    CombineParams: combine_vectors, RescaleParams: rescale_vectors, EngineParams: engine_vectors,
 }
 
 

@@ -167,7 +167,8 @@ def _jobs(options: Options, config: NpuConfig) -> list[Job]:
         sets = bench_module(block).PARAMETER_SETS
         if options.configured:
             from rtl_gen.tops import units
-            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw) for unit in units(block)}
+            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw)
+                    for unit in units(options.block, config.hw) if unit in units(block)}
         if options.set_name is not None and options.set_name not in sets:
             raise ConfigError("unknown parameter set", where=block, got=options.set_name, expected=" or ".join(sets))
         jobs += [Job(block=block, set_name=name, params=params, tests=tests) for name, params in sets.items()
