@@ -32,6 +32,7 @@ class EngineParams:
     recip_frac: int
     z_frac: int
     mul_stages: int
+    packed_weights: bool = False
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
