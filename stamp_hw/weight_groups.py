@@ -30,7 +30,8 @@ class Groups:
     def nibbles(self, codes: np.ndarray) -> np.ndarray:
         """uint8[N, K], the q of weights that are on this grid: int8[N, K]."""
         u, z = (spread(part, self.size, codes.shape[1]) for part in (self.u, self.z))
-        return (codes // u.astype(np.int16) + z).astype(np.uint8)
+        q: np.ndarray = (codes // u.astype(np.int16) + z).astype(np.uint8)
+        return q
 
 
 def legal(u: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -111,7 +111,8 @@ class Unpack(wiring.Component):
             takes_pair.eq(taken & pair),
             takes_steps.eq(taken & ~pair),
         ]
-        m.d.sync += second.eq(takes_steps & self.unpacks & ~self.last)
+        # Of a last beat that is half used as well: nobody takes that step, since the pass is complete.
+        m.d.sync += second.eq(takes_steps & self.unpacks)
         with m.If(~self.loading):
             m.d.sync += [pair.eq(grouped), beat.eq(0)]
         with m.Elif(takes_pair):

@@ -81,7 +81,7 @@ def weights_of(rng: np.random.Generator) -> dict[str, Any]:
     """8 bits, or 4 in groups of any size or in none: values of a job."""
     if rng.integers(2):
         return {"weight_bits": 8}
-    return {"weight_bits": 4, "weight_group": (None, *SIZES)[int(rng.integers(1 + len(SIZES)))]}
+    return {"weight_bits": 4, "weight_group": None if rng.integers(2) else pick(rng, *SIZES)}
 
 
 def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:

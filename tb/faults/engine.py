@@ -96,8 +96,6 @@ PACKED = (
                                                                   lambda beat, _group: beat[:4].all())),
     _packed("pair_of_the_next_pass", "a pass's first step and zero are taken with the last step of the pass before",
             edit=inside(_UNPACK, "(pair & ~last)", "pair")),
-    _packed("half_a_beat_too_many", "a pass of an odd number of steps has one more",
-            edit=takes(_UNPACK, "second", "takes_steps & unpacks")),
     _packed("pair_of_the_job_before", "weights without groups take the last step and zero of the job before",
             edit=inside(_UNPACK, "else if (~loading & ~grouped)", "else if (1'b0)")),
 )

@@ -1,4 +1,4 @@
-"""4-bit weights become INT8: the product is exact or saturated, and what may saturate is said, for every pair (u, z)."""
+"""4-bit weights become INT8: exact or saturated, and what may saturate is said, for every pair (u, z)."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def changed(array: np.ndarray, value: int, *place: int) -> np.ndarray:
     ({"q": np.zeros((3, 40), np.int8)}, "q are no nibbles; got int8[3, 40]; expected uint8[N, K]"),
     ({"q": np.zeros((0, 40), np.uint8)}, "q are no nibbles"), ({"q": [[1]]}, "q are no nibbles; got list"),
     ({"q": changed(WHOLE["q"], 16, 1, 2)}, "q are no nibbles; got 0…16; expected 0…15"),
-    ({"u": np.ones((3, 1), np.uint8)}, "u does not fit q; got uint8[3, 1]; expected uint8[3, 2], a value a group of 32"),
+    ({"u": np.ones((3, 1), np.uint8)}, "u does not fit q; got uint8[3, 1]; expected uint8[3, 2], a value a"),
     ({"u": changed(WHOLE["u"], 0, 0, 0)}, "u out of range; got 0…1; expected 1…16"),
     ({"u": changed(WHOLE["u"], 17, 0, 0)}, "u out of range; got 1…17"),
     ({"z": changed(WHOLE["z"], 16, 2, 1)}, "z out of range; got 0…16; expected 0…15"),
