@@ -322,11 +322,9 @@ async def a_job_offered_in_any_cycle_behind_the_one_before_is_right(bench: Batch
 
 @batch_test
 async def weights_that_leave_int8_saturate_and_are_an_error(bench: BatchBench) -> None:
-    """Pairs (u, z) at the limit, which is no error, one of them beyond it, any pairs, one in a channel beyond N."""
+    """Pairs (u, z) at the limit, which is no error, one of them beyond it, any pairs, one in a channel beyond N; where
+    weights are bytes, these."""
     params = bench.params
-    if not params.packed_weights:
-        bench.nothing("weights are bytes")
-        return
     for turn in range(FILLS):
         size = SIZES[turn % len(SIZES)]
         case, errors = illegal_pairs(bench.rng, params, size, turn % 4)

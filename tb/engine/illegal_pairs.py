@@ -19,7 +19,7 @@ from tb.engine.draws import Shape, groups_of, plain
 def illegal_pairs(rng: np.random.Generator, params: EngineParams, size: int, kind: int
                   ) -> tuple[Case, tuple[str, ...]]:
     """(layer, errors that it raises): `kind` 0 pairs at the limit, all legal; 1 one of them beyond it; 2 any pairs; 3
-    one illegal pair in a channel beyond N."""
+    one illegal pair in a channel beyond N. Where weights are bytes they are sent saturated, and nothing is an error."""
     shape = Shape(tokens=int(rng.integers(1, 5)), grid=None, sinks=0, k=int(rng.integers(1, params.max_k + 1)),
                   n=int(rng.integers(1, 2 * params.cols)))
     groups = groups_of(rng, shape, size)
@@ -33,6 +33,8 @@ def illegal_pairs(rng: np.random.Generator, params: EngineParams, size: int, kin
     groups = Groups(size, u, z)
     q = rng.integers(0, 16, (shape.n, shape.k)).astype(np.uint8)
     case = _case(rng, params, shape, q, groups)
+    if not params.packed_weights:
+        return case, ()
     job, beats = case.job, case.beats["w"]["wgt"]
     beyond = job.columns * params.cols - shape.n
     if kind == 3 and beyond:
@@ -50,6 +52,8 @@ def _case(rng: np.random.Generator, params: EngineParams, shape: Shape, q: np.nd
     weights = Weights(codes, scale)
     layer = replace(plain(rng, shape), weight=weights.real(), quantized=weights)
     case = Case.of(layer, NpuConfig(hw=params.hw, job=JobConfig(levels=0, weight_bits=8, calibration="self")))
+    if not params.packed_weights:
+        return case
     job = replace(case.job, packed=True, weight_group=WEIGHT_GROUPS.index(groups.size))
     sent = half_used(tiled_beats(params, job, packed_steps(q, groups)), job, shape.k)
     registers = {name: np.array([value]) for name, value in job.registers(params).items()}
