@@ -17,7 +17,7 @@ from stamp_hw.weight_groups import PLAIN_ZERO, Groups
 from stamp_hw.weights import Weights, quantize_weights
 
 DAMPING = 0.01  # of the mean of the Hessian's diagonal
-_BLOCK = 128  # channels after which those behind them are corrected: a whole number of groups of any size
+_BLOCK = 32  # channels after which all behind them are corrected; every group begins with such a block
 
 
 def gptq(weight: np.ndarray, products: np.ndarray, group: int | None = None, where: str = "weights") -> Weights:

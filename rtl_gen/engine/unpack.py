@@ -40,11 +40,6 @@ def group_is_full(beat: Value, group: Value) -> Value:
     return Mux(group == 1, ones[0], Mux(group == 2, ones[1], ones[2]))
 
 
-def times(less: Value, value: Value) -> Value:
-    """(less + 1)·value, a row of adders: it is too small for a multiplier of its own."""
-    return value + sum(Mux(bit, value << place, 0) for place, bit in enumerate(less))
-
-
 class Expand(wiring.Component):
     """w = u·(q − z) of one column, saturated to INT8.
 
@@ -62,7 +57,7 @@ class Expand(wiring.Component):
         m = Module()
         product = Signal(signed(PRODUCT_WIDTH))
         m.d.comb += [
-            product.eq(times(self.pair.less, self.q - self.pair.zero)),
+            product.eq((self.pair.less + 1) * (self.q - self.pair.zero)),
             self.wgt.eq(saturated(product)),
             self.illegal.eq(self.pair.less > most_less(self.pair.zero)),
         ]

@@ -15,7 +15,7 @@ _WIDE = signed(12)  # far more than u·(q − z) needs
 
 
 class Expands(Checker):
-    """Against a product that is written as one, and the limits of q instead of a table."""
+    """Against a product added up bit by bit, and the limits of q instead of a table."""
 
     def __init__(self, _params: object) -> None:
         super().__init__(Expand())
@@ -25,15 +25,23 @@ class Expands(Checker):
         pair, wgt = unit.pair, unit.wgt
         exact, lowest, highest = (Signal(_WIDE, name=name) for name in ("exact", "lowest", "highest"))
         m.d.comb += [
-            exact.eq((pair.less + 1) * (unit.q - pair.zero)),
-            lowest.eq((pair.less + 1) * -pair.zero),
-            highest.eq((pair.less + 1) * (QMAX - pair.zero)),
+            exact.eq(_times(pair.less, unit.q - pair.zero)),
+            lowest.eq(_times(pair.less, -pair.zero)),
+            highest.eq(_times(pair.less, QMAX - pair.zero)),
         ]
         self.must(m, wgt == Mux(exact < LOWEST, LOWEST, Mux(exact > HIGHEST, HIGHEST, exact)))
         self.must(m, unit.illegal == ((lowest < LOWEST) | (highest > HIGHEST)))
         self.must(m, unit.illegal | (wgt == exact))
         for reached in (unit.illegal & (wgt == exact), ~unit.illegal & (wgt == LOWEST), wgt != exact):
             self.reached(m, reached)
+
+
+def _times(less: Value, value: Value) -> Value:
+    """(less + 1)·value."""
+    total: Value = value
+    for place, bit in enumerate(less):
+        total = total + Mux(bit, value << place, 0)
+    return total
 
 
 def _one_more(zero: Value) -> Value:
