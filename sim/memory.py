@@ -54,7 +54,8 @@ def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
     """Bytes of one layer that is cut into `super_tiles`: whole beats, channels beyond K and N included, but of the
     results."""
     beat, passes = beat_bytes(hw), super_tiles * task.columns(hw)[0]
-    return DramBytes(weights=passes * task.k * beat["w"], activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
+    return DramBytes(weights=passes * task.weights.beats(task.k) * beat["w"],
+                     activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
                      scales=passes * hw.cols * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
@@ -63,7 +64,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
 
     Sizes are the hardware's, whatever the job. Words that the blocks move are counted by the blocks' `events`; of the
     engine's own buffers: codes are written once and a row slot (8 bits a channel) is read once a column tile; a beat
-    of C weights, 8 bits each whatever they hold, is written once a pass and read once an array tile; lo and span are
+    of C weights, 8 bits each however they travel, is written once a pass and read once an array tile; lo and span are
     written once and read once a column tile; a channel's parameters are written once a pass and read with every output;
     an output coefficient is written and read once. With blocks a block's scale is written once and read with every sum
     of it, T is written with every sum, read with all but those of a tile's first block, and read once more.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import linear
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
 
@@ -36,20 +37,22 @@ class Task:
     """One layer under one job.
 
     `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, the
-    hardware's block, None for the whole token. Weights of 4 and of 8 bits, and both scale modes, take the same cycles
-    and bytes.
+    hardware's block, None for the whole token; `weights` how they travel. Both scale modes take the same cycles and
+    bytes.
     """
 
     job: ResolvedJob
     k: int
     n: int
     group: int | None = None
+    weights: WeightFormat = WeightFormat()
 
     @classmethod
     def of(cls, shape: Shape, config: NpuConfig) -> Task:
         """The configuration's job for this shape. Raises ConfigError for a job beyond the hardware."""
         job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k, transform=shape.transform)
-        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group)
+        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group,
+                   weights=WeightFormat.of(config.hw, config.job))
 
     @property
     def tokens(self) -> int:

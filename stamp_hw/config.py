@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from stamp_hw import positions
+from stamp_hw import positions, weight_groups
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.yaml_file import load_yaml
 from stamp_hw.hw_config import HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
@@ -39,6 +39,8 @@ class JobConfig:
     outliers : tokens of a sequence that are kept out of the transform: their positions, "off", or "auto" = what the
         trace says
     weight_bits : 8 or 4
+    weight_group : input channels that share a step and a zero of 4-bit weights, 32, 64 or 128; None for weights without
+        groups (docs/contract.md §3.5)
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
         "static" refuses a layer without them
     """
@@ -49,6 +51,7 @@ class JobConfig:
     group: int | None = None
     outliers: positions.Which = "auto"
     weight_bits: int = 4
+    weight_group: int | None = None
     calibration: str = "auto"
 
     def __post_init__(self) -> None:
@@ -68,6 +71,11 @@ class JobConfig:
             integer("job", self, "group", 1, 16384)
         require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
+        group = self.weight_group
+        require(group is None or type(group) is int and group in weight_groups.SIZES, "job.weight_group", group,
+                 "32, 64, 128 or null")
+        require(group is None or self.weight_bits == 4, "job.weight_group", group,
+                 "null: weights of 8 bits have no groups")
         require(self.scale_mode in ("minmax", "symmetric"), "job.scale_mode", self.scale_mode,
                  "minmax or symmetric")
         require(self.calibration in ("auto", "self", "static"), "job.calibration", self.calibration,
@@ -270,8 +278,7 @@ def section_of(key: object) -> str | None:
 
 
 #: Keys that somebody might try → what there is instead.
-_NOT_KEYS = {"weight_group": "the hardware has one weight scale an output channel",
-             "n_sink": "outliers names the tokens that bypass the transform"}
+_NOT_KEYS = {"n_sink": "outliers names the tokens that bypass the transform"}
 
 
 def _check_keys(where: str, values: Mapping[Any, Any], known: Sequence[str]) -> None:

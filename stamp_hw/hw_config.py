@@ -69,6 +69,7 @@ class HwConfig:
     mul_stages : pipeline registers of each multiplier
     block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
         blocks
+    packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory
     technology : name of an energy set in `sim/cost/energy_sets/`
@@ -89,6 +90,7 @@ class HwConfig:
     z_frac: int = 4
     mul_stages: int = 2
     block: int | None = None
+    packed_weights: bool = False
     freq_hz: float = 500e6
     dram_bytes_per_s: float = 25.6e9
     technology: str = "horowitz45"
@@ -96,6 +98,7 @@ class HwConfig:
     def __post_init__(self) -> None:
         for name, (low, high) in HW_RANGES.items():
             integer("hw", self, name, low, high)
+        require(isinstance(self.packed_weights, bool), "hw.packed_weights", self.packed_weights, "true or false")
         if self.rescale_lanes is None:
             lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
             object.__setattr__(self, "rescale_lanes", lanes)

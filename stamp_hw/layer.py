@@ -8,6 +8,7 @@ import numpy as np
 
 from stamp_hw import given, positions
 from stamp_hw.errors import LayerError
+from stamp_hw.weights import Weights
 
 #: Bounds of a scale, and of every value: far beyond any model, and their products stay within a float64.
 MIN_SCALE, MAX_SCALE = 2.0**-100, 2.0**100
@@ -30,6 +31,8 @@ class Layer:
     kind : role of the layer, e.g. ``q_proj``; free text, used for grouping in reports
     s_x, s_y : static scales of input and output (real value of one INT16 step), or None to calibrate on this
         tensor itself (`calibration: self`)
+    quantized : integers that stand for `weight`, as `stamp_hw.ready_weights` makes them, or None: it is rounded as the
+        job says
     transform : False where the tokens are no sequence worth transforming (text of a cross-attention, a pooled vector):
         the layer then runs without lifting, whatever the job's levels
 
@@ -49,6 +52,7 @@ class Layer:
     s_x: float | None = None
     s_y: float | None = None
     transform: bool = True
+    quantized: Weights | None = None
 
     def __post_init__(self) -> None:
         for field, rank in (("x", 2), ("weight", 2), ("bias", 1)):
@@ -77,6 +81,10 @@ class Layer:
             self._check(not self.outliers, "a 2-D grid has no outliers", self.outliers, "none")
             self._check(given.is_grid(self.grid) and self.grid[0] * self.grid[1] == tokens,
                         "grid does not hold the tokens", self.grid, f"H·W = {tokens}")
+        if self.quantized is not None:
+            self._check(isinstance(self.quantized, Weights) and self.quantized.codes.shape == self.weight.shape,
+                        "quantized does not fit weight", getattr(self.quantized, "codes", self.quantized),
+                        f"Weights with codes of shape {self.weight.shape}")
         for field in ("s_x", "s_y"):
             scale = getattr(self, field)
             self._check(scale is None or given.is_number(scale) and MIN_SCALE <= scale <= MAX_SCALE,

@@ -34,7 +34,8 @@ from tb.axi.registers import (  # noqa: F401  tests of this bench
 
 PARAMETER_SETS = {
     "grid": EngineParams(rows=2, cols=4, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24,
-                         rescale_lanes=2, in_width=16, acc_width=32, recip_frac=8, z_frac=4, mul_stages=2),
+                         rescale_lanes=2, in_width=16, acc_width=32, recip_frac=8, z_frac=4, mul_stages=2,
+                         packed_weights=True),
     "line": EngineParams(rows=3, cols=3, lanes=2, axes=1, max_levels=3, max_k=20, max_tokens=50, act_slots=20,
                          rescale_lanes=3, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1),
 }

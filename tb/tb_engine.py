@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtl_gen.engine.layouts import ERRORS
+from rtl_gen.engine.layouts import errors_of
 from rtl_gen.engine.top import Engine
 from sim.dram import Memory
 from sim.engine.closed_form import simulate
@@ -26,11 +26,13 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
+from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
-from tb.engine.cases import Case, draw, joined
-from tb.engine.draws import Shape, filled, job_of, pick, plain, shape_of
+from tb.engine.cases import Case, draw, joined, small_case
+from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
+from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
@@ -42,14 +44,15 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
     "3x6": HwConfig(rows=3, cols=6, lanes=1, axes=2, max_levels=4, max_k=60, max_tokens=70, act_slots=50,
                     rescale_lanes=2, mul_stages=3),
     "4x4": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=6, max_k=64, max_tokens=160, act_slots=40,
-                    rescale_lanes=2),
+                    rescale_lanes=2, packed_weights=True),
     "6x5": HwConfig(rows=6, cols=5, lanes=5, axes=1, max_levels=8, max_k=66, max_tokens=300, act_slots=140,
-                    rescale_lanes=5, in_width=12, acc_width=29, mul_stages=4),
-    "8x8": HwConfig(rows=8, cols=8, lanes=16, axes=2, max_levels=6, max_k=192, max_tokens=512, act_slots=144),
+                    rescale_lanes=5, in_width=12, acc_width=29, mul_stages=4, packed_weights=True),
+    "8x8": HwConfig(rows=8, cols=8, lanes=16, axes=2, max_levels=6, max_k=192, max_tokens=512, act_slots=144,
+                    packed_weights=True),
     "2x3 blocks": HwConfig(rows=2, cols=3, lanes=2, axes=1, max_levels=5, max_k=50, max_tokens=90, act_slots=33,
                            block=6, rescale_lanes=1, mul_stages=1, recip_frac=6),
     "4x4 blocks": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=4, max_k=104, max_tokens=100, act_slots=40,
-                           block=32, rescale_lanes=2),
+                           block=32, rescale_lanes=2, packed_weights=True),
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine
@@ -85,7 +88,7 @@ async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
     """Idle once the inverse unit has walked to the end of its last job, with these sticky errors and no other."""
     await bench.rest((1 << bench.params.max_levels) + 50)
     status = int(bench.dut.status.value)
-    seen = [name for bit, name in enumerate(ERRORS) if status >> (1 + bit) & 1]
+    seen = [name for bit, name in enumerate(errors_of(bench.params)) if status >> (1 + bit) & 1]
     assert seen == list(errors), f"job {where}: errors {seen}, expected {list(errors)}"
     assert status & 1, f"job {where}: not idle"
 
@@ -131,7 +134,8 @@ async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: B
         hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
         rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
         group = hw.block if case.job.blocks else None
-        closed = simulate(Task(job=case.job.resolved, k=k, n=n, group=group), hw, case.limit)
+        task = Task(job=case.job.resolved, k=k, n=n, group=group, weights=case.job.weights)
+        closed = simulate(task, hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles
         where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
@@ -259,18 +263,6 @@ async def sums_and_products_fill_their_registers(bench: BatchBench) -> None:
         bench.nothing("no layer of the longest tokens fits the buffers")
 
 
-def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Shape]:
-    """A few tokens of `max_k` channels: a sequence, sinks before a sequence, and in 2-D builds a small grid."""
-    few, k, n = min(9, params.max_tokens), params.max_k, 2 * params.cols
-    sinks = min(3, params.act_slots, params.max_tokens - 1)
-    shapes = [Shape(tokens=int(rng.integers(1, few + 1)), grid=None, sinks=count, k=k, n=n) for count in (0, sinks)]
-    if params.axes == 2:
-        height = int(rng.integers(2, few // 2 + 1)) if few >= 4 else 1
-        grid = (height, few // height)
-        shapes.append(Shape(tokens=grid[0] * grid[1], grid=grid, sinks=0, k=k, n=n))
-    return shapes
-
-
 @batch_test
 async def a_coefficient_at_its_lowest_value_is_seen_in_the_result(bench: BatchBench) -> None:
     """Two equal tokens but for one step: the coefficient of their mean lies below the range and becomes its lowest
@@ -334,17 +326,16 @@ async def a_job_offered_in_any_cycle_behind_the_one_before_is_right(bench: Batch
         await play(bench, cases, f"offered in cycle {offer}", stalls | {"job": late})
 
 
-def small_case(rng: np.random.Generator, params: EngineParams) -> Case:
-    """A layer of a few tokens and channels, so that the ends of a job are most of it."""
-    while True:
-        shape = shape_of(rng, params)
-        if shape.tokens + shape.sinks <= 9:
-            k = min(shape.k, int(rng.integers(1, 2 * params.lanes + 1)))
-            shape = replace(shape, k=k, n=min(shape.n, params.cols + 1))
-            job = job_of(rng, params, shape, "static")
-            case = Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job))
-            if case is not None:
-                return case
+@batch_test
+async def weights_that_leave_int8_saturate_and_are_an_error(bench: BatchBench) -> None:
+    """Pairs (u, z) at the limit, which is no error, one of them beyond it, any pairs, one in a channel beyond N; where
+    weights are bytes, these."""
+    params = bench.params
+    for turn in range(FILLS):
+        size = SIZES[turn % len(SIZES)]
+        case, errors = illegal_pairs(bench.rng, params, size, turn % 4)
+        await play(bench, [case], f"pairs {turn}", stalls_of(bench) if turn % 3 else {}, errors=errors)
+        await clear_errors(bench)
 
 
 @batch_test

@@ -117,7 +117,7 @@ def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
     """Mutants of each unit and of all."""
-    whole(len(report["units"]) == 8 and not report["errors"], f"units {', '.join(report['units'])}")
+    whole(len(report["units"]) == 9 and not report["errors"], f"units {', '.join(report['units'])}")
     keys = ("mutants", "killed", "equivalent", "survived", "score")
     units = report["units"] | {"all": report["total"]}
     found = {name: {key: unit[key] for key in keys} for name, unit in units.items()}

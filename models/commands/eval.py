@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from models.commands.eval_options import ImageRun, Options, TextRun
+from models.commands.eval_options import GPTQ, ImageRun, Options, TextRun, weights_of
 from models.commands.model_option import add_model
 from models.load.hub import local
 from stamp_hw import schemes
@@ -50,8 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--center", action="store_true",
                         help="subtract a static mean of each channel, from --calibration, in front of every layer, and "
                              "add its product to the bias: a control")
-    parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="integer weights and rotations in safetensors, for the layers that it names")
+    parser.add_argument("--weights", type=weights_of, metavar="HOW",
+                        help="nearest (default); gptq: 4-bit weights for what --calibration shows; or a FILE of "
+                             "integer weights and rotations in safetensors, for the layers that it names")
     parser.add_argument("--layers", default="", metavar="REGEX", help="replace only layers whose name it is found in")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32",
@@ -99,14 +100,26 @@ def run(options: Options, of: TextRun | ImageRun) -> int:
         progress("")
     document |= {"model": options.model, "rotation": options.rotate or "none", "center": options.center,
                  "calibration": options.calibration.name if options.calibration else "self",
-                 "weights": f"{config.job.weight_bits} bits, "
-                            f"{options.weights.name if options.weights else 'round to nearest'}",
+                 "weights": weights_text(options, config),
                  "config": config.to_dict()}
     if options.json is not None:
         write_json(options.json, finite(document))
         file_beside(options.json).unlink(missing_ok=True)
     show(render(document))
     return 0
+
+
+def file_of(weights: Path | str | None) -> Path | None:
+    """The file that --weights names, if it does."""
+    return weights if isinstance(weights, Path) else None
+
+
+def weights_text(options: Options, config: NpuConfig) -> str:
+    """How many bits, in which groups, rounded how."""
+    how = options.weights
+    group = "" if config.job.weight_group is None else f" in groups of {config.job.weight_group}"
+    return (f"{config.job.weight_bits} bits{group}, "
+            f"{'round to nearest' if how is None else 'GPTQ' if how == GPTQ else Path(how).name}")
 
 
 def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: tuple[str, ...]) -> TextRun | ImageRun:
@@ -124,6 +137,8 @@ def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: t
             raise StampError("no static scales", where="job.calibration", got="static", expected="--calibration FILE")
         if job.calibration == "self" and options.calibration is not None:
             raise StampError("scales given twice", where="job.calibration", got="self", expected="auto or static")
+    if options.weights == GPTQ and options.calibration is None:
+        raise StampError("nothing to fit weights to", where="--weights gptq", expected="--calibration FILE")
     if options.center and options.calibration is None:
         raise StampError("no text to take means from", where="--center", expected="--calibration FILE")
     name, measured = ("--text", of.text) if isinstance(of, TextRun) else ("--prompts", of.prompts)
@@ -135,7 +150,7 @@ def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: t
     if options.json is not None:
         check_writable(options.json, folder=False)
         check_apart({name: measured, "--config": options.config, "--calibration": options.calibration,
-                     "--weights": options.weights, "--model": local(options.model)},
+                     "--weights": file_of(options.weights), "--model": local(options.model)},
                     [("--json", options.json)])
     return of
 

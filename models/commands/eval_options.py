@@ -8,6 +8,13 @@ from pathlib import Path
 from stamp_hw.cli.common import HardwareOptions
 from stamp_hw.positions import Which
 
+GPTQ, NEAREST = "gptq", "nearest"  # words of --weights; any other is a file's name
+
+
+def weights_of(text: str) -> Path | str | None:
+    """What --weights says."""
+    return None if text == NEAREST else GPTQ if text == GPTQ else Path(text)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRun:
@@ -41,7 +48,7 @@ class Options(HardwareOptions):
     calibration: Path | None
     rotate: str | None
     center: bool
-    weights: Path | None
+    weights: Path | str | None  # a file, GPTQ, or None for the nearest
     layers: str
     json: Path | None
     dtype: str

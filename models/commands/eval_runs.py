@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.commands.eval_options import ImageRun, Options, TextRun
+from models.commands.eval_options import GPTQ, ImageRun, Options, TextRun
 from stamp_hw.cli.common import numbers
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
@@ -58,7 +58,8 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
 
     kinds: dict[str, str] = {}
     if of.kv is None:
-        integer = _integer(options, config, checkpoint.model, "causal", calibrate, of_job, of.length)
+        integer = _integer(options, config, checkpoint.model, "causal", calibrate, of_job, of.length,
+                           progress)
         kinds = integer.kinds
         done = Partial(options.json, {
             "version": metadata.version("stamp-hw"), "model": checkpoint.fingerprint, "layers": options.layers,
@@ -90,10 +91,10 @@ def window_line(done: Partial, windows: int) -> Callable[[Window], None]:
     return finished
 
 
-def _digest(value: np.ndarray | Path | None) -> str | None:
-    """SHA-256 of tokens, or of a file."""
-    if value is None:
-        return None
+def _digest(value: np.ndarray | Path | str | None) -> str | None:
+    """SHA-256 of tokens, or of a file; a word as it is."""
+    if value is None or isinstance(value, str):
+        return value
     content = value.read_bytes() if isinstance(value, Path) else np.ascontiguousarray(value).tobytes()
     return hashlib.sha256(content).hexdigest()
 
@@ -125,7 +126,8 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
             draw(pipeline, drawing, prompt, drawing.seed + _CALIBRATION_SEED)
 
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
-    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, "off", grid[0] * grid[1])
+    integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, "off", grid[0] * grid[1],
+                       progress)
     scores = score_images(pipeline, integer, wanted, drawing, progress)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
@@ -133,11 +135,12 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
 
 
 def _integer(options: Options, config: NpuConfig, model: Any, family: str, calibrate: Callable[[], None],
-             outliers: Which, tokens: int) -> Any:
+             outliers: Which, tokens: int, progress: Callable[[str], None]) -> Any:
     """The model with its integer layers at hand, calibrated where that was asked for; `tokens` of a sequence or
     grid."""
     from models.evaluate.centers import centers_of
     from models.evaluate.given_weights import load_given
+    from models.evaluate.gptq_weights import gptq_weights
     from models.evaluate.integer_model import IntegerModel, ranges_of, rotations_of
     from models.load.kinds import survey
 
@@ -145,11 +148,13 @@ def _integer(options: Options, config: NpuConfig, model: Any, family: str, calib
     surveyed.warn("run without transform")
     found = surveyed.layers
     config.check_n_hi((layer.kind, tokens) for layer in found if layer.sees == "tokens")
-    given = load_given(options.weights, found, config) if options.weights is not None else {}
+    given = load_given(options.weights, found, config) if isinstance(options.weights, Path) else {}
     rotations = rotations_of(found, given, options.rotate)
     jobs = {layer.name: config.for_kind(layer.kind).job.outliers for layer in found}
     which = {name: outliers if own == "auto" else own for name, own in jobs.items()}
     centers = centers_of(found, calibrate, rotations, which) if options.center else {}
+    if options.weights == GPTQ:
+        given = gptq_weights(found, calibrate, rotations, centers, config, progress)
     ranges = ranges_of(found, calibrate, rotations, centers, which) if options.calibration is not None else None
     return IntegerModel(model, found, config, given=given, rotations=rotations, centers=centers, ranges=ranges,
                         outliers=which)

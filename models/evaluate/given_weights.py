@@ -4,6 +4,8 @@ Tensors, by layer; every layer is optional:
 
     NAME.codes     int8[N, K], in −2^(b−1)…2^(b−1) − 1 for b = weight_bits
     NAME.scale     float[N], real value of a step of each output channel
+    NAME.q, NAME.u, NAME.z  in place of codes, in a job with weight_group G: weights u·(q − z), uint8[N, K], and
+                   uint8[N, ceil(K / G)] twice, of legal pairs
     NAME.rotation  float[K, K], invertible: the layer reads x · rotation, and its codes are for that
 
 A rotation without codes is folded into the model's own weights, which are then rounded to the nearest.
@@ -19,12 +21,12 @@ import numpy as np
 
 from models.load.hub import first_line
 from models.load.kinds import Found
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.errors import TraceError
-from stamp_hw.layer import MAX_SCALE, MIN_SCALE
+from stamp_hw.ready_weights import check_job, ready, ready_groups
 from stamp_hw.weights import Weights
 
-PARTS = ("codes", "scale", "rotation")
+PARTS = ("codes", "q", "u", "z", "scale", "rotation")
 _WORST_CONDITION = 1e6  # of a rotation: beyond it, float32 does not undo it
 
 
@@ -46,9 +48,6 @@ def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[s
         with safe_open(path, "np") as file:
             for key in file.keys():  # noqa: SIM118
                 name, _, part = key.rpartition(".")
-                if part == "factor" and name in known:
-                    raise TraceError("the hardware has one weight scale an output channel", where=str(path), got=key,
-                                     expected="no scales of groups")
                 if part not in PARTS or name not in known:
                     raise TraceError("unknown tensor", where=str(path), got=key,
                                      expected=f"LAYER.{'|'.join(PARTS)} of a layer such as {next(iter(known))}")
@@ -58,11 +57,11 @@ def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[s
                          expected="safetensors of integer codes and float scales") from error
     if not tensors:
         raise TraceError("no weights", where=str(path), expected=f"LAYER.{'|'.join(PARTS)}")
-    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind).job.weight_bits)
+    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind).job)
             for name, parts in tensors.items()}
 
 
-def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int) -> Given:
+def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, job: JobConfig) -> Given:
     outputs, channels = layer.weight.shape
     rotation = parts.get("rotation")
     if rotation is not None:
@@ -70,19 +69,21 @@ def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, bits: int)
             rotation = _checked(where, "rotation", rotation, (channels, channels), np.floating).astype(np.float32)
         if not np.isfinite(rotation).all() or not np.linalg.cond(rotation) < _WORST_CONDITION:
             raise TraceError("rotation cannot be undone", where=where, expected="an invertible matrix")
-    if ("codes" in parts) != ("scale" in parts):
-        raise TraceError("incomplete weights", where=where, got=", ".join(sorted(parts)), expected="codes and scale")
-    if "codes" not in parts:
+    group, own = job.weight_group, sorted(set(parts) - {"rotation"})
+    wanted = ["codes", "scale"] if group is None else ["q", "scale", "u", "z"]
+    if not own:
         return Given(None, rotation)
-    codes = _checked(where, "codes", parts["codes"], (outputs, channels), np.int8)
-    top = 1 << (bits - 1)
-    if codes.min() < -top or codes.max() >= top:
-        raise TraceError("codes do not fit weight_bits", where=where, got=f"{codes.min()}…{codes.max()}",
-                         expected=f"{-top}…{top - 1}")
+    if own != wanted:
+        raise TraceError("incomplete weights", where=where, got=", ".join(own),
+                         expected=f"{', '.join(wanted)} for weight_group {group}")
     scale = _checked(where, "scale", parts["scale"], (outputs,), np.floating).astype(np.float64)
-    if not ((scale >= MIN_SCALE) & (scale <= MAX_SCALE)).all():
-        raise TraceError("scale out of range", where=where, expected="positive numbers in 2^-100…2^100")
-    return Given(Weights(codes, scale), rotation)
+    if group is None:
+        weights = ready(_checked(where, "codes", parts["codes"], (outputs, channels), np.int8), scale, where)
+    else:
+        q = _checked(where, "q", parts["q"], (outputs, channels), np.uint8)
+        weights = ready_groups(q, parts["u"], parts["z"], group, scale, where)
+    check_job(weights, job.weight_bits, group, where)
+    return Given(weights, rotation)
 
 
 def _checked(where: str, part: str, value: np.ndarray, shape: tuple[int, ...], kind: type) -> np.ndarray:

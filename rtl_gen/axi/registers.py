@@ -18,7 +18,7 @@ from amaranth.hdl import Shape
 
 from rtl_gen.axi.event_counters import EVENT_WIDTH, select_width
 from rtl_gen.axi.halt import TIMEOUT_WIDTH
-from rtl_gen.engine.layouts import ERRORS, event_layout, job_layout
+from rtl_gen.engine.layouts import ERRORS, errors_of, event_layout, job_layout
 from stamp_hw.engine.params import EngineParams
 
 Access = Literal["const", "ro", "rw", "w1c", "pulse"]
@@ -44,7 +44,8 @@ _ENGINE_ERRORS = {"illegal_job": "a job's registers were refused; nothing of it 
                   "overflow": "a super-tile did not fit the activation buffer: registers that do not fit each other. "
                               "The engine ends the job, with wrong results, and halts",
                   "framing": "TLAST of the activations was not on the last beat of a token",
-                  "internal": "a bug of the hardware; reset it"}
+                  "internal": "a bug of the hardware; reset it",
+                  "weights": "weights came with a step and a zero that leave INT8; they were saturated"}
 
 _CAPABILITIES = {
     "rows": "rows of the MAC array", "cols": "columns of the MAC array, output channels of a column tile",
@@ -54,7 +55,11 @@ _CAPABILITIES = {
     "act_slots": "row slots of each half of the activation buffer",
     "rescale_lanes": "output channels a beat of the results", "in_width": "bits of an input value",
     "z_frac": "fractional bits of an output coefficient",
-    "block": "input channels of a block that has a scale of its own"}
+    "block": "input channels of a block that has a scale of its own",
+    "packed_weights": "1: has packed weights"}
+
+#: Of these, what hardware without it has no register for; offsets are the same in all builds.
+_OPTIONAL = ("block", "packed_weights")
 
 #: Every job register in the order of the map, those that only some builds have among them: offsets are the same in all.
 _JOB = {
@@ -67,7 +72,9 @@ _JOB = {
     "out_keep": "valid lanes of the last of them", "tile_width": "tokens of a full super-tile along the width",
     "tile_height": "and along the height", "hi_order": "order of the first coefficient that takes 4 bits",
     "hi_band": "its band", "hi_row": "its row", "hi_column": "its column",
-    "blocks": "1: a scale a block of input channels; 0: one a token"}
+    "blocks": "1: a scale a block of input channels; 0: one a token",
+    "packed": "1: weights of 4 bits, two in a byte", "weight_group": "input channels that share their step and zero: "
+    "1: 32, 2: 64, 3: 128; 0: no groups"}
 
 
 _EVENTS = {
@@ -143,6 +150,7 @@ def _bits(access: Access, names: dict[str, str], low: int = 0) -> tuple[Field, .
 def registers(params: EngineParams) -> tuple[Register, ...]:
     """The map of a build, by rising offset. `registers(params)` is all that RTL, documents and tests know of it."""
     assert tuple(_ENGINE_ERRORS) == ERRORS
+    engine_errors = {name: _ENGINE_ERRORS[name] for name in errors_of(params)}
     interrupts = {"done": "a job's last result was taken", "taken": "the engine took a job: START is free again"}
     control = (
         _whole("ID", 0x000, "const", 32, "'STMP' in ASCII, the first letter in the highest byte", IDENTITY),
@@ -155,7 +163,7 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
             *_bits("ro", {"busy": "a job waits for the engine to take it, or the engine is halted: START is refused",
                           "halted": "the engine stands still; what the input streams bring is dropped"}, 1))),
         Register(name="ERROR", offset=0x010, description="sticky errors; write 1 to clear", fields=(
-            *_bits("w1c", _ENGINE_ERRORS), *_bits("w1c", EDGE_ERRORS, EDGE_ERROR_BIT))),
+            *_bits("w1c", engine_errors), *_bits("w1c", EDGE_ERRORS, EDGE_ERROR_BIT))),
         Register(name="IRQ_ENABLE", offset=0x014, description="which bits of IRQ_STATUS raise `irq`", fields=_bits(
             "rw", {"done": "enables done", "taken": "enables taken", "error": "enables error"})),
         Register(name="IRQ_STATUS", offset=0x018, description="reasons for an interrupt; write 1 to clear", fields=(
@@ -174,13 +182,13 @@ def registers(params: EngineParams) -> tuple[Register, ...]:
         _whole("EVENT_LOW", 0x030, "ro", 32, "its total since reset or CTRL.clear_events, bits 31:0"),
         _whole("EVENT_HIGH", 0x034, "ro", EVENT_WIDTH - 32, f"bits {EVENT_WIDTH - 1}:32 of it"),
         Register(name="ERROR_TEST", offset=0x038, description="sets bits of ERROR, to test what handles them", fields=(
-            *_bits("pulse", {name: f"1: set {name}" for name in _ENGINE_ERRORS}),
+            *_bits("pulse", {name: f"1: set {name}" for name in engine_errors}),
             *_bits("pulse", {name: f"1: set {name}" for name in EDGE_ERRORS}, EDGE_ERROR_BIT))),
     )
-    values = {name: getattr(params, name) for name in _CAPABILITIES if getattr(params, name) is not None}
+    values = {name: int(getattr(params, name) or 0) for name in _CAPABILITIES}
     capabilities = tuple(
         _whole(name.upper(), CAPABILITY_BASE + WORD_BYTES * index, "const", 32, _CAPABILITIES[name], value)
-        for index, (name, value) in enumerate(values.items()))
+        for index, (name, value) in enumerate(values.items()) if value or name not in _OPTIONAL)
     layout = job_layout(params).members
     missing = set(layout) - set(_JOB)
     assert not missing, missing

@@ -24,7 +24,7 @@ def activation_data(params: EngineParams) -> data.StructLayout:
 
 
 def weight_data(params: EngineParams) -> data.StructLayout:
-    """TDATA of `s_axis_wgt`: a weight for each column; INT4 sign-extended to a byte."""
+    """TDATA of `s_axis_wgt`: a weight for each column; INT4 in a byte, or packed (docs/contract.md §4)."""
     return data.StructLayout({"wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols)})
 
 

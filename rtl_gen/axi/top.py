@@ -22,6 +22,7 @@ from rtl_gen.axi.stream import Slice
 from rtl_gen.engine.layouts import (
     ERRORS,
     REFUSING,
+    errors_of,
     event_layout,
     input_layout,
     job_layout,
@@ -155,7 +156,7 @@ class EngineAxi(wiring.Component):
             watchdog.moves.eq(Cat(taken_now(beat) for beat in beats).any()),
             file.state.timeout_left.eq(watchdog.left),
         ]
-        seen = {name: error[bit] & runs for bit, name in enumerate(ERRORS)}
+        seen = {name: error[bit] & runs for bit, name in enumerate(errors_of(self.params))}
         return seen | {"framing": seen["framing"] & ~held.ctrl_ignore_framing, "starved": watchdog.starved}
 
     def _counters(self, m: Module, engine: Any, file: RegisterFile) -> EventCounters:
@@ -173,7 +174,7 @@ class EngineAxi(wiring.Component):
         """ERROR, and `irq`, a cycle behind its reasons."""
         for name, error in seen.items():
             m.d.comb += file.set[f"error_{name}"].eq(error | file.pulse[f"error_test_{name}"])
-        errors = Cat(file.held[f"error_{name}"] for name in (*ERRORS, *EDGE_ERRORS))
+        errors = Cat(file.held[f"error_{name}"] for name in (*errors_of(self.params), *EDGE_ERRORS))
         m.d.comb += file.state.irq_status_error.eq(errors.any())
         reasons = Cat(file.held.irq_status_done & file.held.irq_enable_done,
                       file.held.irq_status_taken & file.held.irq_enable_taken,

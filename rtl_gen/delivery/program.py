@@ -17,7 +17,7 @@ from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
+from stamp_hw.engine.wire import OUT_BYTES, WeightFormat, beat_bytes
 from stamp_hw.layer import Layer
 
 LAYERS_TEMPLATE = Path(__file__).parent / "templates" / "stamp_layers.h"
@@ -48,14 +48,15 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
     outliers = config.job.outliers_of(outliers, tokens)
     travelling = len(outliers) + tokens
     resolved = config.resolve(tokens, grid, n_sink=len(outliers), k=k, transform=transform)
-    job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group)
+    job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group,
+                       weights=WeightFormat.of(config.hw, config.job))
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)
     passes = parts * job.columns
     out_beats = (job.columns - 1) * params.chunks + job.out_beats
     beat = beat_bytes(params)
     streams: dict[str, dict[str, int | str | None]] = {
         "s_axis_act": _stream(travelling * job.beats, beat["i"], travelling),
-        "s_axis_wgt": _stream(passes * k, beat["w"], None),
+        "s_axis_wgt": _stream(passes * job.weights.beats(k), beat["w"], None),
         "s_axis_par": _stream(passes * params.cols, beat["p"], None),
         "m_axis_out": {**_stream(travelling * out_beats, 0, 1), "bytes": travelling * n * OUT_BYTES},
     }

@@ -14,13 +14,19 @@ from rtl_gen.haar.layouts import tile_size
 from rtl_gen.lib.bits import up_to
 from rtl_gen.mac import array as mac
 from rtl_gen.scale import unit as scale
+from stamp_hw.engine.job import WEIGHT_GROUPS
 from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, PARAMETER_SETS, SHIFT_WIDTH, SINK_WIDTH, EngineParams
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
 
-#: Sticky bits of `error`, the first in bit 0.
-ERRORS = ("illegal_job", "overflow", "framing", "internal")
+#: Sticky bits of `error`, the first in bit 0; builds without packed weights lack the last.
+ERRORS = ("illegal_job", "overflow", "framing", "internal", "weights")
 #: Those behind which the streams may hold beats that no job will take: while one stands, the engine takes no job.
 REFUSING = ("illegal_job", "overflow")
+
+
+def errors_of(params: EngineParams) -> tuple[str, ...]:
+    """Those of a build."""
+    return ERRORS if params.packed_weights else ERRORS[:-1]
 
 
 def key_layout(params: EngineParams) -> data.StructLayout:
@@ -35,7 +41,8 @@ def key_layout(params: EngineParams) -> data.StructLayout:
 
 def job_layout(params: EngineParams) -> data.StructLayout:
     """Registers of a job, the fields of `stamp_hw.engine.job.EngineJob`; without `height`, `two_d`, `tile_height`,
-    `hi_row` and `hi_band` in 1-D builds, without `blocks` in hardware that has none."""
+    `hi_row` and `hi_band` in 1-D builds, without `blocks` in hardware that has none, without `packed` and
+    `weight_group` where weights are bytes."""
     size = up_to(params.max_tokens)
     layout: dict[str, Any] = {
         "width": size, "levels": up_to(params.max_levels), "n_sink": size, "symmetric": 1,
@@ -47,6 +54,8 @@ def job_layout(params: EngineParams) -> data.StructLayout:
         layout["blocks"] = 1
     if params.axes == 2:
         layout |= {"height": size, "two_d": 1, "tile_height": tile_size(params.haar), "hi_row": size, "hi_band": 2}
+    if params.packed_weights:
+        layout |= {"packed": 1, "weight_group": range(len(WEIGHT_GROUPS))}
     return data.StructLayout(layout)
 
 
@@ -57,7 +66,7 @@ def input_layout(params: EngineParams) -> data.StructLayout:
 
 
 def weight_layout(params: EngineParams) -> data.StructLayout:
-    """One k-step: a weight for each column; INT4 sign-extended."""
+    """One k-step: a weight for each column; INT4 sign-extended. Packed, a beat: two nibbles or (u, z) for each."""
     return data.StructLayout({"wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols)})
 
 

@@ -7,6 +7,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import half_layout, job_layout, parameter_layout, weight_layout
+from rtl_gen.engine.unpack import Unpack
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.job_registers import JobRegisters
@@ -62,6 +63,8 @@ class Loader(wiring.Component):
             "halves": In(data.ArrayLayout(half_layout(params), 2)), "release": In(1), "loaded": Out(1),
             "weight_en": Out(1), "weight_at": Out(up_to(2 * params.max_k - 1)), "parameter_en": Out(1),
             "channel": Out(channel_layout(params)), "idle": Out(1),
+            # What is written, and whether (u, z) came that are not legal.
+            **({"step": Out(weight_layout(params)), "illegal": Out(1)} if params.packed_weights else {}),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -110,9 +113,10 @@ class Loader(wiring.Component):
         lane = Signal(up_to(params.lanes - 1))
         address = Signal.like(self.weight_at)
         last = Signal()
+        steps = self._unpacked(m, job, loading, last) if params.packed_weights else self.w
         m.d.comb += [
-            self.w.ready.eq(loading & ~complete),
-            self.weight_en.eq(self.w.valid & self.w.ready),
+            steps.ready.eq(loading & ~complete),
+            self.weight_en.eq(steps.valid & steps.ready),
             self.weight_at.eq(address),
             last.eq((beat + 1 == job.beats) & (lane + 1 == job.tail)),
         ]
@@ -125,6 +129,16 @@ class Loader(wiring.Component):
             with m.If(last):
                 m.d.sync += [lane.eq(0), beat.eq(0)]
         return complete
+
+    def _unpacked(self, m: Module, job: data.View, loading: Signal, last: Signal) -> stream.Interface:
+        """The stream of k-steps that the beats of `w` make; in groups a pass takes a cycle more."""
+        m.submodules.unpack = unpack = Unpack(self.params)
+        wiring.connect(m, wiring.flipped(self.w), unpack.i)
+        m.d.comb += [
+            unpack.loading.eq(loading), unpack.last.eq(last), unpack.unpacks.eq(job.packed),
+            unpack.group.eq(job.weight_group), self.step.eq(unpack.o.payload), self.illegal.eq(unpack.illegal),
+        ]
+        return unpack.o
 
     def _parameters(self, m: Module, loading: Signal, number: Signal) -> Signal:
         """`cols` words, channel by channel; returns whether all of a pass are there."""

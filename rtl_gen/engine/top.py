@@ -62,7 +62,7 @@ class Engine(wiring.Component):
             "w": In(stream.Signature(layouts.weight_layout(params))),
             "p": In(stream.Signature(layouts.parameter_layout(params))),
             "o": Out(stream.Signature(layouts.output_layout(params))),
-            "status": Out(data.StructLayout({"idle": 1, "error": len(layouts.ERRORS)})), "clear": In(1),
+            "status": Out(data.StructLayout({"idle": 1, "error": len(layouts.errors_of(params))})), "clear": In(1),
             "events": Out(layouts.event_layout(params)),
         })
 
@@ -103,7 +103,8 @@ class Engine(wiring.Component):
         # Weights and parameters into the buffers.
         m.d.comb += [
             loader.halves.eq(rows.halves), loader.release.eq(issue.release),
-            weights.en.eq(loader.weight_en), weights.write_at.eq(loader.weight_at), weights.step.eq(self.w.payload),
+            weights.en.eq(loader.weight_en), weights.write_at.eq(loader.weight_at),
+            weights.step.eq(loader.step if params.packed_weights else self.w.payload),
             drain.parameter_en.eq(loader.parameter_en), drain.channel.eq(loader.channel),
             drain.parameter.eq(self.p.payload), back.parameter_en.eq(loader.parameter_en),
             back.channel.eq(loader.channel), back.bias.eq(self.p.payload.bias),
@@ -129,8 +130,9 @@ class Engine(wiring.Component):
 
         # Sticky errors, in the order of `ERRORS`.
         internal = front.internal | drain.internal | back.internal | waits
-        error = Signal(len(layouts.ERRORS))
-        seen = Cat(front.illegal, rows.overflow, front.framing, internal)
+        error = Signal(len(layouts.errors_of(params)))
+        seen = Cat(front.illegal, rows.overflow, front.framing, internal,
+                   *([loader.illegal] if params.packed_weights else []))
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
         m.d.comb += [front.refuse.eq(Cat(error[layouts.ERRORS.index(name)] for name in layouts.REFUSING).any()),
                      self.status.error.eq(error),

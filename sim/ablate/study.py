@@ -127,7 +127,7 @@ def _weight_absmax(trace: Trace, name: str, shared: dict[str, np.ndarray]) -> np
 def _feature_rows(layer: Layer, tokens: Tokens, feature: str, plan: Plan, sequences: Sequence[np.ndarray],
                   config: NpuConfig, seed: int) -> dict[Row, Figures]:
     """All rows of a feature transform on its folded layer."""
-    weight = quantize_weights(layer.weight, config.job.weight_bits).real()
+    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
     clean, exact = layer.x @ weight.T, layer.x @ layer.weight.T
     bias = 0 if layer.bias is None else layer.bias
     products = _Products(layer, weight, _power(layer.x), _power(clean + bias), _power(exact + bias), clean - exact)

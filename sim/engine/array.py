@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sim.engine.front import Source
+from sim.engine.weight_loads import take_packed
 from sim.pipeline import Pattern
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import WeightFormat
 
 LOAD_SETUP = 1  # cycles from a free half of the weight buffer to the first beat that is taken
-LOADED = 2  # cycles from the last beat taken to `loaded`: the stream is complete, then the pass
+LOADED = 2  # cycles from the last k-step written to `loaded`: the stream is complete, then the pass
 START = 1  # cycles from a stage's start to the exchange of its registers, and from that to its first work
 NEVER = -(1 << 60)
 
@@ -85,10 +87,12 @@ class Loader:
     def start(self, cycle: int) -> None:
         self._next = self.registers.start(cycle)
 
-    def load(self, k: int, released: int) -> int:
+    def load(self, k: int, weights: WeightFormat, released: int) -> int:
         """A pass; `released`: cycle in which the pass before the last left its half. First cycle with `loaded`."""
         begin = max(self._next, released + 1) + LOAD_SETUP
-        loaded = max(self.weights.take(begin, k), self.words.take(begin, self.params.cols)) + LOADED
+        written = (take_packed(lambda cycle: self.weights.take(cycle, 1), begin, k, weights.group) if weights.packed
+                   else self.weights.take(begin, k))
+        loaded = max(written, self.words.take(begin, self.params.cols)) + LOADED
         self._next = loaded
         return loaded
 
@@ -121,13 +125,13 @@ class Passes:
         self.loader.start(cycle)
         self._begin = self.registers.start(cycle)
 
-    def super_tile(self, k: int, columns: int, ready: np.ndarray, closed: int, ends: bool,
+    def super_tile(self, k: int, weights: WeightFormat, columns: int, ready: np.ndarray, closed: int, ends: bool,
                    drained: Callable[[int], None], out_free: Callable[[], int]) -> int:
         """The passes of a super-tile: cycle from which its half of the activation buffer is free.
 
         Parameters
         ----------
-        k, columns : steps of a tile, passes
+        k, weights, columns : steps of a tile, how its weights travel, passes
         ready, closed : cycle from which each array tile (int64[array tiles]) and the super-tile count as complete
         ends : it is the job's last one
         drained : told of each pass the cycle from which it counts as complete in the output buffer
@@ -135,7 +139,7 @@ class Passes:
         """
         span, least = self._params.tile_cycles(k)
         for column in range(columns):
-            loaded = self.loader.load(k, self._releases[0])
+            loaded = self.loader.load(k, weights, self._releases[0])
             complete = np.maximum(ready, max(loaded, self._begin)).tolist()
             self._last = issue(self._last, complete, span, least, out_free())
             self._releases = [self._releases[1], self._last]

@@ -20,10 +20,12 @@ from sim import haar
 from sim.dram import Memory
 from sim.engine.array import LOAD_SETUP, LOADED, NEVER, START, word_cycles
 from sim.engine.front import start_cycles
+from sim.engine.weight_loads import rated
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
 
 #: What a pass may wait for: row slots to fill; weights; a half of the output buffer; tokens and weights that are late
@@ -39,14 +41,15 @@ TILES, TOKENS, LOADS, BACK = range(4)
 class Rates:
     """Cycle constants of a layer's passes.
 
-    `tile` from a tile's last step to the next one's; `span` from its first step to its last, both included; `weights`,
-    `words` beats of a pass's weights and parameters, which come from `memory`; `begin` first cycle in which loader and
-    array work on the job.
+    `tile` from a tile's last step to the next one's; `span` from its first step to its last, both included; `steps` of
+    a pass, whose `weights` travel in that form, and `words` beats of its parameters; both come from `memory`; `begin`
+    first cycle in which loader and array work on the job.
     """
 
     tile: int
     span: int
-    weights: int
+    steps: int
+    weights: WeightFormat
     words: int
     memory: Memory
     begin: int
@@ -55,14 +58,20 @@ class Rates:
     def of(cls, task: Task, hw: HwConfig, params: EngineParams) -> Rates:
         """From the blocks' own figures."""
         span, tile = params.tile_cycles(task.k)
-        return cls(tile=tile, span=span, weights=task.k, words=hw.cols, memory=Memory.of(hw),
+        return cls(tile=tile, span=span, steps=task.k, weights=task.weights, words=hw.cols, memory=Memory.of(hw),
                    begin=start_cycles(params, task.job.grid[0] if task.job.grid else 1) + 2 * START)
 
     @property
     def memory_paced(self) -> bool:
         """A pass's weights and parameters take the memory longer than a beat a cycle would."""
         w, p = self.memory.w, self.memory.p
-        return max(self.weights * w.den / w.num, self.words * p.den / p.num) > max(self.weights, self.words)
+        beats = self.weights.beats(self.steps)
+        return max(beats * w.den / w.num, self.words * p.den / p.num) > self.load
+
+    @property
+    def load(self) -> int:
+        """Cycles of a pass's load if the memory gives a beat whenever one is taken."""
+        return max(self.steps + (self.weights.group is not None), self.words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +169,10 @@ def one_pass(state: State, rates: Rates, tiles: int, behind: Behind, rows: Rows 
     work = tiles * rates.tile
     lead = rates.span - 1 + work - rates.tile  # from the first tile's first step to the last tile's last
     begin = latest(state.releases[0].after(TILES, 1), state.load).after(LOADS, LOAD_SETUP)
-    state.taken = (rates.memory.w.take(state.taken[0], begin.cycle, rates.weights),
-                   rates.memory.p.take(state.taken[1], begin.cycle, rates.words))
-    loaded = begin.after(LOADS, max(state.taken) + LOADED - begin.cycle)
-    at_once = begin.cycle + max(rates.weights, rates.words) - 1 + LOADED
+    weights, written = rated(rates.memory.w, rates.weights, rates.steps, state.taken[0], begin.cycle)
+    state.taken = weights, rates.memory.p.take(state.taken[1], begin.cycle, rates.words)
+    loaded = begin.after(LOADS, max(written, state.taken[1]) + LOADED - begin.cycle)
+    at_once = begin.cycle + rates.load - 1 + LOADED
     after_tiles, after_load = state.last.after(TILES, work), loaded.after(TILES, lead)
     after_output = state.free[0].after(TILES, work - rates.tile)
     after_rows, prompt = (after_tiles, after_tiles.cycle) if rows is None else _filled(rows, rates, lead)

@@ -113,7 +113,8 @@ class _Engine:
                 self.back.lift(complete, beats, shapes)
 
             self._freed.append(self.passes.super_tile(
-                k, job.columns, arrived[item.part.ready], int(arrived[-1]), item.last, lift, self.back.free))
+                k, job.weights, job.columns, arrived[item.part.ready], int(arrived[-1]), item.last, lift,
+                self.back.free))
             if item.last:
                 self.back.end()
 

@@ -86,7 +86,7 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
 
     Raises LayerError and ConfigError as `run_linear` does.
     """
-    weight = quantize_weights(layer.weight, config.job.weight_bits).real()
+    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
     layer = arrange(layer, config)
     reference = layer.x @ weight.T
     power = float(np.einsum("sn,sn->", reference[layer.own], reference[layer.own], dtype=np.float64))

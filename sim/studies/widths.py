@@ -97,7 +97,7 @@ def float_sqnr(layer: Layer, config: NpuConfig) -> tuple[float, float]:
     bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
     coded = quantizer.quantize(c, bits, symmetric=config.job.symmetric, group=config.job.group)
     error = np.concatenate([coded[: job.n_sink], transform.inverse(coded[job.n_sink :])]) - x
-    weight = quantize_weights(layer.weight, config.job.weight_bits).real()
+    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
     reference = layer.x[own] @ weight.T + (0 if layer.bias is None else layer.bias)
     return _decibels(x[own], error[own]), _decibels(reference, error[own].astype(np.float32) @ weight.T)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from stamp_hw import weight_groups
 from stamp_hw.config import ResolvedJob
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar import Grid, band_shapes
 
@@ -14,6 +16,10 @@ LL, HL, LH, HH = range(4)  # bands as the registers number them; in 1-D the d of
 COLUMNS_WIDTH = 16  # bits of the number of column tiles
 #: Registers that 1-D builds do not have.
 TWO_D_ONLY = ("height", "two_d", "tile_height", "hi_row", "hi_band")
+#: Registers that builds without packed weights do not have.
+PACKED_ONLY = ("packed", "weight_group")
+WEIGHT_GROUPS = (None, *weight_groups.SIZES)  # the place of a job's is its number in the register `weight_group`
+BYTES = WeightFormat()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +33,10 @@ class EngineJob:
 
     `hi_order`, `hi_band`, `hi_row`, `hi_column` name the first coefficient that takes 4 bits. A coefficient's key is
     (order, band, row, column), order 0 for the low pass and levels − level + 1 for the bands of `level`; it takes 8
-    bits iff its key is smaller. Where all do, `hi_order` is levels + 1. `blocks`, in hardware that has them: a scale a
-    block of channels.
+    bits iff its key is smaller. Where all do, `hi_order` is levels + 1.
+
+    `blocks`, in hardware that has them: a scale a block of channels. `packed`: 4-bit weights, two in a byte;
+    `weight_group` the place of their group's size in WEIGHT_GROUPS.
     """
 
     width: int
@@ -49,16 +57,19 @@ class EngineJob:
     hi_row: int
     hi_column: int
     blocks: bool = False
+    packed: bool = False
+    weight_group: int = 0
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
-           limit: int | None = None, group: int | None = None) -> EngineJob:
+           limit: int | None = None, group: int | None = None, weights: WeightFormat = BYTES) -> EngineJob:
         """Registers of a layer of `k` input and `n` output channels.
 
         Parameters
         ----------
         limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
         group : input channels that share an activation scale, the hardware's block where that is less than `k`
+        weights : how they travel
 
         Raises
         ------
@@ -91,18 +102,26 @@ class EngineJob:
             width=width, height=height, two_d=two_d, levels=job.levels, n_sink=job.n_sink, symmetric=symmetric,
             beats=beats, tail=k - (beats - 1) * params.lanes, columns=columns, out_beats=out_beats,
             out_keep=left - (out_beats - 1) * params.rescale_lanes, tile_width=tile_width, tile_height=tile_height,
-            hi_order=order, hi_band=band, hi_row=row, hi_column=column, blocks=blocks,
+            hi_order=order, hi_band=band, hi_row=row, hi_column=column, blocks=blocks, packed=weights.packed,
+            weight_group=WEIGHT_GROUPS.index(weights.group),
         )
 
     def registers(self, params: EngineParams) -> dict[str, int]:
         """Name → value of the registers that this build has."""
         return {field.name: int(getattr(self, field.name)) for field in fields(self)
-                if (params.axes == 2 or field.name not in TWO_D_ONLY) and (params.block or field.name != "blocks")}
+                if (params.axes == 2 or field.name not in TWO_D_ONLY)
+                and (params.block or field.name != "blocks")
+                and (params.packed_weights or field.name not in PACKED_ONLY)}
 
     def channels(self, params: EngineParams) -> tuple[int, int]:
         """(K, N)."""
         return ((self.beats - 1) * params.lanes + self.tail,
                 (self.columns - 1) * params.cols + (self.out_beats - 1) * params.rescale_lanes + self.out_keep)
+
+    @property
+    def weights(self) -> WeightFormat:
+        """How they travel."""
+        return WeightFormat(self.packed, WEIGHT_GROUPS[self.weight_group])
 
     @property
     def grid(self) -> Grid | None:

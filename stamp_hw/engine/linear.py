@@ -18,6 +18,7 @@ from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH
+from stamp_hw.ready_weights import check_job
 from stamp_hw.scale import Quantized
 from stamp_hw.weights import Weights, quantize_weights
 
@@ -88,7 +89,7 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     given.of_type(config, NpuConfig, "run_linear", ConfigError)
     layer = arrange(layer, config)
     own, job = layer.own, resolve(layer, config)
-    weights = quantize_weights(layer.weight, config.job.weight_bits)
+    weights = weights_of(layer, config)
     weight_real = weights.real()
     with np.errstate(over="ignore", invalid="ignore"):
         reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
@@ -141,6 +142,15 @@ def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: floa
         v = np.concatenate([z[: job.n_sink], v])
     y, y_saturated = rescale.finish(v, rescale.integer_bias(bias, s_y, z.shape[1]), config)
     return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated)
+
+
+def weights_of(layer: Layer, config: NpuConfig) -> Weights:
+    """The layer's own integers, or the nearest ones. Raises LayerError for its own that are not the job's."""
+    bits, group = config.job.weight_bits, config.job.weight_group
+    if layer.quantized is None:
+        return quantize_weights(layer.weight, bits, group)
+    check_job(layer.quantized, bits, group, f"layer {layer.name}")
+    return layer.quantized
 
 
 def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:

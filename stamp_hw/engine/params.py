@@ -33,6 +33,7 @@ class EngineParams:
     z_frac: int
     mul_stages: int
     block: int | None = None
+    packed_weights: bool = False
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)

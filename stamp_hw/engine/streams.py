@@ -5,7 +5,9 @@ Each stream is a dict field → integer array (beats, …), in the order in whic
 - `job`: the registers, one beat.
 - `i`: tokens, outliers first, then in job order: the super-tiles' Haar tiles in raster order, inside a 2-D tile in
   Morton order.
-- `w`: for each super-tile and each column tile K beats of C weights, k ascending.
+- `w`: for each super-tile and each column tile K beats of C weights, k ascending. Packed: two k-steps a beat, the first
+  in the low nibbles, and before each group of input channels a beat of (u, z), z in the low nibble and u − 1 in the
+  high one. Channels beyond N have weights of 0.
 - `p`: for each super-tile and each column tile C words, a channel each. Channels beyond N are zero.
 - `o`: for each super-tile and each column tile its tokens in job order (outliers first in the first super-tile); in
   the last column tile only the beats that hold a channel below N. What comes at a filled place is nobody's result.
@@ -21,9 +23,11 @@ from stamp_hw.engine import linear, super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar_slots import chain_levels, positions
 from stamp_hw.layer import Layer
+from stamp_hw.weight_groups import PLAIN_ZERO, Groups, plain_nibbles
 
 Beats = dict[str, np.ndarray]
 
@@ -55,7 +59,7 @@ def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int |
     """The job's registers. Raises ConfigError as `EngineJob.of`."""
     return EngineJob.of(
         result.job, k=layer.x.shape[1], n=layer.weight.shape[0], params=EngineParams.of(config.hw), limit=limit,
-        symmetric=config.job.symmetric, group=config.job.group)
+        symmetric=config.job.symmetric, group=config.job.group, weights=WeightFormat.of(config.hw, config.job))
 
 
 def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
@@ -82,12 +86,35 @@ def input_beats(layer: WireLayer, params: EngineParams, job: EngineJob, result: 
 
 
 def weight_beats(params: EngineParams, job: EngineJob, result: LinearResult) -> Beats:
-    """`w`: `wgt` int8[beats, cols]."""
-    codes = result.weights.codes
-    padded = np.zeros((job.columns * params.cols, codes.shape[1]), np.int8)
-    padded[: len(codes)] = codes
+    """`w`: `wgt` int8[beats, cols], the bytes as they travel."""
+    steps = result.weights.codes
+    if job.packed:
+        groups = result.weights.groups
+        steps = packed_steps(plain_nibbles(steps) if groups is None else groups.nibbles(steps), groups)
+    return {"wgt": tiled_beats(params, job, steps)}
+
+
+def tiled_beats(params: EngineParams, job: EngineJob, steps: np.ndarray) -> np.ndarray:
+    """int8[beats, cols]: the bytes of all passes, of those of each channel, int8[N, bytes]."""
+    padded = np.full((job.columns * params.cols, steps.shape[1]), fill_of(job), np.int8)
+    padded[: len(steps)] = steps
     one = padded.reshape(job.columns, params.cols, -1).swapaxes(1, 2).reshape(-1, params.cols)
-    return {"wgt": np.tile(one, (len(token_order(params, job)), 1))}
+    return np.tile(one, (len(token_order(params, job)), 1))
+
+
+def packed_steps(q: np.ndarray, groups: Groups | None) -> np.ndarray:
+    """int8[N, beats], the bytes of each channel: pairs of nibbles of uint8[N, K], (u, z) before each group."""
+    q = np.pad(q, ((0, 0), (0, q.shape[1] % 2)))
+    pairs = q[:, 0::2] | q[:, 1::2] << 4
+    if groups is not None:
+        half = groups.size // 2
+        pairs = np.insert(pairs, np.arange(groups.u.shape[1]) * half, groups.z | (groups.u - 1) << 4, axis=1)
+    return np.asarray(pairs.view(np.int8))
+
+
+def fill_of(job: EngineJob) -> int:
+    """Byte of a channel beyond N: a weight of 0 without groups, whose z is 8; in groups u = 1, z = 0 and q = 0."""
+    return (PLAIN_ZERO * 0x11) - 256 if job.packed and job.weights.group is None else 0
 
 
 def parameter_beats(layer: Layer, config: NpuConfig, params: EngineParams, job: EngineJob,

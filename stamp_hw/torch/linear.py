@@ -124,7 +124,7 @@ class StampLinear(torch.nn.Module):
                              expected="finite values")
         if rotation is not None:
             weight = torch.linalg.solve(rotation.double().cpu(), weight.double().T).T
-        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits)
+        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
 
     @property

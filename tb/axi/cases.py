@@ -14,6 +14,7 @@ from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.streams import Beats
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
+from tb.engine.draws import weights_of
 
 DRAWS = 1_000  # of a layer, most of which the hardware takes
 
@@ -51,7 +52,7 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
         config = NpuConfig(hw=params.hw).with_job(
             levels=int(rng.integers(0, 1 + params.max_levels // (2 if grid else 1))),
             n_hi=int(rng.integers(0, count + 1)), scale_mode=str(rng.choice(["minmax", "symmetric"])),
-            weight_bits=int(rng.choice([4, 8])))
+            **weights_of(rng))
         try:
             result = run_linear(layer, config)
             beats = engine_streams.streams(layer, config, result)

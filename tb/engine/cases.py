@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from stamp_hw.engine.streams import Beats, make_job, streams
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
-from tb.engine.draws import layer_of
+from tb.engine.draws import filled, job_of, layer_of, shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Case:
         job = make_job(layer, config, result, limit)
         beats = streams(layer, config, result, limit)
         beats["i"]["sink_shift"] = noisy(beats["i"], job)
+        beats["w"]["wgt"] = half_used(beats["w"]["wgt"], job, layer.x.shape[1])
         if not job.symmetric:
             beats["p"] |= second_table(beats["p"])
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
@@ -80,6 +81,16 @@ def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
     return np.where(matters, tokens["sink_shift"], (5 * beat + 3) % 16)
 
 
+def half_used(weights: np.ndarray, job: EngineJob, k: int) -> np.ndarray:
+    """Bytes of packed weights with anything in the upper half of a pass's last beat, where it has no second step."""
+    if not job.packed or k % 2 == 0:
+        return weights
+    found = weights.copy()
+    last = found[job.weights.beats(k) - 1 :: job.weights.beats(k)]
+    last ^= ((np.arange(last.size).reshape(last.shape) * 7 + 5) % 16 << 4).astype(np.uint8).view(np.int8)
+    return found
+
+
 def second_table(channels: Beats) -> Beats:
     """Anything for the factors of 4-bit tokens, which only symmetric jobs have."""
     channel = np.arange(len(channels["mant1"]))
@@ -91,7 +102,8 @@ def describe(job: EngineJob, params: EngineParams) -> str:
     shape = f"{job.height}x{job.width}" if job.two_d else str(job.width)
     k, n = job.channels(params)
     mode = "symmetric" if job.symmetric else "minmax"
-    return f"{shape}+{job.n_sink} tokens, {k} to {n}, levels {job.levels}, n_hi {job.resolved.n_hi}, {mode}"
+    weights = f", packed in {job.weights.group}" if job.packed else ""
+    return f"{shape}+{job.n_sink} tokens, {k} to {n}, levels {job.levels}, n_hi {job.resolved.n_hi}, {mode}{weights}"
 
 
 def joined(cases: Sequence[Case], stream: str) -> Beats:
@@ -107,3 +119,16 @@ def draw(rng: np.random.Generator, params: EngineParams) -> Case:
         case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job), limit)
         if case is not None:
             return case
+
+
+def small_case(rng: np.random.Generator, params: EngineParams) -> Case:
+    """A layer of a few tokens and channels, so that the ends of a job are most of it."""
+    while True:
+        shape = shape_of(rng, params)
+        if shape.tokens + shape.sinks <= 9:
+            k = min(shape.k, int(rng.integers(1, 2 * params.lanes + 1)))
+            shape = replace(shape, k=k, n=min(shape.n, params.cols + 1))
+            job = job_of(rng, params, shape, "static")
+            case = Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job))
+            if case is not None:
+                return case

@@ -8,6 +8,7 @@ anything that `mant` and `shift` hold, and the largest sums meet weights of one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.haar import Grid
 from stamp_hw.layer import Layer
+from stamp_hw.weight_groups import MOST_U, SIZES, Groups, expand
+from stamp_hw.weights import Weights
 
 FLIPS = (0.0, 0.02, 0.3)  # parts of extreme values that have the other sign
 
@@ -53,14 +56,33 @@ def shape_of(rng: np.random.Generator, params: EngineParams) -> Shape:
                  n=int(rng.integers(1, 3 * params.cols + 2)))
 
 
+def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Shape]:
+    """A few tokens of `max_k` channels: a sequence, sinks before a sequence, and in 2-D builds a small grid."""
+    few, k, n = min(9, params.max_tokens), params.max_k, 2 * params.cols
+    sinks = min(3, params.act_slots, params.max_tokens - 1)
+    shapes = [Shape(tokens=int(rng.integers(1, few + 1)), grid=None, sinks=count, k=k, n=n) for count in (0, sinks)]
+    if params.axes == 2:
+        height = int(rng.integers(2, few // 2 + 1)) if few >= 4 else 1
+        grid = (height, few // height)
+        shapes.append(Shape(tokens=grid[0] * grid[1], grid=grid, sinks=0, k=k, n=n))
+    return shapes
+
+
 def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibration: str) -> JobConfig:
     """Any levels, precisions and mode."""
     tokens = shape.tokens
     return JobConfig(
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
         n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
-        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration,
-        group=params.block if rng.integers(4) else None)
+        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], calibration=calibration,
+        group=params.block if rng.integers(4) else None, **weights_of(rng))
+
+
+def weights_of(rng: np.random.Generator) -> dict[str, Any]:
+    """8 bits, or 4 in groups of any size or in none: values of a job."""
+    if rng.integers(2):
+        return {"weight_bits": 8}
+    return {"weight_bits": 4, "weight_group": None if rng.integers(2) else pick(rng, *SIZES)}
 
 
 def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:
@@ -92,14 +114,29 @@ def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: Jo
     """Codes, weights, factors and biases of every size; `extreme`: as large as they can be, factors to match."""
     codes = extremes(rng, params, shape, extreme) if extreme or rng.integers(2) else magnitudes(rng, params, shape)
     codes[: shape.sinks] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))
-    weights = weight_codes(rng, shape, (1 << (job.weight_bits - 1)) - 1, extreme)
+    groups = None if job.weight_group is None else groups_of(rng, shape, job.weight_group)
+    if groups is None:
+        weights = weight_codes(rng, shape, (1 << (job.weight_bits - 1)) - 1, extreme)
+    else:
+        q = np.where(rng.random((shape.n, 1)) < 0.5, rng.integers(0, 16, (shape.n, shape.k)),
+                     15 * rng.integers(0, 2, (shape.n, 1))).astype(np.uint8)
+        weights = expand(q, groups).astype(np.float64)
     s_x, s_y = (float(2.0 ** rng.uniform(-6, 6)) for _ in range(2))
     scale = factors(rng, params, codes, weights, job, shape, extreme) * s_y / s_x
     steps = biases(rng, codes @ (weights * (scale * s_x / s_y)[:, None]).T)
     return WireLayer(
         name="filled", kind="drawn", x=(codes * s_x).astype(np.float32), grid=shape.grid, n_sink=shape.sinks,
         weight=(weights * scale[:, None]).astype(np.float32), bias=None if steps is None else
-        (steps * s_y).astype(np.float32), s_x=s_x * 2.0 ** (params.in_width - 16), s_y=s_y)
+        (steps * s_y).astype(np.float32), s_x=s_x * 2.0 ** (params.in_width - 16), s_y=s_y,
+        quantized=None if groups is None else Weights(weights.astype(np.int8), scale, groups))
+
+
+def groups_of(rng: np.random.Generator, shape: Shape, size: int) -> Groups:
+    """Legal pairs (u, z): any z, any u or the largest that there is for it."""
+    z = rng.integers(0, 16, (shape.n, -(-shape.k // size)))
+    most = np.array(MOST_U)[z]
+    u = np.where(rng.random(z.shape) < 0.5, most, rng.integers(1, most + 1))
+    return Groups(size, u.astype(np.uint8), z.astype(np.uint8))
 
 
 def magnitudes(rng: np.random.Generator, params: EngineParams, shape: Shape) -> np.ndarray:

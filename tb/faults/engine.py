@@ -78,6 +78,29 @@ def _patch(name: str, why: str, where: str, value: object, set_name: str = "2x2"
                  tests=_FILLING)
 
 
+def _packed(name: str, why: str, *, patch: tuple[str, object] | None = None,
+            edit: Callable[[Files], Files] | None = None) -> Fault:
+    return Fault(name=name, block="engine", why=why, patch=patch, edit=edit, set_name="6x5",
+                 tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
+                        "weights_that_leave_int8_saturate_and_are_an_error"))
+
+
+_UNPACK = "stamp_engine_loader_unpack"
+#: Of builds with packed weights.
+PACKED = (
+    _packed("wrap_a_weight", "weights that leave INT8 wrap", patch=("rtl_gen.engine.unpack.saturated",
+                                                                    lambda product: product[:8].as_signed())),
+    _packed("any_pair", "every step and zero count as legal", patch=("rtl_gen.engine.unpack.most_less",
+                                                                     lambda _zero: Const(15, 4))),
+    _packed("groups_of_32", "every group has 32 channels", patch=("rtl_gen.engine.unpack.group_is_full",
+                                                                  lambda beat, _group: beat[:4].all())),
+    _packed("pair_of_the_next_pass", "a pass's first step and zero are taken with the last step of the pass before",
+            edit=inside(_UNPACK, "(pair & ~last)", "pair")),
+    _packed("pair_of_the_job_before", "weights without groups take the last step and zero of the job before",
+            edit=inside(_UNPACK, "else if (~loading & ~grouped)", "else if (1'b0)")),
+)
+
+
 def _half_a_column(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:
     """The comparison without the highest bit of the column."""
     order = Mux(coef.level == 0, 0, job.levels + 1 - coef.level)
@@ -200,4 +223,5 @@ FAULTS = (
           patch=("rtl_gen.engine.front.legal", _accept_all),
           tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
     *REGISTERS,
+    *PACKED,
 )

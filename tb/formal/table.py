@@ -18,9 +18,10 @@ from tb.formal import (
     range_tree,
     scale,
     streams,
+    unpack,
     zeros,
 )
 
-SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_back, lifting, range_tree,
+SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_back, unpack, lifting, range_tree,
             quantizer, zeros, dividers, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

@@ -36,6 +36,10 @@ def around_the_array(module: str) -> bool:
             or module in ("stamp_engine_front", "stamp_engine_back"))
 
 
+def unpacking(module: str) -> bool:
+    return module in ("stamp_engine_loader_unpack", "stamp_expand")
+
+
 def of_the_edge(module: str) -> bool:
     return module.startswith("stamp_axi")
 
@@ -82,6 +86,13 @@ UNITS = (
          params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
+    Unit(name="engine_unpack", block="engine", count=30, mutated=unpacking, cut=around_the_array,
+         rounds=(3_000, 30_000),
+         tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
+                "weights_that_leave_int8_saturate_and_are_an_error"),
+         params=EngineParams.of(HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=2, max_k=140, max_tokens=24,
+                                         act_slots=20, in_width=9, acc_width=24, z_frac=2, mul_stages=1,
+                                         packed_weights=True))),
     Unit(name="axi", block="axi", count=40, mutated=of_the_edge, cut=behind_the_edge, rounds=(300, 3_000),
          params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16,
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),

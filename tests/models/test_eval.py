@@ -137,11 +137,21 @@ def test_weights_that_do_not_fit_are_one_clear_error(tmp_path: Path, capsys: pyt
         ({f"{name}.codes": codes, f"{name}.scale": scale * 0}, "scale out of range"),
         ({f"{name}.codes": codes, f"{name}.scale": scale * np.nan}, "scale out of range"),
         ({f"{name}.codes": codes, f"{name}.scale": scale, f"{name}.factor": np.ones((2048, 8), np.uint8)},
-         "the hardware has one weight scale an output channel"),
+         "unknown tensor"),
+        ({f"{name}.q": codes.astype(np.uint8), f"{name}.scale": scale}, "incomplete weights"),
         ({f"{name}.rotation": np.zeros((192, 192), np.float32)}, "rotation cannot be undone"),
         ({f"{name}.rotation": np.full((192, 192), np.nan, np.float32)}, "rotation cannot be undone"),
     ):
         save_file(tensors, path)
+        assert message in refused(capsys, *run), message
+    run, pair = [*run, "--job", "weight_group=32"], np.ones((2048, 6), np.uint8)
+    whole = {f"{name}.q": codes.astype(np.uint8), f"{name}.scale": scale, f"{name}.u": pair, f"{name}.z": pair}
+    for change, message in (
+        ({"u": pair * np.uint8(10)}, "channel 0, group 0: u·(q − z) leaves INT8; got u = 10, z = 1"),
+        ({"z": pair[:, :-1]}, "z does not fit q"), ({"q": codes}, "q does not fit the layer"),
+        ({"q": codes.astype(np.uint8) + np.uint8(16)}, "q are no nibbles"),
+    ):
+        save_file(whole | {f"{name}.{part}": np.ascontiguousarray(value) for part, value in change.items()}, path)
         assert message in refused(capsys, *run), message
     path.write_bytes(b"not safetensors")
     assert "cannot read weights" in refused(capsys, *run)

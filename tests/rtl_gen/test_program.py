@@ -32,11 +32,12 @@ def test_a_program_counts_the_beats_that_the_golden_model_sends(config: NpuConfi
             grid = (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
         tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 40))
         outliers = () if grid else tuple(sorted(map(int, rng.permutation(tokens)[: rng.integers(0, 4)])))
-        k, n = int(rng.integers(1, 30)), int(rng.integers(1, 15))
+        k, n = int(rng.integers(1, 50)), int(rng.integers(1, 15))
         x = rng.standard_normal((tokens, k)).astype(np.float32)
         layer = Layer("one", x, rng.standard_normal((n, k)).astype(np.float32), grid=grid, outliers=outliers)
         job = config.with_job(n_hi=int(rng.integers(0, tokens + 1)),
-                              scale_mode=str(rng.choice(["minmax", "symmetric"])))
+                              scale_mode=str(rng.choice(["minmax", "symmetric"])),
+                              weight_group=rng.choice([None, 32, 64]))
         made = program.layer_program("one", job, tokens=tokens, k=k, n=n, grid=grid, outliers=outliers)
         beats = engine_streams.streams(layer, job, run_linear(layer, job))
         assert made.registers == {f"JOB_{name.upper()}": int(value[0]) for name, value in beats["job"].items()}

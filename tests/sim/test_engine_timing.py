@@ -5,23 +5,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from sim import haar, scale
+from sim.dram import Rate
 from sim.engine.array import Registers, issue
 from sim.engine.back import Back
 from sim.engine.front import Front, Scales, Source
 from sim.engine.timing import EngineTiming, timing
+from sim.engine.weight_loads import rated, take_packed
 from sim.pipeline import always
 from stamp_hw.config import HwConfig, ResolvedJob
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import ScaleParams
+from stamp_hw.weight_groups import SIZES
+from tests.support.weight_formats import draw_format
 
 Pattern = Callable[[int], bool]
 
@@ -39,7 +45,8 @@ def draw_params(rng: np.random.Generator) -> EngineParams:
     return EngineParams.of(HwConfig(
         rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=lanes, axes=int(rng.choice([1, 2])),
         block=lanes * int(rng.integers(1, 6)) if rng.integers(2) else None,
-        max_levels=4, max_k=20, max_tokens=64, act_slots=40, mul_stages=int(rng.integers(1, 5)),
+        max_levels=4, max_k=100, max_tokens=64, act_slots=40, mul_stages=int(rng.integers(1, 5)),
+        packed_weights=bool(rng.integers(2)),
         rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0]))))
 
 
@@ -50,8 +57,18 @@ def draw_job(rng: np.random.Generator, params: EngineParams) -> EngineJob:
         tokens = grid[0] * grid[1]
     job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 3 if grid else 5)),
                       n_hi=int(rng.integers(0, tokens + 1)), n_sink=n_sink)
-    return EngineJob.of(job, k=int(rng.integers(1, params.max_k + 1)), n=int(rng.integers(1, 14)), params=params,
-                        limit=int(rng.choice([4, 16, 100])), group=params.block if rng.integers(3) else None)
+    k = int(rng.choice([rng.integers(1, 21), rng.integers(1, params.max_k + 1)]))
+    return EngineJob.of(job, k=k, n=int(rng.integers(1, 14)), params=params,
+                        limit=int(rng.choice([4, 16, 100])), group=params.block if rng.integers(3) else None,
+                        weights=draw_format(rng, params.hw))
+
+
+def weight_beats(job: EngineJob, params: EngineParams) -> int:
+    """Beats of a pass, counted one by one."""
+    k, size = job.channels(params)[0], {0: None, 1: 32, 2: 64, 3: 128}[job.weight_group]
+    if not job.packed:
+        return k
+    return sum(1 for step in range(k) if step % 2 == 0) + sum(1 for step in range(k) if size and step % size == 0)
 
 
 def draw_jobs(rng: np.random.Generator) -> tuple[EngineParams, list[EngineJob]]:
@@ -65,7 +82,7 @@ def beats_of(params: EngineParams, jobs: list[EngineJob]) -> dict[str, int]:
     for job in jobs:
         tokens = job.width * job.height + job.n_sink
         passes = -(-job.width // job.tile_width) * -(-job.height // job.tile_height) * job.columns
-        beats = {"job": 1, "i": tokens * job.beats, "w": passes * job.channels(params)[0], "p": passes * params.cols,
+        beats = {"job": 1, "i": tokens * job.beats, "w": passes * weight_beats(job, params), "p": passes * params.cols,
                  "o": tokens * ((job.columns - 1) * params.chunks + job.out_beats)}
         counts = {name: counts[name] + beats[name] for name in counts}
     return counts
@@ -227,7 +244,7 @@ def test_a_super_tile_whose_half_is_taken_waits_and_shifts_all_that_follows() ->
 def test_tokens_go_through_the_scale_unit_as_its_stepper_says(rng: np.random.Generator) -> None:
     for _ in range(30):
         params = draw_params(rng).scale
-        beats = int(rng.integers(1, params.max_beats + 1))
+        beats = int(rng.integers(1, min(params.max_beats, 20) + 1))
         steps = rng.integers(max(beats, params.recip_width), 60, 30)
         lasts = np.cumsum(steps)
         unit = Scales(params)
@@ -298,3 +315,18 @@ def test_a_stage_takes_its_next_registers_when_it_is_through_with_a_job() -> Non
     assert registers.start(10) == 12 and registers.room == 12
     registers.end = 50
     assert registers.start(20) == 51 and registers.room == 51
+
+
+def test_packed_weights_at_a_memorys_rate_come_as_a_source_under_its_pattern_gives_them(rng: np.random.Generator
+                                                                                       ) -> None:
+    for _ in range(300):
+        rate = Rate.of(Fraction(int(rng.integers(1, 14)), 13))
+        weights = WeightFormat(True, (None, *SIZES)[int(rng.integers(4))])
+        source, last, begin = Source(rate), -1, 0
+        for _ in range(4):
+            k, begin = int(rng.integers(1, 200)), begin + int(rng.integers(1, 9))
+            before = len(source.taken)
+            written = take_packed(lambda cycle, source=source: source.take(cycle, 1), begin, k, weights.group)
+            assert rated(rate, weights, k, last, begin) == (source.taken[-1], written)
+            assert len(source.taken) - before == weights.beats(k)
+            last, begin = source.taken[-1], written

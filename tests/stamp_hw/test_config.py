@@ -151,16 +151,6 @@ def test_impossible_files_are_refused_with_file_and_key_path_in_one_line(tmp_pat
     assert where in line and "npu.yaml" in line and line.isprintable() and len(line) < 1000
 
 
-@pytest.mark.parametrize("value", ["32", "null"])
-@pytest.mark.parametrize("section", ["job", "kinds.q_proj"])
-def test_weight_groups_are_refused_with_the_reason(tmp_path: Path, section: str, value: str) -> None:
-    """No hardware has them, so no job may cost what it would without them."""
-    inner = f"{{weight_group: {value}}}"
-    text = f"job: {inner}" if section == "job" else f"kinds: {{q_proj: {inner}}}"
-    with pytest.raises(ConfigError, match=rf"{section}.weight_group: the hardware has one weight scale an output chan"):
-        load(tmp_path, text)
-
-
 @pytest.mark.parametrize("make", [lambda path: path / "missing.yaml", lambda path: path])
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match="cannot read configuration"):

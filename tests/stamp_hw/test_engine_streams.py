@@ -26,21 +26,22 @@ def random_case(rng: np.random.Generator) -> tuple[WireLayer, NpuConfig, int | N
     cols = int(rng.choice([1, 2, 4, 6]))
     divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
     hw = HwConfig(rows=int(rng.choice([1, 2, 3])), cols=cols, rescale_lanes=int(rng.choice(divisors)),
-                  lanes=int(rng.choice([1, 3, 4])), axes=int(rng.choice([1, 2])), max_levels=4, max_k=16,
-                  max_tokens=64, act_slots=int(rng.choice([24, 40])))
+                  lanes=int(rng.choice([1, 3, 4])), axes=int(rng.choice([1, 2])), max_levels=4, max_k=70,
+                  max_tokens=64, act_slots=int(rng.choice([24, 40])), packed_weights=bool(rng.integers(2)))
     grid, n_sink = None, int(rng.choice([0, 0, 1, 3]))
     tokens = int(rng.integers(1, 25))
     if hw.axes == 2 and rng.random() < 0.7:
         grid, n_sink = (int(rng.integers(1, 8)), int(rng.integers(1, 8))), 0
         tokens = grid[0] * grid[1]
-    k, n = int(rng.integers(1, 17)), int(rng.integers(1, 15))
+    k, n = int(rng.integers(1, 17 if rng.integers(3) else 71)), int(rng.integers(1, 15))
     x = rng.normal(0, 1, (tokens + n_sink, k)).astype(np.float32)
     x[:n_sink] *= rng.choice([1, 30, 4000])
     bias = rng.normal(0, 3, n).astype(np.float32) if rng.random() < 0.7 else None
     layer = WireLayer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, n_sink=n_sink)
     config = NpuConfig(hw=hw).with_job(
         levels=int(rng.integers(0, 3 if grid else 5)), n_hi=int(rng.choice([0, tokens, rng.integers(0, tokens + 1)])),
-        scale_mode=str(rng.choice(["minmax", "symmetric"])), weight_bits=int(rng.choice([4, 8])))
+        scale_mode=str(rng.choice(["minmax", "symmetric"])),
+        **rng.choice([{"weight_bits": 8}] * 4 + [{"weight_group": group} for group in (None, 32, 64, 128)]))
     return layer, config, int(rng.choice([1, 7, 100])) if rng.random() < 0.6 else None
 
 
@@ -96,6 +97,24 @@ class Reader:
         return self.at == self.length
 
 
+def weight_steps(w: Reader, k: int, job: EngineJob) -> list[list[int]]:
+    """The k-steps of a pass, unpacked byte by byte."""
+    if not job.packed:
+        return [w.take()["wgt"] for _ in range(k)]
+    size, steps = {0: k, 1: 32, 2: 64, 3: 128}[job.weight_group], []
+    for start in range(0, k, size):
+        pairs = [byte % 256 for byte in w.take()["wgt"]] if job.weight_group else None
+        left = min(size, k - start)
+        while left > 0:
+            beat = [byte % 256 for byte in w.take()["wgt"]]
+            for nibbles in ([byte % 16 for byte in beat], [byte // 16 for byte in beat])[:left]:
+                steps.append([q - 8 for q in nibbles] if pairs is None else
+                             [(pair // 16 + 1) * (q - pair % 16) for q, pair in zip(nibbles, pairs, strict=True)])
+            left -= 2
+    assert all(-128 <= weight <= 127 for step in steps for weight in step)
+    return steps
+
+
 def engine_by_hand(hw: HwConfig, job: EngineJob, streams: dict[str, dict[str, np.ndarray]]) -> list[tuple]:
     """(y, keep, last, end) of every beat of `o`, from the registers and the beats of `i`, `w` and `p` alone."""
     i, w, p = (Reader(streams[name]) for name in "iwp")
@@ -124,7 +143,7 @@ def engine_by_hand(hw: HwConfig, job: EngineJob, streams: dict[str, dict[str, np
 
     def column_tile() -> list[list[int]]:
         """y[token][column] of the column tile whose weights and parameters come next."""
-        steps = [w.take()["wgt"] for _ in range(k)]
+        steps = weight_steps(w, k, job)
         words = [p.take() for _ in range(hw.cols)]
         out = []
         for column, word in enumerate(words):

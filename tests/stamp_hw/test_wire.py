@@ -12,9 +12,9 @@ import pytest
 from sim import memory
 from sim.task import Task
 from stamp_hw.cli.main import main
-from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.config import HwConfig, JobConfig, ResolvedJob
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.wire import beat_bytes
+from stamp_hw.engine.wire import WeightFormat, beat_bytes
 from tests.support.simulate_cases import write_one
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +58,21 @@ def test_they_are_for_widths_and_channels_that_fill_no_whole_beat(tmp_path: Path
         values = {"in_width": width, "lanes": lanes, "cols": cols, "rows": 2, "act_slots": 20}
         options = [word for name, value in values.items() for word in ("--hw", f"{name}={value}")]
         assert compare(trace, folder, *options) == 1
+        packed = [*options, "--hw", "packed_weights=true"]
+        for group in ("null", "32", "64"):
+            assert compare(trace, folder, *packed, "--job", f"weight_group={group}") == 1
+
+
+def test_packed_weights_move_the_bytes_counted_by_hand() -> None:
+    job = ResolvedJob(tokens=512, grid=None, levels=3, n_hi=64, n_sink=0)
+    hw = HwConfig(rows=8, cols=8, lanes=8, act_slots=64, packed_weights=True)
+    # 193 input channels: 97 beats of two nibbles a column, and of (u, z) one for each group of 32, 64, 128.
+    for group, beats in ((None, 97), (32, 97 + 7), (64, 97 + 4), (128, 97 + 2)):
+        weights = WeightFormat.of(hw, JobConfig(weight_group=group))
+        assert memory.dram_bytes(Task(job=job, k=193, n=512, weights=weights), hw, 5).weights == 5 * 64 * beats * 8
+    for at, bits, group in ((hw, 8, None), (HwConfig(), 4, 32)):
+        other = WeightFormat.of(at, JobConfig(weight_bits=bits, weight_group=group))
+        assert memory.dram_bytes(Task(job=job, k=193, n=512, weights=other), hw, 5).weights == 5 * 64 * 193 * 8
 
 
 def test_a_layer_of_the_fpga_preset_moves_the_bytes_counted_by_hand() -> None:

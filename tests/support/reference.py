@@ -243,6 +243,11 @@ def quantize_weight(row: list[float], bits: int, largest: float = 0.0) -> tuple[
     return [round(Fraction(value) / step) for value in row], absmax / top
 
 
+def expand_weight(q: int, u: int, z: int) -> int:
+    """A 4-bit weight of a group, as the array multiplies by it."""
+    return saturate(u * (q - z), 8)
+
+
 def integer_bias(value: float, s_y: float) -> int:
     code = round(value / s_y)
     if saturate(code, 32) != code:
@@ -289,8 +294,10 @@ class Linear:
 
 def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_x: float, s_y: float,
                levels: int, n_hi: int, weight_bits: int, grid: tuple[int, int] | None = None, n_sink: int = 0,
-               symmetric: bool = False, group: int | None = None) -> Linear:
-    """Float tensors in, the INT16 output and every stage before it out."""
+               symmetric: bool = False, group: int | None = None, ready: list[tuple[Row, float]] | None = None
+               ) -> Linear:
+    """Float tensors in, the INT16 output and every stage before it out; `ready` codes and s_w of each channel stand for
+    the weights, if given."""
     body = x[n_sink:]
     exponents = [sink_exponent(row, s_x) for row in x[:n_sink]] + [0] * len(body)
     codes_in = [quantize_input(row, s_x * 2.0**e) for row, e in zip(x, exponents, strict=True)]
@@ -299,7 +306,7 @@ def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float
     groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
     codes = [[a for part in parts for a in part.codes] for parts in groups]
     largest = max(abs(value) for row in weight for value in row)
-    channels = [quantize_weight(row, weight_bits, largest) for row in weight]
+    channels = ready or [quantize_weight(row, weight_bits, largest) for row in weight]
     size = min(group or len(x[0]), len(x[0]))
     acc = [[[dot(row[a:b], w[a:b]) for w, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
     t = [[t_value(row, parts, w, size, symmetric, e) for w, _ in channels]
