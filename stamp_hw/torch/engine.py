@@ -71,11 +71,13 @@ def front(x: Tensor, s_x: float, job: ResolvedJob, config: NpuConfig) -> Front:
     return Front(codes, sink_shift, x_saturated, coefficients, scale.quantize(coefficients, sinks + job.n_hi, config))
 
 
-def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig
+def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig, sums: bool = True
          ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(acc, z, y, int64[W] values of y that saturated) of the output channels that `constants` are of."""
+    """(acc, z, y, int64[W] values of y that saturated) of the output channels that `constants` are of. Without `sums`
+    blocks with an integer zero are combined at once, and acc is T."""
     sinks = job.n_sink
-    acc = products(begun.quantized, constants)
+    acc = products(begun.quantized, constants) if sums or begun.quantized.zero is None else combined(
+        begun.quantized, constants)
     z = rescale.rescale(acc, begun.quantized, constants.wsum, constants.mant, constants.shift, config, begun.sink_shift)
     v = haar.inverse(z[sinks:], job.levels, job.grid)
     y, saturated = rescale.finish(torch.cat([z[:sinks], v]) if sinks else v, constants.bias, config)
@@ -97,7 +99,7 @@ def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig
     saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     for start in range(0, y.shape[1], CHANNELS):
         part = slice(start, start + CHANNELS)
-        y[:, part], more = back(begun, constants.part(part), job, config)[2:]
+        y[:, part], more = back(begun, constants.part(part), job, config, sums=False)[2:]
         saturated += more
     return y, begun.x_saturated, saturated
 
@@ -128,6 +130,14 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
     for start in range(n_sink, len(x), step):
         fill(slice(start, start + step), s_x)
     return codes, exponents, saturated
+
+
+def combined(quantized: Quantized, constants: Constants) -> Tensor:
+    """T = Σ span·acc of blocks with an integer zero, int64[S, 1, N]: one product in float64, which holds every partial
+    sum, an integer below 2^48 (`RescaleParams.total_width`)."""
+    channels, group = quantized.codes.shape[1], quantized.group
+    steps = quantized.codes * quantized.span.repeat_interleave(group, 1)[:, :channels]
+    return (steps.double() @ constants.wgt.double().T).long()[:, None]
 
 
 def products(quantized: Quantized, constants: Constants) -> Tensor:

@@ -25,7 +25,7 @@ def rescale(acc: Tensor, quantized: Quantized, wsum: Tensor, mant: Tensor, shift
 
     Parameters
     ----------
-    acc : int32[S, groups, N]
+    acc : int32[S, groups, N], or T itself, int64[S, 1, N]
     wsum : int64[groups, N], sums of the weight codes
     mant, shift : int64[tables, N], see `stamp_hw.rescale.factors`
     sink_shift : e of the leading tokens; the others have 0
@@ -53,7 +53,9 @@ def rescale(acc: Tensor, quantized: Quantized, wsum: Tensor, mant: Tensor, shift
 
 
 def _sums(acc: Tensor, quantized: Quantized, rows: slice, wsum: Tensor) -> Tensor:
-    """T, int64[rows, N]."""
+    """T, int64[rows, N], of its own memory."""
+    if acc.dtype == torch.int64:
+        return acc[:, 0].clone()
     qmax, mid = quantized.qmax[rows], quantized.mid[rows]
     lo, span = quantized.lo[rows], quantized.span[rows]
     total: Tensor | None = None

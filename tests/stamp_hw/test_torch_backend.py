@@ -137,6 +137,21 @@ def test_positions_beyond_a_sequence_are_refused_when_it_comes() -> None:
         stamp(torch.ones(20, 8))
 
 
+@pytest.mark.parametrize("mode", ["minmax", "symmetric"])
+def test_blocks_that_are_combined_at_once_give_the_golden_models_results(mode: str) -> None:
+    """What a running model takes: T by one product, without the sums of each block; spans as large as they can be."""
+    from stamp_hw.torch.linear import StampLinear
+
+    rng = np.random.default_rng(SEED)
+    config = NpuConfig().with_hw(lanes=1, block=24).with_job(group=24, scale_mode=mode, weight_bits=8)
+    layer = drawn(rng, tokens=65, channels=100, outputs=30, loud=False)
+    x = np.where(rng.random(layer.x.shape) < 0.5, layer.x, np.sign(layer.x) * 32767 * layer.s_x).astype(np.float32)
+    want = golden.run_linear(replace(layer, x=x), config)
+    stamp = StampLinear(want.weights, None if layer.bias is None else torch.from_numpy(layer.bias), config,
+                        s_x=layer.s_x, s_y=layer.s_y)
+    assert np.array_equal(np.rint(stamp(torch.from_numpy(x)).double().numpy() / want.s_y), want.y)
+
+
 @pytest.mark.parametrize("shape", [{}, {"outliers": (0, 7, 30)}, {"grid": (5, 8)}], ids=str)
 def test_a_shuffled_layer_is_the_golden_model_on_permuted_tokens(shape: dict[str, Any]) -> None:
     from stamp_hw.shuffle import permutation
