@@ -130,6 +130,39 @@ endmodule
 """
 
 
+class Through(wiring.Component):
+    """Hands its input through beside what it makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__({"go": In(1), "out": Out(data.StructLayout({"same": 1, "other": 1}))})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.out.other.eq(self.out.other ^ self.go)
+        m.d.comb += self.out.same.eq(self.go)
+        return m
+
+
+class Around(wiring.Component):
+    """Gives it what an input makes with a register, and takes both of its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(1), "b": Out(2)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.part = part = Through()
+        m.d.comb += [part.go.eq(self.a & ~part.out.other), self.b.eq(part.out.as_value())]
+        return m
+
+
+def test_what_a_part_hands_through_is_named_where_it_comes_from() -> None:
+    """Named after the part's output it would drive itself."""
+    text = verilog(Around(), "around")["around.v"]
+    assert "part_out_same" not in text
+    assert "assign b_same = a & ~part_out_other;" in text and ".go(b_same)" in text
+
+
 def test_fields_without_a_reader_are_declared_on_request() -> None:
     for field_wires in (False, True):
         text = verilog(Sample(), "sample", style=Style(field_wires=field_wires))["sample.v"]
