@@ -8,7 +8,7 @@ Why q ≤ qmax, in three steps, each proved for every input at the widths of the
 
 Multipliers of these widths are beyond the solver, so step 3 makes both products, x·recip and m·recip, as the divider
 makes recip: from the highest bit down, twice what there is and x or m more where the quotient's bit is 1 (Horner).
-With a y of x + y ≤ m beside x it shows what an integer zero needs (`tb.formal.zeros`).
+What it shows of x and m − x is what an integer zero needs (`tb.formal.zeros`).
 `Codes` proves steps 2 and 3 once more at a width of 4 bits, where the real multipliers can be looked at.
 """
 
@@ -31,12 +31,13 @@ from tb.run.fault import Fault
 
 
 class Quotient(Checker):
-    """recip·m ≤ (qmax << F) + (m >> 1) < recip·m + m, and no x ≤ m gives a code beyond qmax; any x for each group. If x
-    and y add up to m at most, their codes add up to qmax + 1 at most; and the larger one's is not the smaller."""
+    """recip·m ≤ (qmax << F) + (m >> 1) < recip·m + m, and no x ≤ m gives a code beyond qmax; any x for each group. The
+    codes of x and of m − x, so of anything up to that, add up to qmax + 1 at most.
+    """
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
-        super().__init__(Divider(params), {"x": params.width, "y": params.width})
+        super().__init__(Divider(params), {"x": params.width})
 
     def check(self, m: Module) -> None:
         params, layout = self.params, group_layout(self.params)
@@ -57,38 +58,38 @@ class Quotient(Checker):
         # `whole` divided by m: of its upper bits `head` the quotient `done` is made, with products of x and m beside it
         top = qmax(group.info.hi, group.info.symmetric)
         whole, head = Signal(frac + 8), Signal(frac + 8)
-        steps, done, x, y = Signal(range(bits)), Signal(bits), Signal(width), Signal(width)
-        of_x, of_y, of_m = Signal(frac + 9), Signal(frac + 9), Signal(frac + 9)
-        next_done, next_x, next_y, next_m = Signal(bits), Signal(frac + 9), Signal(frac + 9), Signal(frac + 9)
+        steps, done, x = Signal(range(bits)), Signal(bits), Signal(width)
+        of_x, of_m = Signal(frac + 9), Signal(frac + 9)
+        next_done, next_x, next_m = Signal(bits), Signal(frac + 9), Signal(frac + 9)
         m.d.comb += [
             whole.eq(dividend(top, divisor, frac)), head.eq(whole >> (left + 1)), steps.eq(bits - 1 - left),
             next_done.eq(Cat(bit, done)), next_x.eq((of_x << 1) + Mux(bit, x, 0)),
-            next_y.eq((of_y << 1) + Mux(bit, y, 0)), next_m.eq((of_m << 1) + Mux(bit, divisor, 0)),
+            next_m.eq((of_m << 1) + Mux(bit, divisor, 0)),
         ]
-        self.given(m, self.x + self.y <= normal)
+        self.given(m, self.x <= normal)
         with m.If(loads):
-            m.d.sync += [x.eq(self.x), y.eq(self.y), done.eq(0), of_x.eq(0), of_y.eq(0), of_m.eq(0)]
+            m.d.sync += [x.eq(self.x), done.eq(0), of_x.eq(0), of_m.eq(0)]
         with m.Elif(step):
-            m.d.sync += [done.eq(next_done), of_x.eq(next_x), of_y.eq(next_y), of_m.eq(next_m)]
+            m.d.sync += [done.eq(next_done), of_x.eq(next_x), of_m.eq(next_m)]
         self.must(m, ~valid | (left < bits))
         self.must(m, ~valid | (quotient == ((whole[:bits] << steps)[:bits] | done)) & ((done >> steps) == 0))
         self.must(m, ~valid | (divisor == 0) | (of_m + remainder == head) & (remainder < divisor))
-        self.must(m, ~valid | (x + y <= divisor) & (of_x + of_y <= of_m) & ((divisor != 0) | (of_m == 0)))
-        self.must(m, ~valid | (x > y) | (of_x <= of_y))
+        self.must(m, ~valid | (x <= divisor) & (of_x <= of_m) & ((divisor != 0) | (of_m == 0)))
 
         # what leaves
-        out_x, out_y, out_m, out_done, out_top = (Signal.like(one) for one in (of_x, of_y, of_m, done, top))
-        out_whole, out_divisor, falls = Signal(frac + 8), Signal(width), Signal()
+        out_x, out_m, out_done, out_top = Signal(frac + 9), Signal(frac + 9), Signal(bits), Signal(8)
+        out_whole, out_divisor = Signal(frac + 8), Signal(width)
         with m.If(taken):
-            m.d.sync += [out_x.eq(next_x), out_y.eq(next_y), out_m.eq(next_m), out_done.eq(next_done), out_top.eq(top),
-                         out_whole.eq(whole), out_divisor.eq(divisor), falls.eq(x > y)]
-        o, code, other = self.unit.o, Signal(9), Signal(9)
+            m.d.sync += [out_x.eq(next_x), out_m.eq(next_m), out_done.eq(next_done), out_top.eq(top),
+                         out_whole.eq(whole), out_divisor.eq(divisor)]
+        o, code, rest = self.unit.o, Signal(9), Signal(9)
         exact = (out_m <= out_whole) & (out_whole < out_m + out_divisor)
-        m.d.comb += [code.eq((out_x + (1 << frac - 1)) >> frac), other.eq((out_y + (1 << frac - 1)) >> frac)]
+        m.d.comb += [code.eq((out_x + (1 << frac - 1)) >> frac),
+                     rest.eq(((out_m - out_x)[:frac + 9] + (1 << frac - 1)) >> frac)]
         self.must(m, ~o.valid | (o.payload.recip == out_done) & (exact | (out_divisor == 0)))
-        self.must(m, ~o.valid | (code <= out_top) & (code + other <= out_top + 1) & (falls | (code <= other)))
+        self.must(m, ~o.valid | (out_x <= out_m) & (code <= out_top) & (code + rest <= out_top + 1))
         self.reached(m, o.valid & (code == out_top) & (out_top == 254))
-        self.reached(m, o.valid & (code + other == out_top + 1) & (out_top == 15))
+        self.reached(m, o.valid & (code + rest == out_top + 1) & (out_top == 15))
 
 
 def dividers(params: ScaleParams) -> list[str]:

@@ -69,8 +69,9 @@ class ZeroedCodes(Checker):
 TWO_LANES = ScaleParams(lanes=2, width=4, recip_frac=0, max_beats=2, mul_stages=1, block_beats=8)
 PROPERTIES = (
     Property(
-        name="quantizer_zeroed_codes", block="scale", build=ZeroedCodes, params=TWO_LANES, depth=1, cover=25,
+        name="quantizer_zeroed_codes", block="scale", build=ZeroedCodes, params=TWO_LANES, depth=1, cover=10,
+        free=("formal_unit_tree", "formal_unit_dividers"),
         says="with blocks every code is 0…qmax, what z and the steps from it make, and that of padding is zero",
         bug=Fault(name="one_too_low", block="scale", why="a code below zero is its steps' ones' complement",
-                  patch=("rtl_gen.scale.unit.from_zero", _one_too_low)), bug_depth=25, seconds=30),
+                  patch=("rtl_gen.scale.unit.from_zero", _one_too_low)), bug_depth=10, seconds=30),
 )
