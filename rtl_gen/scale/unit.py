@@ -84,8 +84,8 @@ class Scale(wiring.Component):
     events : Out(event_layout)
 
     Latency: `params.latency` cycles from a group's last input beat to its first output beat. Throughput: a beat a
-    cycle, a group in max(its beats, `recip_width`) cycles while the ring buffer has room. Back-pressure: `o.ready` is
-    the enable of the back end; `i.ready` depends on registers alone.
+    cycle, `dividers` groups in `recip_width` cycles, while the ring buffer has room. Back-pressure: `o.ready` is the
+    enable of the back end; `i.ready` depends on registers alone.
     """
 
     def __init__(self, params: ScaleParams) -> None:

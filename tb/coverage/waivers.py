@@ -39,11 +39,17 @@ def _waiver(block: str, sets: str, module: str, what: str, source: str, reason: 
 
 
 _SCALE = "lanes16 lanes4 lanes3 lane lane_deep"
+_BLOCKS = "blocks16 blocks4 blocks3 blocks"
+_LANE_0 = "lane 0 is never padding: the last beat of a token has at least one channel"
 _NO_LEVEL = "a slot's number is not 0 where it is no low pass, so one of its bits is the lowest"
 _THIRD = "one 2-D level takes two bits of a slot's number and the next one two more, of which there is one"
 WAIVERS: tuple[Waiver, ...] = (
     _waiver("scale", _SCALE, "stamp_scale", "cond_then", r"_last & \(product\d_tail <= \d'[bd]0\)\) \? 8'd0",
-            "lane 0 is never padding: the last beat of a token has at least one channel"),
+            _LANE_0),
+    _waiver("scale", _BLOCKS, "stamp_scale", "cond_then", r"_last & \(round_tail <= \d'[bd]0\)\) \? ", _LANE_0,
+            rest=r"(\? )?steps\d+ : mid\)"),
+    _waiver("scale", _BLOCKS, "stamp_scale", "cond_else", r"_last & \(round_tail <= \d'[bd]0\)\) \? ", _LANE_0,
+            rest=r"teps\d+ : mid\)"),
     _waiver("mac", "odd flat wide", "stamp_mac", "else", r"^if \(chunk_ends\) begin",
             "as many lanes as columns: every beat ends the drain of a row"),
     _waiver("mac", "flat", "stamp_mac", "else", r"^if \(tile_ends\) row <= ", "one row: a row that ends ends its tile"),

@@ -26,6 +26,7 @@ from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.forward import Haar
 from rtl_gen.haar.inverse import HaarInverse
 from rtl_gen.scale.divider import Divider
+from rtl_gen.scale.dividers import Dividers
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import FinishParams, HaarParams, ScaleParams
@@ -87,6 +88,7 @@ UNITS = {
                                                    direction="inverse", read_stages=2)),
     "haar_finish": lambda: Finish(FinishParams(lanes=1, width=8, z_frac=2)),
     "divider": lambda: Divider(ScaleParams(lanes=2, width=6, recip_frac=4, max_beats=2, mul_stages=1)),
+    "dividers": lambda: Dividers(ScaleParams(lanes=2, width=4, recip_frac=0, max_beats=2, mul_stages=1, block_beats=8)),
     "issue": lambda: Issue(TINY),
     "loader": lambda: Loader(TINY),
     "rows": lambda: Rows(TINY),

@@ -19,6 +19,7 @@ from stamp_hw.engine.streams import make_job
 from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
+from tests.support import reference
 
 CONFIG = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 4, "lanes": 2, "rescale_lanes": 2, "max_k": 32,
                                      "max_tokens": 32, "act_slots": 16, "axes": 2}, "job": {"n_hi": 2, "levels": 2}})
@@ -55,6 +56,25 @@ def test_scale_unit(rng: np.random.Generator) -> None:
     got, wanted = block.compute(c, bits), scale.quantize(c, bits, CONFIG)
     assert all((getattr(got, name) == getattr(wanted, name)).all() for name in ("codes", "lo", "span", "bits"))
     assert block.cycles(c, bits) == scale_sim.timing(block.params, [block.params.job(tokens=5, k=9)]).cycles
+
+
+@pytest.mark.parametrize("hw", [{"block": 4}, {}])
+def test_scale_unit_of_groups_that_have_an_integer_zero_in_hardware_with_blocks_alone(
+        hw: dict[str, int], rng: np.random.Generator) -> None:
+    config = CONFIG.with_hw(**hw).with_job(group=4)
+    block, c = blocks.Scale(config), rng.integers(-9000, 9000, (5, 9)) + np.array([[20000], [0], [0], [-20000], [0]])
+    bits = np.array([8, 4, 4, 8, 4])
+    got = block.compute(c, bits)
+    rw = config.hw.coef_width
+    parts = [[(row[start:start + 4], token) for start in (0, 4, 8)]
+             for row, token in zip(c.tolist(), bits.tolist(), strict=True)]
+    wanted = [[reference.quantize_block(part, token, rw) if hw else reference.quantize_group(part, token, False, rw)
+               for part, token in row] for row in parts]
+    assert got.codes.tolist() == [[a for group in row for a in group.codes] for row in wanted]
+    assert got.lo.tolist() == [[group.lo for group in row] for row in wanted]
+    assert got.span.tolist() == [[group.span for group in row] for row in wanted]
+    assert (got.zero is not None) == bool(hw)
+    assert block.cycles(c, bits) == scale_sim.timing(block.params, [block.params.job(tokens=5, k=9, group=4)]).cycles
 
 
 def test_mac_array(rng: np.random.Generator) -> None:

@@ -17,7 +17,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 # `stamp-hw verify faults` seeds all of them; these take a build each.
 SOME_FAULTS = {
     "haar": ("drop_floor_shift", "inverse_ignores_ready", "skip_reset"),
-    "scale": ("drop_half", "ring_one_short", "skip_a_reset"),
+    "scale": ("drop_half", "ring_one_short", "skip_a_reset", "four_bits_beyond_qmax"),
     "mac": ("drop_the_borrow", "swap_the_nibbles", "forget_the_queue", "skip_reset"),
     "rescale": ("drop_rounding", "ignore_ready", "skip_reset"),
     "engine": ("start_early", "one_table", "total"),
