@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace as replace_fields
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data
@@ -108,6 +109,36 @@ class Ring(Checker):
         return data.View(layout, self.internal(register)[: layout.size])
 
 
+class Waiting(Checker):
+    """With blocks: the groups counted are those between the input and their quotients, so a group comes to the dividers
+    where fewer than `groups_in_flight` have none, as `tb.formal.dividers` asks. What that shows of the cycle is given:
+    one quotient at most, and no group refused.
+    """
+
+    def __init__(self, params: ScaleParams) -> None:
+        self.params = params
+        super().__init__(Scale(params))
+
+    def check(self, m: Module) -> None:
+        params, waiting, coming = self.params, self.internal("waiting"), self.internal("tree.bound_valid")
+        job, running = data.View(job_layout(params), self.internal("job")), self.internal("running")
+        self.given(m, ~self.unit.job.valid | legal(self.unit.job.payload, params))
+        self.must(m, ~running | legal(job, params))
+        levels = ["input", *(f"level{level}" for level in range(1, params.tree_levels + 1))]
+        in_tree = [self.internal(f"tree.{name}_valid") & self.internal(f"tree.{name}_final") for name in levels]
+        in_tree += [self.internal("tree.run_valid"), coming]
+        dividers = [f"dividers.divider{number}" for number in range(params.dividers)]
+        without = sum(self.internal(f"{divider}.{name}_valid") for divider in dividers
+                      for name in ("range", "zeros", "divide"))
+        self.given(m, sum(self.internal(f"{divider}.taken") for divider in dividers) <= 1)
+        for number, divider in enumerate(dividers):
+            enters = coming & (self.internal("dividers.entering") == number)
+            self.given(m, ~(enters & self.internal(f"{divider}.range_valid") & ~self.internal(f"{divider}.zeros_free")))
+        self.must(m, (self.internal("dividers.entering") < params.dividers) & (waiting == sum(in_tree) + without))
+        self.must(m, (waiting <= params.groups_in_flight) & (~coming | (without < params.groups_in_flight)))
+        self.reached(m, coming & (waiting >= params.dividers + 1))
+
+
 SMALL = ScaleParams(lanes=1, width=4, recip_frac=0, max_beats=8, mul_stages=1)
 PROPERTIES = (
     Property(
@@ -115,4 +146,11 @@ PROPERTIES = (
         says="ring buffer and waiting groups never over- or underflow, and the divider never has to refuse a group",
         bug=Fault(name="take_a_fourth_group", block="scale", why="a group is taken in while three of them wait",
                   edit=replace("waiting == 2'd3", "waiting > 2'd3")), bug_depth=12, seconds=90),
+    Property(
+        name="scale_waiting", block="scale", build=Waiting, params=ScaleParams.of(HwConfig(block=64)),
+        small=replace_fields(SMALL, block_beats=8), depth=1, cover=10,
+        says="with blocks a group comes to the dividers where fewer than three for each of them have no quotient",
+        bug=Fault(name="beats_are_counted", block="scale", why="every beat of a group is counted as a group",
+                  edit=replace("{2'd0, events_buffer_writes & group_end}", "{2'd0, events_buffer_writes}")),
+        bug_depth=8, seconds=10),
 )
