@@ -47,8 +47,8 @@ FAULTS: tuple[Fault, ...] = (
            lambda valid, ready: Const(1)),
     _fault("forget_the_turn", "a T is read before the block before has written it", "combine_stream.rest",
            lambda params: 0, set_name="pair"),
-    Fault(name="skip_reset", block="combine", why="sums under way survive a reset",
-          edit=replace("if (rst) writing <=", "if (1'h0) writing <=")),
-    Fault(name="count_offered_tokens", block="combine", why="events count a waiting token in every cycle",
-          edit=replace("assign events = ", "assign events = i__valid | ")),
+    Fault(name="skip_reset", block="combine", why="the count of a block's tokens survives a reset",
+          edit=replace("if (rst) token <=", "if (1'h0) token <=")),
+    Fault(name="count_offered_tokens", block="combine", why="a token is counted, and summed, in every cycle it waits",
+          edit=replace("assign events = i__valid & i__ready;", "assign events = i__valid;")),
 )
