@@ -13,6 +13,8 @@ that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -41,6 +43,26 @@ def event_layout() -> data.StructLayout:
 def added_to(first: Value, total: Value) -> Value:
     """What a block's product is added to: nothing in the first block of a tile."""
     return Mux(first, 0, total)
+
+
+def offset_of(span: Value, width: int) -> Value:
+    """span − 2^(width−1), a signed number of `width` bits."""
+    return (span ^ (1 << (width - 1))).as_signed()
+
+
+def whole_product(product: Value, acc: Value, width: int) -> Value:
+    """span · acc, of the product with the span's offset."""
+    return product + (acc << (width - 1))
+
+
+def writes(place: data.View, number: int) -> Value:
+    """Whether a sum's T is written in this bank."""
+    return place.valid & (place.bank == number)
+
+
+def of_bank(bank: Value, found: Sequence[Value]) -> Value:
+    """What was read, of the bank that was asked for."""
+    return Mux(bank, found[1], found[0])
 
 
 class CombineColumn(wiring.Component):
@@ -75,10 +97,10 @@ class CombineColumn(wiring.Component):
         # Operands, product, and the part of it that the span's offset left out.
         acc = late(m, "acc_operand", self.acc)
         offset = Signal(signed(params.width))
-        m.d.comb += offset.eq((self.span ^ (1 << (params.width - 1))).as_signed())
+        m.d.comb += offset.eq(offset_of(self.span, params.width))
         product = delayed(m, "product", _product(m, acc, offset), params.mul_stages)
         acc = delayed(m, "acc_line", acc, params.mul_stages)
-        term = late(m, "term", product + (acc << (params.width - 1)), total_shape)
+        term = late(m, "term", whole_product(product, acc, params.width), total_shape)
 
         # The T that it is added to is read while the term is made.
         place = delayed(m, "places", self.place, 1 + params.mul_stages, control=True)
@@ -92,10 +114,10 @@ class CombineColumn(wiring.Component):
             adds = place.valid & ~place.first & (place.bank == number)
             m.d.comb += [read.addr.eq(Mux(adds, place.token, self.read_token)), read.en.eq(1),
                          write.addr.eq(at_sum.token), write.data.eq(total),
-                         write.en.eq(at_sum.valid & (at_sum.bank == number))]
+                         write.en.eq(writes(at_sum, number))]
             found.append(read.data)
-        m.d.sync += total.eq(term + added_to(at_term.first, Mux(at_term.bank, found[1], found[0])))
-        m.d.comb += self.total.eq(Mux(late(m, "bank_read", self.read_bank), found[1], found[0]))
+        m.d.sync += total.eq(term + added_to(at_term.first, of_bank(at_term.bank, found)))
+        m.d.comb += self.total.eq(of_bank(late(m, "bank_read", self.read_bank), found))
         return m
 
 

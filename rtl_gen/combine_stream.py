@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.combine import Combine, event_layout, read_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed, late
+from rtl_gen.lib.delay import delayed, history, late
 from stamp_hw.params import CombineParams
 
 BANKS = 2
@@ -36,6 +36,11 @@ def has_bank(opens: Value, used: Value) -> Value:
 def can_move(valid: Value, ready: Value) -> Value:
     """Whether the next T may be read: nothing waits, or what waits is taken."""
     return ~valid | ready
+
+
+def rest(params: CombineParams) -> int:
+    """Cycles without a token behind a block."""
+    return params.turn_gap
 
 
 def written_cycles(params: CombineParams) -> int:
@@ -94,8 +99,9 @@ class CombineStream(wiring.Component):
         m.d.comb += [unit.acc[c].eq(delayed(m, f"skew_c{c}", beat.acc[c], c)) for c in range(params.cols)]
         with m.If(block_ends):
             m.d.sync += [first.eq(beat.last), bank.eq(bank ^ beat.last)]
-        rests = delayed(m, "rests", block_ends, 1, control=True) if params.turn_gap else 0
-        m.d.comb += rested.eq(~Value.cast(rests))
+        rests = rest(params)
+        behind = history(m, "rests", block_ends, rests, control=True).any() if rests else 0
+        m.d.comb += rested.eq(behind == 0)
         return opens & taken, tile_ends
 
     def _send(self, m: Module, unit: Combine, tile_ends: Value) -> Value:

@@ -70,6 +70,6 @@ def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, .
     every = BLOCKS.values() if block is None else (BLOCKS[block],)
     found = tuple(unit for group in every for unit in group if hw is None or unit.exists(hw))
     if not found and hw is not None:
-        raise ConfigError(f"hardware without a block {block}", where="hw.block", got=hw.block,
+        raise ConfigError(f"hardware without a block {block}", where="hw.block", got=hw.block or "none",
                           expected="channels of a block")
     return found

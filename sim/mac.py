@@ -44,8 +44,10 @@ def cycles(params: MacParams, steps: Sequence[int]) -> int:
     """Cycles from the first step to the last output beat, both included: tiles of `steps[n]` steps without stalls."""
     if not len(steps):
         return 0
-    skew = params.cols if params.blocks else 0  # until all columns are in line, and through the queue
-    return steps[0] + sum(tile_cycles(params, k) for k in steps[1:]) + params.drain_latency + skew + params.drain_beats - 1
+    drain = params.drain_latency + params.drain_beats - 1
+    if params.blocks:
+        drain += params.cols  # until all columns are in line, and through the queue
+    return steps[0] + sum(tile_cycles(params, k) for k in steps[1:]) + drain
 
 
 def events(params: MacParams, steps: Sequence[int], rows4: Sequence[int]) -> MacEvents:

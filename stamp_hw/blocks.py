@@ -49,7 +49,7 @@ class Block:
     def __post_init__(self) -> None:
         given.of_type(self.config, NpuConfig, type(self).__name__, ConfigError)
         if self.BLOCKS not in (None, bool(self.config.hw.block)):
-            raise ConfigError(f"hardware without {self.MODULE}", where="hw.block", got=self.config.hw.block,
+            raise ConfigError(f"hardware without {self.MODULE}", where="hw.block", got=self.config.hw.block or "none",
                               expected="channels of a block" if self.BLOCKS else "none")
 
     @property
@@ -235,7 +235,8 @@ class Combine(Block):
             raise LayerError("no tile", where=self.MODULE, got=f"{np.shape(acc)} and {np.shape(span)}",
                              expected=f"[S, G, N] and [S, G], at most {params.tokens} tokens, {params.cols} outputs")
         top = 1 << (params.acc_width - 1)
-        if not (-top <= acc.min() and acc.max() < top and 0 <= span.min() and span.max() < 1 << params.width):
+        inside = -top <= acc.min() and acc.max() < top and span.min() >= 0 and span.max() < 1 << params.width
+        if not inside:
             raise LayerError("beyond the unit's widths", where=self.MODULE,
                              got=f"acc {acc.min()}…{acc.max()}, span {span.min()}…{span.max()}",
                              expected=f"{params.acc_width} signed and {params.width} bits")

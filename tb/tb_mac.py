@@ -87,8 +87,8 @@ def stimulus(tiles: Sequence[Tile]) -> dict[str, np.ndarray]:
             zero.append(np.broadcast_to(two_in_a_byte(tile.mode4, tile.zero), act[-1].shape))
         mode4.append(np.broadcast_to(tile.mode4, act[-1].shape).astype(np.int64))
         last.append(np.arange(tile.steps) == tile.steps - 1)
-    return {"act": np.concatenate(act), "mode4": np.concatenate(mode4), "last": np.concatenate(last),
-            "wgt": np.concatenate([tile.weights.T for tile in tiles])} | ({"zero": np.concatenate(zero)} if zero else {})
+    fields = {"act": act, "mode4": mode4, "last": last, "wgt": [tile.weights.T for tile in tiles]}
+    return {name: np.concatenate(parts) for name, parts in (fields | ({"zero": zero} if zero else {})).items()}
 
 
 def expected(params: MacParams, tiles: Sequence[Tile]) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ from tb.run.block import tests_of
 
 FOLDER = ROOT / "docs" / "blocks"
 REGISTERS = ROOT / "docs" / "reference" / "registers.md"
+BLOCK = 64  # channels of a block, on a page of hardware with blocks
 BEGIN, END = "<!-- from here on written by make docs -->", "<!-- to here -->"
 STREAMS = ("A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4). Fields of `job` are "
            "registers of a unit; `events` counts what costs energy.")
@@ -58,14 +59,16 @@ def ports(signature: Any) -> Iterator[str]:
 
 
 def unit(one: Unit, config: NpuConfig) -> list[str]:
-    """Parameters, latency and ports of a top module at the default configuration."""
+    """Parameters, latency and ports of a top module at the default configuration, with blocks where it needs them."""
+    config = config.with_hw(block=BLOCK) if one.blocks else config
     params = one.params(config.hw)
     values = ", ".join(f"`{field.name}` {getattr(params, field.name)}" for field in fields(params))
     component = one.component(params)
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
     rows = list(ports(component.signature))
     latency = f"Latency: {params.latency} cycles. " if hasattr(params, "latency") else ""
-    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration: {values}.", "",
+    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration"
+            f"{f' with blocks of {BLOCK} channels' if one.blocks else ''}: {values}.", "",
             "| port | way | fields |", "|---|---|---|", *rows, ""]
 
 

@@ -143,6 +143,15 @@ def rescale() -> str:
          "One factor a channel serves both precisions."])
 
 
+def combine() -> str:
+    return chain("The combine unit: from sums of blocks to T", 190, [
+        ("sums", ("acc of a block,", "a column a cycle later")), ("product", ("span · acc", "one multiplier a column")),
+        ("add", ("to T of the token;", "a first block: to 0")), ("two banks", ("one is written,", "one is read")),
+        ("T", ("when the last", "column is written"))],
+        ["A block of channels has a scale of its own: T = Σ span · acc over the blocks of an array tile.",
+         "The bank of the tile before is read by the rescale unit, at its own rate."], width=146)
+
+
 def engine() -> str:
     top, width, step = 96, 118, 162
     stages = [("front", ("lifting,", "quantizer")), ("rows", ("who goes in", "which row")),
@@ -168,7 +177,8 @@ def engine() -> str:
 
 SUM, DIFFERENCE = "#fbe3cf", "#d5e5f3"  # what goes on to the next level, and what stays
 DRAWINGS: dict[str, Callable[[], str]] = {"datapath": datapath, "lifting": lifting, "scale": scale, "pe": pe,
-                                          "rescale": rescale, "engine": engine}
+                                          "combine": combine, "rescale": rescale,
+                                          "engine": engine}
 
 
 if __name__ == "__main__":

@@ -40,8 +40,9 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
              style: Style = PLAIN) -> dict[str, str]:
     """Relative path → text of everything that `stamp-hw generate` writes, the manifest last.
 
-    The tops are those of the engine; with `blocks` also each other block that the hardware has, as a top of its own. `vectors` adds their
-    testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the last lines knows.
+    The tops are those of the engine; with `blocks` also each other block that the hardware has, as a top of its own.
+    `vectors` adds their testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the
+    last lines knows.
     """
     chosen = {block: [unit for unit in group if unit.exists(config.hw)] for block, group in BLOCKS.items()
               if blocks or block in DESIGN}

@@ -144,7 +144,8 @@ def mac_vectors(params: MacParams, config: NpuConfig, rng: np.random.Generator) 
         zero = np.zeros((params.rows, 2, 1), np.int64)
         if params.blocks:  # the codes q on the wire are unsigned, a = q − z
             codes &= np.where(mode4, 15, 255)[:, None, None]
-            zero[mode4], zero[~mode4, 0] = rng.integers(0, 16, (mode4.sum(), 2, 1)), rng.integers(0, 256, ((~mode4).sum(), 1))
+            zero[mode4] = rng.integers(0, 16, (mode4.sum(), 2, 1))
+            zero[~mode4, 0] = rng.integers(0, 256, ((~mode4).sum(), 1))
         weights = rng.integers(-128, 128, (params.cols, steps)).astype(np.int8)
         byte = np.where(mode4[:, None], (codes[:, 1] & 15) << 4 | codes[:, 0] & 15, codes[:, 0] & 255)
         fed.append({"act": byte.T, "mode4": np.tile(mode4, (steps, 1)), "wgt": weights.T,

@@ -46,6 +46,16 @@ def ends_block(last: Value, lane: Value, beat: Value, params: EngineParams) -> V
     return last | ((lane == params.lanes - 1) & (beat == params.block_beats - 1))
 
 
+def block_gap(params: EngineParams) -> int:
+    """Cycles from a block's last step to the next one's, at least: what the array needs for a tile."""
+    return params.mac.min_tile_cycles
+
+
+def tile_gap(params: EngineParams) -> int:
+    """Cycles from an array tile's last step to the next one's, at least, so that the combine unit has a bank for it."""
+    return params.min_read_cycles
+
+
 def is_symmetric(jobs: JobRegisters) -> Value:
     """Scale mode of the tiles that are issued: the job's at hand."""
     return jobs.job.symmetric
@@ -122,7 +132,7 @@ class Issue(wiring.Component):
                     last_tile=Signal(name="last_tile_"), last_column=Signal(name="last_column_"))
         status = Signal(half_layout(params))
         first = Signal(name="first_")
-        gap = Signal(range(params.mac.min_tile_cycles))
+        gap = Signal(range(block_gap(params)))
         tile_ends = Signal()
         pass_ends = Signal()
         super_tile_ends = Signal()
@@ -151,7 +161,7 @@ class Issue(wiring.Component):
             self.out_claim.eq(Mux(tile_ends & (place.tile == 0), Cat(~place.number[0], place.number[0]), 0)),
         ]
         with m.If(step.issues & step.ends if params.block else tile_ends):
-            m.d.sync += gap.eq(params.mac.min_tile_cycles - 1)
+            m.d.sync += gap.eq(block_gap(params) - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
 
@@ -177,7 +187,7 @@ class Issue(wiring.Component):
         params = self.params
         group = Signal(up_to(params.max_blocks - 1), name="group")
         beat = Signal(up_to(params.block_beats - 1), name="block_beat")
-        read_gap = Signal(range(params.min_read_cycles))
+        read_gap = Signal(range(tile_gap(params)))
         issued = Signal(name="block_issued")
         m.d.comb += [
             step.ends.eq(ends_block(step.last, place.lane, beat, params)),
@@ -191,7 +201,7 @@ class Issue(wiring.Component):
         with m.If(issued):
             m.d.sync += [beat.eq(0), group.eq(Mux(step.last, 0, group + 1))]
         with m.If(issued & step.last):
-            m.d.sync += read_gap.eq(params.min_read_cycles - 1)
+            m.d.sync += read_gap.eq(tile_gap(params) - 1)
         with m.Elif(read_gap != 0):
             m.d.sync += read_gap.eq(read_gap - 1)
         return (~step.ends | (gap == 0)) & (~step.last | may_end(read_gap, place.tile, out_free))

@@ -1,9 +1,9 @@
 """Modules of a block that are another block, and are measured there.
 
-The engine holds a scale unit, an array, rescale units and the unit that adds the bias exactly as they are on their own
-(`tests/tb/test_coverage.py` compares the Verilog). Their own benches bring every stall and corner to them; the engine
-never stops the outputs of the first three. The lifting units have logic that exists inside the engine alone, so there
-they are the engine's.
+The engine holds a scale unit, an array, with blocks a combine unit, rescale units and the unit that adds the bias
+exactly as they are on their own (`tests/tb/test_coverage.py` compares the Verilog). Their own benches bring every stall
+and corner to them; the engine never stops the outputs of those before the last. The lifting units have logic that
+exists inside the engine alone, so there they are the engine's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ PARTS: Mapping[str, Mapping[str, str]] = {  # block → module names, as a regul
     "engine": {
         r"stamp_engine_front_scale(_\w+)?": "scale",
         r"stamp_engine_mac|stamp_mac_row|stamp_pe": "mac",
+        r"stamp_engine_drain_combine|stamp_combine_column": "combine",
         r"stamp_engine_drain_rescale|stamp_rescale_lane": "rescale",
         r"stamp_engine_back_send_finish": "haar",
     },
-    "axi": {r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane": "engine"},
+    "axi": {r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane|stamp_combine_column": "engine"},
 }
 
 

@@ -10,6 +10,7 @@ from amaranth.lib import data
 from rtl_gen.engine.drain import tiles_in_array
 from rtl_gen.engine.front import tokens_in_scale
 from stamp_hw.engine.params import EngineParams
+from tb.faults._engine_blocks import FAULTS as OF_BLOCKS
 from tb.run.fault import Fault, Files, inside, narrow, takes
 
 
@@ -212,8 +213,8 @@ FAULTS = (
            _forget_a_half_open_row),
     _fault("count_the_odd_partner", "the token that an odd one lacks is sent", "drain.exists", _count_the_odd_partner),
     _fault("count_all_rows", "rows below a ragged tile are sent", "drain.exists", _count_all_rows),
-    _fault("one_table", "4-bit tokens take the 8-bit factors in symmetric mode", "drain.factor_table", _one_table),
-    _fault("swap_tables", "the tables of symmetric mode are swapped", "drain.factor_table", _swap_tables),
+    _fault("one_table", "4-bit tokens take the 8-bit factors in symmetric mode", "words.factor_table", _one_table),
+    _fault("swap_tables", "the tables of symmetric mode are swapped", "words.factor_table", _swap_tables),
     _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.tiles_in_array", _one),
     _fault("keep_all_lanes", "lanes beyond N are marked as results", "send.kept", _always, "6x5"),
     _fault("one_lifting", "the parameters of a pass are forgotten before it was sent", "back.liftings_under_way", _one),
@@ -224,4 +225,5 @@ FAULTS = (
           tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
     *REGISTERS,
     *PACKED,
+    *OF_BLOCKS,
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Mux, Signal
+from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from rtl_gen.mac.array import packed
+from rtl_gen.mac.blocks import ENTRY_WIDTH, PAIR_WIDTH, entry, operand
 from rtl_gen.mac.pe import CONTROL
 from tb.run.fault import Fault
 
@@ -16,6 +17,32 @@ _RESET = ("a_reset_in_the_middle_leaves_nothing_behind",)
 
 def _fault(name: str, why: str, seam: str, function: object) -> Fault:
     return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.mac.{seam}", function), tests=_TESTS)
+
+
+def _in_blocks(name: str, why: str, seam: str, function: object) -> Fault:
+    return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.mac.{seam}", function), tests=_TESTS,
+                 set_name="blocks")
+
+
+def _eight_bits(act: Value, zero: Value, mode4: Value) -> Value:
+    whole = (act - zero)[:8]
+    return Mux(mode4, entry(act, zero, Const(1)), Cat(whole, whole[-1].replicate(ENTRY_WIDTH - 8)))
+
+
+def _borrow_between_nibbles(act: Value, zero: Value, mode4: Value) -> Value:
+    whole = act - zero
+    pair = Cat(act[:4] - zero[:4], whole[4:])
+    return Mux(mode4, pair, entry(act, zero, Const(0)))
+
+
+def _swapped(codes: Value, mode4: Value) -> Value:
+    return operand(Mux(mode4, Cat(codes[PAIR_WIDTH:], codes[:PAIR_WIDTH]), codes), mode4)
+
+
+def _without_borrow(codes: Value, mode4: Value) -> Value:
+    low, high = codes[:PAIR_WIDTH], codes[PAIR_WIDTH:]
+    pair = Cat(low, low[-1].replicate(12 - PAIR_WIDTH), high)
+    return Mux(mode4, pair.as_signed(), operand(codes, Const(0)))
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -51,4 +78,18 @@ FAULTS: tuple[Fault, ...] = (
           patch=("rtl_gen.mac.pe.control_register", lambda name: Signal(CONTROL, name=name, reset_less=True))),
     Fault(name="keep_sums_over_reset", block="mac", why="the sums of a tile under way survive a reset", tests=_RESET,
           patch=("rtl_gen.mac.pe.RESET", {"mode4": 0, "valid": 0, "last": 0})),
+    _in_blocks("forget_the_zero", "codes enter a row without their zero taken off", "blocks.entry",
+               lambda act, zero, mode4: entry(act, Const(0, 8), mode4)),
+    _in_blocks("zero_in_eight_bits", "an 8-bit code less its zero loses its ninth bit", "blocks.entry", _eight_bits),
+    _in_blocks("borrow_between_nibbles", "token 0's code below its zero takes one from token 1's", "blocks.entry",
+               _borrow_between_nibbles),
+    _in_blocks("swap_the_codes", "token 0 of a pair is taken from the upper code", "blocks.operand", _swapped),
+    _in_blocks("keep_the_borrow_with_zeros", "a pair's upper part is a1 although a0 is negative", "blocks.operand",
+               _without_borrow),
+    _in_blocks("forget_the_empty_slot_of_a_block", "an 8-bit row sends a second token", "blocks.slot_is_empty",
+               lambda slot, mode4: Const(0)),
+    _in_blocks("end_blocks_too_closely", "a tile ends while sums of the one before still leave the array",
+               "block_stream.certain", lambda params, gap, tiles: tiles != params.tiles_queued),
+    _in_blocks("forget_the_queue_of_blocks", "a last step is taken although the queue has no room for its tile",
+               "block_stream.certain", lambda params, gap, tiles: gap == 0),
 )

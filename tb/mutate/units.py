@@ -8,7 +8,15 @@ from typing import Any
 
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.params import FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import (
+    CombineParams,
+    FinishParams,
+    HaarParams,
+    MacParams,
+    RescaleParams,
+    ScaleParams,
+    block_acc_width,
+)
 
 
 def everything(_module: str) -> bool:
@@ -80,6 +88,10 @@ UNITS = (
          params=ScaleParams(lanes=2, width=9, recip_frac=1, max_beats=28, mul_stages=1, block_beats=5)),
     Unit(name="mac", block="mac", count=45,
          params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
+    Unit(name="block_mac", block="mac", count=45,
+         params=MacParams(rows=2, cols=3, lanes=3, mul_stages=2, max_k=16, acc_width=block_acc_width(16), blocks=True)),
+    Unit(name="combine", block="combine", count=40,
+         params=CombineParams(cols=3, lanes=1, tokens=4, acc_width=17, width=9, total_width=28, mul_stages=2)),
     Unit(name="rescale", block="rescale", count=40,
          params=RescaleParams(lanes=2, acc_width=22, width=17, max_k=64, mul_stages=2)),
     Unit(name="engine", block="engine", count=60, mutated=of_the_engine, cut=around_the_array, rounds=(3_000, 30_000),

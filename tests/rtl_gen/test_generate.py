@@ -20,7 +20,17 @@ from rtl_gen.verilog.declared import ports
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
-from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, build, generated, simulate
+from tests.support.generate_cases import (
+    BLOCKED,
+    LINE,
+    MODULES,
+    OF_BLOCKS,
+    SMALL,
+    WITH_VECTORS,
+    build,
+    generated,
+    simulate,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +89,7 @@ def test_without_blocks_there_is_the_engine_and_what_it_instantiates_and_nothing
     manifest = json.loads(engine["manifest.json"])
     assert list(manifest["blocks"]) == ["stamp_engine", "stamp_engine_axi"]
     modules = {Path(name).stem for name in engine["files.f"].split()}
-    alone = {unit.module for unit in generator.units()} - {"stamp_engine", "stamp_engine_axi"}
+    alone = {unit.module for unit in generator.units(hw=SMALL.hw)} - {"stamp_engine", "stamp_engine_axi"}
     assert len(alone) == 6 and not modules & alone
     used = {name for module in modules for name in re.findall(r"^ *(stamp_\w+) +\w", engine[f"{module}.v"], re.M)}
     assert modules == used | {"stamp_engine_axi"} and "stamp_pe" in used
@@ -116,10 +126,29 @@ def test_an_unknown_block_is_refused_by_name() -> None:
         generator.units("alu")
 
 
+def test_a_block_that_the_hardware_does_not_have_is_refused_by_what_decides_it(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    assert [unit.module for unit in generator.units("combine", BLOCKED.hw)] == ["stamp_combine"]
+    for command in (["synth", "--block", "combine"], ["verify", "--block", "combine", "--hw", "rows=4"]):
+        assert main(command) == 2
+        assert capsys.readouterr().err == ("stamp-hw: hw.block: hardware without a block combine; got none; expected "
+                                           "channels of a block\n")
+
+
+def test_hardware_with_blocks_has_tops_of_its_own_and_the_engine_has_their_parts() -> None:
+    blocked = generated(BLOCKED, blocks=True)
+    tops = set(json.loads(blocked["manifest.json"])["blocks"])
+    assert tops == set(MODULES) - {"stamp_mac"} | set(OF_BLOCKS)
+    assert set(OF_BLOCKS) == {"stamp_block_mac", "stamp_combine"}
+    parts = json.loads(blocked["manifest.json"])["blocks"]["stamp_engine"]["files"]
+    assert {"stamp_combine_column.v", "stamp_mac_row.v", "stamp_pe.v"} <= set(parts)
+    assert blocked["stamp_combine_unit.v"].count("  stamp_combine_column column") == 4
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_stimulus_fits_every_shipped_configuration(name: str) -> None:
     config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
-    for unit in generator.units():
+    for unit in generator.units(hw=config.hw):
         if unit.module not in WITH_VECTORS:
             continue
         written = vectors.files(unit, config)
@@ -256,7 +285,7 @@ def test_an_interrupt_ends_in_one_line() -> None:
 # --- fields of the payloads ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unit", generator.units(), ids=MODULES)
+@pytest.mark.parametrize("unit", generator.units(hw=SMALL.hw), ids=MODULES)
 def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit: generator.Unit,
                                                                            files: dict[str, str]) -> None:
     streams = json.loads(files["manifest.json"])["blocks"][unit.module]["streams"]
@@ -287,6 +316,16 @@ def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit
 
 
 # --- testbenches without Python --------------------------------------------------------------------------------------
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("module", OF_BLOCKS)
+def test_the_plain_testbenches_of_hardware_with_blocks_pass(module: str, tmp_path: Path) -> None:
+    out = tmp_path / "rtl"
+    generator.write(out, generated(BLOCKED, blocks=True, vectors=True))
+    build(out / "vectors", module, tmp_path / "obj", "stamp_bench.v", "-y", "..")
+    code, output = simulate(tmp_path / "obj", out / "vectors")
+    assert code == 0 and f"PASS {module}" in output and "FAIL" not in output
 
 
 @pytest.mark.rtl

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rtl_gen.tops import BLOCKS, units
+from sim import combine as combine_sim
 from sim import haar as haar_sim
 from sim import mac as mac_sim
 from sim import rescale as rescale_sim
@@ -23,6 +24,7 @@ from tests.support import reference
 
 CONFIG = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 4, "lanes": 2, "rescale_lanes": 2, "max_k": 32,
                                      "max_tokens": 32, "act_slots": 16, "axes": 2}, "job": {"n_hi": 2, "levels": 2}})
+BLOCKED = CONFIG.with_hw(block=16)
 OBJECTS = tuple(value for value in vars(blocks).values()
                 if isinstance(value, type) and issubclass(value, blocks.Block) and hasattr(value, "MODULE"))
 
@@ -30,9 +32,23 @@ OBJECTS = tuple(value for value in vars(blocks).values()
 @pytest.mark.parametrize("block", OBJECTS, ids=lambda block: block.__name__)
 def test_the_component_is_the_one_that_is_generated(block: Any) -> None:
     (unit,) = (unit for unit in units() if unit.module == block.MODULE)
-    component = block(CONFIG).component()
+    config = BLOCKED if unit.blocks else CONFIG
+    component = block(config).component()
     component._MustUse__used = True  # it is never elaborated
-    assert type(component) is unit.component and component.params == block(CONFIG).params == unit.params(CONFIG.hw)
+    assert type(component) is unit.component and component.params == block(config).params == unit.params(config.hw)
+
+
+@pytest.mark.parametrize("block", OBJECTS, ids=lambda block: block.__name__)
+def test_a_block_is_where_the_hardware_has_it(block: Any) -> None:
+    (unit,) = (unit for unit in units() if unit.module == block.MODULE)
+    for config in (CONFIG, BLOCKED):
+        if unit.exists(config.hw):
+            assert block(config).config is config
+            continue
+        has, wants = config.hw.block or "none", "channels of a block" if unit.blocks else "none"
+        said = f"hw.block: hardware without {block.MODULE}; got {has}; expected {wants}"
+        with pytest.raises(ConfigError, match=said):
+            block(config)
 
 
 def test_every_block_has_its_object() -> None:
@@ -86,6 +102,33 @@ def test_mac_array(rng: np.random.Generator) -> None:
         for ask in (block.compute, block.cycles):
             with pytest.raises(LayerError, match=r"stamp_mac: no tile; got .* at most 4 tokens .*, 4 outputs, K 32"):
                 ask(codes, weights)
+
+
+def test_mac_array_of_hardware_with_blocks(rng: np.random.Generator) -> None:
+    block = blocks.BlockMac(BLOCKED)
+    codes, weights = rng.integers(-255, 256, (4, 11)).astype(np.int16), rng.integers(-128, 128, (3, 11)).astype(np.int8)
+    assert (block.compute(codes, weights) == codes.astype(np.int64) @ weights.T.astype(np.int64)).all()
+    assert block.cycles(codes, weights) == mac_sim.timing(block.params, [11]).cycles
+    with pytest.raises(LayerError, match="stamp_block_mac: not INT8; got int8.*; expected NumPy arrays of int16 and i"):
+        block.compute(codes.astype(np.int8), weights)
+    with pytest.raises(LayerError, match=r"stamp_block_mac: no tile; got .* at most 4 tokens .*, 4 outputs, K 16"):
+        block.compute(np.zeros((4, 17), np.int16), np.zeros((3, 17), np.int8))
+
+
+def test_combine_unit(rng: np.random.Generator) -> None:
+    block = blocks.Combine(BLOCKED)
+    acc, span = rng.integers(-9000, 9000, (4, 2, 3)), rng.integers(0, 1 << 18, (4, 2))
+    assert (block.compute(acc, span) == (acc * span[:, :, None]).sum(axis=1)).all()
+    assert block.cycles(acc, span) == combine_sim.timing(block.params, [2]).cycles
+    wide = np.full((4, 300, 3), 1 << 18)
+    for wrong, message in (((acc[:, :1], span), "no tile; got"), ((np.zeros((5, 2, 3), np.int64), span), "no tile"),
+                           ((acc, span + (1 << 18)), "beyond the unit's widths"), ((acc << 9, span), "beyond the unit"),
+                           ((acc, -span - 1), "beyond the unit's widths")):
+        for ask in (block.compute, block.cycles):
+            with pytest.raises(LayerError, match=f"stamp_combine: {message}"):
+                ask(*wrong)
+    with pytest.raises(LayerError, match="combine: T does not fit"):
+        block.compute(wide, np.full((4, 300), (1 << 18) - 1))
 
 
 @pytest.mark.parametrize("given", [((20, 7), 9, None), ((20, 7), -1, None), ((20, 7), 2, (3, 3)), ((33, 7), 1, None),

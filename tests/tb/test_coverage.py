@@ -11,9 +11,11 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from rtl_gen.axi.top import EngineAxi
+from rtl_gen.combine import Combine
 from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
 from rtl_gen.mac.array import Mac
+from rtl_gen.mac.blocks import BlockMac
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale.unit import Scale
 from rtl_gen.verilog.emit import verilog
@@ -182,6 +184,18 @@ def test_a_part_is_the_block_that_measures_it() -> None:
     for block, tied in own.items():
         modules = {name: text for name, text in verilog(tied, tied.parent).items() if name != f"{tied.parent}.v"}
         assert set(modules) == found[block]
+        for name, text in modules.items():
+            assert body(text) == body(engine[name]), name
+
+
+@pytest.mark.rtl
+def test_the_parts_of_hardware_with_blocks_are_the_blocks_that_measure_them() -> None:
+    params = bench_module("engine").PARAMETER_SETS["4x4 blocks"]
+    engine = verilog(Engine(params), "stamp_engine")
+    for block, tied in {"combine": Tied("combine", Combine(params.combine), [], "stamp_engine_drain"),
+                        "mac": Tied("mac", BlockMac(params.mac), [], "stamp_engine")}.items():
+        modules = {name: text for name, text in verilog(tied, tied.parent).items() if name != f"{tied.parent}.v"}
+        assert set(modules) == {name for name in engine if part_of("engine", name.removesuffix(".v")) == block}
         for name, text in modules.items():
             assert body(text) == body(engine[name]), name
 

@@ -63,8 +63,9 @@ def test_the_bench_fits_any_legal_hardware(name: str) -> None:
 @pytest.mark.rtl
 @pytest.mark.parametrize("block", ["haar", "scale", "mac", "rescale"])
 def test_the_benches_of_the_units_fit_the_smallest_hardware(block: str) -> None:
-    for unit in units(block):
-        run_block(block, "corner", fresh_seed(), params=unit.params(CORNERS["one of everything"]), words=300)
+    hw = CORNERS["one of everything"]
+    for unit in units(block, hw):
+        run_block(block, "corner", fresh_seed(), params=unit.params(hw), words=300)
 
 
 @pytest.mark.rtl

@@ -18,7 +18,8 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 SOME_FAULTS = {
     "haar": ("drop_floor_shift", "inverse_ignores_ready", "skip_reset"),
     "scale": ("drop_half", "ring_one_short", "skip_a_reset", "four_bits_beyond_qmax"),
-    "mac": ("drop_the_borrow", "swap_the_nibbles", "forget_the_queue", "skip_reset"),
+    "mac": ("drop_the_borrow", "swap_the_nibbles", "forget_the_queue", "skip_reset", "forget_the_zero"),
+    "combine": ("forget_the_first_block", "read_the_other_bank", "skip_reset"),
     "rescale": ("drop_rounding", "ignore_ready", "skip_reset"),
     "engine": ("start_early", "one_table", "total"),
     "axi": ("overwrite_a_waiting_beat", "keep_one_byte"),
@@ -70,7 +71,8 @@ def test_every_block_has_at_least_three_faults_of_different_names() -> None:
 def test_the_default_hardware_equals_the_golden_model(block: str, module: str) -> None:
     """The widths, depths and accumulators that users get; the benches' own sets are smaller."""
     unit = next(unit for unit in units(block) if unit.module == module)
-    params = unit.params(NpuConfig.load(CONFIG).hw)
+    config = NpuConfig.load(CONFIG)
+    params = unit.params((config.with_hw(block=64) if unit.blocks else config).hw)
     # The largest jobs of the engine take minutes here; `stamp-hw verify --config configs/default.yaml` runs them.
     tests = ("a_layer_of_the_trace_equals_the_golden_model",) if block == "engine" else None
     result = run_block(block, module.removeprefix("stamp_"), fresh_seed(), params=params, words=10_000, tests=tests)
