@@ -18,12 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stamp_hw import given, haar, mac, rescale, rooms, scale
+from stamp_hw import given, haar, hadamard, mac, rescale, rooms, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError, LayerError, brief
 from stamp_hw.haar_slots import HaarJob
+from stamp_hw.hadamard_params import HadamardJob, HadamardParams
 from stamp_hw.layer import Layer
 from stamp_hw.params import HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
 from stamp_hw.scale import Quantized
@@ -59,6 +60,34 @@ class Block:
 
     def _model(self) -> Any:
         return rooms.load(self.MODEL)
+
+
+class Hadamard(Block):
+    """The block Hadamard unit (docs/contract.md §3.9) of hardware that has one."""
+
+    MODEL, COMPONENT, MODULE = "sim.hadamard", ("rtl_gen.hadamard.unit", "Hadamard"), "stamp_hadamard"
+
+    @property
+    def params(self) -> HadamardParams:
+        """Raises ConfigError for hardware without the unit."""
+        return HadamardParams.of(self.config.hw)
+
+    def compute(self, x: np.ndarray, shift: int) -> np.ndarray:
+        """int32[S, K'] of x integers[S, K], as `stamp_hw.hadamard.transform`."""
+        self._job(x, shift)
+        return hadamard.transform(x, self.params.block, shift, self.params.width)[0]
+
+    def cycles(self, x: np.ndarray, shift: int) -> int:
+        """From the job's registers to the last output beat."""
+        return int(self._model().cycles(self.params, self._job(x, shift)))
+
+    def _job(self, x: np.ndarray, shift: int) -> HadamardJob:
+        """The job's registers. Raises LayerError or ConfigError for one that the unit cannot take."""
+        given.integers(x, "x", self.MODULE)
+        if np.ndim(x) != 2 or not given.is_whole(shift):
+            raise LayerError("no tokens or no shift", where=self.MODULE,
+                             got=f"{given.described(x)}, shift {brief(shift)}", expected="[S, K] and a whole number")
+        return self.params.job(tokens=len(x), k=x.shape[1], shift=shift)
 
 
 class _Lifting(Block):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stamp_hw.errors import ConfigError, brief
 
 MAX_LEVELS = 8
+HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -58,6 +59,8 @@ class HwConfig:
     recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
     z_frac : fractional bits of an output coefficient
     mul_stages : pipeline registers of each multiplier
+    hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
+        two; None builds none
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory
     technology : name of an energy set in `sim/cost/energy_sets/`
@@ -77,6 +80,7 @@ class HwConfig:
     recip_frac: int = 8
     z_frac: int = 4
     mul_stages: int = 2
+    hadamard: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = 25.6e9
     technology: str = "horowitz45"
@@ -93,6 +97,10 @@ class HwConfig:
                  f"a divisor of cols = {self.cols}")
         needed = least_acc_width(self.max_k)
         require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
+        require(self.hadamard is None or type(self.hadamard) is int and self.hadamard in HADAMARD_BLOCKS, "hw.hadamard",
+                self.hadamard, "null, 16, 64 or 256")
+        require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
+                f"a power of two with hw.hadamard = {self.hadamard}")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
         require(isinstance(self.technology, str) and self.technology.isidentifier()

@@ -58,14 +58,15 @@ def ports(signature: Any) -> Iterator[str]:
 
 
 def unit(one: Unit, config: NpuConfig) -> list[str]:
-    """Parameters, latency and ports of a top module at the default configuration."""
-    params = one.params(config.hw)
+    """Parameters, latency and ports of a top module at the default configuration, with a unit that it has not."""
+    built = config if one.is_built(config.hw) else config.with_hw(hadamard=64)
+    params, more = one.params(built.hw), "" if built is config else " with `hadamard` 64"
     values = ", ".join(f"`{field.name}` {getattr(params, field.name)}" for field in fields(params))
     component = one.component(params)
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
     rows = list(ports(component.signature))
     latency = f"Latency: {params.latency} cycles. " if hasattr(params, "latency") else ""
-    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration: {values}.", "",
+    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration{more}: {values}.", "",
             "| port | way | fields |", "|---|---|---|", *rows, ""]
 
 

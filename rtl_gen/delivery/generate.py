@@ -11,7 +11,7 @@ from rtl_gen.delivery import handover
 from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
 from rtl_gen.delivery.prefix import PREFIX, renamed
-from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
+from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units, units_of
 from rtl_gen.verilog.emit import PLAIN, Style, verilog
 from rtl_gen.verilog.fields import comment, streams
 from rtl_gen.verilog.waivers import control_file
@@ -43,7 +43,7 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     The tops are those of the engine; with `blocks` also each other block as a top of its own. `vectors` adds their
     testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the last lines knows.
     """
-    chosen = {block: group for block, group in BLOCKS.items() if blocks or block in DESIGN}
+    chosen = {block: units_of(config.hw, block) for block in BLOCKS if blocks or block in DESIGN}
     files: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}
     for block, group in chosen.items():

@@ -166,8 +166,8 @@ def _jobs(options: Options, config: NpuConfig) -> list[Job]:
         tests = None if options.test is None else tuple(name for name in names if name in options.test)
         sets = bench_module(block).PARAMETER_SETS
         if options.configured:
-            from rtl_gen.tops import units
-            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw) for unit in units(block)}
+            from rtl_gen.tops import units_of
+            sets = {unit.module.removeprefix("stamp_"): unit.params(config.hw) for unit in units_of(config.hw, block)}
         if options.set_name is not None and options.set_name not in sets:
             raise ConfigError("unknown parameter set", where=block, got=options.set_name, expected=" or ".join(sets))
         jobs += [Job(block=block, set_name=name, params=params, tests=tests) for name, params in sets.items()

@@ -9,6 +9,7 @@ from tb.formal import (
     engine_front,
     engine_halves,
     engine_issue,
+    hadamard,
     lifting,
     mac,
     pe,
@@ -19,6 +20,6 @@ from tb.formal import (
     streams,
 )
 
-SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_back, lifting, range_tree,
+SUBJECTS = (streams, queues, axi, hadamard, engine_front, engine_halves, engine_issue, engine_back, lifting, range_tree,
             quantizer, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

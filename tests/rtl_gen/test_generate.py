@@ -20,7 +20,7 @@ from rtl_gen.verilog.declared import ports
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, OutputError
-from tests.support.generate_cases import LINE, MODULES, SMALL, WITH_VECTORS, build, generated, simulate
+from tests.support.generate_cases import LINE, MODULES, ROTATED, SMALL, WITH_VECTORS, build, generated, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +79,7 @@ def test_without_blocks_there_is_the_engine_and_what_it_instantiates_and_nothing
     manifest = json.loads(engine["manifest.json"])
     assert list(manifest["blocks"]) == ["stamp_engine", "stamp_engine_axi"]
     modules = {Path(name).stem for name in engine["files.f"].split()}
-    alone = {unit.module for unit in generator.units()} - {"stamp_engine", "stamp_engine_axi"}
+    alone = {*MODULES} - {"stamp_engine", "stamp_engine_axi"}
     assert len(alone) == 6 and not modules & alone
     used = {name for module in modules for name in re.findall(r"^ *(stamp_\w+) +\w", engine[f"{module}.v"], re.M)}
     assert modules == used | {"stamp_engine_axi"} and "stamp_pe" in used
@@ -119,7 +119,7 @@ def test_an_unknown_block_is_refused_by_name() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_stimulus_fits_every_shipped_configuration(name: str) -> None:
     config = NpuConfig.load(ROOT / "configs" / f"{name}.yaml")
-    for unit in generator.units():
+    for unit in generator.units_of(config.hw):
         if unit.module not in WITH_VECTORS:
             continue
         written = vectors.files(unit, config)
@@ -256,7 +256,7 @@ def test_an_interrupt_ends_in_one_line() -> None:
 # --- fields of the payloads ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unit", generator.units(), ids=MODULES)
+@pytest.mark.parametrize("unit", generator.units_of(SMALL.hw), ids=MODULES)
 def test_the_manifest_and_the_head_of_a_top_tell_every_field_of_its_streams(unit: generator.Unit,
                                                                            files: dict[str, str]) -> None:
     streams = json.loads(files["manifest.json"])["blocks"][unit.module]["streams"]
@@ -312,6 +312,19 @@ def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(modu
         (wrong / f"{module}.o.hex").write_text("\n".join(lines) + "\n")
         code, output = simulate(objects, wrong)
         assert code == 1 and f"FAIL {module}" in output and wanted in output, output
+
+
+@pytest.mark.rtl
+def test_hardware_with_a_hadamard_unit_has_it_as_a_top_of_its_own_too(tmp_path: Path) -> None:
+    files = generated(ROTATED, blocks=True, vectors=True)
+    blocks = json.loads(files["manifest.json"])["blocks"]
+    assert set(blocks) == {*MODULES, "stamp_hadamard"}
+    assert blocks["stamp_hadamard"]["parameters"] == {"lanes": 4, "width": 16, "block": 16, "max_beats": 12}
+    generator.write(tmp_path / "out", files)
+    here, objects = tmp_path / "out" / "vectors", tmp_path / "obj"
+    build(here, "stamp_hadamard", objects, "stamp_bench.v", "-y", "..")
+    code, output = simulate(objects, here)
+    assert code == 0 and "PASS stamp_hadamard" in output and "FAIL" not in output
 
 
 @pytest.mark.rtl

@@ -9,14 +9,15 @@ from pathlib import Path
 from rtl_gen.delivery.generate import generate
 from rtl_gen.delivery.prefix import PREFIX
 from rtl_gen.toolchain import verilator_env
-from rtl_gen.tops import units
+from rtl_gen.tops import units_of
 from stamp_hw.config import NpuConfig
 
 SMALL = NpuConfig().with_hw(rows=2, cols=4, lanes=3, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6)
 LINE = NpuConfig().with_hw(rows=3, cols=3, lanes=2, rescale_lanes=3, axes=1, max_k=50, max_tokens=64, max_levels=3,
                            mul_stages=1, act_slots=64)
-MODULES = [unit.module for unit in units()]
-WITH_VECTORS = [unit.module for unit in units() if unit.inside is None]
+ROTATED = LINE.with_hw(lanes=4, max_k=48, hadamard=16)  # with the Hadamard unit, which the others have not
+MODULES = [unit.module for unit in units_of(SMALL.hw)]
+WITH_VECTORS = [unit.module for unit in units_of(SMALL.hw) if unit.inside is None]
 
 
 @cache
