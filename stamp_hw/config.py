@@ -18,10 +18,11 @@ from typing import Any, Literal
 from stamp_hw import positions
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.yaml_file import load_yaml
-from stamp_hw.hw_config import HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
+from stamp_hw.hw_config import HADAMARD_BLOCKS, HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
 
 __all__ = ["HW_RANGES", "MAX_LEVELS", "HwConfig", "JobConfig", "NpuConfig", "ResolvedJob", "auto_levels",
            "least_acc_width", "section_of"]
+MAX_HADAMARD_SHIFT = HADAMARD_BLOCKS[-1].bit_length() - 1
 _PART = re.compile(r"1/([1-9][0-9]{0,4})")
 
 
@@ -38,6 +39,8 @@ class JobConfig:
     outliers : tokens of a sequence that are kept out of the transform: their positions, "off", or "auto" = what the
         trace says
     weight_bits : 8 or 4
+    hadamard : shift r of the Hadamard unit, 0…8; "auto" takes the smallest at which the layer does not saturate, or
+        with static scales log2(block) / 2 + 1; "off" lets the channels pass; without a unit both mean the same
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
         "static" refuses a layer without them
     """
@@ -48,6 +51,7 @@ class JobConfig:
     group: int | None = None
     outliers: positions.Which = "auto"
     weight_bits: int = 4
+    hadamard: int | str = "auto"
     calibration: str = "auto"
 
     def __post_init__(self) -> None:
@@ -63,6 +67,11 @@ class JobConfig:
                          "an integer in 0…65536, auto, or a part such as 1/16")
             elif value != "auto":
                 integer("job", self, name, 0, high)
+        if self.hadamard is False:  # what YAML makes of off
+            object.__setattr__(self, "hadamard", "off")
+        if not (isinstance(self.hadamard, str) and self.hadamard in ("auto", "off")):
+            require(type(self.hadamard) is int and 0 <= self.hadamard <= MAX_HADAMARD_SHIFT, "job.hadamard",
+                    self.hadamard, f"auto, off or an integer in 0…{MAX_HADAMARD_SHIFT}")
         if self.group is not None:
             integer("job", self, "group", 1, 16384)
         require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
@@ -182,6 +191,11 @@ class NpuConfig:
                  for kind, job in self.kinds}
         return {"hw": asdict(self.hw), "job": own, **({"kinds": kinds} if kinds else {})}
 
+    @property
+    def hadamard(self) -> int | None:
+        """Channels of a block that the job transforms, None where it is off or the hardware has no unit."""
+        return None if self.job.hadamard == "off" else self.hw.hadamard
+
     def for_kind(self, kind: str) -> NpuConfig:
         """The configuration of a layer of this kind: its own job, if it has one, and no other kinds'."""
         return replace(self, job=dict(self.kinds).get(kind, self.job), kinds=()) if self.kinds else self
@@ -235,6 +249,11 @@ class NpuConfig:
                  "at least one token, and H·W = tokens")
         require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
         require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
+        block, shift = self.hadamard, job.hadamard
+        require(k is None or block is None or -(-k // block) * block <= hw.max_k, "job.k", k,
+                f"whole blocks of hw.hadamard = {block} within hw.max_k = {hw.max_k}; or job.hadamard: off")
+        require(isinstance(shift, str) or block is not None and 1 << shift <= block, "job.hadamard", shift,
+                "auto or off: hw.hadamard is null" if block is None else f"at most log2 of hw.hadamard = {block}")
         require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
         n_hi = job.high_tokens(tokens)
         limit = hw.max_levels // 2 if two_d else hw.max_levels

@@ -55,7 +55,7 @@ _CAPABILITIES = {
     "rescale_lanes": "output channels a beat of the results", "in_width": "bits of an input value",
     "z_frac": "fractional bits of an output coefficient"}
 
-#: Every job register in the order of the map, those that only 2-D builds have among them: offsets are the same in all.
+#: Every job register in the order of the map, those that only some builds have among them: offsets are the same in all.
 _JOB = {
     "width": "tokens of a row of the grid; of the whole sequence in 1-D",
     "height": "rows of the grid; 1 in 1-D", "two_d": "1: the tokens are a grid", "levels": "levels of lifting",
@@ -65,7 +65,10 @@ _JOB = {
     "columns": "column tiles, ceil(N / cols)", "out_beats": "beats of a token of the last column tile",
     "out_keep": "valid lanes of the last of them", "tile_width": "tokens of a full super-tile along the width",
     "tile_height": "and along the height", "hi_order": "order of the first coefficient that takes 4 bits",
-    "hi_band": "its band", "hi_row": "its row", "hi_column": "its column"}
+    "hi_band": "its band", "hi_row": "its row", "hi_column": "its column",
+    "hadamard": "1: the Hadamard unit transforms the channels; beats and tail are then a token's behind it",
+    "hadamard_shift": "r, by which it shifts right",
+    "in_beats": "beats of an input token, ceil(K / lanes), where it does", "in_tail": "channels in the last of them"}
 
 
 _EVENTS = {
@@ -80,7 +83,9 @@ _EVENTS = {
     "rescale_saturated": "those of them that saturated", "inverse_butterflies": "beats of pairs lifted back",
     "inverse_cross_butterflies": "beats of a grid's second pairs", "inverse_line_reads": "beats read from the lines of "
     "the inverse unit", "inverse_line_writes": "beats written to them", "finish_outputs": "words of results, those of "
-    "channels beyond N among them", "finish_saturated": "those of them that saturated"}
+    "channels beyond N among them", "finish_saturated": "those of them that saturated",
+    "hadamard_beats": "beats that entered the Hadamard unit, those that fill a block among them",
+    "hadamard_saturated": "words that saturated in it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +197,8 @@ def job_register(name: str) -> str:
 
 
 def events(params: EngineParams) -> dict[str, str]:
-    """Event → what it counts; its place is its number in EVENT_SELECT, the same in all builds."""
-    assert tuple(_EVENTS) == tuple(event_layout(params).members)
-    return dict(_EVENTS)
+    """Event → what it counts; its place is its number in EVENT_SELECT, the same in all builds that have it."""
+    built = event_layout(params).members
+    assert set(built) <= set(_EVENTS)
+    assert tuple(built) == tuple(_EVENTS)[: len(built)], "an event has the same number in all builds"
+    return {name: _EVENTS[name] for name in built}

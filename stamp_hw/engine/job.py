@@ -14,6 +14,8 @@ LL, HL, LH, HH = range(4)  # bands as the registers number them; in 1-D the d of
 COLUMNS_WIDTH = 16  # bits of the number of column tiles
 #: Registers that 1-D builds do not have.
 TWO_D_ONLY = ("height", "two_d", "tile_height", "hi_row", "hi_band")
+#: Registers of builds with a Hadamard unit.
+HADAMARD_ONLY = ("hadamard", "hadamard_shift", "in_beats", "in_tail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,9 @@ class EngineJob:
     `hi_order`, `hi_band`, `hi_row`, `hi_column` name the first coefficient that takes 4 bits. A coefficient's key is
     (order, band, row, column), order 0 for the low pass and levels − level + 1 for the bands of `level`; it takes 8
     bits iff its key is smaller. Where all do, `hi_order` is levels + 1.
+
+    With a Hadamard unit `beats` and `tail` are a token's behind it, `in_beats` and `in_tail` those on the wire;
+    `hadamard`: it transforms, and shifts right by `hadamard_shift`.
     """
 
     width: int
@@ -47,16 +52,21 @@ class EngineJob:
     hi_band: int
     hi_row: int
     hi_column: int
+    hadamard: bool
+    hadamard_shift: int
+    in_beats: int
+    in_tail: int
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
-           limit: int | None = None, group: int | None = None) -> EngineJob:
+           limit: int | None = None, group: int | None = None, shift: int | None = None) -> EngineJob:
         """Registers of a layer of `k` input and `n` output channels.
 
         Parameters
         ----------
         limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
         group : input channels that share an activation scale; the engine has one a token
+        shift : of the Hadamard unit, None where it is off or not there
 
         Raises
         ------
@@ -66,6 +76,13 @@ class EngineJob:
         two_d = job.grid is not None
         if group is not None and group < k:
             raise ConfigError("the engine has no group scales", where="job.group", got=group, expected="null")
+        unit = params.rotation
+        if shift is not None and (unit is None or not 0 <= shift <= unit.levels):
+            raise ConfigError("no Hadamard unit" if unit is None else "impossible value", where="job.hadamard",
+                              got=shift, expected="off" if unit is None else f"0…{unit.levels}")
+        in_beats = -(-k // params.lanes)
+        in_tail = k - (in_beats - 1) * params.lanes
+        k = k if unit is None or shift is None else unit.channels(k)
         chain = job.levels * (2 if two_d else 1)
         for name, value, low, high in (
             ("job.k", k, 1, params.max_k), ("job.n", n, 1, (2**COLUMNS_WIDTH - 1) * params.cols),
@@ -87,18 +104,24 @@ class EngineJob:
             width=width, height=height, two_d=two_d, levels=job.levels, n_sink=job.n_sink, symmetric=symmetric,
             beats=beats, tail=k - (beats - 1) * params.lanes, columns=columns, out_beats=out_beats,
             out_keep=left - (out_beats - 1) * params.rescale_lanes, tile_width=tile_width, tile_height=tile_height,
-            hi_order=order, hi_band=band, hi_row=row, hi_column=column,
+            hi_order=order, hi_band=band, hi_row=row, hi_column=column, hadamard=shift is not None,
+            hadamard_shift=shift or 0, in_beats=in_beats, in_tail=in_tail,
         )
 
     def registers(self, params: EngineParams) -> dict[str, int]:
         """Name → value of the registers that this build has."""
         return {field.name: int(getattr(self, field.name)) for field in fields(self)
-                if params.axes == 2 or field.name not in TWO_D_ONLY}
+                if (params.axes == 2 or field.name not in TWO_D_ONLY)
+                and (params.hadamard is not None or field.name not in HADAMARD_ONLY)}
 
     def channels(self, params: EngineParams) -> tuple[int, int]:
-        """(K, N)."""
+        """(K, N), where a Hadamard unit is on K'."""
         return ((self.beats - 1) * params.lanes + self.tail,
                 (self.columns - 1) * params.cols + (self.out_beats - 1) * params.rescale_lanes + self.out_keep)
+
+    def in_channels(self, params: EngineParams) -> int:
+        """K on the wire."""
+        return (self.in_beats - 1) * params.lanes + self.in_tail
 
     @property
     def grid(self) -> Grid | None:

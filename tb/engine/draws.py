@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp_hw import haar
-from stamp_hw.config import JobConfig
+from stamp_hw import haar, hadamard
+from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.haar import Grid
@@ -53,13 +53,27 @@ def shape_of(rng: np.random.Generator, params: EngineParams) -> Shape:
                  n=int(rng.integers(1, 3 * params.cols + 2)))
 
 
+def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Shape]:
+    """A few tokens of `max_k` channels: a sequence, sinks before a sequence, and in 2-D builds a small grid."""
+    few, k, n = min(9, params.max_tokens), params.max_k, 2 * params.cols
+    sinks = min(3, params.act_slots, params.max_tokens - 1)
+    shapes = [Shape(tokens=int(rng.integers(1, few + 1)), grid=None, sinks=count, k=k, n=n) for count in (0, sinks)]
+    if params.axes == 2:
+        height = int(rng.integers(2, few // 2 + 1)) if few >= 4 else 1
+        grid = (height, few // height)
+        shapes.append(Shape(tokens=grid[0] * grid[1], grid=grid, sinks=0, k=k, n=n))
+    return shapes
+
+
 def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibration: str) -> JobConfig:
     """Any levels, precisions and mode."""
     tokens = shape.tokens
     return JobConfig(
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
         n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
-        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration)
+        scale_mode=("minmax", "symmetric")[int(rng.integers(2))], weight_bits=pick(rng, 4, 8), calibration=calibration,
+        hadamard="auto" if params.rotation is None else ("auto", "off", int(rng.integers(params.rotation.levels + 1)))[
+            int(rng.integers(3))])
 
 
 def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:
@@ -93,12 +107,25 @@ def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: Jo
     codes[: shape.sinks] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))
     weights = weight_codes(rng, shape, (1 << (job.weight_bits - 1)) - 1, extreme)
     s_x, s_y = (float(2.0 ** rng.uniform(-6, 6)) for _ in range(2))
-    scale = factors(rng, params, codes, weights, job, shape, extreme) * s_y / s_x
+    gain = gain_of(params, weights, job)
+    scale = factors(rng, params, codes, weights * gain[:, None], job, shape, extreme) * gain * s_y / s_x
     steps = biases(rng, codes @ (weights * (scale * s_x / s_y)[:, None]).T)
     return WireLayer(
         name="filled", kind="drawn", x=(codes * s_x).astype(np.float32), grid=shape.grid, n_sink=shape.sinks,
         weight=(weights * scale[:, None]).astype(np.float32), bias=None if steps is None else
         (steps * s_y).astype(np.float32), s_x=s_x * 2.0 ** (params.in_width - 16), s_y=s_y)
+
+
+def gain_of(params: EngineParams, weights: np.ndarray, job: JobConfig) -> np.ndarray:
+    """How much larger a channel's codes become when they are folded and quantized, for what the Hadamard unit sends,
+    which is 2^r smaller than its sums: float64[N]. 1 without the unit."""
+    block = NpuConfig(hw=params.hw, job=job).hadamard
+    if block is None:
+        return np.ones(len(weights))
+    shift = job.hadamard if isinstance(job.hadamard, int) else hadamard.usual_shift(block)
+    peak = np.abs(hadamard.fold(weights, block)).max(axis=1)
+    found: np.ndarray = ((1 << (job.weight_bits - 1)) - 1) / peak / 2.0**shift
+    return found
 
 
 def magnitudes(rng: np.random.Generator, params: EngineParams, shape: Shape) -> np.ndarray:

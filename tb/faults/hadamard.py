@@ -57,7 +57,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("ignore_ready", "the pipeline moves on while an output beat waits", "unit.can_move", _always_moves, STALLS),
     Fault(name="place_read_late", block="hadamard", tests=RANDOM,
           why="a beat finds what waited a place before its own", set_name="largest",
-          edit=inside("stamp_hadamard_beats0", "store[read_at + {3'b000, stepped}]", "store[read_at]")),
+          edit=inside("stamp_hadamard_beats0", "store[read_at + {3'd0, stepped}]", "store[read_at]")),
     Fault(name="differences_wait_for_beats", block="hadamard", tests=RANDOM,
           why="differences leave only while beats come, so the last ones of a job never do",
           edit=inside("stamp_hadamard_beats0", "stepped = combined | drains", "stepped = combined | drains & valid")),

@@ -27,6 +27,7 @@ from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
+from tests.support.rotated_cases import perhaps_rotated, registers_of, task_of
 
 CASES = 2000
 NPU32 = ("--config", str(Path(__file__).parents[2] / "configs" / "npu32.yaml"))
@@ -43,11 +44,12 @@ def draw_hw(rng: np.random.Generator) -> HwConfig:
     whole = rng.random() < 0.5  # short periods, so that passes repeat; else periods longer than any layer
     rate = float(rng.choice([1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 51.2])) if whole else 10 ** rng.uniform(-1, 3)
     freq = float(rng.choice([1e8, 5e8, 8e8]))
-    return HwConfig(rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 2, 3, 8, 16])),
-                    axes=int(rng.choice([1, 2])), max_levels=6, max_k=64, max_tokens=200,
-                    act_slots=int(rng.choice([20, 40, 64, 200])), in_width=int(rng.choice([8, 9, 16])),
-                    rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0])),
-                    mul_stages=int(rng.integers(1, 4)), freq_hz=freq, dram_bytes_per_s=max(1e3, round(rate * freq)))
+    return perhaps_rotated(rng, HwConfig(
+        rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 2, 3, 8, 16])),
+        axes=int(rng.choice([1, 2])), max_levels=6, max_k=64, max_tokens=200,
+        act_slots=int(rng.choice([20, 40, 64, 200])), in_width=int(rng.choice([8, 9, 16])),
+        rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0])),
+        mul_stages=int(rng.integers(1, 4)), freq_hz=freq, dram_bytes_per_s=max(1e3, round(rate * freq))))
 
 
 def draw_task(rng: np.random.Generator, hw: HwConfig) -> Task:
@@ -58,7 +60,7 @@ def draw_task(rng: np.random.Generator, hw: HwConfig) -> Task:
         tokens = grid[0] * grid[1]
     job = ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_sink=n_sink,
                       n_hi=int(rng.choice([0, tokens, rng.integers(0, tokens + 1)])))
-    return Task(job=job, k=int(rng.integers(1, hw.max_k + 1)), n=int(rng.integers(1, 5 * hw.cols + 2)))
+    return task_of(rng, hw, job, int(rng.integers(1, hw.max_k + 1)), int(rng.integers(1, 5 * hw.cols + 2)))
 
 
 def test_a_rate_offers_as_many_beats_as_the_memory_had_time_for_and_never_sooner(rng: np.random.Generator) -> None:
@@ -101,7 +103,7 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
         drawn, params = draw_task(rng, hw), EngineParams.of(hw)
         limit = int(rng.choice([4, 8, 16, 50, super_tile.token_limit(drawn.job, hw)]))
         try:
-            registers = EngineJob.of(drawn.job, k=drawn.k, n=drawn.n, params=params, limit=limit)
+            registers = registers_of(rng, hw, drawn, limit)
         except ConfigError:  # a Haar tile beyond the buffer
             continue
         rates = Memory.of(hw)
@@ -115,10 +117,11 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
         assert sum(cycles for _, cycles in found.critical_path) == timing.cycles, (drawn, hw, limit)
         seen.update({"cases": 1, found.bottleneck: 1, **{part: 1 for part, cycles in parts.items() if cycles},
                      **{f"slow {name}": 1 for name, rate in rates.patterns.items() if rate != FULL},
+                     "rotated": int(registers.hadamard),
                      "2-D": int(drawn.job.grid is not None), "sinks": int(drawn.job.n_sink > 0),
                      "gates": int(found.super_tiles > 2), "many passes": int(found.column_tiles > 3)})
     # Every cause, every stream, every kind of layer many times: nothing was equal for want of something to differ.
-    wanted = (*closed_form.PARTS, "slow i", "slow w", "slow p", "2-D", "sinks", "gates", "many passes")
+    wanted = (*closed_form.PARTS, "slow i", "slow w", "slow p", "rotated", "2-D", "sinks", "gates", "many passes")
     assert min(seen[name] for name in wanted) > CASES // 200, seen
     assert {"array", "drain", "activations", "dram_activations", "dram_weights", "dram_bytes", "back"} <= seen.keys()
 
