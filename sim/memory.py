@@ -17,6 +17,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CODE_WIDTH, Z_WIDTH, HaarParams, RescaleParams, ScaleParams
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
@@ -54,7 +55,8 @@ def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
     """Bytes of one layer that is cut into `super_tiles`: whole beats, channels beyond K and N included, but of the
     results. Groups of channels that share a scale, which the RTL refuses, have parameters each."""
     beat, passes = beat_bytes(hw), super_tiles * task.columns(hw)[0]
-    return DramBytes(weights=passes * task.k * beat["w"], activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
+    tokens = task.tokens * -(-task.channels_in // hw.lanes)
+    return DramBytes(weights=passes * task.k * beat["w"], activations=tokens * beat["i"],
                      scales=passes * hw.cols * len(task.groups) * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
@@ -81,7 +83,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     code_bits = 8 * sum(part.n8 for part in parts) + 4 * sum(part.n4 for part in parts)
     row_slots = sum(len(part.rows) for part in parts)
     scale_bits = 2 * hw.coef_width * len(task.groups)
-    return {
+    return _between_beats(task, hw) | {
         "lifting_lines": Access(size=_bytes(lines * forward.max_beats * hw.lanes * forward.out_width),
                                 moved=_bytes(line_words[0] * hw.lanes * forward.out_width)),
         "inverse_lines": Access(size=_bytes(lines * inverse.max_beats * inverse.lanes * inverse.width),
@@ -98,6 +100,19 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
                                    moved=_bytes((len(parts) * columns * hw.cols + outputs) * len(task.groups) * word)),
         "output_buffer": Access(size=_bytes(2 * hw.act_slots * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
     }
+
+
+def _between_beats(task: Task, hw: HwConfig) -> dict[str, Access]:
+    """The memories of the Hadamard unit, of hardware that has one with blocks of several beats: of n / 2, …, 2 beats;
+    every beat is written to each and read once. The level of neighbours has a register."""
+    if hw.hadamard is None or (params := HadamardParams.of(hw)).beat_levels < 2:
+        return {}
+    words = [params.lanes * (params.width + 2 + level) for level in range(params.beat_levels - 1)]
+    depths = [params.block_beats >> level + 1 for level in range(params.beat_levels - 1)]
+    beats = 0 if task.k_in is None else task.tokens * -(-task.k // hw.lanes)
+    return {"hadamard_beats": Access(
+        size=_bytes(sum(depth * word for depth, word in zip(depths, words, strict=True))),
+        moved=_bytes(2 * beats * sum(words)))}
 
 
 def _bytes(bits: int) -> int:
