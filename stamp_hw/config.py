@@ -279,12 +279,11 @@ class NpuConfig:
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink, warnings=tuple(warnings))
 
 
-def section_of(key: object) -> str | None:
-    """The section that has a value of this name: "hw", "job", or None for neither."""
-    for name, section in (("hw", HwConfig), ("job", JobConfig)):
-        if key in [item.name for item in fields(section)]:
-            return name
-    return None
+def section_of(key: object, first: str = "hw") -> str | None:
+    """The section that has a value of this name: "hw", "job", or None for neither; the `first` of them if both have."""
+    found = [name for name, section in (("hw", HwConfig), ("job", JobConfig))
+             if key in [item.name for item in fields(section)]]
+    return first if first in found else found[0] if found else None
 
 
 #: Keys that somebody might try → what there is instead.
