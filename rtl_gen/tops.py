@@ -14,6 +14,7 @@ from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.forward import Haar
 from rtl_gen.haar.inverse import HaarInverse
+from rtl_gen.hadamard.unit import Hadamard
 from rtl_gen.mac.array import Mac
 from rtl_gen.mac.block_stream import BlockMacStream
 from rtl_gen.rescale import Rescale
@@ -21,6 +22,7 @@ from rtl_gen.scale.unit import Scale
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 AXI_TOP, ENGINE_TOP = "stamp_engine_axi", "stamp_engine"  # the engine behind AXI, and with plain streams
@@ -30,29 +32,32 @@ AXI_TOP, ENGINE_TOP = "stamp_engine_axi", "stamp_engine"  # the engine behind AX
 class Unit:
     """A top module: its Verilog name, its component, and how its parameters follow from the hardware configuration.
 
-    `inside` is the module of another top that it instantiates. Such a top has no vectors of its own. `blocks` says
-    where there is one: only in hardware with blocks (`hw.block`), only in hardware without, or, None, in both.
+    `inside` is the module of another top that it instantiates. Such a top has no vectors of its own. `key` of the
+    hardware's configuration and `exists`, a test of its value, say where there is one; without them it is always there.
     """
 
     module: str
     component: Callable[[Any], wiring.Component]
     params: Callable[[HwConfig], Any]
     inside: str | None = None
-    blocks: bool | None = None
+    key: str | None = None
+    exists: Callable[[Any], bool] = bool
 
-    def exists(self, hw: HwConfig) -> bool:
+    def is_built(self, hw: HwConfig) -> bool:
         """Whether hardware of this configuration has one."""
-        return self.blocks in (None, bool(hw.block))
+        return self.key is None or self.exists(getattr(hw, self.key))
 
 
 BLOCKS: dict[str, tuple[Unit, ...]] = {
+    "hadamard": (Unit(module="stamp_hadamard", component=Hadamard, params=HadamardParams.of, key="hadamard"),),
     "haar": (Unit(module="stamp_haar_forward", component=Haar, params=HaarParams.forward),
              Unit(module="stamp_haar_inverse", component=HaarInverse, params=HaarParams.inverse),
              Unit(module="stamp_haar_finish", component=Finish, params=FinishParams.of)),
     "scale": (Unit(module="stamp_scale", component=Scale, params=ScaleParams.of),),
-    "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of, blocks=False),
-            Unit(module="stamp_block_mac", component=BlockMacStream, params=MacParams.of, blocks=True)),
-    "combine": (Unit(module="stamp_combine", component=CombineStream, params=CombineParams.of, blocks=True),),
+    "mac": (Unit(module="stamp_mac", component=Mac, params=MacParams.of, key="block",
+                 exists=lambda block: not block),
+            Unit(module="stamp_block_mac", component=BlockMacStream, params=MacParams.of, key="block")),
+    "combine": (Unit(module="stamp_combine", component=CombineStream, params=CombineParams.of, key="block"),),
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
     "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
@@ -68,8 +73,10 @@ def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, .
     if block is not None and block not in BLOCKS:
         raise ConfigError("unknown block", where="block", got=block, expected=" or ".join(BLOCKS))
     every = BLOCKS.values() if block is None else (BLOCKS[block],)
-    found = tuple(unit for group in every for unit in group if hw is None or unit.exists(hw))
+    chosen = [unit for group in every for unit in group]
+    found = tuple(unit for unit in chosen if hw is None or unit.is_built(hw))
     if not found and hw is not None:
-        raise ConfigError(f"hardware without a block {block}", where="hw.block", got=hw.block or "none",
+        key = str(chosen[0].key)
+        raise ConfigError(f"hardware without a block {block}", where=f"hw.{key}", got=getattr(hw, key) or "none",
                           expected="channels of a block")
     return found

@@ -54,6 +54,10 @@ class Rate:
         first = max(self._offer(self._before(last + 1)), earliest)
         return first if count == 1 else self._offer(self._before(first + 1) + count - 2)
 
+    def after(self, last: int) -> int:
+        """Cycle from which a beat is offered behind one taken in `last`."""
+        return self._offer(self._before(last + 1))
+
     def _before(self, cycle: int) -> int:
         """Cycles before this one in which a beat is offered."""
         return cycle * self.num // self.den

@@ -17,6 +17,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CODE_WIDTH, Z_WIDTH, CombineParams, HaarParams, RescaleParams, ScaleParams
 
 OPERANDS = ("weights", "activations", "scales", "outputs")
@@ -54,8 +55,8 @@ def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
     """Bytes of one layer that is cut into `super_tiles`: whole beats, channels beyond K and N included, but of the
     results."""
     beat, passes = beat_bytes(hw), super_tiles * task.columns(hw)[0]
-    return DramBytes(weights=passes * task.weights.beats(task.k) * beat["w"],
-                     activations=task.tokens * -(-task.k // hw.lanes) * beat["i"],
+    tokens = task.tokens * -(-task.channels_in // hw.lanes)
+    return DramBytes(weights=passes * task.weights.beats(task.k) * beat["w"], activations=tokens * beat["i"],
                      scales=passes * hw.cols * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
@@ -83,7 +84,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     code_bits = 8 * sum(part.n8 for part in parts) + 4 * sum(part.n4 for part in parts)
     row_slots = sum(len(part.rows) for part in parts)
     scale_bits = 2 * hw.coef_width
-    return _of_blocks(task, hw, parts) | {
+    return _between_beats(task, hw) | _of_blocks(task, hw, parts) | {
         "lifting_lines": Access(size=_bytes(lines * forward.max_beats * hw.lanes * forward.out_width),
                                 moved=_bytes(line_words[0] * hw.lanes * forward.out_width)),
         "inverse_lines": Access(size=_bytes(lines * inverse.max_beats * inverse.lanes * inverse.width),
@@ -122,6 +123,19 @@ def _of_blocks(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str
         "combine_banks": Access(size=_bytes(2 * hw.rows * hw.cols * params.total_width),
                                 moved=_bytes(accesses * hw.cols * params.total_width)),
     }
+
+
+def _between_beats(task: Task, hw: HwConfig) -> dict[str, Access]:
+    """The memories of the Hadamard unit, of hardware that has one with blocks of several beats: of n / 2, …, 2 beats;
+    every beat is written to each and read once. The level of neighbours has a register."""
+    if hw.hadamard is None or (params := HadamardParams.of(hw)).beat_levels < 2:
+        return {}
+    words = [params.lanes * (params.width + 2 + level) for level in range(params.beat_levels - 1)]
+    depths = [params.block_beats >> level + 1 for level in range(params.beat_levels - 1)]
+    beats = 0 if task.k_in is None else task.tokens * -(-task.k // hw.lanes)
+    return {"hadamard_beats": Access(
+        size=_bytes(sum(depth * word for depth, word in zip(depths, words, strict=True))),
+        moved=_bytes(2 * beats * sum(words)))}
 
 
 def _bytes(bits: int) -> int:

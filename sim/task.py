@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stamp_hw import hadamard
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import linear
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.layer import Layer
@@ -37,22 +40,38 @@ class Task:
     """One layer under one job.
 
     `job` resolved numbers; `k` input and `n` output channels; `group` channels that share an activation scale, the
-    hardware's block, None for the whole token; `weights` how they travel. Both scale modes take the same cycles and
-    bytes.
+    hardware's block, None for the whole token; `k_in` of the channels are on the wire, where a Hadamard unit makes `k`
+    of them, None: all, and the unit passes or is not there; `weights` how they travel. Both scale modes take the same
+    cycles and bytes.
     """
 
     job: ResolvedJob
     k: int
     n: int
     group: int | None = None
+    k_in: int | None = None
     weights: WeightFormat = WeightFormat()
 
     @classmethod
     def of(cls, shape: Shape, config: NpuConfig) -> Task:
         """The configuration's job for this shape. Raises ConfigError for a job beyond the hardware."""
         job = config.resolve(shape.tokens, shape.grid, n_sink=shape.n_sink, k=shape.k, transform=shape.transform)
-        return cls(job=job, k=shape.k, n=shape.n, group=config.job.group,
+        block = config.hadamard
+        return cls(job=job, k=shape.k if block is None else hadamard.channels(shape.k, block), n=shape.n,
+                   group=config.job.group, k_in=None if block is None else shape.k,
                    weights=WeightFormat.of(config.hw, config.job))
+
+    @classmethod
+    def of_job(cls, job: EngineJob, params: EngineParams) -> Task:
+        """What an engine's registers ask for."""
+        k, n = job.channels(params)
+        return cls(job=job.resolved, k=k, n=n, group=params.block if job.blocks else None,
+                   k_in=job.in_channels(params) if job.hadamard else None, weights=job.weights)
+
+    @property
+    def channels_in(self) -> int:
+        """Channels of a token on the wire."""
+        return self.k if self.k_in is None else self.k_in
 
     @property
     def tokens(self) -> int:

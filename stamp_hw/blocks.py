@@ -18,12 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stamp_hw import combine, given, haar, mac, rescale, rooms, scale
+from stamp_hw import combine, given, haar, hadamard, mac, rescale, rooms, scale
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError, LayerError, brief
 from stamp_hw.haar_slots import HaarJob
+from stamp_hw.hadamard_params import HadamardJob, HadamardParams
 from stamp_hw.layer import Layer
 from stamp_hw.params import CombineParams, HaarParams, MacParams, RescaleParams, ScaleJob, ScaleParams
 from stamp_hw.scale import Quantized
@@ -34,8 +35,7 @@ class Block:
     """A block of the hardware that `config` describes.
 
     `MODEL` is the module of its cycle model, `COMPONENT` module and class of its hardware, `MODULE` that one's name in
-    Verilog; `BLOCKS` says where there is one: only in hardware with blocks (`hw.block`), only in hardware without, or,
-    None, in both. Raises ConfigError for a `config` that is none, or that describes hardware without this block. What
+    Verilog; `KEY` of the hardware's configuration, if any, must be set (`BUILT`), or must not, for it to be there. Raises ConfigError for a `config` that is none, or that describes hardware without this block. What
     a method gets of another type than it says is a LayerError.
     """
 
@@ -44,13 +44,14 @@ class Block:
     MODEL: ClassVar[str]
     COMPONENT: ClassVar[tuple[str, str]]
     MODULE: ClassVar[str]
-    BLOCKS: ClassVar[bool | None] = None
+    KEY: ClassVar[str | None] = None
+    BUILT: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         given.of_type(self.config, NpuConfig, type(self).__name__, ConfigError)
-        if self.BLOCKS not in (None, bool(self.config.hw.block)):
-            raise ConfigError(f"hardware without {self.MODULE}", where="hw.block", got=self.config.hw.block or "none",
-                              expected="channels of a block" if self.BLOCKS else "none")
+        if self.KEY is not None and bool(value := getattr(self.config.hw, self.KEY)) is not self.BUILT:
+            raise ConfigError(f"hardware without {self.MODULE}", where=f"hw.{self.KEY}", got=value or "none",
+                              expected="channels of a block" if self.BUILT else "none")
 
     @property
     def params(self) -> Any:
@@ -64,6 +65,35 @@ class Block:
 
     def _model(self) -> Any:
         return rooms.load(self.MODEL)
+
+
+class Hadamard(Block):
+    """The block Hadamard unit (docs/contract.md §3.9) of hardware that has one."""
+
+    MODEL, COMPONENT, MODULE = "sim.hadamard", ("rtl_gen.hadamard.unit", "Hadamard"), "stamp_hadamard"
+    KEY = "hadamard"
+
+    @property
+    def params(self) -> HadamardParams:
+        """Raises ConfigError for hardware without the unit."""
+        return HadamardParams.of(self.config.hw)
+
+    def compute(self, x: np.ndarray, shift: int) -> np.ndarray:
+        """int32[S, K'] of x integers[S, K], as `stamp_hw.hadamard.transform`."""
+        self._job(x, shift)
+        return hadamard.transform(x, self.params.block, shift, self.params.width)[0]
+
+    def cycles(self, x: np.ndarray, shift: int) -> int:
+        """From the job's registers to the last output beat."""
+        return int(self._model().cycles(self.params, self._job(x, shift)))
+
+    def _job(self, x: np.ndarray, shift: int) -> HadamardJob:
+        """The job's registers. Raises LayerError or ConfigError for one that the unit cannot take."""
+        given.integers(x, "x", self.MODULE)
+        if np.ndim(x) != 2 or not given.is_whole(shift):
+            raise LayerError("no tokens or no shift", where=self.MODULE,
+                             got=f"{given.described(x)}, shift {brief(shift)}", expected="[S, K] and a whole number")
+        return self.params.job(tokens=len(x), k=x.shape[1], shift=shift)
 
 
 class _Lifting(Block):
@@ -198,7 +228,7 @@ class BlockMac(Mac):
     """The MAC array of hardware with blocks (docs/contract.md §4, "Blocks"): its codes are int16, q − z in −255…255."""
 
     COMPONENT, MODULE = ("rtl_gen.mac.block_stream", "BlockMacStream"), "stamp_block_mac"
-    BLOCKS = True
+    KEY = "block"
     CODES = np.int16
 
 
@@ -206,7 +236,7 @@ class Combine(Block):
     """The combine unit of hardware with blocks, one array tile at a time (docs/contract.md §4, "Blocks")."""
 
     MODEL, COMPONENT, MODULE = "sim.combine", ("rtl_gen.combine_stream", "CombineStream"), "stamp_combine"
-    BLOCKS = True
+    KEY = "block"
 
     @property
     def params(self) -> CombineParams:

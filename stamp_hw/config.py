@@ -18,10 +18,11 @@ from typing import Any, Literal
 from stamp_hw import positions, weight_groups
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.yaml_file import load_yaml
-from stamp_hw.hw_config import HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
+from stamp_hw.hw_config import HADAMARD_BLOCKS, HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
 
 __all__ = ["HW_RANGES", "MAX_LEVELS", "HwConfig", "JobConfig", "NpuConfig", "ResolvedJob", "auto_levels",
            "least_acc_width", "section_of"]
+MAX_HADAMARD_SHIFT = HADAMARD_BLOCKS[-1].bit_length() - 1
 _PART = re.compile(r"1/([1-9][0-9]{0,4})")
 
 
@@ -41,6 +42,8 @@ class JobConfig:
     weight_bits : 8 or 4
     weight_group : input channels that share a step and a zero of 4-bit weights, 32, 64 or 128; None for weights without
         groups (docs/contract.md §3.5)
+    hadamard : shift r of the Hadamard unit, 0…8; "auto" takes the smallest at which the layer does not saturate, or
+        with static scales log2(block) / 2 + 1; "off" lets the channels pass; without a unit both mean the same
     calibration : "auto" takes the layer's static scales where it has them, "self" the tensor's own absmax,
         "static" refuses a layer without them
     """
@@ -52,6 +55,7 @@ class JobConfig:
     outliers: positions.Which = "auto"
     weight_bits: int = 4
     weight_group: int | None = None
+    hadamard: int | str = "auto"
     calibration: str = "auto"
 
     def __post_init__(self) -> None:
@@ -67,6 +71,11 @@ class JobConfig:
                          "an integer in 0…65536, auto, or a part such as 1/16")
             elif value != "auto":
                 integer("job", self, name, 0, high)
+        if self.hadamard is False:  # what YAML makes of off
+            object.__setattr__(self, "hadamard", "off")
+        if not (isinstance(self.hadamard, str) and self.hadamard in ("auto", "off")):
+            require(type(self.hadamard) is int and 0 <= self.hadamard <= MAX_HADAMARD_SHIFT, "job.hadamard",
+                    self.hadamard, f"auto, off or an integer in 0…{MAX_HADAMARD_SHIFT}")
         if self.group is not None:
             integer("job", self, "group", 1, 16384)
         require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
@@ -191,6 +200,11 @@ class NpuConfig:
                  for kind, job in self.kinds}
         return {"hw": asdict(self.hw), "job": own, **({"kinds": kinds} if kinds else {})}
 
+    @property
+    def hadamard(self) -> int | None:
+        """Channels of a block that the job transforms, None where it is off or the hardware has no unit."""
+        return None if self.job.hadamard == "off" else self.hw.hadamard
+
     def for_kind(self, kind: str) -> NpuConfig:
         """The configuration of a layer of this kind: its own job, if it has one, and no other kinds'."""
         return replace(self, job=dict(self.kinds).get(kind, self.job), kinds=()) if self.kinds else self
@@ -244,8 +258,14 @@ class NpuConfig:
                  "at least one token, and H·W = tokens")
         require(tokens <= hw.max_tokens, "job.tokens", tokens, f"at most hw.max_tokens = {hw.max_tokens}")
         require(k is None or k <= hw.max_k, "job.k", k, f"at most hw.max_k = {hw.max_k}")
-        require(k is None or job.group is None or job.group >= k or job.group == hw.block, "job.group", job.group,
-                "null: this hardware has no blocks (hw.block)" if hw.block is None
+        block, shift = self.hadamard, job.hadamard
+        require(k is None or block is None or -(-k // block) * block <= hw.max_k, "job.k", k,
+                f"whole blocks of hw.hadamard = {block} within hw.max_k = {hw.max_k}; or job.hadamard: off")
+        require(isinstance(shift, str) or block is not None and 1 << shift <= block, "job.hadamard", shift,
+                "auto or off: hw.hadamard is null" if block is None else f"at most log2 of hw.hadamard = {block}")
+        steps = k if k is None or block is None else -(-k // block) * block
+        require(steps is None or job.group is None or job.group >= steps or job.group == hw.block, "job.group",
+                job.group, "null: this hardware has no blocks (hw.block)" if hw.block is None
                 else f"null or hw.block = {hw.block}")
         require(not two_d or hw.axes == 2, "job.grid", grid, "a sequence: hw.axes = 1 has no 2-D lifting")
         n_hi = job.high_tokens(tokens)
@@ -269,12 +289,11 @@ class NpuConfig:
         return ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_hi=n_hi, n_sink=n_sink, warnings=tuple(warnings))
 
 
-def section_of(key: object) -> str | None:
-    """The section that has a value of this name: "hw", "job", or None for neither."""
-    for name, section in (("hw", HwConfig), ("job", JobConfig)):
-        if key in [item.name for item in fields(section)]:
-            return name
-    return None
+def section_of(key: object, first: str = "hw") -> str | None:
+    """The section that has a value of this name: "hw", "job", or None for neither; the `first` of them if both have."""
+    found = [name for name, section in (("hw", HwConfig), ("job", JobConfig))
+             if key in [item.name for item in fields(section)]]
+    return first if first in found else found[0] if found else None
 
 
 #: Keys that somebody might try → what there is instead.

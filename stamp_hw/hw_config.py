@@ -8,6 +8,7 @@ from stamp_hw.errors import ConfigError, brief
 
 MAX_LEVELS = 8
 MAX_BLOCK = 1024  # channels of a block
+HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -70,6 +71,8 @@ class HwConfig:
     block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
         blocks
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
+    hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
+        two; None builds none
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory
     technology : name of an energy set in `sim/cost/energy_sets/`
@@ -91,6 +94,7 @@ class HwConfig:
     mul_stages: int = 2
     block: int | None = None
     packed_weights: bool = False
+    hadamard: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = 25.6e9
     technology: str = "horowitz45"
@@ -111,6 +115,10 @@ class HwConfig:
         if self.block is not None:
             integer("hw", self, "block", 1, MAX_BLOCK)
             require(self.block % self.lanes == 0, "hw.block", self.block, f"a multiple of lanes = {self.lanes}")
+        require(self.hadamard is None or type(self.hadamard) is int and self.hadamard in HADAMARD_BLOCKS, "hw.hadamard",
+                self.hadamard, "null, 16, 64 or 256")
+        require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
+                f"a power of two with hw.hadamard = {self.hadamard}")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
         require(isinstance(self.technology, str) and self.technology.isidentifier()

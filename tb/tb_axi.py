@@ -36,8 +36,9 @@ PARAMETER_SETS = {
     "grid": EngineParams(rows=2, cols=4, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24,
                          rescale_lanes=2, in_width=16, acc_width=32, recip_frac=8, z_frac=4, mul_stages=2,
                          packed_weights=True),
-    "line": EngineParams(rows=3, cols=3, lanes=2, axes=1, max_levels=3, max_k=20, max_tokens=50, act_slots=20,
-                         rescale_lanes=3, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1),
+    "line": EngineParams(rows=3, cols=3, lanes=2, axes=1, max_levels=3, max_k=32, max_tokens=50, act_slots=20,
+                         rescale_lanes=3, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1, hadamard=16,
+                         block=16),
 }
 build = EngineAxi
 WORDS = 14_000  # output words of all parameter sets: Python drives and samples every byte
@@ -197,7 +198,8 @@ async def the_totals_of_events_equal_the_cycle_model(bench: AxiBench) -> None:
         bench.pause(bench.rng if turn % 2 else None)
         layers = [draw(bench.params, bench.rng) for _ in range(int(bench.rng.integers(1, 4)))]
         await bench.play(layers, f"turn {turn}")
-        saturated = {unit: sum(layer.saturated[unit] for layer in layers) for unit in ("rescale", "finish")}
+        units = ("rescale", "finish") + ("hadamard",) * (bench.params.rotation is not None)
+        saturated = {unit: sum(layer.saturated[unit] for layer in layers) for unit in units}
         counted = counts(bench.params, [layer.registers for layer in layers], saturated)
         total = {name: total[name] + counted[name] for name in names}
         for index in range(number.mask + 1):

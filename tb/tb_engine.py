@@ -47,12 +47,16 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
                     rescale_lanes=2, packed_weights=True),
     "6x5": HwConfig(rows=6, cols=5, lanes=5, axes=1, max_levels=8, max_k=66, max_tokens=300, act_slots=140,
                     rescale_lanes=5, in_width=12, acc_width=29, mul_stages=4, packed_weights=True),
+    "rotated": HwConfig(rows=2, cols=3, lanes=4, axes=2, max_levels=4, max_k=64, max_tokens=70, act_slots=40,
+                        rescale_lanes=3, mul_stages=1, in_width=12, hadamard=16),
+    "two_blocks": HwConfig(rows=3, cols=4, lanes=32, axes=1, max_levels=5, max_k=96, max_tokens=120, act_slots=70,
+                           rescale_lanes=2, hadamard=16),
     "8x8": HwConfig(rows=8, cols=8, lanes=16, axes=2, max_levels=6, max_k=192, max_tokens=512, act_slots=144,
                     packed_weights=True),
     "2x3 blocks": HwConfig(rows=2, cols=3, lanes=2, axes=1, max_levels=5, max_k=50, max_tokens=90, act_slots=33,
                            block=6, rescale_lanes=1, mul_stages=1, recip_frac=6),
-    "4x4 blocks": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=4, max_k=104, max_tokens=100, act_slots=40,
-                           block=32, rescale_lanes=2, packed_weights=True),
+    "4x4 blocks": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=4, max_k=112, max_tokens=100, act_slots=40,
+                           block=32, rescale_lanes=2, packed_weights=True, hadamard=16),
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine
@@ -72,7 +76,8 @@ async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: di
     names = "; ".join(case.name for case in cases)
     where = f"{job}: {names}; {' '.join(f'{name} {pattern}' for name, pattern in stalls.items())}"
     jobs = [case.job for case in cases]
-    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in ("rescale", "finish")}
+    units = ("rescale", "finish") + ("hadamard",) * (bench.params.rotation is not None)
+    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in units}
     await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
                     {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
                     timing=cycles(bench, jobs, stalls).streams, events=events(bench.params, jobs, saturated))
@@ -132,10 +137,8 @@ async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: B
         beat = beat_bytes(hw)["i"]
         moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
         hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
-        rates, (k, n) = Memory.of(hw).patterns, case.job.channels(bench.params)
-        group = hw.block if case.job.blocks else None
-        task = Task(job=case.job.resolved, k=k, n=n, group=group, weights=case.job.weights)
-        closed = simulate(task, hw, case.limit)
+        rates = Memory.of(hw).patterns
+        closed = simulate(Task.of_job(case.job, bench.params), hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles
         where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
@@ -253,7 +256,8 @@ async def sums_and_products_fill_their_registers(bench: BatchBench) -> None:
             for mode in ("minmax", "symmetric"):
                 most = params.max_levels // (1 if shape.grid is None else 2)
                 job = JobConfig(levels=int(rng.integers(min(1, most), most + 1)),
-                                n_hi=pick(rng, 0, shape.tokens), scale_mode=mode, weight_bits=8, calibration="static")
+                                n_hi=pick(rng, 0, shape.tokens), scale_mode=mode, weight_bits=8, calibration="static",
+                                hadamard=("off", "auto")[turn % 3 % 2])
                 layer = filled(rng, params, shape, job, extreme=True)
                 case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job))
                 cases += [] if case is None else [case]
@@ -273,7 +277,8 @@ async def a_coefficient_at_its_lowest_value_is_seen_in_the_result(bench: BatchBe
         return
     unit = 1 << params.z_frac  # of a result, in steps of a coefficient
     low, lowest = -(1 << (params.in_width - 1)), -(1 << (Z_WIDTH - 1))
-    config = NpuConfig(hw=params.hw, job=JobConfig(levels=1, n_hi=2, weight_bits=8, calibration="static"))
+    config = NpuConfig(hw=params.hw, job=JobConfig(levels=1, n_hi=2, weight_bits=8, calibration="static",
+                                                   hadamard="off"))
     x = np.array([[low], [low + 1]], np.float32)
     for step in range(64):
         factor = lowest // low + step  # of a coefficient to an input code

@@ -59,16 +59,16 @@ def ports(signature: Any) -> Iterator[str]:
 
 
 def unit(one: Unit, config: NpuConfig) -> list[str]:
-    """Parameters, latency and ports of a top module at the default configuration, with blocks where it needs them."""
-    config = config.with_hw(block=BLOCK) if one.blocks else config
-    params = one.params(config.hw)
+    """Parameters, latency and ports of a top module at the default configuration, with the blocks or the unit that it
+    needs."""
+    built = config if one.is_built(config.hw) else config.with_hw(**{str(one.key): BLOCK})
+    params, more = one.params(built.hw), "" if built is config else f" with `{one.key}` {BLOCK}"
     values = ", ".join(f"`{field.name}` {getattr(params, field.name)}" for field in fields(params))
     component = one.component(params)
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
     rows = list(ports(component.signature))
     latency = f"Latency: {params.latency} cycles. " if hasattr(params, "latency") else ""
-    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration"
-            f"{f' with blocks of {BLOCK} channels' if one.blocks else ''}: {values}.", "",
+    return [f"### `{one.module}`", "", f"{latency}Parameters, here of the default configuration{more}: {values}.", "",
             "| port | way | fields |", "|---|---|---|", *rows, ""]
 
 

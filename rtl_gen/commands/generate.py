@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
     parser.add_argument("--blocks", action="store_true",
-                        help="add each block as a top of its own: lifting, scale, MAC array, combine, "
-                             "rescale")
+                        help="add each block as a top of its own: lifting, scale, MAC array, rescale, and combine and "
+                             "Hadamard where there are such")
     parser.add_argument("--vectors", action="store_true",
                         help="add stimulus, expected outputs and a plain Verilog testbench of each top but the AXI one")
     parser.add_argument("--prefix", metavar="NAME", default=PREFIX,

@@ -44,7 +44,7 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     `vectors` adds their testbenches. Names begin with `prefix` (`rtl_gen.delivery.prefix`), which nothing before the
     last lines knows.
     """
-    chosen = {block: [unit for unit in group if unit.exists(config.hw)] for block, group in BLOCKS.items()
+    chosen = {block: [unit for unit in group if unit.is_built(config.hw)] for block, group in BLOCKS.items()
               if blocks or block in DESIGN}
     files: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}

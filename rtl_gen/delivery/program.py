@@ -55,7 +55,7 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
     out_beats = (job.columns - 1) * params.chunks + job.out_beats
     beat = beat_bytes(params)
     streams: dict[str, dict[str, int | str | None]] = {
-        "s_axis_act": _stream(travelling * job.beats, beat["i"], travelling),
+        "s_axis_act": _stream(travelling * job.in_beats, beat["i"], travelling),
         "s_axis_wgt": _stream(passes * job.weights.beats(k), beat["w"], None),
         "s_axis_par": _stream(passes * params.cols, beat["p"], None),
         "m_axis_out": {**_stream(travelling * out_beats, 0, 1), "bytes": travelling * n * OUT_BYTES},

@@ -7,7 +7,7 @@ after that many idle cycles; an output beat is kept waiting for that many cycles
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -19,13 +19,14 @@ from amaranth.lib import wiring
 
 from rtl_gen.scale.unit import job_layout
 from rtl_gen.tops import Unit
-from stamp_hw import combine, haar, haar_slots, mac, rescale, scale
+from stamp_hw import combine, haar, haar_slots, hadamard, mac, rescale, scale
 from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 Beats = dict[str, Any]  # field → integers (beats, …)
@@ -234,7 +235,27 @@ def _layer_streams(config: NpuConfig, rng: np.random.Generator, tokens: int, gri
     raise AssertionError("unreachable")
 
 
+def hadamard_vectors(params: HadamardParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
+    """A job whose last block is not whole, one of whole blocks that saturates, and one that is off."""
+    whole = params.max_beats * params.lanes // params.block * params.block
+    jobs: list[Beats] = []
+    fed: list[Beats] = []
+    wanted: list[Beats] = []
+    for channels, shift in ((max(1, whole - params.block // 2), params.levels // 2), (whole, 0), (whole, None)):
+        tokens, top = 6, 1 << params.width - 1
+        x = rng.integers(-top, top, (tokens, channels))
+        job = params.job(tokens=tokens, k=channels, shift=shift)
+        y = x if shift is None else hadamard.transform(x, params.block, shift, params.width)[0]
+        for values, beats, found, name in ((x, job.in_beats, fed, "x"), (y, job.beats, wanted, "y")):
+            padded = np.pad(values, ((0, 0), (0, beats * params.lanes - values.shape[1])))
+            found.append({name: padded.reshape(-1, params.lanes)})
+        wanted[-1]["last"] = np.tile(np.arange(job.beats) == job.beats - 1, tokens)
+        jobs.append({name: [value] for name, value in asdict(job).items()})
+    return Vectors(inputs={"job": _joined(jobs), "i": _joined(fed)}, outputs={"o": _joined(wanted)})
+
+
 MAKERS: dict[type, Callable[[Any, NpuConfig, np.random.Generator], Vectors]] = {
+    HadamardParams: hadamard_vectors,
     HaarParams: haar_vectors, FinishParams: finish_vectors, ScaleParams: scale_vectors, MacParams: mac_vectors,
     CombineParams: combine_vectors, RescaleParams: rescale_vectors, EngineParams: engine_vectors,
 }

@@ -19,6 +19,8 @@ from rtl_gen.engine.layouts import code_layout, input_layout, job_layout
 from rtl_gen.engine.rules import legal, takes_8_bits
 from rtl_gen.haar import common as haar_common
 from rtl_gen.haar.forward import Haar
+from rtl_gen.hadamard import unit as hadamard
+from rtl_gen.hadamard.unit import Hadamard
 from rtl_gen.lib.queue import Queue
 from rtl_gen.scale import unit as scale
 from rtl_gen.scale.unit import Scale
@@ -64,11 +66,16 @@ def is_over(lifted: Value, quantizes: Value, quantized: Value, on_their_way: Val
     return lifted & quantizes & quantized & ~on_their_way
 
 
+def sinks_inside(params: EngineParams) -> int:
+    """Sinks between the input and the lifting's output, at most."""
+    return SINKS_IN_LIFTING + (0 if params.rotation is None else params.rotation.tokens_inside)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit. With blocks, whose
-    codes may be there before their token's last coefficients, `tags` come with a token's first ones, and `exponents`,
-    which are known with the last alone, go by themselves."""
+    """The units of the front; `tags` goes around the scale unit, `sinks` around the lifting unit and what is in front
+    of it, a Hadamard unit or nothing. With blocks, whose codes may be there before their token's last coefficients,
+    `tags` come with a token's first ones, and `exponents`, which are known with the last alone, go by themselves."""
 
     haar: Haar
     scale: Scale
@@ -104,7 +111,9 @@ class Front(wiring.Component):
 
     def __init__(self, params: EngineParams) -> None:
         self.params = params
-        super().__init__({
+        # A Hadamard unit has events as well; the head of a module is the same text whether there is one or not.
+        more = {} if params.rotation is None else {"hadamard_events": Out(hadamard.event_layout(params.rotation))}
+        super().__init__(more | {
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
             "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
             "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
@@ -118,13 +127,20 @@ class Front(wiring.Component):
         m.submodules.scale = scale_unit = Scale(self.params.scale)
         deep = tokens_in_scale(self.params)
         m.submodules.tags = tags = Queue(code_tags(self.params), deep + (self.params.block is not None))
-        m.submodules.sinks = sinks = Queue(SINK_WIDTH, SINKS_IN_LIFTING)
+        m.submodules.sinks = sinks = Queue(SINK_WIDTH, sinks_inside(self.params))
         exponents = Queue(SINK_WIDTH, deep) if self.params.block else None
         if exponents is not None:
             m.submodules.exponents = exponents
         units = Units(haar=haar, scale=scale_unit, tags=tags, sinks=sinks, exponents=exponents)
-        self._launch(m, units, *self._jobs(m))
-        self._intake(m, units)
+        state, tokens = self._jobs(m)
+        if self.params.rotation is None:
+            self._launch(m, units, state, tokens)
+            self._intake(m, units)
+        else:
+            m.submodules.hadamard = rotation = Hadamard(self.params.rotation)
+            self._launch(m, units, state, tokens)
+            self._rotate(m, rotation, state, tokens)
+            self._mixed_intake(m, units, rotation)
         self._codes(m, units)
         m.d.comb += [self.haar_events.eq(haar.events), self.scale_events.eq(scale_unit.events)]
         return m
@@ -227,6 +243,52 @@ class Front(wiring.Component):
             units.sinks.value.eq(i.payload.sink_shift),
         ]
         with m.If(taken & intake.opens & intake.last):
+            m.d.comb += self.claim.eq(Cat(~intake.half, intake.half))
+
+    def _rotate(self, m: Module, rotation: Hadamard, state: enum.EnumView, tokens: Value) -> None:
+        """The Hadamard unit's own job."""
+        job, registers = rotation.job, self.registers
+        runs = Signal(name="hadamard_runs")
+        with m.If(self.start):
+            m.d.sync += runs.eq(0)
+        with m.If(job.valid & job.ready):
+            m.d.sync += runs.eq(1)
+        m.d.comb += [
+            job.valid.eq(is_accepted(state) & ~runs),
+            job.payload.tokens.eq(tokens),
+            job.payload.beats.eq(registers.beats),
+            job.payload.in_beats.eq(Mux(registers.hadamard, registers.in_beats, registers.beats)),
+            job.payload.in_tail.eq(registers.in_tail),
+            job.payload.on.eq(registers.hadamard),
+            job.payload.shift.eq(registers.hadamard_shift),
+            self.hadamard_events.eq(rotation.events),
+        ]
+
+    def _mixed_intake(self, m: Module, units: Units, rotation: Hadamard) -> None:
+        """As `_intake`, with the Hadamard unit in between: what a token's last beat brings is looked at in front of it,
+        the gate stands behind it."""
+        haar, intake, i, mixed = units.haar, units.haar.intake, self.i, rotation.o
+        gate, taken, lifted = Signal(), Signal(), Signal()
+        left = Signal.like(self.registers.n_sink, name="sinks_left", reset_less=True)  # sinks still to come in
+        m.d.comb += [
+            rotation.i.valid.eq(i.valid),
+            i.ready.eq(rotation.i.ready),
+            rotation.i.payload.x.eq(i.payload.x),
+            taken.eq(i.valid & i.ready),
+            self.framing.eq(taken & (i.payload.last != rotation.last)),
+            units.sinks.push.eq(taken & rotation.last & left.any()),
+            units.sinks.value.eq(i.payload.sink_shift),
+            gate.eq(may_enter(intake, self.free)),
+            haar.i.valid.eq(mixed.valid & gate),
+            mixed.ready.eq(haar.i.ready & gate),
+            haar.i.payload.x.eq(mixed.payload.y),
+            lifted.eq(haar.i.valid & haar.i.ready),
+        ]
+        with m.If(self.start):
+            m.d.sync += left.eq(self.registers.n_sink)
+        with m.Elif(units.sinks.push):
+            m.d.sync += left.eq(left - 1)
+        with m.If(lifted & intake.opens & intake.last):
             m.d.comb += self.claim.eq(Cat(~intake.half, intake.half))
 
     def _codes(self, m: Module, units: Units) -> None:

@@ -11,6 +11,7 @@ from rtl_gen import combine, rescale
 from rtl_gen.haar import common as haar_common
 from rtl_gen.haar import finish as haar_finish
 from rtl_gen.haar.layouts import tile_size
+from rtl_gen.hadamard import unit as hadamard
 from rtl_gen.lib.bits import up_to
 from rtl_gen.mac import array as mac
 from rtl_gen.scale import unit as scale
@@ -41,8 +42,8 @@ def key_layout(params: EngineParams) -> data.StructLayout:
 
 def job_layout(params: EngineParams) -> data.StructLayout:
     """Registers of a job, the fields of `stamp_hw.engine.job.EngineJob`; without `height`, `two_d`, `tile_height`,
-    `hi_row` and `hi_band` in 1-D builds, without `blocks` in hardware that has none, without `packed` and
-    `weight_group` where weights are bytes."""
+    `hi_row` and `hi_band` in 1-D builds, without `blocks`, without `packed` and `weight_group`, without `hadamard`,
+    `hadamard_shift`, `in_beats` and `in_tail` in hardware that does not have these."""
     size = up_to(params.max_tokens)
     layout: dict[str, Any] = {
         "width": size, "levels": up_to(params.max_levels), "n_sink": size, "symmetric": 1,
@@ -56,6 +57,9 @@ def job_layout(params: EngineParams) -> data.StructLayout:
         layout |= {"height": size, "two_d": 1, "tile_height": tile_size(params.haar), "hi_row": size, "hi_band": 2}
     if params.packed_weights:
         layout |= {"packed": 1, "weight_group": range(len(WEIGHT_GROUPS))}
+    if params.rotation is not None:
+        layout |= {"hadamard": 1, "hadamard_shift": up_to(params.rotation.levels), "in_beats": up_to(params.max_beats),
+                   "in_tail": up_to(params.lanes)}
     return data.StructLayout(layout)
 
 
@@ -94,6 +98,8 @@ def event_layout(params: EngineParams) -> data.StructLayout:
              "inverse": haar_common.event_layout(), "finish": haar_finish.event_layout(params.finish)}
     if params.block:
         units["combine"] = combine.event_layout()
+    if params.rotation is not None:
+        units["hadamard"] = hadamard.event_layout(params.rotation)
     return data.StructLayout({f"{unit}_{name}": shape for unit, layout in units.items()
                               for name, shape in layout.members.items()})
 

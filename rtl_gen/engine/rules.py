@@ -7,9 +7,10 @@ from amaranth.lib import data
 
 from rtl_gen.engine.layouts import key_layout
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.hadamard_params import HadamardParams
 
 
-def within(value: Value, low: int, high: int) -> Value:
+def within(value: Value, low: int, high: int | Value) -> Value:
     """low ≤ value ≤ high, without what the width already says."""
     return (value >= low) & (value <= high)
 
@@ -34,6 +35,8 @@ def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
         job.tile_width != 0,
         (job.tile_width & (side - 1)[: params.max_levels]) == 0,
     ]
+    if params.rotation is not None:
+        tests += whole_blocks(job, params, params.rotation)
     if params.axes == 1:
         return Cat(*tests, job.levels <= params.max_levels).all()
     flat = (job.height == 1) & (job.tile_height == 1) & (job.levels <= params.max_levels)
@@ -41,6 +44,14 @@ def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
             & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
             & ((job.tile_width >= job.width) | (job.tile_height == side)))
     return Cat(*tests).all() & Mux(job.two_d, grid, flat)
+
+
+def whole_blocks(job: data.View, params: EngineParams, unit: HadamardParams) -> list[Value]:
+    """What the Hadamard unit asks of a job that it transforms; of another one it looks at `beats` alone."""
+    on = [within(job.in_beats, 1, job.beats), within(job.in_tail, 1, params.lanes), job.hadamard_shift <= unit.levels]
+    if unit.block_beats > 1:
+        on.append((job.beats & (unit.block_beats - 1)) == 0)
+    return [~job.hadamard | test for test in on]
 
 
 def takes_8_bits(m: Module, coef: data.View, job: data.View, params: EngineParams) -> Value:

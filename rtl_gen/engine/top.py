@@ -138,10 +138,13 @@ class Engine(wiring.Component):
                      self.status.error.eq(error),
                      self.status.idle.eq(Cat(stage.idle for stage in (front, *stages)).all())]
 
-        combine = [("combine", drain.combine_events)] if params.block else []
-        for unit, events in (("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),
-                             ("rescale", drain.events), ("inverse", back.inverse_events),
-                             ("finish", back.finish_events), *combine):
+        counted = [("haar", front.haar_events), ("scale", front.scale_events), ("mac", mac.events),
+                   ("rescale", drain.events), ("inverse", back.inverse_events), ("finish", back.finish_events)]
+        if params.block:
+            counted.append(("combine", drain.combine_events))
+        if params.rotation is not None:
+            counted.append(("hadamard", front.hadamard_events))
+        for unit, events in counted:
             m.d.comb += [self.events[f"{unit}_{name}"].eq(events[name]) for name in events.shape().members]
         return m
 

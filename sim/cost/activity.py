@@ -7,14 +7,15 @@ Buffers and DRAM come from `sim.memory`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sim import haar, mac, memory, rescale, scale
+from sim import haar, hadamard, mac, memory, rescale, scale
 from sim.cost.energy import Event
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import MANT_WIDTH
 from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import INVERSE_WIDTH, CombineParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 
@@ -36,7 +37,7 @@ def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tu
 
 
 def _lifting(task: Task, hw: HwConfig) -> tuple[Event, ...]:
-    """d = b − a and s = a + (d >> 1): two additions a butterfly and channel."""
+    """d = b − a and s = a + (d >> 1): two additions a butterfly and channel; and those of the Hadamard unit."""
     forward, inverse = HaarParams.forward(hw), HaarParams.inverse(hw)
     found = []
     for name, params, beats in (("forward_add", forward, -(-task.k // hw.lanes)),
@@ -44,7 +45,20 @@ def _lifting(task: Task, hw: HwConfig) -> tuple[Event, ...]:
         count = haar.events(params, [task.haar_job(beats)])
         additions = 2 * (count.butterflies + count.cross_butterflies) * params.lanes
         found.append(Event(name=name, constant="lifting.add", count=additions, at=params.out_width))
-    return tuple(found)
+    return (*found, *_hadamard(task, hw))
+
+
+def _hadamard(task: Task, hw: HwConfig) -> Iterator[Event]:
+    """An addition a level and value, each level a bit wider (the price is linear in the bits: their mean will do), and
+    the rounding."""
+    if task.k_in is None:
+        return
+    params = HadamardParams.of(hw)
+    job = params.job(tokens=task.tokens, k=task.k_in, shift=0)
+    words = hadamard.events(params, job).beats * params.lanes
+    widths = [min(params.width + 1 + level, params.sum_width) for level in range(1, params.levels + 1)]
+    yield Event(name="hadamard_add", constant="lifting.add", count=words * params.levels, at=sum(widths) / len(widths))
+    yield Event(name="hadamard_round", constant="lifting.add", count=words, at=params.sum_width)
 
 
 def _scale(task: Task, hw: HwConfig) -> tuple[Event, ...]:

@@ -56,7 +56,7 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | No
     hw, task = config.hw, Task.of(shape, config)
     limit = super_tile.token_limit(task.job, hw) if limit is None else limit
     parts = super_tile.split(task.job, hw, limit)
-    products = task.k * task.n
+    products = task.channels_in * task.n
     return Cost(
         task=task, cycles=closed_form.simulate(task, hw, limit), dram=memory.dram_bytes(task, hw, len(parts)),
         events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))

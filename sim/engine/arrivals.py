@@ -5,17 +5,35 @@ whole super-tile at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from sim import scale
 from sim.dram import Rate
 from sim.engine.front import slots, start_cycles
+from sim.engine.rotated import BEGIN, Rotated, State
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.haar_slots import chain_levels
+
+
+@dataclass(slots=True)
+class Offers:
+    """A stream at the memory's rate, of which only the last beat is remembered."""
+
+    rate: Rate
+    last: int = -1
+
+    def next(self) -> int:
+        """Cycle from which the next beat is offered."""
+        return self.rate.after(self.last)
+
+    def record(self, cycle: int) -> None:
+        """It is taken in this cycle."""
+        self.last = cycle
 
 
 class Arrivals:
@@ -34,6 +52,7 @@ class Arrivals:
         self._unit, self._rate, self._sinks = params.haar, rate, job.n_sink
         registers = params.scale.job(tokens=task.tokens, k=task.k, group=task.group)
         self._beats = registers.beats
+        self._in_beats = -(-task.channels_in // hw.lanes)
         self._whole = max(self._beats, self._unit.min_slot_cycles)
         # The lifting unit's pace leaves every group its division in time. So the codes of a token's last group follow
         # its last beat by `latency`, or those of the group before it, where that is a whole block and the last is not.
@@ -47,16 +66,25 @@ class Arrivals:
         self._number = -1  # of the last super-tile that was taken
         self._last = -1  # cycle of the last beat taken
         self._advance: dict[tuple[int, int], tuple[int, int]] = {}
-        self._cycle = start_cycles(params, job.grid[0] if job.grid else 1) + 1
+        start = start_cycles(params, job.grid[0] if job.grid else 1)
+        self._cycle = start + 1
+        self._first = 0  # first cycle in which a beat may be there
+        self._rotated: Rotated | None = None
+        if params.rotation is not None and task.k_in is not None:
+            unit = params.rotation
+            self._first = start + BEGIN + unit.block_beats - 1 + unit.latency
+            self._rotated = Rotated(unit, Offers(rate))
+            self._rotated.start(start + BEGIN, self._in_beats, self._beats)
+            self._rotations: dict[tuple[int, State], tuple[int, int, State]] = {}
         self.ready, self.behind = np.empty(task.tokens, np.int64), np.zeros(task.tokens, np.int64)
         if job.n_sink:
-            self._cycle += self._unit.job_cycles
+            self._cycle = max(self._cycle + self._unit.job_cycles, self._first)
             self._run(slots(job.n_sink, 0, None), slice(job.n_sink))
 
     @property
     def memory_paced(self) -> bool:
         """A token's beats take the memory longer than its slot takes the lifting unit."""
-        return self._beats * self._rate.den > self._whole * self._rate.num
+        return self._in_beats * self._rate.den > self._whole * self._rate.num
 
     def take(self, gate: int) -> bool:
         """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
@@ -66,7 +94,7 @@ class Arrivals:
         first, self._slot = self._slot, self._bounds.pop(0)
         self._number += 1
         if not first:
-            self._cycle += self._unit.job_cycles
+            self._cycle = max(self._cycle + self._unit.job_cycles, self._first)
         waits, self._cycle = gate > self._cycle, max(self._cycle, gate)
         window = slice(first, self._slot)
         self._run(tuple(column[window] for column in self._slots), slice(self._sinks, None))
@@ -98,21 +126,39 @@ class Arrivals:
 
     def _throttled(self, takes: np.ndarray, busy: np.ndarray) -> np.ndarray:
         """The same at the memory's rate: a slot is as late as its beats are."""
-        lasts, cycle, beats, period = [], self._cycle, self._beats, self._rate.den
+        lasts, cycle, beats = [], self._cycle, self._beats
         for takes_token, works in zip(takes.tolist(), busy.tolist(), strict=True):
             if takes_token:
-                # What a token waits for depends on when it could begin within the memory's period, and since when the
-                # last beat has been gone.
-                where = cycle % period, cycle - self._last
-                if where not in self._advance:
-                    before = self._rate.take(self._last, cycle, beats - self._groups[-1]) if self._short else cycle
-                    self._advance[where] = self._rate.take(self._last, cycle, beats) - cycle, before - cycle
-                taken, before = self._advance[where]
-                last = self._last = cycle + taken
-                lasts.append(self._behind_whole(last, cycle + before))
+                last, before = self._token(cycle)
+                lasts.append(self._behind_whole(last, before))
             else:
-                last = cycle + beats - 1 if works else cycle
+                last = cycle + (beats - 1) * works
                 lasts.append(last + self._short)
             cycle = last + 1 + (self._whole - beats if works else 0)
         self._cycle = cycle
         return np.array(lasts, np.int64)
+
+    def _token(self, cycle: int) -> tuple[int, int]:
+        """(cycle of the last beat of a token that may begin in `cycle`, of the last one before its last group).
+
+        What it waits for depends on where that is in the memory's period, and since when the last beat has been gone;
+        behind a Hadamard unit, on the state of that.
+        """
+        where, head = cycle % self._rate.den, self._beats - self._groups[-1]
+        if self._rotated is None:
+            gone = where, cycle - self._last
+            if gone not in self._advance:
+                before = self._rate.take(self._last, cycle, head) if self._short else cycle
+                self._advance[gone] = self._rate.take(self._last, cycle, self._beats) - cycle, before - cycle
+            advance, ahead = self._advance[gone]
+            self._last = cycle + advance
+            return self._last, cycle + ahead
+        began = where, self._rotated.state(cycle)
+        if began in self._rotations:
+            advance, ahead, state = self._rotations[began]
+            self._rotated.restore(cycle, state)
+            return cycle + advance, cycle + ahead
+        last = self._rotated.take(cycle, self._beats)
+        before = self._rotated.latest(self._beats)[head - 1] if self._short else cycle
+        self._rotations[began] = last - cycle, before - cycle, self._rotated.state(cycle)
+        return last, before

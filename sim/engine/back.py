@@ -7,13 +7,12 @@ is issued in cycle n of that time is at the output in cycle n + latency of it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from sim.engine.array import NEVER, Registers
+from sim.engine.elastic import Elastic
 from sim.pipeline import Pattern, always
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.haar import Grid
@@ -21,42 +20,6 @@ from stamp_hw.haar_slots import inverse
 
 #: Tokens, levels and grid of a lifting job.
 Lifting = tuple[int, int, Grid | None]
-
-
-class Elastic:
-    """Time of a pipeline with one enable.
-
-    `take` : first real cycle, not before the given one, in which an output beat is taken
-    """
-
-    def __init__(self, take: Callable[[int], int]) -> None:
-        self._take = take
-        self._stalls: deque[tuple[int, int]] = deque()  # (cycle of its own time, cycles that it stands still then)
-        self._late = 0  # real time less its own time, behind all stalls that are gone
-        self._latest = 0  # the same behind all stalls that are known
-
-    def enter(self, cycle: int, least: int) -> int:
-        """First cycle of its own time, at least `least`, that is an enabled one not before the real `cycle`."""
-        while True:
-            found = max(least, cycle - self._late)
-            if not self._stalls or self._stalls[0][0] > found:
-                return found
-            at, stall = self._stalls.popleft()
-            self._late += stall
-            least = max(least, at)
-
-    def real(self, time: int) -> int:
-        """Real cycle of what `enter` found last."""
-        return time + self._late
-
-    def leave(self, time: int) -> int:
-        """An output beat is valid from `time` on; beats leave in order. The real cycle in which it is taken."""
-        offered = time + self._latest
-        taken = self._take(offered)
-        if taken > offered:
-            self._latest += taken - offered
-            self._stalls.append((time, taken - offered))
-        return taken
 
 
 @lru_cache(maxsize=256)

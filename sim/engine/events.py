@@ -18,7 +18,8 @@ def events(params: EngineParams, jobs: Sequence[EngineJob], saturated: Mapping[s
 
     Parameters
     ----------
-    saturated : what the data decide, words that saturate in "rescale" and in "finish"
+    saturated : what the data decide, words that saturate in "rescale", in "finish" and, where there is such a unit, in
+        "hadamard"
     """
     total: Counter[str] = Counter()
     for job in jobs:
@@ -52,7 +53,10 @@ def _units(params: EngineParams, job: EngineJob) -> dict[str, dict[str, int]]:
     out_beats = tokens * ((job.columns - 1) * params.chunks + job.out_beats)
     combined = {"combine": {"sums": multiplied.pop("sums")}} if params.block else {}
     forward = HaarJob(tokens=job.width * job.height, levels=job.levels, beats=job.beats, grid=job.grid)
-    return {
+    rotated: dict[str, dict[str, int]] = {}
+    if params.rotation is not None:
+        rotated["hadamard"] = {"beats": tokens * job.beats if job.hadamard else 0}
+    return rotated | {
         "haar": asdict(haar.events(params.haar, [forward])),
         "scale": asdict(scale.events(params.scale, params.scale.job(
             tokens=tokens, k=k, group=params.block if job.blocks else None))),

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from sim.engine.rotated import BEGIN, Rotated
 from sim.pipeline import Pattern, always
 from sim.scale import Quotients
 from stamp_hw.engine.job import EngineJob
@@ -31,6 +32,22 @@ class Source:
     valid: Pattern
     taken: list[int] = field(default_factory=list)
 
+    @property
+    def last(self) -> int:
+        """Cycle in which the last beat was taken, −1 before the first one."""
+        return self.taken[-1] if self.taken else -1
+
+    def next(self) -> int:
+        """Cycle from which the next beat is offered."""
+        cycle = self.last + 1
+        while not self.valid(cycle):
+            cycle += 1
+        return cycle
+
+    def record(self, cycle: int) -> None:
+        """The next beat is taken in this cycle."""
+        self.taken.append(cycle)
+
     def take(self, earliest: int, count: int) -> int:
         """Take `count` beats, each as soon as it is offered, the first not before `earliest`: cycle of the last."""
         cycle = self.taken[-1] if self.taken else -1
@@ -45,6 +62,10 @@ class Source:
             cycle = max(cycle, earliest)
             self.taken.append(cycle)
         return cycle
+
+    def latest(self, count: int) -> list[int]:
+        """Cycles of the `count` beats that were taken last."""
+        return self.taken[-count:]
 
 
 @lru_cache(maxsize=64)
@@ -103,6 +124,7 @@ class Front:
     def __init__(self, params: EngineParams, jobs: Pattern, tokens: Pattern, free: Callable[[int], int]) -> None:
         self._params, self._unit, self._free = params, params.haar, free
         self.jobs, self.tokens = Source(jobs), Source(tokens)
+        self._rotated = None if params.rotation is None else Rotated(params.rotation, self.tokens)
         self._scales = Scales(params.scale)
         self._idle = 0  # first cycle in which a job can be taken
         self._count = 0  # super-tiles of earlier jobs
@@ -118,6 +140,10 @@ class Front:
         for the second one after it."""
         sinks, others = openings(job, parts)
         cycle = self._start + 1
+        self._taker: Source | Rotated = self.tokens
+        if self._rotated is not None and job.hadamard:
+            self._taker = self._rotated
+            self._rotated.start(self._start + BEGIN, job.in_beats, job.beats)
         if job.n_sink:
             cycle = self._run(job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink])
         tokens = slots(job.width * job.height, job.levels, job.grid)
@@ -140,8 +166,8 @@ class Front:
             if takes:
                 if slot in opens:
                     cycle = max(cycle, self._free(self._count + opens[slot]))
-                self.tokens.take(cycle, beats)
-                passes: Sequence[int] = self.tokens.taken[-beats:]
+                self._taker.take(cycle, beats)
+                passes: Sequence[int] = self._taker.latest(beats)
             else:
                 passes = range(cycle, cycle + beats)
             if coef >= 0:

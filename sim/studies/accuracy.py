@@ -87,6 +87,8 @@ def _warnings(layer: WireLayer, result: linear.LinearResult, top: int) -> list[N
         # Zeros are exact whatever the scale: only a layer that holds something can lose it.
         notices.headroom(result.headroom, low, top) if x.any() else None,
         notices.saturated("x_saturated", "inputs (x)", result.x_saturated, result.y.shape[0] * x.shape[1], peak),
+        notices.saturated("h_saturated", "values in the Hadamard unit (h)", result.h_saturated,
+                          result.coefficients.size),
         notices.saturated("z_saturated", "output coefficients (z)", result.z_saturated, result.z.size),
         notices.saturated("y_saturated", "outputs (y)", result.y_saturated, result.y.size))
     return [notice for notice in found if notice is not None]
@@ -94,7 +96,8 @@ def _warnings(layer: WireLayer, result: linear.LinearResult, top: int) -> list[N
 
 def _token_energy(layer: WireLayer, result: linear.LinearResult) -> TokenEnergy:
     job = result.job
-    after = _energy(result.coefficients[job.n_sink :]) * norms(job) * result.s_x**2
+    step = result.step**2 / (1 if result.rotation is None else result.rotation.block)  # H makes B times the energy
+    after = _energy(result.coefficients[job.n_sink :]) * norms(job) * step
     return TokenEnergy(before=_energy(layer.x[job.n_sink :]), after=after, n_hi=job.n_hi)
 
 

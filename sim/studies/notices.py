@@ -14,7 +14,8 @@ FAR_BEYOND = 2.0
 #: Kinds of warnings and what a line of several layers says of them.
 KINDS = {
     "headroom": "leave the 8-bit tokens too few codes", "x_saturated": "saturate inputs (x)",
-    "z_saturated": "saturate output coefficients (z)", "y_saturated": "saturate outputs (y)",
+    "h_saturated": "saturate values in the Hadamard unit (h)", "z_saturated": "saturate output coefficients (z)",
+    "y_saturated": "saturate outputs (y)",
     "levels": "have fewer levels than their 8-bit tokens need", "n_hi": "have fewer tokens than n_hi",
 }
 

@@ -19,7 +19,6 @@ from stamp_hw.engine import linear
 from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.errors import StampError
 from stamp_hw.layer import Layer
-from stamp_hw.weights import quantize_weights
 
 #: Parts of the tokens that may take 8 bits, from none to all.
 N_HI: tuple[int | str, ...] = (0, "1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1/1")
@@ -86,13 +85,15 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
 
     Raises LayerError and ConfigError as `run_linear` does.
     """
-    weight = quantize_weights(layer.weight, config.job.weight_bits, config.job.weight_group).real()
+    _, weight = linear.weights_of(layer, config)
     layer = arrange(layer, config)
     reference = layer.x @ weight.T
     power = float(np.einsum("sn,sn->", reference[layer.own], reference[layer.own], dtype=np.float64))
     job = linear.resolve(layer, config)
-    s_x, _, _ = linear.calibrate(layer, config, reference)
-    codes, shift, _ = linear.quantize_input(layer.x, s_x, job.n_sink, config.hw.in_width)
+    s_x, _, calibration = linear.calibrate(layer, config, reference)
+    rotation, width = linear.rotation_of(layer, config, s_x, calibration), config.hw.in_width
+    codes, shift, _ = linear.quantize_input(layer.x, s_x, job.n_sink, width, rotation)
+    codes, _ = linear.mix(codes, rotation, width)
     lifted: dict[int, np.ndarray] = {}
     found = {}
     for choice in choices:
@@ -102,7 +103,8 @@ def sqnr(layer: Layer, config: NpuConfig, choices: Iterable[Choice]) -> dict[Cho
             body = haar.forward(codes[job.n_sink :], job.levels, job.grid)
             lifted[job.levels] = np.concatenate([codes[: job.n_sink], body])
         bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
-        real = linear.reconstruct(scale.quantize(lifted[job.levels], bits, own, shift), job)
+        real = linear.reconstruct(scale.quantize(lifted[job.levels], bits, own, shift), job, rotation,
+                                  layer.x.shape[1])
         error = (real * np.float32(s_x) - layer.x)[layer.own] @ weight.T
         noise = float(np.einsum("sn,sn->", error, error, dtype=np.float64))
         found[choice] = linear.decibels(power, noise), job.average_bits

@@ -57,7 +57,7 @@ def _values(section: str, words: Sequence[str], example: str) -> dict[str, Any]:
         key = key.strip()
         if not equals or not key:
             raise ConfigError("not a value", where=f"--{section}", got=word, expected=f"KEY=VALUE, such as {example}")
-        other = section_of(key)
+        other = section_of(key, section)
         if other not in (section, None):
             raise ConfigError(f"{key} is a value of the {'job' if other == 'job' else 'hardware'}",
                               where=f"--{section} {word}", expected=f"--{other} {word}")

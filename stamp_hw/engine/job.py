@@ -20,6 +20,8 @@ TWO_D_ONLY = ("height", "two_d", "tile_height", "hi_row", "hi_band")
 PACKED_ONLY = ("packed", "weight_group")
 WEIGHT_GROUPS = (None, *weight_groups.SIZES)  # the place of a job's is its number in the register `weight_group`
 BYTES = WeightFormat()
+#: Registers of builds with a Hadamard unit.
+HADAMARD_ONLY = ("hadamard", "hadamard_shift", "in_beats", "in_tail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,9 @@ class EngineJob:
     bits iff its key is smaller. Where all do, `hi_order` is levels + 1.
 
     `blocks`, in hardware that has them: a scale a block of channels. `packed`: 4-bit weights, two in a byte;
-    `weight_group` the place of their group's size in WEIGHT_GROUPS.
+    `weight_group` the place of their group's size in WEIGHT_GROUPS. With a Hadamard unit `beats` and `tail` are a
+    token's behind it, `in_beats` and `in_tail` those on the wire; `hadamard`: it transforms, and shifts right by
+    `hadamard_shift`.
     """
 
     width: int
@@ -56,20 +60,27 @@ class EngineJob:
     hi_band: int
     hi_row: int
     hi_column: int
+    hadamard: bool
+    hadamard_shift: int
+    in_beats: int
+    in_tail: int
     blocks: bool = False
     packed: bool = False
     weight_group: int = 0
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
-           limit: int | None = None, group: int | None = None, weights: WeightFormat = BYTES) -> EngineJob:
+           limit: int | None = None, group: int | None = None, weights: WeightFormat = BYTES,
+           shift: int | None = None) -> EngineJob:
         """Registers of a layer of `k` input and `n` output channels.
 
         Parameters
         ----------
         limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
-        group : input channels that share an activation scale, the hardware's block where that is less than `k`
+        group : input channels that share an activation scale, the hardware's block where that is less than the
+            array's steps
         weights : how they travel
+        shift : of the Hadamard unit, None where it is off or not there
 
         Raises
         ------
@@ -77,6 +88,13 @@ class EngineJob:
         """
         height, width = job.grid or (1, job.tokens)
         two_d = job.grid is not None
+        unit = params.rotation
+        if shift is not None and (unit is None or not 0 <= shift <= unit.levels):
+            raise ConfigError("no Hadamard unit" if unit is None else "impossible value", where="job.hadamard",
+                              got=shift, expected="off" if unit is None else f"0…{unit.levels}")
+        in_beats = -(-k // params.lanes)
+        in_tail = k - (in_beats - 1) * params.lanes
+        k = k if unit is None or shift is None else unit.channels(k)
         blocks = group is not None and group < k
         if blocks and group != params.block:
             raise ConfigError("the engine has no such blocks", where="job.group", got=group,
@@ -102,7 +120,8 @@ class EngineJob:
             width=width, height=height, two_d=two_d, levels=job.levels, n_sink=job.n_sink, symmetric=symmetric,
             beats=beats, tail=k - (beats - 1) * params.lanes, columns=columns, out_beats=out_beats,
             out_keep=left - (out_beats - 1) * params.rescale_lanes, tile_width=tile_width, tile_height=tile_height,
-            hi_order=order, hi_band=band, hi_row=row, hi_column=column, blocks=blocks, packed=weights.packed,
+            hi_order=order, hi_band=band, hi_row=row, hi_column=column, hadamard=shift is not None,
+            hadamard_shift=shift or 0, in_beats=in_beats, in_tail=in_tail, blocks=blocks, packed=weights.packed,
             weight_group=WEIGHT_GROUPS.index(weights.group),
         )
 
@@ -110,13 +129,18 @@ class EngineJob:
         """Name → value of the registers that this build has."""
         return {field.name: int(getattr(self, field.name)) for field in fields(self)
                 if (params.axes == 2 or field.name not in TWO_D_ONLY)
+                and (params.hadamard is not None or field.name not in HADAMARD_ONLY)
                 and (params.block or field.name != "blocks")
                 and (params.packed_weights or field.name not in PACKED_ONLY)}
 
     def channels(self, params: EngineParams) -> tuple[int, int]:
-        """(K, N)."""
+        """(K, N), where a Hadamard unit is on K'."""
         return ((self.beats - 1) * params.lanes + self.tail,
                 (self.columns - 1) * params.cols + (self.out_beats - 1) * params.rescale_lanes + self.out_keep)
+
+    def in_channels(self, params: EngineParams) -> int:
+        """K on the wire."""
+        return (self.in_beats - 1) * params.lanes + self.in_tail
 
     @property
     def weights(self) -> WeightFormat:

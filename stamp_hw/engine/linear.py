@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stamp_hw import given, haar, mac, rescale, scale
+from stamp_hw import given, haar, hadamard, mac, rescale, scale
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.errors import ConfigError, LayerError
+from stamp_hw.hadamard import Rotation
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE, Layer
 from stamp_hw.params import OUT_WIDTH, Z_WIDTH
 from stamp_hw.ready_weights import check_job
@@ -37,7 +38,8 @@ class LinearResult:
     result that leaves the engine; `coefficients` int32[W, K]; `quantized`; `acc` int32[W, N] (int32[W, groups, N] with
     groups); `z` int32[W, N]. `s_x`, `s_y` real value of a step; `weights`; `job` the resolved numbers; `calibration`
     "self" or "static"; `x_saturated`, `y_saturated`, `sent_saturated` number of values that saturated, `z_saturated` of
-    those at a limit, filled places among them; `headroom` code, of `in_width` bits, of the median token's absmax;
+    those at a limit, filled places among them; `rotation` of the Hadamard unit, None where the channels pass, and
+    `h_saturated` values that saturated in it; `headroom` code, of `in_width` bits, of the median token's absmax;
     `sqnr_db` of the quantized input, dequantized and transformed back; `output_sqnr_db` of y against the float layer
     with the same quantized weights. A noise of exactly 0 gives infinity.
     """
@@ -60,12 +62,19 @@ class LinearResult:
     y_saturated: int
     sent_saturated: int
     headroom: float
+    rotation: Rotation | None = None
+    h_saturated: int = 0
+
+    @property
+    def step(self) -> float:
+        """Real value of one step of a coefficient: of x, or of what the Hadamard unit made of it."""
+        return coefficient_step(self.s_x, self.rotation)
 
 
 class Datapath(NamedTuple):
     """Every stage of the hardware, token-major, outliers first: `x` int32[W, K] input codes, `coefficients`
     int32[W, K], `quantized`, `acc` int32[W, N] (int32[W, groups, N] with groups), `z` int32[W, N], `y` int16[W, N];
-    `x_saturated` and `y_saturated` int64[W] count values that saturated."""
+    `x_saturated`, `y_saturated` and, in the Hadamard unit, `h_saturated` int64[W] count values that saturated."""
 
     x: np.ndarray
     coefficients: np.ndarray
@@ -75,6 +84,7 @@ class Datapath(NamedTuple):
     y: np.ndarray
     x_saturated: np.ndarray
     y_saturated: np.ndarray
+    h_saturated: np.ndarray
 
 
 def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
@@ -89,8 +99,7 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     given.of_type(config, NpuConfig, "run_linear", ConfigError)
     layer = arrange(layer, config)
     own, job = layer.own, resolve(layer, config)
-    weights = weights_of(layer, config)
-    weight_real = weights.real()
+    weights, weight_real = weights_of(layer, config)
     with np.errstate(over="ignore", invalid="ignore"):
         reference = layer.x.astype(np.float32, copy=False) @ weight_real.T
         if layer.bias is not None:
@@ -98,7 +107,8 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
     if not np.isfinite(reference).all():
         raise LayerError("the output is beyond float32", where=f"layer {layer.name}", expected="a finite output")
     s_x, s_y, calibration = calibrate(layer, config, reference)
-    done = datapath(layer.x, weights, layer.bias, s_x, s_y, job, config)
+    rotation = rotation_of(layer, config, s_x, calibration)
+    done = datapath(layer.x, weights, layer.bias, s_x, s_y, job, config, rotation)
 
     limit = 1 << (Z_WIDTH - 1)
     return LinearResult(
@@ -108,49 +118,43 @@ def run_linear(layer: Layer, config: NpuConfig) -> LinearResult:
         sent_saturated=int(done.y_saturated.sum()),
         z_saturated=int(np.count_nonzero((done.z == limit - 1) | (done.z == -limit))),
         headroom=float(np.median(np.abs(done.x[job.n_sink :]).max(axis=1))),
-        sqnr_db=sqnr_db(layer.x[own], reconstruct(done.quantized, job)[own], s_x),
+        sqnr_db=sqnr_db(layer.x[own], reconstruct(done.quantized, job, rotation, layer.x.shape[1])[own], s_x),
         output_sqnr_db=sqnr_db(reference[own], done.y[own], s_y),
+        rotation=rotation, h_saturated=int(done.h_saturated.sum()),
     )
 
 
 def datapath(x: np.ndarray, weights: Weights, bias: np.ndarray | None, s_x: float, s_y: float, job: ResolvedJob,
-             config: NpuConfig) -> Datapath:
+             config: NpuConfig, rotation: Rotation | None = None) -> Datapath:
     """What the hardware computes, and nothing else.
 
     Parameters
     ----------
     x : float32[W, K], outliers first
-    weights, bias : of the layer; float32[N] or None
+    weights, bias : of the layer, folded where there is a rotation; float32[N] or None
     s_x, s_y : real value of one input, one output step
     job : resolved for this layer, see `resolve`
+    rotation : of the Hadamard unit, see `rotation_of`
 
     Raises
     ------
     LayerError : a rescale factor or a bias out of reach
     """
-    codes, sink_shift, x_saturated = quantize_input(x, s_x, job.n_sink, config.hw.in_width)
-    lifted = haar.forward(codes[job.n_sink :], job.levels, job.grid)
-    coefficients = np.concatenate([codes[: job.n_sink], lifted]) if job.n_sink else lifted
+    codes, sink_shift, x_saturated = quantize_input(x, s_x, job.n_sink, config.hw.in_width, rotation)
+    mixed, h_saturated = mix(codes, rotation, config.hw.in_width)
+    lifted = haar.forward(mixed[job.n_sink :], job.levels, job.grid)
+    coefficients = np.concatenate([mixed[: job.n_sink], lifted]) if job.n_sink else lifted
     bits = scale.precision_map(job.tokens, job.n_hi, job.n_sink)
     quantized = scale.quantize(coefficients, bits, config, sink_shift)
 
     acc, wsum = products(quantized, weights)
-    mant, shift = rescale.factors(s_x, weights.scale, s_y, config)
+    mant, shift = rescale.factors(coefficient_step(s_x, rotation), weights.scale, s_y, config)
     z = rescale.rescale(acc, quantized, wsum, mant, shift, config)
     v = haar.inverse(z[job.n_sink :], job.levels, job.grid)
     if job.n_sink:
         v = np.concatenate([z[: job.n_sink], v])
     y, y_saturated = rescale.finish(v, rescale.integer_bias(bias, s_y, z.shape[1]), config)
-    return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated)
-
-
-def weights_of(layer: Layer, config: NpuConfig) -> Weights:
-    """The layer's own integers, or the nearest ones. Raises LayerError for its own that are not the job's."""
-    bits, group = config.job.weight_bits, config.job.weight_group
-    if layer.quantized is None:
-        return quantize_weights(layer.weight, bits, group)
-    check_job(layer.quantized, bits, group, f"layer {layer.name}")
-    return layer.quantized
+    return Datapath(codes, coefficients, quantized, acc, z, y, x_saturated, y_saturated, h_saturated)
 
 
 def resolve(layer: Layer, config: NpuConfig) -> ResolvedJob:
@@ -184,16 +188,72 @@ def calibrate(layer: WireLayer, config: NpuConfig, reference: np.ndarray) -> tup
     return s_x, s_y, "self"
 
 
-def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def weights_of(layer: Layer, config: NpuConfig) -> tuple[Weights, np.ndarray]:
+    """(what the hardware has of a layer's weights, float32[N, K] that it stands for): the layer's own integers, or the
+    nearest ones. For a Hadamard unit weights are folded before they are quantized, and what they stand for is unfolded
+    again.
+
+    Raises LayerError for integers of the layer's own that are not the job's.
+    """
+    block, bits, group = config.hadamard, config.job.weight_bits, config.job.weight_group
+    if layer.quantized is None:
+        weights = quantize_weights(layer.weight if block is None else hadamard.fold(layer.weight, block), bits, group)
+    elif block is None:
+        check_job(layer.quantized, bits, group, f"layer {layer.name}")
+        weights = layer.quantized
+    else:
+        raise LayerError("integer weights are not folded for a Hadamard unit", where=f"layer {layer.name}",
+                         got=f"hw.hadamard = {block}", expected="job.hadamard: off, or float weights")
+    return weights, weights.real() if block is None else hadamard.unfold(weights.real(), block, layer.x.shape[1])
+
+
+def rotation_of(layer: WireLayer, config: NpuConfig, s_x: float, calibration: str) -> Rotation | None:
+    """What the job has the Hadamard unit do with a layer, None where there is none or the job is off.
+
+    "auto" is the smallest shift at which the sequence's tokens do not saturate; of static scales, which know other
+    tokens, `hadamard.usual_shift`.
+    """
+    block, wanted = config.hadamard, config.job.hadamard
+    if block is None:
+        return None
+    if isinstance(wanted, int):
+        return Rotation(block, wanted)
+    if calibration == "static":
+        return Rotation(block, hadamard.usual_shift(block))
+    codes, _, _ = quantize_input(layer.x[layer.n_sink :], s_x, 0, config.hw.in_width)
+    return Rotation(block, hadamard.least_shift(codes, block, config.hw.in_width))
+
+
+def mix(codes: np.ndarray, rotation: Rotation | None, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the Hadamard unit makes of codes int32[W, K], if there is a rotation: (int32[W, K'], int64[W] values that
+    saturated)."""
+    if rotation is None:
+        return codes, np.zeros(len(codes), np.int64)
+    return hadamard.transform(codes, *rotation, width)
+
+
+def coefficient_step(s_x: float, rotation: Rotation | None) -> float:
+    """Real value of one step of a coefficient."""
+    return s_x if rotation is None else math.ldexp(s_x, rotation.shift)
+
+
+def quantize_input(x: np.ndarray, s_x: float, n_sink: int, width: int, rotation: Rotation | None = None
+                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(codes int32[W, K], sink_shift int8[W], int64[W] values that saturated): round to nearest even, saturate to
     `width` bits.
 
-    The scale of one of the first `n_sink` tokens is s_x · 2^e, see `sink_exponent`.
+    The scale of one of the first `n_sink` tokens is s_x · 2^e, see `sink_exponent`; where there is a rotation, e is the
+    smallest from that one on at which nothing saturates in the Hadamard unit either.
     """
     top = (1 << (width - 1)) - 1
     shift = np.zeros(len(x), np.int8)
     for token in range(n_sink):
         shift[token] = sink_exponent(_absmax(x[token : token + 1]), s_x, width)
+        while rotation is not None and shift[token] < MAX_SINK_SHIFT:
+            codes, _, _ = quantize_input(x[token : token + 1], math.ldexp(s_x, int(shift[token])), 0, width)
+            if not hadamard.transform(codes, *rotation, width)[1].any():
+                break
+            shift[token] += 1
     codes = np.empty(x.shape, np.int32)
     saturated = np.zeros(len(x), np.int64)
     for start in range(0, len(x), _ROWS):
@@ -226,11 +286,14 @@ def products(quantized: Quantized, weights: Weights) -> tuple[np.ndarray, np.nda
     return np.stack(parts, axis=1), wsum
 
 
-def reconstruct(quantized: Quantized, job: ResolvedJob) -> np.ndarray:
-    """float32[S, K] in steps of s_x: the quantized coefficients, dequantized and transformed back without rounding."""
+def reconstruct(quantized: Quantized, job: ResolvedJob, rotation: Rotation | None = None, k: int = 0) -> np.ndarray:
+    """float32[S, K] in steps of s_x: the quantized coefficients, dequantized and transformed back without rounding, of
+    a rotation to `k` channels."""
     real = scale.dequantize(quantized)
     if job.levels:
         real[job.n_sink :] = haar.inverse_real(real[job.n_sink :], job.levels, job.grid)
+    if rotation is not None:
+        real = hadamard.unfold(real, rotation.block, k) * np.float32(2.0**rotation.shift / rotation.block)
     return real
 
 

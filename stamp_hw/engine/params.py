@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from stamp_hw.config import HwConfig
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 SINK_WIDTH = 4  # bits of a sink's exponent e (docs/contract.md §3.1)
@@ -34,6 +35,7 @@ class EngineParams:
     mul_stages: int
     block: int | None = None
     packed_weights: bool = False
+    hadamard: int | None = None
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
@@ -46,6 +48,11 @@ class EngineParams:
     def hw(self) -> HwConfig:
         """The configuration, clock and memory left at their defaults."""
         return HwConfig(**{name: getattr(self, name) for name in self.__slots__})
+
+    @property
+    def rotation(self) -> HadamardParams | None:
+        """The Hadamard unit in front of the lifting unit, None where there is none."""
+        return HadamardParams.of(self.hw) if self.hadamard is not None else None
 
     @property
     def scale(self) -> ScaleParams:

@@ -59,7 +59,8 @@ def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int |
     """The job's registers. Raises ConfigError as `EngineJob.of`."""
     return EngineJob.of(
         result.job, k=layer.x.shape[1], n=layer.weight.shape[0], params=EngineParams.of(config.hw), limit=limit,
-        symmetric=config.job.symmetric, group=config.job.group, weights=WeightFormat.of(config.hw, config.job))
+        symmetric=config.job.symmetric, group=config.job.group, weights=WeightFormat.of(config.hw, config.job),
+        shift=None if result.rotation is None else result.rotation.shift)
 
 
 def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
@@ -76,12 +77,12 @@ def token_order(params: EngineParams, job: EngineJob) -> list[np.ndarray]:
 
 def input_beats(layer: WireLayer, params: EngineParams, job: EngineJob, result: LinearResult) -> Beats:
     """`i`: `x` int16[beats, lanes] (lanes beyond K zero), `sink_shift`, `last`."""
-    codes, shift, _ = linear.quantize_input(layer.x, result.s_x, job.n_sink, params.in_width)
+    codes, shift, _ = linear.quantize_input(layer.x, result.s_x, job.n_sink, params.in_width, result.rotation)
     order = np.concatenate(token_order(params, job))
-    x = np.zeros((len(order), job.beats * params.lanes), np.int16)
+    x = np.zeros((len(order), job.in_beats * params.lanes), np.int16)
     x[:, : codes.shape[1]] = codes[order]
-    last = np.tile(np.arange(job.beats) == job.beats - 1, len(order))
-    return {"x": x.reshape(-1, params.lanes), "sink_shift": np.repeat(shift[order], job.beats),
+    last = np.tile(np.arange(job.in_beats) == job.in_beats - 1, len(order))
+    return {"x": x.reshape(-1, params.lanes), "sink_shift": np.repeat(shift[order], job.in_beats),
             "last": last.astype(np.int8)}
 
 
@@ -122,7 +123,7 @@ def parameter_beats(layer: Layer, config: NpuConfig, params: EngineParams, job: 
     """`p`: `wsum`, `mant0`, `shift0` (min-max, or 8-bit tokens), `mant1`, `shift1` (4-bit tokens; zero in min-max
     mode), `bias`: int64[words]."""
     weights = result.weights
-    mant, shift = rescale.factors(result.s_x, weights.scale, result.s_y, config)
+    mant, shift = rescale.factors(result.step, weights.scale, result.s_y, config)
     none = np.zeros(mant.shape[1], np.int64)
     channels = {"wsum": weights.sums(weights.codes.shape[1])[0], "mant0": mant[0], "shift0": shift[0],
                 "mant1": mant[1] if len(mant) > 1 else none, "shift1": shift[1] if len(shift) > 1 else none,

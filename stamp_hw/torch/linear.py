@@ -13,7 +13,7 @@ from torch import Tensor
 from stamp_hw import given, outliers, positions, rescale, shuffle
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine.linear import INT16_WIDTH
-from stamp_hw.errors import LayerError, brief
+from stamp_hw.errors import ConfigError, LayerError, brief
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
@@ -64,7 +64,7 @@ class StampLinear(torch.nn.Module):
     nothing of them.
 
     Raises LayerError for numbers beyond the datapath and for a cast of its integers, ConfigError for a job beyond the
-    hardware (when it runs).
+    hardware (when it runs), and for one that a Hadamard unit transforms, which this has not.
     """
 
     wgt: Tensor
@@ -82,6 +82,9 @@ class StampLinear(torch.nn.Module):
                  transform: bool = True, single: bool = False, activations: bool = True,
                  shuffled: int | None = None, name: str = "") -> None:
         super().__init__()
+        if config.hadamard is not None:
+            raise ConfigError("StampLinear has no Hadamard unit", where=f"layer {name}",
+                              got=f"hw.hadamard {config.hadamard}", expected="null, or job.hadamard: off")
         self.config, self.name = config, name
         self.grid, self.transform, self.single = grid, transform, single
         self.outliers, self.threshold, self.shuffled = outliers, threshold, shuffled

@@ -52,7 +52,7 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
         config = NpuConfig(hw=params.hw).with_job(
             levels=int(rng.integers(0, 1 + params.max_levels // (2 if grid else 1))),
             n_hi=int(rng.integers(0, count + 1)), scale_mode=str(rng.choice(["minmax", "symmetric"])),
-            **weights_of(rng))
+            hadamard=str(rng.choice(["auto", "off"])), **weights_of(rng))
         try:
             result = run_linear(layer, config)
             beats = engine_streams.streams(layer, config, result)
@@ -61,5 +61,6 @@ def draw(params: EngineParams, rng: np.random.Generator, tokens: int | None = No
         shape = f"{grid or count} tokens, {n_sink} sinks, K {k}, N {n}"
         return Drawn(name=f"{shape}, {config.job.levels} levels, {config.job.n_hi} high, {config.job.scale_mode}",
                      beats=beats, registers=engine_streams.make_job(layer, config, result),
-                     saturated={"rescale": result.z_saturated, "finish": result.sent_saturated})
+                     saturated={"rescale": result.z_saturated, "finish": result.sent_saturated,
+                                "hadamard": result.h_saturated})
     raise AssertionError(f"no layer of {tokens or 'any number of'} tokens in {DRAWS} draws")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 PARTS: Mapping[str, Mapping[str, str]] = {  # block → module names, as a regular expression → the block that they are
     "engine": {
         r"stamp_engine_front_scale(_\w+)?": "scale",
+        r"stamp_engine_front_hadamard(_\w+)?": "hadamard",
         r"stamp_engine_mac|stamp_mac_row|stamp_pe": "mac",
         r"stamp_engine_drain_combine|stamp_combine_column": "combine",
         r"stamp_engine_drain_rescale|stamp_rescale_lane": "rescale",

@@ -42,7 +42,8 @@ class Case:
         if not job.symmetric:
             beats["p"] |= second_table(beats["p"])
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,
-                   {"rescale": clipped(result, config), "finish": result.sent_saturated}, limit)
+                   {"rescale": clipped(result, config), "finish": result.sent_saturated,
+                    "hadamard": result.h_saturated}, limit)
 
     @classmethod
     def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:
@@ -56,7 +57,7 @@ class Case:
 def clipped(result: LinearResult, config: NpuConfig) -> int:
     """Coefficients beyond their 24 bits, in Python integers; one that is exactly at the limit is none."""
     limit = 1 << (Z_WIDTH - 1)
-    mant, shift = rescale.factors(result.s_x, result.weights.scale, result.s_y, config)
+    mant, shift = rescale.factors(result.step, result.weights.scale, result.s_y, config)
     wsum, done = result.weights.sums(result.weights.codes.shape[1])[0], result.quantized
     acc = result.acc if result.acc.ndim == 3 else result.acc[:, None]
     count = 0
@@ -77,7 +78,7 @@ def clipped(result: LinearResult, config: NpuConfig) -> int:
 def noisy(tokens: Beats, job: EngineJob) -> np.ndarray:
     """`sink_shift` with anything where the engine must not look: all beats but the last one of a sink."""
     beat = np.arange(len(tokens["last"]))
-    matters = (beat < job.n_sink * job.beats) & (tokens["last"] == 1)
+    matters = (beat < job.n_sink * job.in_beats) & (tokens["last"] == 1)
     return np.where(matters, tokens["sink_shift"], (5 * beat + 3) % 16)
 
 
@@ -103,7 +104,10 @@ def describe(job: EngineJob, params: EngineParams) -> str:
     k, n = job.channels(params)
     mode = "symmetric" if job.symmetric else "minmax"
     weights = f", packed in {job.weights.group}" if job.packed else ""
-    return f"{shape}+{job.n_sink} tokens, {k} to {n}, levels {job.levels}, n_hi {job.resolved.n_hi}, {mode}{weights}"
+    rotated = f", hadamard {job.hadamard_shift} of {job.in_channels(params)}" if job.hadamard else ""
+    blocks = ", blocks" if job.blocks else ""
+    return (f"{shape}+{job.n_sink} tokens, {k} to {n}, levels {job.levels}, n_hi {job.resolved.n_hi}, {mode}"
+            f"{blocks}{weights}{rotated}")
 
 
 def joined(cases: Sequence[Case], stream: str) -> Beats:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stamp_hw import haar
-from stamp_hw.config import JobConfig
+from stamp_hw import haar, hadamard
+from stamp_hw.config import JobConfig, NpuConfig
 from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.haar import Grid
@@ -75,7 +75,9 @@ def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibra
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
         n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
         scale_mode=("minmax", "symmetric")[int(rng.integers(2))], calibration=calibration,
-        group=params.block if rng.integers(4) else None, **weights_of(rng))
+        group=params.block if rng.integers(4) else None, **weights_of(rng),
+        hadamard="auto" if params.rotation is None else ("auto", "off", int(rng.integers(params.rotation.levels + 1)))[
+            int(rng.integers(3))])
 
 
 def weights_of(rng: np.random.Generator) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: Jo
     """Codes, weights, factors and biases of every size; `extreme`: as large as they can be, factors to match."""
     codes = extremes(rng, params, shape, extreme) if extreme or rng.integers(2) else magnitudes(rng, params, shape)
     codes[: shape.sinks] *= 2.0 ** rng.integers(0, 18, (shape.sinks, 1))
-    groups = None if job.weight_group is None else groups_of(rng, shape, job.weight_group)
+    rotated = NpuConfig(hw=params.hw, job=job).hadamard is not None  # what is folded comes as floats
+    groups = None if job.weight_group is None or rotated else groups_of(rng, shape, job.weight_group)
     if groups is None:
         weights = weight_codes(rng, shape, (1 << (job.weight_bits - 1)) - 1, extreme)
     else:
@@ -122,7 +125,8 @@ def filled(rng: np.random.Generator, params: EngineParams, shape: Shape, job: Jo
                      15 * rng.integers(0, 2, (shape.n, 1))).astype(np.uint8)
         weights = expand(q, groups).astype(np.float64)
     s_x, s_y = (float(2.0 ** rng.uniform(-6, 6)) for _ in range(2))
-    scale = factors(rng, params, codes, weights, job, shape, extreme) * s_y / s_x
+    gain = gain_of(params, weights, job)
+    scale = factors(rng, params, codes, weights * gain[:, None], job, shape, extreme) * gain * s_y / s_x
     steps = biases(rng, codes @ (weights * (scale * s_x / s_y)[:, None]).T)
     return WireLayer(
         name="filled", kind="drawn", x=(codes * s_x).astype(np.float32), grid=shape.grid, n_sink=shape.sinks,
@@ -137,6 +141,18 @@ def groups_of(rng: np.random.Generator, shape: Shape, size: int) -> Groups:
     most = np.array(MOST_U)[z]
     u = np.where(rng.random(z.shape) < 0.5, most, rng.integers(1, most + 1))
     return Groups(size, u.astype(np.uint8), z.astype(np.uint8))
+
+
+def gain_of(params: EngineParams, weights: np.ndarray, job: JobConfig) -> np.ndarray:
+    """How much larger a channel's codes become when they are folded and quantized, for what the Hadamard unit sends,
+    which is 2^r smaller than its sums: float64[N]. 1 without the unit."""
+    block = NpuConfig(hw=params.hw, job=job).hadamard
+    if block is None:
+        return np.ones(len(weights))
+    shift = job.hadamard if isinstance(job.hadamard, int) else hadamard.usual_shift(block)
+    peak = np.abs(hadamard.fold(weights, block)).max(axis=1)
+    found: np.ndarray = ((1 << (job.weight_bits - 1)) - 1) / peak / 2.0**shift
+    return found
 
 
 def magnitudes(rng: np.random.Generator, params: EngineParams, shape: Shape) -> np.ndarray:

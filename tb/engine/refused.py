@@ -41,6 +41,12 @@ def illegal(params: EngineParams) -> list[dict[str, int]]:
         ]
         wanted += [grid | {"width": most, "tile_width": most, "height": high} for high in (most - 1, most)
                    if most * high > most]
+    if params.rotation is not None:
+        on = {"hadamard": 1, "beats": params.rotation.block_beats, "in_beats": 1, "in_tail": 1, "hadamard_shift": 0}
+        wanted += [on | {"in_beats": 0}, on | {"in_beats": params.rotation.block_beats + 1}, on | {"in_tail": 0},
+                   on | {"in_tail": params.lanes + 1}, on | {"hadamard_shift": params.rotation.levels + 1}]
+        if params.rotation.block_beats > 1:
+            wanted.append(on | {"beats": params.rotation.block_beats + 1})
     return [change for change in wanted if all(value < 1 << widths[name] for name, value in change.items())]
 
 

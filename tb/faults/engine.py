@@ -201,6 +201,7 @@ REGISTERS = (
 )
 
 
+_ROWS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models")
 FAULTS = (
     _fault("enter_a_busy_half", "a super-tile begins while its half is in use", "front.may_enter", _always),
     _fault("precision_by_band", "only whole bands take 8 bits", "front.takes_8_bits", _one_more_at_8_bits),
@@ -223,6 +224,16 @@ FAULTS = (
     Fault(name="accept_illegal_jobs", block="engine", why="impossible registers are taken", set_name="2x2",
           patch=("rtl_gen.engine.front.legal", _accept_all),
           tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
+    Fault(name="accept_ragged_blocks", block="engine", set_name="rotated",
+          why="tokens that are no whole blocks are taken for the Hadamard unit",
+          patch=("rtl_gen.engine.rules.whole_blocks", lambda job, params, unit: []),
+          tests=("an_illegal_job_is_refused_and_the_next_one_is_right",)),
+    Fault(name="short_sink_queue", block="engine", set_name="two_blocks",
+          why="exponents of sinks that are in the Hadamard unit are forgotten", tests=_ROWS,
+          patch=("rtl_gen.engine.front.sinks_inside", _one)),
+    Fault(name="sinks_of_the_job_before", block="engine", set_name="two_blocks",
+          why="in front of a Hadamard unit sinks are counted on from the job before", tests=_ROWS,
+          edit=inside("stamp_engine_front", "if (start) sinks_left <= ", "if (1'h0) sinks_left <= ")),
     *REGISTERS,
     *PACKED,
     *OF_BLOCKS,

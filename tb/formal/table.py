@@ -11,6 +11,7 @@ from tb.formal import (
     engine_front,
     engine_halves,
     engine_issue,
+    hadamard,
     lifting,
     mac,
     pe,
@@ -23,6 +24,6 @@ from tb.formal import (
     zeros,
 )
 
-SUBJECTS = (streams, queues, axi, engine_front, engine_halves, engine_issue, engine_blocks, engine_back, unpack,
-            lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe)
+SUBJECTS = (streams, queues, axi, hadamard, engine_front, engine_halves, engine_issue, engine_blocks, engine_back,
+            unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

@@ -8,6 +8,7 @@ from typing import Any
 
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import (
     CombineParams,
     FinishParams,
@@ -76,6 +77,8 @@ class Unit:
 
 
 UNITS = (
+    Unit(name="hadamard", block="hadamard", count=45,
+         params=HadamardParams(lanes=4, width=8, block=16, max_beats=9)),
     Unit(name="haar_forward", block="haar", count=50,
          params=HaarParams(lanes=2, width=9, axes=2, max_levels=4, max_beats=3, max_tokens=77)),
     Unit(name="haar_inverse", block="haar", count=50,

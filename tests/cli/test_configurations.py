@@ -44,6 +44,7 @@ CONFIGURED = [  # every command that takes a configuration
     ("--job n_hi=[", "--job n_hi"), ("--job levels=9", "job.levels"),
     ("--job levels=2 --job levels=3", "--job levels: given twice; got levels=3"),
     ("--hw rows=2 --hw cols=4 --hw rows=4", "--hw rows: given twice; got rows=4; expected each value once"),
+    ("--hw hadamard=48", "hw.hadamard"), ("--job hadamard=9", "job.hadamard"),
     ("--hw n_hi=32", "--hw n_hi=32: n_hi is a value of the job; expected --job n_hi=32"),
     ("--job rows=32", "--job rows=32: rows is a value of the hardware; expected --hw rows=32")])
 def test_every_command_takes_values_of_hardware_and_job(command: str, words: str, where: str, tmp_path: Path,

@@ -15,7 +15,7 @@ from stamp_hw.cli.commands import COMMANDS
 from tb.commands.verify import WORDS
 from tests.house.imports import PACKAGES, ROOT, circle, folder, imported, modules, package
 
-BLOCKS = ("haar", "scale", "mac", "combine", "rescale", "engine")
+BLOCKS = ("hadamard", "haar", "scale", "mac", "combine", "rescale", "engine")
 MAY_IMPORT = {
     "stamp_hw": {"stamp_hw"},
     "rtl_gen": {"rtl_gen", "stamp_hw"},

@@ -25,6 +25,7 @@ from tests.support.generate_cases import (
     LINE,
     MODULES,
     OF_BLOCKS,
+    ROTATED,
     SMALL,
     WITH_VECTORS,
     build,
@@ -89,7 +90,7 @@ def test_without_blocks_there_is_the_engine_and_what_it_instantiates_and_nothing
     manifest = json.loads(engine["manifest.json"])
     assert list(manifest["blocks"]) == ["stamp_engine", "stamp_engine_axi"]
     modules = {Path(name).stem for name in engine["files.f"].split()}
-    alone = {unit.module for unit in generator.units(hw=SMALL.hw)} - {"stamp_engine", "stamp_engine_axi"}
+    alone = {*MODULES} - {"stamp_engine", "stamp_engine_axi"}
     assert len(alone) == 6 and not modules & alone
     used = {name for module in modules for name in re.findall(r"^ *(stamp_\w+) +\w", engine[f"{module}.v"], re.M)}
     assert modules == used | {"stamp_engine_axi"} and "stamp_pe" in used
@@ -351,6 +352,19 @@ def test_the_plain_testbench_passes_and_a_wrong_expected_file_makes_it_fail(modu
         (wrong / f"{module}.o.hex").write_text("\n".join(lines) + "\n")
         code, output = simulate(objects, wrong)
         assert code == 1 and f"FAIL {module}" in output and wanted in output, output
+
+
+@pytest.mark.rtl
+def test_hardware_with_a_hadamard_unit_has_it_as_a_top_of_its_own_too(tmp_path: Path) -> None:
+    files = generated(ROTATED, blocks=True, vectors=True)
+    blocks = json.loads(files["manifest.json"])["blocks"]
+    assert set(blocks) == {*MODULES, "stamp_hadamard"}
+    assert blocks["stamp_hadamard"]["parameters"] == {"lanes": 4, "width": 16, "block": 16, "max_beats": 12}
+    generator.write(tmp_path / "out", files)
+    here, objects = tmp_path / "out" / "vectors", tmp_path / "obj"
+    build(here, "stamp_hadamard", objects, "stamp_bench.v", "-y", "..")
+    code, output = simulate(objects, here)
+    assert code == 0 and "PASS stamp_hadamard" in output and "FAIL" not in output
 
 
 @pytest.mark.rtl

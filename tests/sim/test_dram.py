@@ -27,7 +27,7 @@ from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
-from tests.support.weight_formats import draw_format
+from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated, registers_of, task_of
 
 CASES = 2000
 NPU32 = ("--config", str(Path(__file__).parents[2] / "configs" / "npu32.yaml"))
@@ -44,14 +44,13 @@ def draw_hw(rng: np.random.Generator) -> HwConfig:
     whole = rng.random() < 0.5  # short periods, so that passes repeat; else periods longer than any layer
     rate = float(rng.choice([1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 51.2])) if whole else 10 ** rng.uniform(-1, 3)
     freq = float(rng.choice([1e8, 5e8, 8e8]))
-    lanes = int(rng.choice([1, 2, 3, 8, 16]))
-    return HwConfig(rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=lanes,
-                    block=lanes * int(rng.integers(1, 1 + 64 // lanes)) if rng.integers(2) else None,
-                    axes=int(rng.choice([1, 2])), max_levels=6, max_k=64, max_tokens=200,
-                    act_slots=int(rng.choice([20, 40, 64, 200])), in_width=int(rng.choice([8, 9, 16])),
-                    rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0])),
-                    mul_stages=int(rng.integers(1, 4)), freq_hz=freq, dram_bytes_per_s=max(1e3, round(rate * freq)),
-                    packed_weights=bool(rng.integers(2)))
+    return perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+        rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 2, 3, 8, 16])),
+        axes=int(rng.choice([1, 2])), max_levels=6, max_k=64, max_tokens=200,
+        act_slots=int(rng.choice([20, 40, 64, 200])), in_width=int(rng.choice([8, 9, 16])),
+        rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0])),
+        mul_stages=int(rng.integers(1, 4)), freq_hz=freq, dram_bytes_per_s=max(1e3, round(rate * freq)),
+        packed_weights=bool(rng.integers(2)))))
 
 
 def draw_task(rng: np.random.Generator, hw: HwConfig) -> Task:
@@ -62,8 +61,7 @@ def draw_task(rng: np.random.Generator, hw: HwConfig) -> Task:
         tokens = grid[0] * grid[1]
     job = ResolvedJob(tokens=tokens, grid=grid, levels=levels, n_sink=n_sink,
                       n_hi=int(rng.choice([0, tokens, rng.integers(0, tokens + 1)])))
-    return Task(job=job, k=int(rng.integers(1, hw.max_k + 1)), n=int(rng.integers(1, 5 * hw.cols + 2)),
-                group=hw.block if rng.integers(3) else None, weights=draw_format(rng, hw))
+    return task_of(rng, hw, job, int(rng.integers(1, hw.max_k + 1)), int(rng.integers(1, 5 * hw.cols + 2)))
 
 
 def test_a_rate_offers_as_many_beats_as_the_memory_had_time_for_and_never_sooner(rng: np.random.Generator) -> None:
@@ -106,8 +104,7 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
         drawn, params = draw_task(rng, hw), EngineParams.of(hw)
         limit = int(rng.choice([4, 8, 16, 50, super_tile.token_limit(drawn.job, hw)]))
         try:
-            registers = EngineJob.of(drawn.job, k=drawn.k, n=drawn.n, params=params, limit=limit, group=drawn.group,
-                                     weights=drawn.weights)
+            registers = registers_of(rng, hw, drawn, limit)
         except ConfigError:  # a Haar tile beyond the buffer
             continue
         rates = Memory.of(hw)
@@ -124,12 +121,13 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
                      "packed": int(drawn.weights.packed), "groups": int(drawn.weights.group is not None),
                      "packed, beats close together": int(drawn.weights.packed and 2 * rates.w.num > rates.w.den
                                                           and not rates.w.full),
+                     "rotated": int(registers.hadamard),
                      "2-D": int(drawn.job.grid is not None), "sinks": int(drawn.job.n_sink > 0),
                      "blocks": int(registers.blocks),
                      "gates": int(found.super_tiles > 2), "many passes": int(found.column_tiles > 3)})
     # Every cause, every stream, every kind of layer many times: nothing was equal for want of something to differ.
-    wanted = (*closed_form.PARTS, "slow i", "slow w", "slow p", "blocks", "2-D", "sinks", "gates", "many passes",
-              "packed", "groups", "packed, beats close together")
+    wanted = (*closed_form.PARTS, "slow i", "slow w", "slow p", "rotated", "blocks", "2-D", "sinks", "gates",
+              "many passes", "packed", "groups", "packed, beats close together")
     assert min(seen[name] for name in wanted) > CASES // 200, seen
     assert {"array", "drain", "activations", "dram_activations", "dram_weights", "dram_bytes", "back"} <= seen.keys()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim import memory
 from sim.cost import activity, energy, workload
 from sim.cost.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.engine import events as engine_events
@@ -14,9 +15,9 @@ from sim.studies import accuracy, report
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import super_tile
-from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
+from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated, registers_of, task_of
 
 SETS = sorted((Path(__file__).resolve().parents[2] / "sim" / "cost" / "energy_sets").glob("*.yaml"))
 ACCURACY = accuracy.Accuracy(sqnr_db=1.0, output_sqnr_db=1.0, s_x=1.0, s_y=1.0, x_saturated=0, z_saturated=0,
@@ -112,22 +113,21 @@ def test_every_shipped_set_loads_and_every_constant_is_cited() -> None:
 
 
 def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: np.random.Generator) -> None:
-    for _ in range(40):
-        hw = HwConfig(rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200,
-                      block=None if rng.integers(2) else 4 * int(rng.integers(1, 9)))
+    rotated = 0
+    for _ in range(60):
+        hw = perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+            rows=3, cols=6, lanes=4, rescale_lanes=int(rng.choice([1, 2, 3])), act_slots=200)))
         grid = (int(rng.integers(1, 15)), int(rng.integers(1, 15))) if rng.random() < 0.5 else None
         tokens = grid[0] * grid[1] if grid else int(rng.integers(1, 200))
         job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 4)),
                           n_hi=int(rng.integers(0, tokens + 1)), n_sink=0 if grid else int(rng.integers(0, 4)))
-        task = Task(job=job, k=int(rng.integers(1, 60)), n=int(rng.integers(1, 40)),
-                    group=hw.block if rng.integers(2) else None)
+        task = task_of(rng, hw, job, int(rng.integers(1, 60)), int(rng.integers(1, 40)))
         limit = super_tile.token_limit(job, hw)
         found = {(component, event.name): event.count
                  for component, events in activity.events(task, hw, super_tile.split(job, hw, limit)).items()
                  for event in events}
         params = EngineParams.of(hw)
-        port = engine_events.events(params, [EngineJob.of(job, k=task.k, n=task.n, params=params, group=task.group)],
-                                    {"rescale": 0, "finish": 0})
+        port = engine_events.events(params, [registers_of(rng, hw, task)], {"rescale": 0, "finish": 0})
         lanes, out = hw.lanes, hw.drain_lanes
         assert found["lifting", "forward_add"] == 2 * lanes * (
             port["haar_butterflies"] + port["haar_cross_butterflies"])
@@ -142,6 +142,16 @@ def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: n
         assert 3 * found["rescale", "multiply_mant"] == port["rescale_multiplies"]
         assert found["rescale", "round"] == port["rescale_outputs"]
         assert found["rescale", "bias"] == port["finish_outputs"]
+        levels = 0 if params.rotation is None else params.rotation.levels
+        assert found.get(("lifting", "hadamard_add"), 0) == lanes * levels * port.get("hadamard_beats", 0)
+        assert found.get(("lifting", "hadamard_round"), 0) == lanes * port.get("hadamard_beats", 0)
+        if levels:
+            rotated += task.k_in is not None
+            moved = {name: access.moved for name, access in memory.on_chip(
+                task, hw, super_tile.split(job, hw, limit)).items()}
+            words = [16 + 2 + level for level in range(params.rotation.beat_levels - 1)]
+            assert moved.get("hadamard_beats", 0) == 2 * port["hadamard_beats"] * lanes * sum(words) // 8
+    assert rotated > 3
 
 
 def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:

@@ -24,11 +24,11 @@ from sim.task import Shape, Task
 from stamp_hw import schemes
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import super_tile
-from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar_slots import HaarJob
 from stamp_hw.params import MacParams, ScaleParams
+from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated, registers_of, task_of
 
 LLAMA_3_8B = [(4096, 4096), (4096, 1024), (4096, 1024), (4096, 4096), (4096, 14336), (4096, 14336), (14336, 4096)]
 
@@ -52,18 +52,17 @@ def random_task(rng: np.random.Generator, hw: HwConfig) -> Task:
     else:
         grid, tokens, n_sink = None, int(rng.integers(1, 150)), int(rng.choice([0, 0, 1, 5]))
     n_hi = int(rng.choice([0, tokens, rng.integers(0, tokens + 1)]))
-    return Task(job=job(tokens, levels, n_hi, grid, n_sink), k=int(rng.integers(1, hw.max_k + 1)),
-                n=int(rng.integers(1, 90)), group=hw.block if rng.integers(3) else None)
+    return task_of(rng, hw, job(tokens, levels, n_hi, grid, n_sink), int(rng.integers(1, hw.max_k + 1)),
+                   int(rng.integers(1, 90)))
 
 
 def random_hw(rng: np.random.Generator) -> HwConfig:
     cols = int(rng.choice([1, 2, 6, 8]))
     divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
-    lanes = int(rng.choice([1, 4, 7, 16]))
-    return HwConfig(rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=lanes, max_k=200,
-                    block=lanes * int(rng.integers(1, 1 + 128 // lanes)) if rng.integers(2) else None,
-                    act_slots=int(rng.choice([300, 600])), rescale_lanes=int(rng.choice(divisors)),
-                    dram_bytes_per_s=float(rng.choice([1e8, 2e9, 1e12])))
+    return perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+        rows=int(rng.choice([1, 2, 3, 8])), cols=cols, lanes=int(rng.choice([1, 4, 7, 16, 32])), max_k=200,
+        act_slots=int(rng.choice([300, 600])), rescale_lanes=int(rng.choice(divisors)),
+        dram_bytes_per_s=float(rng.choice([1e8, 2e9, 1e12])))))
 
 
 def parts_of(cycles: closed_form.EngineCycles) -> dict[str, int]:
@@ -126,14 +125,17 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
 
 
 def test_the_closed_forms_are_the_engine_followed_beat_by_beat(rng: np.random.Generator) -> None:
-    for _ in range(50):
+    rotated = 0
+    for _ in range(80):
         hw = replace(random_hw(rng), dram_bytes_per_s=1e15)
         drawn = random_task(rng, hw)
         limit = int(rng.choice([8, 16, 50, super_tile.token_limit(drawn.job, hw)]))
         params = EngineParams.of(hw)
-        registers = EngineJob.of(drawn.job, k=drawn.k, n=drawn.n, params=params, limit=limit, group=drawn.group)
+        registers = registers_of(rng, hw, drawn, limit)
+        rotated += registers.hadamard
         found = closed_form.simulate(drawn, hw, limit)
         assert found.total == engine_timing.timing(params, [registers]).cycles == sum(parts_of(found).values())
+    assert rotated > 5
 
 
 def test_parts_add_up_and_no_bound_is_undercut_on_random_shapes(rng: np.random.Generator) -> None:

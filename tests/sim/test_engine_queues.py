@@ -10,11 +10,14 @@ import pytest
 from rtl_gen.engine.back import liftings_under_way
 from rtl_gen.engine.block_drain import blocks_in_array, tiles_in_combine, written_cycles
 from rtl_gen.engine.drain import tiles_in_array
-from rtl_gen.engine.front import SINKS_IN_LIFTING, tokens_in_scale
+from rtl_gen.engine.front import SINKS_IN_LIFTING, sinks_inside, tokens_in_scale
 from sim import haar
-from sim.engine.front import Scales
-from stamp_hw.config import HwConfig
+from sim.engine.front import Front, Scales
+from sim.pipeline import always
+from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import divide
 from stamp_hw.haar_slots import HaarJob
 from tb import tb_engine
 
@@ -73,3 +76,32 @@ def test_inverse_jobs_under_way_are_as_many_as_the_queue_holds(name: str) -> Non
             sent = timing.outputs[tokens * beats - 1:: tokens * beats]
             most = max(most, fullest(timing.jobs.tolist(), sent.tolist()))
     assert liftings_under_way(params) == most
+
+
+@pytest.mark.parametrize("block", [16, 64, 256])
+def test_exponents_of_sinks_around_the_hadamard_unit_find_room(block: int, rng: np.random.Generator) -> None:
+    """Most of them wait where the first sink, which opens a super-tile, waits for its half of the buffer."""
+    spare = []
+    for _ in range(40):
+        lanes = int(rng.choice([1, 2, 8, 16, 64, 256]))
+        params = EngineParams.of(HwConfig(lanes=lanes, axes=1, max_levels=2, max_k=2 * max(lanes, block),
+                                          max_tokens=64, act_slots=64, hadamard=block,
+                                          recip_frac=int(rng.integers(0, 9))))
+        resolved = ResolvedJob(tokens=1, grid=None, levels=0, n_hi=1, n_sink=40)
+        job = EngineJob.of(resolved, k=int(rng.integers(1, params.max_k + 1)), n=1, params=params, shift=1)
+        bits = rng.random(97) < rng.choice([0.3, 0.8, 1.0])
+        bits[0] = True
+        gate = int(rng.choice([0, 3000]))
+        front = Front(params, always, lambda cycle, bits=bits: bool(bits[cycle % 97]), lambda _, gate=gate: gate)
+        front.accept(job, 0)
+        parts, popped = divide(job.resolved, job.tile_width, 1, params.rows), []
+        token = front._scales.token
+        front._scales.token = lambda last, beats, popped=popped, token=token: (  # type: ignore[method-assign]
+            popped.append(last), token(last, beats))[1]
+        front.lift(job, parts, np.zeros(41, np.int64))
+        pushed = front.tokens.taken[job.in_beats - 1 :: job.in_beats][:40]
+        most = fullest(pushed, popped[:40])
+        assert most <= sinks_inside(params)
+        if job.beats * lanes == max(lanes, block) and gate:
+            spare.append(sinks_inside(params) - most)
+    assert spare and min(spare) <= 2

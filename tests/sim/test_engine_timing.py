@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sim import haar, scale
+from sim import haar, hadamard, scale
 from sim.dram import Rate
 from sim.engine.array import Registers, issue
 from sim.engine.back import Back
 from sim.engine.front import Front, Scales, Source
+from sim.engine.rotated import Rotated
 from sim.engine.timing import EngineTiming, timing
 from sim.engine.weight_loads import rated, take_packed
 from sim.pipeline import always
@@ -25,9 +26,10 @@ from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
+from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import ScaleParams
 from stamp_hw.weight_groups import SIZES
-from tests.support.weight_formats import draw_format
+from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated, registers_of, task_of
 
 Pattern = Callable[[int], bool]
 
@@ -41,13 +43,12 @@ def pattern(rng: np.random.Generator, density: float | None = None) -> Pattern:
 
 
 def draw_params(rng: np.random.Generator) -> EngineParams:
-    cols, lanes = int(rng.choice([1, 2, 6])), int(rng.choice([1, 3, 4]))
-    return EngineParams.of(HwConfig(
-        rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=lanes, axes=int(rng.choice([1, 2])),
-        block=lanes * int(rng.integers(1, 6)) if rng.integers(2) else None,
+    cols = int(rng.choice([1, 2, 6]))
+    return EngineParams.of(perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+        rows=int(rng.choice([1, 2, 3])), cols=cols, lanes=int(rng.choice([1, 3, 4])), axes=int(rng.choice([1, 2])),
         max_levels=4, max_k=100, max_tokens=64, act_slots=40, mul_stages=int(rng.integers(1, 5)),
         packed_weights=bool(rng.integers(2)),
-        rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0]))))
+        rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0]))))))
 
 
 def draw_job(rng: np.random.Generator, params: EngineParams) -> EngineJob:
@@ -57,10 +58,8 @@ def draw_job(rng: np.random.Generator, params: EngineParams) -> EngineJob:
         tokens = grid[0] * grid[1]
     job = ResolvedJob(tokens=tokens, grid=grid, levels=int(rng.integers(0, 3 if grid else 5)),
                       n_hi=int(rng.integers(0, tokens + 1)), n_sink=n_sink)
-    k = int(rng.choice([rng.integers(1, 21), rng.integers(1, params.max_k + 1)]))
-    return EngineJob.of(job, k=k, n=int(rng.integers(1, 14)), params=params,
-                        limit=int(rng.choice([4, 16, 100])), group=params.block if rng.integers(3) else None,
-                        weights=draw_format(rng, params.hw))
+    hw, k = params.hw, int(rng.choice([rng.integers(1, 21), rng.integers(1, params.max_k + 1)]))
+    return registers_of(rng, hw, task_of(rng, hw, job, k, int(rng.integers(1, 14))), int(rng.choice([4, 16, 100])))
 
 
 def weight_beats(job: EngineJob, params: EngineParams) -> int:
@@ -82,7 +81,8 @@ def beats_of(params: EngineParams, jobs: list[EngineJob]) -> dict[str, int]:
     for job in jobs:
         tokens = job.width * job.height + job.n_sink
         passes = -(-job.width // job.tile_width) * -(-job.height // job.tile_height) * job.columns
-        beats = {"job": 1, "i": tokens * job.beats, "w": passes * weight_beats(job, params), "p": passes * params.cols,
+        beats = {"job": 1, "i": tokens * job.in_beats, "w": passes * weight_beats(job, params),
+                 "p": passes * params.cols,
                  "o": tokens * ((job.columns - 1) * params.chunks + job.out_beats)}
         counts = {name: counts[name] + beats[name] for name in counts}
     return counts
@@ -201,6 +201,8 @@ def test_the_front_is_its_two_units_with_a_gate_in_front(axes: int, rng: np.rand
         while params.axes != axes:
             params = draw_params(rng)
         job, valid = draw_job(rng, params), pattern(rng)
+        while job.hadamard:  # a third unit, which is followed below
+            job = draw_job(rng, params)
         parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, params.rows)
         front = Front(params, always, valid, lambda _number: 0)
         began = front.accept(job, 0) + 1
@@ -275,6 +277,41 @@ def test_tokens_of_blocks_go_through_the_scale_unit_at_the_pace_of_the_lifting_u
                            valid=lambda cycle, offered=offered: cycle in offered)
         assert run.inputs.tolist() == cycles.ravel().tolist()
         assert run.outputs[beats - 1 :: beats].tolist() == codes
+
+
+def test_tokens_go_through_the_hadamard_unit_as_its_stepper_says(rng: np.random.Generator) -> None:
+    """Taken one token after the other, each not before any cycle; and each on from a state that is restored."""
+    for _ in range(150):
+        block, lanes = int(rng.choice([16, 64])), int(rng.choice([1, 2, 4, 16, 32]))
+        unit = HadamardParams(lanes=lanes, width=8, block=block, max_beats=128)
+        tokens = int(rng.integers(1, 9))
+        job = unit.job(tokens=tokens, k=int(rng.integers(1, 97)), shift=1)
+        valid = pattern(rng)
+        wanted = np.cumsum(rng.integers(1, int(rng.choice([3, 60])), tokens)) + np.arange(tokens) * job.beats
+        earliest = [int(first) for first in wanted for _ in range(job.beats)]
+        taken: list[int] = []
+
+        def ready(cycle: int, earliest: list[int] = earliest, taken: list[int] = taken) -> bool:
+            """Asked while a beat waits."""
+            if cycle >= earliest[len(taken)]:
+                taken.append(cycle)
+            return bool(taken) and taken[-1] == cycle
+
+        run = hadamard.timing(unit, [job], valid, ready)
+        source = Source(valid)
+        rotated = Rotated(unit, source)
+        rotated.start(1, job.in_beats, job.beats)
+        again = Rotated(unit, source_again := Source(valid))
+        again.start(1, job.in_beats, job.beats)
+        lasts = []
+        for first in wanted.tolist():
+            state = rotated.state(first)
+            again.restore(first, state)
+            lasts.append(rotated.take(first, job.beats))
+            assert again.take(first, job.beats) == lasts[-1] and again.state(first) == rotated.state(first)
+        assert source_again.last == source.last
+        assert source.taken == run.inputs.tolist()
+        assert lasts == run.outputs[job.beats - 1 :: job.beats].tolist()
 
 
 def test_a_source_offers_as_a_testbench_does(rng: np.random.Generator) -> None:

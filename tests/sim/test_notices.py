@@ -54,6 +54,6 @@ def test_one_saturated_value_is_counted_and_warned_of_only_where_it_is_lost(fact
 def test_every_kind_of_warning_has_a_line_for_several_layers() -> None:
     of_jobs = [(kind, 0.0, f"{kind} = 1") for kind in ("levels", "n_hi")]
     made = [notices.headroom(1, LIMIT, 32767), *notices.of_job(of_jobs),
-            *(notices.saturated(f"{name}_saturated", name, 1, 1) for name in "xyz")]
+            *(notices.saturated(f"{name}_saturated", name, 1, 1) for name in "xyzh")]
     assert {notice.kind for notice in made if notice} == set(notices.KINDS)
     assert all(0 <= notice.severity <= 1 for notice in made if notice)

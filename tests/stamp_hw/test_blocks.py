@@ -11,11 +11,12 @@ import pytest
 from rtl_gen.tops import BLOCKS, units
 from sim import combine as combine_sim
 from sim import haar as haar_sim
+from sim import hadamard as hadamard_sim
 from sim import mac as mac_sim
 from sim import rescale as rescale_sim
 from sim import scale as scale_sim
 from sim.engine.timing import timing
-from stamp_hw import NpuConfig, blocks, haar, mac, rescale, run_linear, scale
+from stamp_hw import NpuConfig, blocks, haar, hadamard, mac, rescale, run_linear, scale
 from stamp_hw.engine.streams import make_job
 from stamp_hw.errors import ConfigError, LayerError
 from stamp_hw.haar_slots import HaarJob
@@ -24,7 +25,7 @@ from tests.support import reference
 
 CONFIG = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 4, "lanes": 2, "rescale_lanes": 2, "max_k": 32,
                                      "max_tokens": 32, "act_slots": 16, "axes": 2}, "job": {"n_hi": 2, "levels": 2}})
-BLOCKED = CONFIG.with_hw(block=16)
+BLOCKED, WITH_HADAMARD = CONFIG.with_hw(block=16), CONFIG.with_hw(hadamard=16)
 OBJECTS = tuple(value for value in vars(blocks).values()
                 if isinstance(value, type) and issubclass(value, blocks.Block) and hasattr(value, "MODULE"))
 
@@ -32,7 +33,7 @@ OBJECTS = tuple(value for value in vars(blocks).values()
 @pytest.mark.parametrize("block", OBJECTS, ids=lambda block: block.__name__)
 def test_the_component_is_the_one_that_is_generated(block: Any) -> None:
     (unit,) = (unit for unit in units() if unit.module == block.MODULE)
-    config = BLOCKED if unit.blocks else CONFIG
+    config = next(config for config in (CONFIG, BLOCKED, WITH_HADAMARD) if unit.is_built(config.hw))
     component = block(config).component()
     component._MustUse__used = True  # it is never elaborated
     assert type(component) is unit.component and component.params == block(config).params == unit.params(config.hw)
@@ -41,19 +42,33 @@ def test_the_component_is_the_one_that_is_generated(block: Any) -> None:
 @pytest.mark.parametrize("block", OBJECTS, ids=lambda block: block.__name__)
 def test_a_block_is_where_the_hardware_has_it(block: Any) -> None:
     (unit,) = (unit for unit in units() if unit.module == block.MODULE)
-    for config in (CONFIG, BLOCKED):
-        if unit.exists(config.hw):
+    for config in (CONFIG, BLOCKED, WITH_HADAMARD):
+        if unit.is_built(config.hw):
             assert block(config).config is config
             continue
-        has, wants = config.hw.block or "none", "channels of a block" if unit.blocks else "none"
-        said = f"hw.block: hardware without {block.MODULE}; got {has}; expected {wants}"
-        with pytest.raises(ConfigError, match=said):
+        has = getattr(config.hw, unit.key) or "none"
+        with pytest.raises(ConfigError, match=f"hw.{unit.key}: hardware without {block.MODULE}; got {has}; expected"):
             block(config)
 
 
 def test_every_block_has_its_object() -> None:
     inside = {"stamp_haar_finish", "stamp_engine_axi"}  # a part of the inverse lifting's way out; the engine's ports
     assert {block.MODULE for block in OBJECTS} == {unit.module for group in BLOCKS.values() for unit in group} - inside
+
+
+def test_hadamard_unit(rng: np.random.Generator) -> None:
+    block, x = blocks.Hadamard(WITH_HADAMARD), rng.integers(-9000, 9000, (5, 19))
+    assert (block.compute(x, 3) == hadamard.transform(x, 16, 3, 16)[0]).all()
+    assert block.cycles(x, 3) == hadamard_sim.timing(block.params, [block.params.job(tokens=5, k=19, shift=3)]).cycles
+    for ask in (block.compute, block.cycles):
+        with pytest.raises(ConfigError, match=r"HadamardJob\.shift"):
+            ask(x, 5)
+        with pytest.raises(LayerError, match="stamp_hadamard: no tokens or no shift"):
+            ask(x[0], 1)
+    with pytest.raises(ConfigError, match=r"no Hadamard unit: hw\.hadamard|hw\.hadamard: no Hadamard unit"):
+        blocks.Hadamard(CONFIG).compute(x, 3)
+    with pytest.raises(ConfigError, match="hardware without a block hadamard"):
+        units("hadamard", CONFIG.hw)
 
 
 @pytest.mark.parametrize("grid", [None, (4, 5)])

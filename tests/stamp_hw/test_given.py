@@ -24,6 +24,7 @@ ODD = {"None": None, "text": "abc", "floats": np.ones((8, 4)), "list": [[1, 2]],
 
 
 BLOCKS = {  # block and the arguments of its methods
+    "hadamard": (blocks.Hadamard(NpuConfig().with_hw(hadamard=16)), (INTEGERS, 2)),
     "forward": (blocks.HaarForward(CONFIG), (INTEGERS, 2)), "inverse": (blocks.HaarInverse(CONFIG), (INTEGERS, 2)),
     "scale": (blocks.Scale(CONFIG), (INTEGERS, BITS)), "mac": (blocks.Mac(CONFIG), (CODES, CODES)),
     "combine": (blocks.Combine(CONFIG.with_hw(block=64)), (np.ones((4, 2, 3), np.int32), INTEGERS[:4, :2])),

@@ -304,6 +304,10 @@ def test_bad_input_is_one_clear_error() -> None:
             StampLinear.from_linear(broken, NpuConfig())
     with pytest.raises(LayerError, match="static scales"):
         StampLinear.from_linear(linear, NpuConfig(), s_x=1.0)
+    rotated = NpuConfig().with_hw(hadamard=64)
+    with pytest.raises(ConfigError, match=r"StampLinear has no Hadamard unit; got hw\.hadamard 64"):
+        StampLinear.from_linear(torch.nn.Linear(8, 2), rotated)
+    assert StampLinear.from_linear(torch.nn.Linear(8, 2), rotated.with_job(hadamard="off"))(torch.ones(3, 8)).numel()
     with pytest.raises(ConfigError, match="max_tokens"):
         module(torch.zeros(5000, 8))
     with pytest.raises(ConfigError, match="max_k"):

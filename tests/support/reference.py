@@ -37,6 +37,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tests.support import reference_hadamard
 from tests.support.reference_lifting import Row, Tensor, forward, inverse
 
 # --- precision map (§3.3) --------------------------------------------------------------------------------------------
@@ -233,6 +234,14 @@ def sink_exponent(row: list[float], s_x: float) -> int:
     return next((e for e in range(16) if round(absmax / (s_x * 2.0**e)) <= 32767), 15)
 
 
+def mixed_exponent(row: list[float], s_x: float, block: int, shift: int) -> int:
+    """The smallest e at which neither a code saturates nor, behind a Hadamard unit, its transform."""
+    for e in range(sink_exponent(row, s_x), 15):
+        if not reference_hadamard.transform(quantize_input(row, s_x * 2.0**e), block, shift, 16)[1]:
+            return e
+    return 15
+
+
 def quantize_weight(row: list[float], bits: int, largest: float = 0.0) -> tuple[Row, float]:
     """Symmetric codes of one output channel and its s_w; `largest` is the layer's absmax."""
     top = 2 ** (bits - 1) - 1
@@ -294,20 +303,27 @@ class Linear:
 
 def run_linear(x: list[list[float]], weight: list[list[float]], bias: list[float] | None, *, s_x: float, s_y: float,
                levels: int, n_hi: int, weight_bits: int, grid: tuple[int, int] | None = None, n_sink: int = 0,
-               symmetric: bool = False, group: int | None = None, ready: list[tuple[Row, float]] | None = None
-               ) -> Linear:
+               symmetric: bool = False, group: int | None = None, ready: list[tuple[Row, float]] | None = None,
+               hadamard: tuple[int, int] | None = None) -> Linear:
     """Float tensors in, the INT16 output and every stage before it out; `ready` codes and s_w of each channel stand for
-    the weights, if given."""
+    the weights, if given; `hadamard`: (block, shift) of the unit. Folded weights must be floats of 32 bits, then their
+    rounding does not matter."""
     body = x[n_sink:]
-    exponents = [sink_exponent(row, s_x) for row in x[:n_sink]] + [0] * len(body)
+    sinks = [sink_exponent(row, s_x) if hadamard is None else mixed_exponent(row, s_x, *hadamard) for row in x[:n_sink]]
+    exponents = sinks + [0] * len(body)
     codes_in = [quantize_input(row, s_x * 2.0**e) for row, e in zip(x, exponents, strict=True)]
+    if hadamard is not None:
+        codes_in = [reference_hadamard.transform(row, *hadamard, 16)[0] for row in codes_in]
+        weight = [[float(value) for value in reference_hadamard.fold([Fraction(value) for value in row], hadamard[0])]
+                  for row in weight]
+        s_x *= 2.0 ** hadamard[1]
     coefficients = codes_in[:n_sink] + forward(codes_in[n_sink:], levels, grid)
     bits = bits_map(len(body), n_hi, n_sink)
     groups = quantize(coefficients, bits, symmetric, group, 17 if grid is None else 18)
     codes = [[a for part in parts for a in part.codes] for parts in groups]
     largest = max(abs(value) for row in weight for value in row)
     channels = ready or [quantize_weight(row, weight_bits, largest) for row in weight]
-    size = min(group or len(x[0]), len(x[0]))
+    size = min(group or len(codes_in[0]), len(codes_in[0]))
     acc = [[[dot(row[a:b], w[a:b]) for w, _ in channels] for a, b in groups_of(len(row), size)] for row in codes]
     t = [[t_value(row, parts, w, size, symmetric, e) for w, _ in channels]
          for row, parts, e in zip(codes, groups, exponents, strict=True)]

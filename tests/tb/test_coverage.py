@@ -14,6 +14,7 @@ from rtl_gen.axi.top import EngineAxi
 from rtl_gen.combine import Combine
 from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
+from rtl_gen.hadamard.unit import Hadamard
 from rtl_gen.mac.array import Mac
 from rtl_gen.mac.blocks import BlockMac
 from rtl_gen.rescale import Rescale
@@ -218,6 +219,18 @@ class Tied(wiring.Component):
 def body(text: str) -> str:
     """A module behind the line that names its parameters."""
     return text.split("\n// No timescale", 1)[1]
+
+
+@pytest.mark.rtl
+def test_the_hadamard_unit_of_the_engine_is_the_block_that_measures_it() -> None:
+    """But for its output's `last`, which nobody in the engine reads."""
+    params = bench_module("engine").PARAMETER_SETS["two_blocks"]
+    engine, unit = verilog(Engine(params), "stamp_engine"), Hadamard(params.rotation)
+    own = verilog(Tied("hadamard", unit, [], "stamp_engine_front"), "stamp_engine_front")
+    inside = {name for name in engine if part_of("engine", name.removesuffix(".v")) == "hadamard"}
+    assert inside == set(own) - {"stamp_engine_front.v"} != set()
+    for name in inside:
+        assert body(own[name]) == body(engine[name]), name
 
 
 @pytest.mark.rtl

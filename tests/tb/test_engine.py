@@ -29,18 +29,20 @@ def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> N
     assert result.words >= WORDS and result.timed_beats > 0
 
 
-BROKEN = {
-    "steps that come before the array can take them": ("engine.issue.may_end", lambda gap, tile, out_free: Const(1)),
-    "a queue beside the scale unit that is too short": ("engine.front.tokens_in_scale", lambda params: 1),
+BROKEN = {  # what, and the parameter set in which it shows
+    "steps that come before the array can take them": ("engine.issue.may_end", lambda gap, tile, out_free: Const(1),
+                                                       "2x2"),
+    "a queue beside the scale unit that is too short": ("engine.front.tokens_in_scale", lambda params: 1, "2x2"),
+    "a queue beside the Hadamard unit that is too short": ("engine.front.sinks_inside", lambda params: 1, "two_blocks"),
 }
 
 
 @pytest.mark.rtl
 @pytest.mark.parametrize("what", BROKEN)
 def test_an_engine_that_is_broken_raises_its_alarm(what: str) -> None:
-    seam, value = BROKEN[what]
+    seam, value, set_name = BROKEN[what]
     fault = Fault(name="broken", block="engine", why=what, patch=(f"rtl_gen.{seam}", value))
-    run_block("engine", "2x2", fresh_seed(), fault=fault, bench=pilot_alarm, words=1)
+    run_block("engine", set_name, fresh_seed(), fault=fault, bench=pilot_alarm, words=1)
 
 
 @pytest.mark.rtl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tb.run.fault import Fault
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 # `stamp-hw verify faults` seeds all of them; these take a build each.
 SOME_FAULTS = {
+    "hadamard": ("signs_of_the_first_pair", "place_read_late", "counts_survive_reset"),
     "haar": ("drop_floor_shift", "inverse_ignores_ready", "skip_reset"),
     "scale": ("drop_half", "ring_one_short", "skip_a_reset", "four_bits_beyond_qmax"),
     "mac": ("drop_the_borrow", "swap_the_nibbles", "forget_the_queue", "skip_reset", "forget_the_zero"),
@@ -71,8 +73,8 @@ def test_every_block_has_at_least_three_faults_of_different_names() -> None:
 def test_the_default_hardware_equals_the_golden_model(block: str, module: str) -> None:
     """The widths, depths and accumulators that users get; the benches' own sets are smaller."""
     unit = next(unit for unit in units(block) if unit.module == module)
-    config = NpuConfig.load(CONFIG)
-    params = unit.params((config.with_hw(block=64) if unit.blocks else config).hw)
+    hw = NpuConfig.load(CONFIG).hw
+    params = unit.params(hw if unit.is_built(hw) else replace(hw, **{str(unit.key): 64}))
     # The largest jobs of the engine take minutes here; `stamp-hw verify --config configs/default.yaml` runs them.
     tests = ("a_layer_of_the_trace_equals_the_golden_model",) if block == "engine" else None
     result = run_block(block, module.removeprefix("stamp_"), fresh_seed(), params=params, words=10_000, tests=tests)
