@@ -35,8 +35,9 @@ class Block:
     """A block of the hardware that `config` describes.
 
     `MODEL` is the module of its cycle model, `COMPONENT` module and class of its hardware, `MODULE` that one's name in
-    Verilog; `KEY` of the hardware's configuration, if any, must be set (`BUILT`), or must not, for it to be there. Raises ConfigError for a `config` that is none, or that describes hardware without this block. What
-    a method gets of another type than it says is a LayerError.
+    Verilog; where there is a `KEY`, the block is in hardware alone whose configuration sets it (`BUILT`), or does not.
+    Raises ConfigError for a `config` that is none, or that describes hardware without this block. What a method gets of
+    another type than it says is a LayerError.
     """
 
     config: NpuConfig
@@ -191,7 +192,7 @@ class Mac(Block):
     """The MAC array, one tile at a time (docs/contract.md §3.5): a row is an 8-bit token or two of 4 bits."""
 
     MODEL, COMPONENT, MODULE = "sim.mac", ("rtl_gen.mac.array", "Mac"), "stamp_mac"
-    BLOCKS: ClassVar[bool | None] = False
+    KEY, BUILT = "block", False
     CODES: ClassVar[type[np.signedinteger[Any]]] = np.int8
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Const, Mux
 
 from rtl_gen.combine_stream import BANKS
@@ -9,7 +11,7 @@ from stamp_hw.params import CombineParams
 from tb.run.fault import Fault, replace
 
 
-def _fault(name: str, why: str, seam: str, function: object, **more: str) -> Fault:
+def _fault(name: str, why: str, seam: str, function: object, **more: Any) -> Fault:
     return Fault(name=name, block="combine", why=why, patch=(f"rtl_gen.{seam}", function), **more)
 
 
