@@ -38,7 +38,7 @@ class Case:
         job = make_job(layer, config, result, limit)
         beats = streams(layer, config, result, limit)
         beats["i"]["sink_shift"] = noisy(beats["i"], job)
-        beats["w"]["wgt"] = half_used(beats["w"]["wgt"], job, layer.x.shape[1])
+        beats["w"]["wgt"] = half_used(beats["w"]["wgt"], job, job.channels(EngineParams.of(config.hw))[0])
         if not job.symmetric:
             beats["p"] |= second_table(beats["p"])
         return cls(f"{layer.name}: {describe(job, EngineParams.of(config.hw))}", job, beats,

@@ -71,20 +71,23 @@ def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Sha
 def job_of(rng: np.random.Generator, params: EngineParams, shape: Shape, calibration: str) -> JobConfig:
     """Any levels, precisions and mode."""
     tokens = shape.tokens
+    rotation: int | str = "auto"
+    if params.rotation is not None:
+        rotation = ("auto", "off", int(rng.integers(params.rotation.levels + 1)))[int(rng.integers(3))]
+    # Factors that are chosen for folded weights know no groups.
+    grouped = params.rotation is None or rotation == "off" or calibration == "self"
     return JobConfig(
         levels=int(rng.integers(0, params.max_levels // (1 if shape.grid is None else 2) + 1)),
         n_hi=pick(rng, 0, tokens, int(rng.integers(0, tokens + 1)), -(-tokens // 8)),
         scale_mode=("minmax", "symmetric")[int(rng.integers(2))], calibration=calibration,
-        group=params.block if rng.integers(4) else None, **weights_of(rng),
-        hadamard="auto" if params.rotation is None else ("auto", "off", int(rng.integers(params.rotation.levels + 1)))[
-            int(rng.integers(3))])
+        group=params.block if rng.integers(4) else None, hadamard=rotation, **weights_of(rng, grouped))
 
 
-def weights_of(rng: np.random.Generator) -> dict[str, Any]:
-    """8 bits, or 4 in groups of any size or in none: values of a job."""
+def weights_of(rng: np.random.Generator, grouped: bool = True) -> dict[str, Any]:
+    """8 bits, or 4 in groups of any size (if they may be `grouped`) or in none: values of a job."""
     if rng.integers(2):
         return {"weight_bits": 8}
-    return {"weight_bits": 4, "weight_group": None if rng.integers(2) else pick(rng, *SIZES)}
+    return {"weight_bits": 4, "weight_group": pick(rng, *SIZES) if grouped and rng.integers(2) else None}
 
 
 def layer_of(rng: np.random.Generator, params: EngineParams) -> tuple[Layer, JobConfig]:

@@ -51,7 +51,8 @@ def _case(rng: np.random.Generator, params: EngineParams, shape: Shape, q: np.nd
     scale = np.full(shape.n, 2.0**-6)
     weights = Weights(codes, scale)
     layer = replace(plain(rng, shape), weight=weights.real(), quantized=weights)
-    case = Case.of(layer, NpuConfig(hw=params.hw, job=JobConfig(levels=0, weight_bits=8, calibration="self")))
+    case = Case.of(layer, NpuConfig(hw=params.hw, job=JobConfig(levels=0, weight_bits=8, calibration="self",
+                                                                 hadamard="off")))
     if not params.packed_weights:
         return case
     job = replace(case.job, packed=True, weight_group=WEIGHT_GROUPS.index(groups.size))
