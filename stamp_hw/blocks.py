@@ -229,7 +229,7 @@ class BlockMac(Mac):
     """The MAC array of hardware with blocks (docs/contract.md §4, "Blocks"): its codes are int16, q − z in −255…255."""
 
     COMPONENT, MODULE = ("rtl_gen.mac.block_stream", "BlockMacStream"), "stamp_block_mac"
-    BUILT = True
+    KEY, BUILT = "block", True
     CODES = np.int16
 
 

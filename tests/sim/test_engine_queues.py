@@ -96,8 +96,8 @@ def test_exponents_of_sinks_around_the_hadamard_unit_find_room(block: int, rng: 
         front.accept(job, 0)
         parts, popped = divide(job.resolved, job.tile_width, 1, params.rows), []
         token = front._scales.token
-        front._scales.token = lambda last, beats, popped=popped, token=token: (  # type: ignore[method-assign]
-            popped.append(last), token(last, beats))[1]
+        front._scales.token = lambda cycles, group, popped=popped, token=token: (  # type: ignore[method-assign]
+            popped.append(cycles[-1]), token(cycles, group))[1]
         front.lift(job, parts, np.zeros(41, np.int64))
         pushed = front.tokens.taken[job.in_beats - 1 :: job.in_beats][:40]
         most = fullest(pushed, popped[:40])
