@@ -78,6 +78,11 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
         "measured": "the running model, every linear layer on the bit-accurate engine"}, figures.rows_of)
        for end, options in (("_auto", ""), ("_first", " --schemes stamp --outliers 0"),
                             ("_off", " --schemes stamp --outliers off"))},
+    **{f"smollm2_{how}_{group}": (
+        f"eval/smollm2_{how}_{group}.json", f"stamp-hw eval {SMOLLM2.removesuffix(W8)} --schemes a8 --config "
+        f"W4G{group}.yaml --weights {how}",
+        {"measured": "the running model, every linear layer on the bit-accurate engine"}, figures.rows_of)
+       for how in ("nearest", "gptq") for group in ("64", "32")},
     "smollm2_layers": ("smollm2_layers.json", "stamp-hw ablate build/smollm2.safetensors --transforms haar "
                        "--features none --levels 5", {"measured": "SQNR, by the float and by the bit-accurate model"},
                        ablation.closeness),

@@ -123,7 +123,7 @@ class Unpack(wiring.Component):
         """The step's weights; returns which pairs are illegal."""
         plain = {"zero": PLAIN_ZERO, "less": 0}
         pairs = Signal(data.ArrayLayout(PAIR, self.params.cols), reset_less=True)
-        held = Signal(data.ArrayLayout(NIBBLE, self.params.cols), reset_less=True)
+        upper = Signal(data.ArrayLayout(NIBBLE, self.params.cols), reset_less=True)
         illegal = []
         for column, came in enumerate(self.i.payload.wgt):
             with m.If(takes_pair):
@@ -131,10 +131,10 @@ class Unpack(wiring.Component):
             with m.Elif(~self.loading & ~grouped):
                 m.d.sync += pairs[column].eq(Const(plain, PAIR))
             with m.If(takes_steps):
-                m.d.sync += held[column].eq(came[NIBBLE:])
+                m.d.sync += upper[column].eq(came[NIBBLE:])
             lane = m.submodules[f"lane{column}"] = Shared(Expand, "stamp_expand")
             m.d.comb += [
-                lane.q.eq(Mux(second, held[column], came[:NIBBLE])),
+                lane.q.eq(Mux(second, upper[column], came[:NIBBLE])),
                 lane.pair.eq(pairs[column]),
                 self.o.payload.wgt[column].eq(Mux(self.unpacks, lane.wgt, came)),
             ]
