@@ -9,8 +9,8 @@ from stamp_hw.params import CombineParams
 from tb.run.fault import Fault, replace
 
 
-def _fault(name: str, why: str, seam: str, function: object, **more: str) -> Fault:
-    return Fault(name=name, block="combine", why=why, patch=(f"rtl_gen.{seam}", function), **more)
+def _fault(name: str, why: str, seam: str, function: object, set_name: str | None = None) -> Fault:
+    return Fault(name=name, block="combine", why=why, patch=(f"rtl_gen.{seam}", function), set_name=set_name)
 
 
 def _two_cycles_early(params: CombineParams) -> int:
