@@ -200,7 +200,8 @@ class Mac(Block):
         return MacParams.of(self.config.hw)
 
     def compute(self, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Sums int32[S, N] of codes int8[S, K] and weights int8[N, K], S up to 2 · rows tokens, N up to cols outputs.
+        """Sums int32[S, N] of codes int8[S, K], int16 with blocks, and weights int8[N, K], S up to 2 · rows tokens, N
+        up to cols outputs.
 
         Raises LayerError for what is no tile.
         """
@@ -210,7 +211,8 @@ class Mac(Block):
     def _check(self, codes: np.ndarray, weights: np.ndarray) -> None:
         if any(not isinstance(one, np.ndarray) or one.dtype != kind
                for one, kind in ((codes, self.CODES), (weights, np.int8))):
-            raise LayerError("not INT8", where=self.MODULE, got=f"{given.described(codes)}, {given.described(weights)}",
+            raise LayerError("other types of integers", where=self.MODULE,
+                             got=f"{given.described(codes)}, {given.described(weights)}",
                              expected=f"NumPy arrays of {self.CODES.__name__} and int8")
         params, shapes = self.params, (np.shape(codes), np.shape(weights))
         fits = all(len(shape) == 2 and min(shape) > 0 for shape in shapes) and shapes[0][1] == shapes[1][1]

@@ -25,6 +25,7 @@ PARAMETER_SETS = {
     "square": CombineParams(cols=8, lanes=1, tokens=16, acc_width=23, width=18, total_width=47, mul_stages=3),
 }
 build = CombineStream
+WORDS = 150_000  # output words in all sets together: where there is one lane each of them takes many cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -145,7 +145,7 @@ def rescale() -> str:
 
 def combine() -> str:
     return chain("The combine unit: from sums of blocks to T", 190, [
-        ("sums", ("acc of a block,", "a column a cycle later")), ("product", ("span · acc", "one multiplier a column")),
+        ("sums", ("acc of a block,", "a column a cycle later")), ("product", ("span · acc", "a multiplier a column")),
         ("add", ("to T of the token;", "a first block: to 0")), ("two banks", ("one is written,", "one is read")),
         ("T", ("when the last", "column is written"))],
         ["A block of channels has a scale of its own: T = Σ span · acc over the blocks of an array tile.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Const, Mux
 
 from rtl_gen.combine_stream import BANKS
@@ -11,8 +9,8 @@ from stamp_hw.params import CombineParams
 from tb.run.fault import Fault, replace
 
 
-def _fault(name: str, why: str, seam: str, function: object, **more: Any) -> Fault:
-    return Fault(name=name, block="combine", why=why, patch=(f"rtl_gen.{seam}", function), **more)
+def _fault(name: str, why: str, seam: str, function: object, set_name: str | None = None) -> Fault:
+    return Fault(name=name, block="combine", why=why, patch=(f"rtl_gen.{seam}", function), set_name=set_name)
 
 
 def _two_cycles_early(params: CombineParams) -> int:
