@@ -11,6 +11,10 @@ _NUMBER = re.compile(r" *[0-9]{1,19} *")
 #: At most one token in so many is an outlier: each costs 8 bits more.
 ONE_IN = 32
 
+#: Leading sinks that an older name for outliers, --sinks or `n_sink`, may count: no sequence is longer, and how many of
+#: its tokens may be outliers is said where it is known.
+MAX_SINKS = 1 << 16
+
 #: Which tokens are kept out of the transform: "auto" those that are known or found, "off" none, or these.
 Which = tuple[int, ...] | Literal["auto", "off"]
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.commands import eval_table
+from stamp_hw.text import align
 
 KEPT = ("average_bits", "sqnr_db", "output_sqnr_db", "cycles", "tokens_per_s", "utilization")  # of a scheme's totals
 SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
+SMALL_KL = 0.5  # nats a token, below which an expected divergence is compared with the measured one
 TABLE = 160  # columns at which a table of `eval` would be folded
 
 
@@ -186,6 +188,22 @@ def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
         for name in rows.keys() - {"float"}:
             found[name]["perplexity_error"] = rows[name]["perplexity"] * rows[name]["loss_difference_error"]
     return found
+
+
+def predictors(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Fits of every candidate, the ranges that they are over, and the configurations as a table."""
+    rows = report["rows"]
+    whole(len(rows) >= 12, f"{len(rows)} of 12 configurations")
+    lines = [(row["set"], row["scheme"], f"{row['perplexity']:.1f}", f"{row['kl']:.2g}",
+              f"{row['candidates']['by_token']:.2g}", f"{-row['candidates']['running_mean_db']:.1f}") for row in rows]
+    ratios = sorted(row["candidates"]["by_token"] / row["kl"] for row in rows if row["kl"] < SMALL_KL)
+    return {"configurations": len(rows), "windows": report["windows"], "length": report["length"],
+            **{f"{end}_{key}": take(row[key] for row in rows) for key in ("kl", "perplexity")
+               for end, take in (("least", min), ("most", max))},
+            "least_ratio": ratios[0], "most_ratio": ratios[-1], "small": len(ratios), "small_kl": SMALL_KL,
+            "fits": report["fits"],
+            "table": align(("integers", "scheme", "perplexity", "KL", "expected", "layers dB"), lines, left=2,
+                           width=TABLE)}
 
 
 def fpga(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,17 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
         f"W4G{group}.yaml --weights {how}",
         {"measured": "the running model, every linear layer on the bit-accurate engine"}, figures.rows_of)
        for how in ("nearest", "gptq") for group in ("64", "32")},
+    "smollm2_rotated": ("eval/smollm2_rotated.json",
+                        f"stamp-hw eval {SMOLLM2} --sequences 2 --rotate hadamard --schemes stamp".replace(
+                            " --sequences 3", ""), {
+                            "measured": "the running model, every linear layer on the bit-accurate engine"},
+                        figures.rows_of),
+    **{f"predictors_{model}": (f"eval/predictors_{model}.json",
+                               f"python -m models.evaluate.predictors {words} --json FILE",
+                               {"measured": "the running model, and every layer by itself"}, figures.predictors)
+       for model, words in (("llama", f"{TEXT} --calibration models/llama_small/calibration.txt"),
+                            ("smollm2", "--model smollm2 --text models/texts/alice.txt --calibration "
+                                        "models/texts/pride.txt --length 128"))},
     "smollm2_layers": ("smollm2_layers.json", "stamp-hw ablate build/smollm2.safetensors --transforms haar "
                        "--features none --levels 5", {"measured": "SQNR, by the float and by the bit-accurate model"},
                        ablation.closeness),

@@ -17,6 +17,7 @@ from stamp_hw.cli.common import (
     add_outliers,
     check_apart,
     check_writable,
+    count,
     kind_of_run,
     progress_line,
     seed,
@@ -58,6 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32",
                         help="type the model runs in (default float32)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (default cpu)")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N",
+                        help="windows or prompts at a time, each in a process of its own on one thread (default 1)")
 
     text = parser.add_argument_group("with --text")
     text.add_argument("--sequences", type=int, metavar="N", help="windows of the text (default 32)")
@@ -67,6 +70,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                       help="predict only the last N tokens of a window, a token a run behind a prefill of the others")
     text.add_argument("--kv", type=int, nargs="?", const=True, metavar="N",
                       help=f"quantize keys and values, not the layers, the first N tokens ({_KV_HIGH}) at 8 bits")
+    text.add_argument("--predict", action="store_const", const=True,
+                      help="what the noise of each layer should add to the KL divergence, from gradients of the float "
+                           "model on the first two windows, and which layers add most")
 
     images = parser.add_argument_group("with --prompts")
     images.add_argument("--inference-steps", type=int, metavar="N", help="denoising steps of a run (default 20)")
@@ -139,6 +145,9 @@ def _check(options: Options, of: TextRun | ImageRun, config: NpuConfig, names: t
             raise StampError("scales given twice", where="job.calibration", got="self", expected="auto or static")
     if options.weights == GPTQ and options.calibration is None:
         raise StampError("nothing to fit weights to", where="--weights gptq", expected="--calibration FILE")
+    if options.jobs > 1 and options.device != "cpu":
+        raise StampError("several processes on one device", where="--jobs", got=options.jobs,
+                         expected=f"1 with --device {options.device}")
     if options.center and options.calibration is None:
         raise StampError("no text to take means from", where="--center", expected="--calibration FILE")
     name, measured = ("--text", of.text) if isinstance(of, TextRun) else ("--prompts", of.prompts)
@@ -162,6 +171,9 @@ def _check_text(options: Options, of: TextRun, config: NpuConfig) -> TextRun:
     if not 0 <= of.decode <= of.length - 2:
         raise StampError("number of decoded tokens out of range", where="--decode", got=of.decode,
                          expected=f"0…{of.length - 2}")
+    if of.predict and (of.decode or of.kv is not None):
+        raise StampError("only the layers of a prefill are predicted", where="--predict",
+                         got="--decode" if of.decode else "--kv", expected="neither with it")
     if of.kv is None:
         return of
     for name, given in (("weights", options.weights), ("rotate", options.rotate), ("center", options.center),

@@ -26,6 +26,7 @@ class TextRun:
     outliers: Which | None = None
     decode: int = 0
     kv: int | None = None
+    predict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +54,4 @@ class Options(HardwareOptions):
     json: Path | None
     dtype: str
     device: str
+    jobs: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from models.evaluate.partial import Partial, Window
 
 _CALIBRATION_SEQUENCES = 8  # at most, of the calibration text
+_PREDICTED = 2  # windows, at most, that a layer's contribution is taken from
 _CALIBRATION_SEED = 1  # added to --seed: a calibration never sees the noise that is evaluated
 
 
@@ -33,6 +33,7 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
     from models.dump.ranges import check
     from models.evaluate.grouped import grouped
     from models.evaluate.language import score_kv, score_text, text_report
+    from models.evaluate.memory import peak_mb
     from models.evaluate.partial import Partial
     from models.load.checkpoint import load, sequences
 
@@ -57,6 +58,7 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             checkpoint.model(input_ids=torch.from_numpy(row)[None].to(options.device), use_cache=False)
 
     kinds: dict[str, str] = {}
+    expected: dict[str, dict[str, float]] = {}
     if of.kv is None:
         integer = _integer(options, config, checkpoint.model, "causal", calibrate, of_job, of.length,
                            progress)
@@ -68,17 +70,27 @@ def text(options: Options, of: TextRun, config: NpuConfig, wanted: Mapping[str, 
             "weights": _digest(options.weights),
             "schemes": {name: one.to_dict() for name, one in wanted.items()}})
         scores = score_text(checkpoint.model, integer, wanted, windows, decode=of.decode, progress=progress, done=done,
-                            finished=window_line(done, len(windows)))
+                            finished=window_line(done, len(windows)), jobs=options.jobs)
+        if of.predict:
+            from models.evaluate.expected import expected_kl
+
+            expected = expected_kl(checkpoint.model, integer, wanted, windows[:_PREDICTED], progress=progress)
     else:
         cached = {name: one if name in ("a8", "a4") else one.with_job(n_hi=of.kv) for name, one in wanted.items()}
-        scores = score_kv(checkpoint.model, cached, windows, decode=of.decode, progress=progress)
+        scores = score_kv(checkpoint.model, cached, windows, decode=of.decode, progress=progress,
+                          jobs=options.jobs)
     cost = {name: score.cpu_s / len(windows) for name, score in scores.items() if score.cpu_s is not None}
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return {"kind": "text", "cost": {"cpu_s_a_window": cost, "peak_mb": peak_mb},
+    return {"kind": "text", "cost": {"cpu_s_a_window": cost, "peak_mb": peak_mb(), "jobs": options.jobs},
             "text": of.text.name, "quantized": "layers" if of.kv is None else "cache",
             "tokens": sum(score.loss.size for score in scores.values()) // len(scores), "decode": of.decode,
             "windows": len(windows), "length": of.length, "outliers": which if isinstance(which, str) else list(which),
-            "rows": [row | grouped(row, kinds) for row in text_report(scores)]}
+            "rows": [_with_expected(row | grouped(row, kinds), expected) for row in text_report(scores)]}
+
+
+def _with_expected(row: dict[str, Any], expected: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The row, and where there are any its layers' contributions to the divergence, nats a token, and their sum."""
+    layers = expected.get(row["scheme"])
+    return row if layers is None else row | {"expected_kl": sum(layers.values()), "expected_by_layer": layers}
 
 
 def window_line(done: Partial, windows: int) -> Callable[[Window], None]:
@@ -128,7 +140,7 @@ def images(options: Options, of: ImageRun, config: NpuConfig, wanted: Mapping[st
     grid = tuple(side // pipeline.pixels_a_token for side in request.size)
     integer = _integer(options, config, pipeline.transformer, pipeline.family, calibrate, "off", grid[0] * grid[1],
                        progress)
-    scores = score_images(pipeline, integer, wanted, drawing, progress)
+    scores = score_images(pipeline, integer, wanted, drawing, progress, options.jobs)
     return {"kind": "images", "prompts": list(request.prompts), "inference_steps": request.inference_steps,
             "size": list(request.size), "grid": list(grid), "seed": request.seed, "guidance": request.guidance,
             "rows": [row | grouped(row, integer.kinds) for row in image_report(scores)]}

@@ -13,24 +13,27 @@ from typing import Any
 
 _MOST = 4  # decimals
 _LAYERS = 12  # of those with outliers
+_COSTLY = 8  # layers of those that cost most
 _UNKNOWN = 2  # significant digits of a figure whose error is not known: one window has none
 
 
 def render(document: Mapping[str, Any]) -> str:
     """The table, and what it means."""
-    return "\n".join([table(document), "", *_kinds(document), *_outliers(document), *_notes(document)])
+    return "\n".join([table(document), "", *_kinds(document), *_costly(document), *_outliers(document),
+                      *_notes(document)])
 
 
 def table(document: Mapping[str, Any], width: int | None = None) -> str:
     """A line a scheme, folded at `width` columns, or those of the terminal."""
     from stamp_hw.text import align
 
-    text = document["kind"] == "text"
+    text, predicted = document["kind"] == "text", any("expected_kl" in row for row in document["rows"])
     columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("bits", lambda row: number(row["average_bits"], 3)),
         *((("perplexity", _perplexity),
            ("Δ loss", lambda row: with_error(row["loss_difference"], row["loss_difference_error"], sign="+")),
-           ("KL nats/token", lambda row: with_error(row["kl"], row["kl_error"]))) if text else
+           ("KL nats/token", lambda row: with_error(row["kl"], row["kl_error"])),
+           *([("expected", lambda row: _expected(row.get("expected_kl")))] if predicted else [])) if text else
           (("latent SQNR dB", lambda row: number(row["latent_sqnr_db"], 0)),
            ("picture SQNR dB", lambda row: number(row["picture_sqnr_db"], 0)),
            ("picture PSNR dB", lambda row: number(row["picture_psnr_db"], 0)))),
@@ -54,6 +57,25 @@ def _kinds(document: Mapping[str, Any]) -> list[str]:
     kinds = list(rows[0]["kinds"])
     lines = [(row["scheme"], *(number(row["kinds"].get(kind), 1) for kind in kinds)) for row in rows]
     return ["Layers dB by kind (--json has them by block and by layer):", align(("model", *kinds), lines), ""]
+
+
+def _costly(document: Mapping[str, Any]) -> list[str]:
+    """The layers that should add most to the divergence, under the last scheme."""
+    from stamp_hw.text import align
+
+    row = document["rows"][-1]
+    if "expected_by_layer" not in row:
+        return []
+    layers = row["expected_by_layer"]
+    most = sorted(layers, key=lambda name: -layers[name])[:_COSTLY]
+    lines = [(name, _expected(layers[name]), f"{layers[name] / row['expected_kl']:.0%}") for name in most]
+    return [f"Layers that should add most to the KL divergence under {row['scheme']}:",
+            align(("layer", "nats/token", "of all"), lines, left=1), ""]
+
+
+def _expected(value: float | None) -> str:
+    """An expected divergence: two significant digits."""
+    return "–" if value is None else f"{float(f'{value:.1e}'):g}"
 
 
 def _said(which: Any) -> str:
@@ -98,9 +120,10 @@ def _notes(document: Mapping[str, Any]) -> list[str]:
                 f"{document['guidance']:g}; against the float model's latent and picture.")
     if "cost" in document and document["cost"]["cpu_s_a_window"]:
         seconds = document["cost"]["cpu_s_a_window"]
+        jobs = f" in each of {count} processes" if (count := document["cost"].get("jobs", 1)) > 1 else ""
         ratios = ", ".join(f"{name} {seconds[name] / seconds['float']:.1f} ×" for name in seconds if name != "float")
         what += (f"\nProcessor time of a window: float {seconds['float']:.1f} s, {ratios}, each but `weights` with the "
-                 f"float layers to compare with; memory at most {document['cost']['peak_mb']:,.0f} MB.")
+                 f"float layers to compare with; memory at most {document['cost']['peak_mb']:,.0f} MB{jobs}.")
     return [
         what,
         f"Weights: {document['weights']}; rotation: {document['rotation']}; scales: {document['calibration']}"

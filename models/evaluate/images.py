@@ -14,6 +14,7 @@ from torch import Tensor
 from models.dump.images import run_pipeline
 from models.evaluate.integer_model import IntegerModel, Watch
 from models.evaluate.language import FLOAT, WEIGHTS, added, layers_report
+from models.evaluate.processes import each
 from models.load.hub import running
 from models.load.pipeline import ImagePipeline
 from stamp_hw.config import NpuConfig
@@ -68,31 +69,41 @@ def grid_of(pipeline: ImagePipeline, use: Callable[[tuple[int, int]], Any]) -> I
 
 
 def score_images(pipeline: ImagePipeline, integer: IntegerModel, schemes: Mapping[str, NpuConfig], drawing: Drawing,
-                 progress: Callable[[str], None] = lambda line: None) -> dict[str, ImageScore]:
-    """Scores of the integers' weights alone and of every scheme against the float model, same prompts and noise."""
-    first = next(iter(schemes.values()))
-    sums = {name: (np.zeros(3), np.zeros(3)) for name in (FLOAT, WEIGHTS, *schemes)}
-    watched: dict[str, list[dict[str, Watch]]] = {name: [] for name in schemes}
-    with torch.inference_mode(), running(pipeline.name), grid_of(pipeline, integer.set_grid):
-        for number, prompt in enumerate(drawing.prompts, 1):
-            said = f"prompt {number}/{len(drawing.prompts)}"
+                 progress: Callable[[str], None] = lambda line: None, jobs: int = 1) -> dict[str, ImageScore]:
+    """Scores of the integers' weights alone and of every scheme against the float model, same prompts and noise; so
+    many prompts at a time, each in a process of its own."""
+    runs: dict[str, tuple[NpuConfig, dict[str, bool]]] = {
+        WEIGHTS: (next(iter(schemes.values())), {"activations": False}),
+        **{name: (config, {"watch": True, "shuffled": name == SHUFFLED}) for name, config in schemes.items()}}
+
+    def run(number: int) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, dict[str, Watch]]]:
+        said, prompt = f"prompt {number + 1}/{len(drawing.prompts)}", drawing.prompts[number]
+        watched: dict[str, dict[str, Watch]] = {}
+        with torch.inference_mode(), running(pipeline.name), grid_of(pipeline, integer.set_grid):
             progress(f"{said}, {FLOAT}")
             wanted = draw(pipeline, drawing, prompt, drawing.seed)
-            _add(sums[FLOAT], wanted, wanted)
-            progress(f"{said}, {WEIGHTS}")
-            with integer.integer(first, activations=False):
-                _add(sums[WEIGHTS], draw(pipeline, drawing, prompt, drawing.seed), wanted)
-            for name, config in schemes.items():
+            powers = {FLOAT: _powers(wanted, wanted)}
+            for name, (config, how) in runs.items():
                 progress(f"{said}, {name}")
-                with integer.integer(config, watch=True, shuffled=name == SHUFFLED):
-                    _add(sums[name], draw(pipeline, drawing, prompt, drawing.seed), wanted)
-                watched[name].append(integer.watched())
-    return {name: ImageScore(*sums[name], added(watched.get(name, []))) for name in sums}
+                with integer.integer(config, **how):
+                    powers[name] = _powers(draw(pipeline, drawing, prompt, drawing.seed), wanted)
+                if "watch" in how:
+                    watched[name] = integer.watched()
+        return powers, watched
+
+    with each(run, range(len(drawing.prompts)), jobs) as drawn:
+        found = list(drawn)
+    return {name: ImageScore(sum((powers[name][0] for powers, _ in found), np.zeros(3)),
+                             sum((powers[name][1] for powers, _ in found), np.zeros(3)),
+                             added([watched[name] for _, watched in found if name in watched]))
+            for name in (FLOAT, *runs)}
 
 
-def _add(sums: tuple[np.ndarray, np.ndarray], got: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
-    for total, one, other in zip(sums, got, wanted, strict=True):
-        total += [float(other.pow(2).sum()), float((one - other).pow(2).sum()), other.numel()]
+def _powers(got: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """(signal, noise, values) of the latent and of the picture."""
+    latent, picture = (np.array([float(other.pow(2).sum()), float((one - other).pow(2).sum()), other.numel()])
+                       for one, other in zip(got, wanted, strict=True))
+    return latent, picture
 
 
 def image_report(scores: Mapping[str, ImageScore]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from models.dump.capture import hooked
 from models.dump.ranges import Look, Ranges, largest, threshold_of
 from models.evaluate.given_weights import Given
+from models.evaluate.memory import give_back
 from models.load.kinds import Found
 from models.load.tensors import absmax as magnitude
 from stamp_hw.config import NpuConfig
@@ -28,6 +29,7 @@ from stamp_hw.torch.linear import StampConv, StampLinear
 
 _SEED = 0  # of the control's permutations, which differ by layer
 _PART = 1 << 22  # values of an output that are added up at a time
+_LARGE = 1 << 13  # output channels, as of a vocabulary, from which on a layer's tensors are most of what a run holds
 TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
 
@@ -87,6 +89,7 @@ class IntegerModel:
                   (centers or {}).get(found.name),
                   None if ranges is None else ranges[found.name], (outliers or {}).get(found.name, "off"))
             for found in layers]
+        self._by_name = {slot.found.name: slot for slot in self._slots}
 
     @contextmanager
     def integer(self, config: NpuConfig, *, activations: bool = True, watch: bool = False,
@@ -95,11 +98,13 @@ class IntegerModel:
         the integers'. `watch` compares every layer's output with the float layer's on the same input; `shuffled`
         permutes the tokens around every layer that sees them."""
         handles = []
+        give_back()
         for slot in self._slots:
-            slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
-            slot.stamp.shuffled = _SEED if shuffled and slot.found.sees == "tokens" else None
+            _use(slot, config, activations=activations, shuffled=shuffled)
             slot.stamp.prepare()
             setattr(slot.parent, slot.attribute, slot.installed)
+            if slot.stamp.out_features >= _LARGE:
+                handles.append(slot.installed.register_forward_pre_hook(lambda *_: give_back()))
             if watch:
                 handles.append(slot.installed.register_forward_hook(_compare(slot)))
         try:
@@ -109,6 +114,18 @@ class IntegerModel:
                 handle.remove()
             for slot in self._slots:
                 setattr(slot.parent, slot.attribute, slot.found.module)
+
+    def output(self, name: str, config: NpuConfig, x: Tensor, *, shuffled: bool = False) -> Tensor:
+        """What the layer of that name gives for an input of the model's, with `config`'s job."""
+        slot = self._by_name[name]
+        _use(slot, config, activations=True, shuffled=shuffled)
+        found: Tensor = slot.installed(x)
+        return found
+
+    @property
+    def layers(self) -> list[Found]:
+        """The layers that there are both forms of."""
+        return [slot.found for slot in self._slots]
 
     def set_grid(self, grid: tuple[int, int]) -> None:
         """(H, W) of the model's tokens, for the layers that see them."""
@@ -149,14 +166,24 @@ def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rota
     else:
         stamp = StampLinear.from_linear(found.module, config, rotation=rotation, **options)
     stamp = stamp.to(found.weight.device).eval()
+    stamp.rotation = rotation  # the one that layers of a width share, in place of a copy of their own
+    give_back()
     installed = StampConv(stamp) if isinstance(found.module, torch.nn.Conv2d) else stamp
     return _Slot(found, model.get_submodule(path), attribute, stamp, installed)
+
+
+def _use(slot: _Slot, config: NpuConfig, *, activations: bool, shuffled: bool) -> None:
+    """Have a layer compute with `config`'s job."""
+    slot.stamp.config, slot.stamp.activations = config.for_kind(slot.found.kind), activations
+    slot.stamp.shuffled = _SEED if shuffled and slot.found.sees == "tokens" else None
 
 
 def _compare(slot: _Slot) -> Callable[..., None]:
     """A hook that adds up the powers of the float output and of the difference to it."""
 
     def hook(_: Any, args: tuple[Tensor, ...], y: Tensor) -> None:
+        if slot.stamp.out_features >= _LARGE:
+            give_back()
         want = slot.found.module(args[0])
         slot.watch.signal += _power(want)
         slot.watch.noise += _power(want.sub_(y))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.evaluate.integer_model import IntegerModel, Watch
 from models.evaluate.partial import Partial, Window
+from models.evaluate.processes import each
 from models.load.hub import running
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
@@ -26,7 +27,7 @@ from stamp_hw.schemes import SHUFFLED
 
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
-_ROWS = 32  # tokens whose whole vocabulary is worked on at a time
+_ROWS = 8  # tokens whose whole vocabulary is worked on at a time: what is freed of more is left between other tensors
 _PLACES = 8  # positions of a layer's outliers in a report, the most frequent ones
 
 
@@ -51,7 +52,7 @@ class TextScore:
 
 def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *,
                decode: int = 0, progress: Callable[[str], None] = lambda line: None,
-               done: Partial | None = None, finished: Callable[[Window], None] = lambda window: None
+               done: Partial | None = None, finished: Callable[[Window], None] = lambda window: None, jobs: int = 1
                ) -> dict[str, TextScore]:
     """Scores of the float model, of its integer weights alone and of every scheme, on the same tokens.
 
@@ -61,14 +62,19 @@ def score_text(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfi
     schemes : name → configuration
     decode : only the last so many tokens are predicted, each from a run of one token behind a prefill of the others
     done : windows of an earlier run, which are not run again; takes each new one
-    finished : called with every window that was run
+    finished : called with every window that was run, in their order
+    jobs : windows at a time, each in a process of its own; the scores are the same
     """
     done = Partial(None, {}) if done is None else done
-    for number, row in enumerate(windows[len(done.windows) :], len(done.windows) + 1):
-        said = f"window {number}/{len(windows)}"
-        window = _window(model, integer, schemes, row, decode, said, progress)
-        done.add(window)
-        finished(window)
+
+    def run(number: int) -> Window:
+        said = f"window {number + 1}/{len(windows)}"
+        return _window(model, integer, schemes, windows[number], decode, said, progress)
+
+    with each(run, range(len(done.windows), len(windows)), jobs) as found:
+        for window in found:
+            done.add(window)
+            finished(window)
     first = done.windows[0]
     return {name: TextScore(np.array([window.loss[name] for window in done.windows]),
                             np.array([window.kl[name] for window in done.windows]),
@@ -94,33 +100,35 @@ def _window(model: Any, integer: IntegerModel, schemes: Mapping[str, NpuConfig],
             found.cpu_s[name] = time.process_time() - start
             reference = log_p if reference is None else reference
             found.loss[name], found.kl[name] = _loss_and_kl(log_p, reference, tokens)
+            del log_p  # a tensor of the whole vocabulary, which the next run would hold beside its own
             if "watch" in how:
                 found.layers[name] = integer.watched()
     return found
 
 
 def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, *, decode: int = 0,
-             progress: Callable[[str], None] = lambda line: None) -> dict[str, TextScore]:
+             progress: Callable[[str], None] = lambda line: None, jobs: int = 1) -> dict[str, TextScore]:
     """`score_text` of a float model whose cache of keys and values is quantized as each scheme's job says."""
     from models.evaluate.kv_cache import QuantizedCache
 
-    loss: dict[str, list[np.ndarray]] = {name: [] for name in (FLOAT, *schemes)}
-    kl: dict[str, list[np.ndarray]] = {name: [] for name in loss}
-    bits: dict[str, list[float]] = {name: [] for name in schemes}
-    with torch.inference_mode(), running("evaluation"):
-        for number, row in enumerate(windows, 1):
-            progress(f"window {number}/{len(windows)}")
-            tokens = torch.from_numpy(row)[None].to(model.device)
+    def run(number: int) -> dict[str, tuple[np.ndarray, np.ndarray, float | None]]:
+        progress(f"window {number + 1}/{len(windows)}")
+        with torch.inference_mode(), running("evaluation"):
+            tokens = torch.from_numpy(windows[number])[None].to(model.device)
             reference = predictions(model, tokens, decode)
-            caches = {name: QuantizedCache(config) for name, config in schemes.items()}
-            for name in loss:
-                log_p = reference if name == FLOAT else predictions(model, tokens, decode, caches[name])
-                for kept, values in zip((loss, kl), _loss_and_kl(log_p, reference, tokens), strict=True):
-                    kept[name].append(values)
-            for name, cache in caches.items():
-                bits[name].append(cache.bits / cache.tokens)
-    return {name: TextScore(np.array(loss[name]), np.array(kl[name]), {},
-                            sum(bits[name]) / len(windows) if name in bits else None) for name in loss}
+            found: dict[str, tuple[np.ndarray, np.ndarray, float | None]] = {
+                FLOAT: (*_loss_and_kl(reference, reference, tokens), None)}
+            for name, config in schemes.items():
+                cache = QuantizedCache(config)
+                log_p = predictions(model, tokens, decode, cache)
+                found[name] = (*_loss_and_kl(log_p, reference, tokens), cache.bits / cache.tokens)
+        return found
+
+    with each(run, range(len(windows)), jobs) as runs:
+        found = list(runs)
+    return {name: TextScore(np.array([one[name][0] for one in found]), np.array([one[name][1] for one in found]), {},
+                            None if name == FLOAT else sum(one[name][2] or 0.0 for one in found) / len(windows))
+            for name in (FLOAT, *schemes)}
 
 
 def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) -> Tensor:
@@ -134,9 +142,12 @@ def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) 
         steps = [model(input_ids=tokens[:, place : place + 1], past_key_values=cache, use_cache=True).logits[0]
                  for place in range(first, tokens.shape[1] - 1)]
         logits = torch.cat(steps)
-    if not torch.isfinite(logits).all():
-        raise LayerError("predictions hold NaN or infinite values", where="the model", expected="finite values")
-    return torch.log_softmax(logits.float(), -1)
+    log_p: Tensor = logits.float()
+    for part in log_p.split(_ROWS):  # in place: of a whole vocabulary's tensors no more are held than must be
+        if not torch.isfinite(part).all():
+            raise LayerError("predictions hold NaN or infinite values", where="the model", expected="finite values")
+        part.copy_(torch.log_softmax(part, -1))
+    return log_p
 
 
 def _loss_and_kl(log_p: Tensor, reference: Tensor, tokens: Tensor) -> tuple[np.ndarray, np.ndarray]:

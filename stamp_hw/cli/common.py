@@ -19,7 +19,6 @@ from stamp_hw.formats.yaml_file import parse_yaml
 T = TypeVar("T")
 U = TypeVar("U")
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
-_MOST_SINKS = 1 << 16  # no sequence is longer; the command says how many it may be
 _LARGEST = 8  # digits of a size: a hundred million tokens are more than anything here can take
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
@@ -105,7 +104,7 @@ def sinks(text: str) -> tuple[int, ...] | str:
     """A number, for the first so many tokens, or `auto`."""
     if text == "auto":
         return text
-    return tuple(range(min(_from(0, text), _MOST_SINKS))) or "off"
+    return tuple(range(min(_from(0, text), positions.MAX_SINKS))) or "off"
 
 
 def add_outliers(parser: argparse._ArgumentGroup) -> None:

@@ -12,8 +12,6 @@ from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 
 #: Characters of a name, a tensor's or a layer's.
 MAX_NAME = 512
-#: Leading sinks that an older trace may have: one says no more than the tokens that it has, and no file has so many.
-MAX_SINKS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +80,8 @@ def parse_entry(value: Any, where: str) -> LayerEntry:
 def _of_older(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     """An entry that counts its leading sinks, as one that names them."""
     count = value["n_sink"]
-    if type(count) is not int or not 0 <= count <= MAX_SINKS:
-        fail("n_sink is malformed", where, got=count, expected=f"a whole number in 0…{MAX_SINKS}")
+    if type(count) is not int or not 0 <= count <= positions.MAX_SINKS:
+        fail("n_sink is malformed", where, got=count, expected=f"a whole number in 0…{positions.MAX_SINKS}")
     return {**{key: one for key, one in value.items() if key != "n_sink"}, "outliers": tuple(range(count))}
 
 

@@ -14,7 +14,8 @@ from stamp_hw.scale import group_starts
 from stamp_hw.torch import haar, mac, rescale, scale
 from stamp_hw.torch.scale import Quantized
 
-CHANNELS = 4096  # output channels that are worked on at a time
+CHANNELS = 4096  # output channels whose float products are made at a time
+_INTEGERS = 1024  # output channels whose integers are: several tensors of 32 bits at once, smaller and used again
 
 
 class Constants(NamedTuple):
@@ -97,8 +98,8 @@ def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig
     begun = front(x, constants.s_x, job, config)
     y = torch.empty((len(x), len(constants.bias)), dtype=torch.int16, device=x.device)
     saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    for start in range(0, y.shape[1], CHANNELS):
-        part = slice(start, start + CHANNELS)
+    for start in range(0, y.shape[1], _INTEGERS):
+        part = slice(start, start + _INTEGERS)
         y[:, part], more = back(begun, constants.part(part), job, config, sums=False)[2:]
         saturated += more
     return y, begun.x_saturated, saturated

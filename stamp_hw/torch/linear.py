@@ -126,7 +126,11 @@ class StampLinear(torch.nn.Module):
             raise LayerError("weight holds NaN or infinite values", where=f"layer {options.get('name', '')}",
                              expected="finite values")
         if rotation is not None:
-            weight = torch.linalg.solve(rotation.double().cpu(), weight.double().T).T
+            folded, turned = torch.empty(weight.shape), rotation.double().cpu()
+            for start in range(0, len(weight), engine.CHANNELS):  # float64 of them all would be twice the weights
+                part = slice(start, start + engine.CHANNELS)
+                folded[part] = torch.linalg.solve(turned, weight[part].double().T).T
+            weight = folded
         rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
         return cls(rounded, linear.bias, config, rotation=rotation, **options)
 
@@ -144,7 +148,7 @@ class StampLinear(torch.nn.Module):
             added = (codes @ self.center.double().cpu().numpy()) * self._weights.scale
             self._bias = (added + (0.0 if self._bias is None else self._bias)).astype(np.float32)
         self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
-        self._largest = int(np.abs(codes.astype(np.int16)).max())
+        self._largest = max(int(codes.max()), -int(codes.min()))
         self._constants: dict[tuple[torch.device, NpuConfig], engine.Constants] = {}
         self._sums: dict[int, np.ndarray] = {}
 

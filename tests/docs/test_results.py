@@ -121,6 +121,7 @@ def test_a_report_of_a_part_is_not_taken() -> None:
                        (figures.faults, {"faults": []}),
                        (figures.coverage, {"blocks": {"mac": {}}, "errors": []}),
                        (figures.regress, {"cases": 499, "flushes": 1000}), (figures.fpga, {"seeds": [{}]}),
+                       (figures.predictors, {"rows": [{}] * 11}),
                        (figures.evaluation, {"kind": "text", "windows": 4, "rows": [
                            {"scheme": name} for name in ("a4", "first_n", "stamp")]})):
         with pytest.raises(figures.NotTakenError):

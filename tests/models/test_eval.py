@@ -332,3 +332,43 @@ def test_bad_input_is_one_clear_error(pipelines: dict[str, Path], tmp_path: Path
     ):
         assert message in refused(capsys, *argv), message
     assert not (tmp_path / "eval.json").exists()
+
+
+def test_layers_of_a_width_share_one_rotation_and_fold_it_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory it is there once; the codes are those of one solution for all output channels."""
+    from models.evaluate.integer_model import IntegerModel, rotations_of
+    from models.load.checkpoint import load
+    from models.load.kinds import survey
+    from stamp_hw.torch import engine
+    from stamp_hw.weights import quantize_weights
+
+    checkpoint = load(str(LLAMA), "float32")
+    found = survey(checkpoint.model, "causal", r"layers\.0\.|lm_head").layers
+    rotations = rotations_of(found, {}, "hadamard")
+    monkeypatch.setattr(engine, "CHANNELS", 200)
+    integer = IntegerModel(checkpoint.model, found, NpuConfig(), rotations=rotations)
+    shared: dict[int, set[int]] = {}
+    with integer.integer(NpuConfig()):
+        for layer in found:
+            stamp = checkpoint.model.get_submodule(layer.name)
+            shared.setdefault(stamp.in_features, set()).add(stamp.rotation.data_ptr())
+            turned = torch.linalg.solve(rotations[layer.name].double(), layer.weight.double().T).T
+            whole = quantize_weights(turned.float().numpy(), 4)
+            assert np.array_equal(stamp.wgt.numpy(), whole.codes) and np.array_equal(stamp.scale.numpy(), whole.scale)
+    assert len(shared) == 2 and all(len(places) == 1 for places in shared.values())
+
+
+def test_what_is_freed_goes_back_to_the_system() -> None:
+    """Blocks that the C library would keep, below the size that it takes from the system one by one."""
+    from models.evaluate.memory import give_back, peak_mb
+
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+    blocks = [np.ones(1 << 13) for _ in range(3000)]  # 64 KiB each
+    full = resident_mb()
+    kept = blocks[-1]  # pins the end of the heap
+    del blocks
+    give_back()
+    assert resident_mb() < full - 150 and kept.sum() == 1 << 13
+    assert peak_mb() > full - 1
