@@ -60,6 +60,12 @@ def shape(report: Mapping[str, Any]) -> dict[str, Any]:
             for name, one in schemes.items()}
 
 
+def cycles(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one layer without data: its cycles under STaMP."""
+    (schemes,) = report["layers"].values()
+    return {"cycles": schemes["stamp"]["cycles"]}
+
+
 def widths(report: Mapping[str, Any]) -> dict[str, Any]:
     """The loss at each width, at those of the default hardware, and the narrowest that lose nothing; `of_registers` is
     the worst layer's under any value of a register, `symmetric_db` what symmetric scales lose in float."""

@@ -44,6 +44,12 @@ ASKED = {
                    "--schemes", "a4"),
     "shape_32": ("--shape", "64x192x192", "--hw", "rows=32", "--hw", "cols=32"),
 }
+#: What hardware may have beside the rest → its values in `configs/fpga.yaml`.
+PARTS = {"blocks": "--hw block=64", "hadamard": "--hw hadamard=64", "packed": "--hw packed_weights=true"}
+#: The job that uses it.
+OF_PARTS = {"none": "", "blocks": "--hw block=64 --job group=64", "hadamard": "--hw hadamard=64",
+            "packed": "--hw packed_weights=true --job weight_group=32"}
+PART_LAYER = "--shape 512x576x576 --config configs/fpga.yaml --schemes stamp"
 SIMULATED = {"measured": "SQNR, by the bit-accurate model",
              "modelled": "cycles, by the cycle model that equals the RTL beat for beat (the external memory's rate is "
                          "modelled); energy, with 45 nm constants from the literature"}
@@ -123,6 +129,12 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "synth_16": ("synth16.json",
                  "stamp-hw synth --config configs/fpga.yaml --hw rows=16 --hw cols=16 --hw lanes=16",
                  {"gate-level": "cells that Yosys counts, before place and route"}, figures.synth),
+    **{f"synth_{part}": (f"synth_{part}.json", f"stamp-hw synth --config configs/fpga.yaml {values}",
+                         {"gate-level": "cells that Yosys counts, before place and route"}, figures.synth)
+       for part, values in PARTS.items()},
+    **{f"cycles_{part}": (f"results/cycles_{part}.json", f"stamp-hw simulate {PART_LAYER} {values}".rstrip(),
+                          {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.cycles)
+       for part, values in OF_PARTS.items()},
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
@@ -147,6 +159,7 @@ QUICK = {
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
     "lengths": ("simulate", *SHAPES),
     **{name: ("simulate", *words) for name, words in ASKED.items()},
+    **{f"cycles_{part}": ("simulate", *PART_LAYER.split(), *values.split()) for part, values in OF_PARTS.items()},
 }
 
 

@@ -214,6 +214,17 @@ def test_blocks_cost_the_array_no_cycle_where_a_row_drains_under_them(size: int,
     assert found.utilization * steps > 0.98
 
 
+@pytest.mark.parametrize(("preset", "k", "n", "levels", "grid"), [
+    ("language", 576, 1536, 5, None), ("language", 1536, 576, 5, None), ("image", 1152, 4608, 3, (64, 64)),
+    ("image", 4608, 1152, 3, (64, 64))])
+def test_the_presets_with_blocks_keep_their_arrays_busy(preset: str, k: int, n: int, levels: int,
+                                                        grid: tuple[int, int] | None) -> None:
+    """Layers of SmolLM2-135M and of PixArt, 4096 tokens, scales of blocks behind a Hadamard unit."""
+    config = NpuConfig.load(Path(__file__).parents[2] / "configs" / f"{preset}.yaml")
+    found = closed_form.simulate(Task.of(Shape(name="layer", tokens=4096, k=k, n=n, grid=grid), config), config.hw)
+    assert found.steps == -(-k // 64) * 64 and found.utilization > 0.98
+
+
 def test_a_ragged_block_and_a_slow_rescale_unit_cost_what_the_contract_says() -> None:
     """40 channels in blocks of 32 on 8 × 8: 32 + max(8, 2 · 8) steps, but the T of a tile leave in 128 + 7 cycles, the
     read and the skew; only the first tile of all is not behind another one."""
