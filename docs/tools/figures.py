@@ -60,6 +60,12 @@ def shape(report: Mapping[str, Any]) -> dict[str, Any]:
             for name, one in schemes.items()}
 
 
+def block_scales(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Form and size of a block → mean SQNR of the layers, bits of scales a value, bits that meet a block's sum."""
+    return {f"{row['form']}{row['size'] or ''}": {key: row[key] for key in ("sqnr_db", "bits", "operand")}
+            for row in report["rows"]}
+
+
 def cycles(report: Mapping[str, Any]) -> dict[str, Any]:
     """Of one layer without data: its cycles under STaMP."""
     (schemes,) = report["layers"].values()

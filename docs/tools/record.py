@@ -135,6 +135,9 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     **{f"cycles_{part}": (f"results/cycles_{part}.json", f"stamp-hw simulate {PART_LAYER} {values}".rstrip(),
                           {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.cycles)
        for part, values in OF_PARTS.items()},
+    **{f"block_scales_{model}": (f"block_scales_{model}.json", f"python -m sim.studies.block_scales {trace}",
+                                 {"measured": "SQNR of lifted inputs, the scale's form in float"}, figures.block_scales)
+       for model, trace in (("llama_small", LLAMA), ("pixart_small", PIXART))},
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
