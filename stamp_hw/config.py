@@ -15,10 +15,19 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from stamp_hw import positions, weight_groups
+from stamp_hw import positions
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.yaml_file import load_yaml
-from stamp_hw.hw_config import HADAMARD_BLOCKS, HW_RANGES, MAX_LEVELS, HwConfig, integer, least_acc_width, require
+from stamp_hw.hw_config import (
+    HADAMARD_BLOCKS,
+    HW_RANGES,
+    MAX_LEVELS,
+    WEIGHT_GROUPS,
+    HwConfig,
+    integer,
+    least_acc_width,
+    require,
+)
 
 __all__ = ["HW_RANGES", "MAX_LEVELS", "HwConfig", "JobConfig", "NpuConfig", "ResolvedJob", "auto_levels",
            "least_acc_width", "section_of"]
@@ -81,7 +90,7 @@ class JobConfig:
         require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
         group = self.weight_group
-        require(group is None or type(group) is int and group in weight_groups.SIZES, "job.weight_group", group,
+        require(group is None or type(group) is int and group in WEIGHT_GROUPS, "job.weight_group", group,
                  "32, 64, 128 or null")
         require(group is None or self.weight_bits == 4, "job.weight_group", group,
                  "null: weights of 8 bits have no groups")

@@ -8,6 +8,7 @@ from stamp_hw.errors import ConfigError, brief
 
 MAX_LEVELS = 8
 MAX_BLOCK = 1024  # channels of a block
+WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SIZES = (32, 64, 128)  # channels of a group
+from stamp_hw.hw_config import WEIGHT_GROUPS as SIZES
+
+__all__ = ["HIGHEST", "LOWEST", "MOST_U", "PLAIN_ZERO", "QMAX", "SIZES", "Groups", "expand", "legal", "plain_nibbles",
+           "spread"]
 QMAX = 15  # of a nibble
 PLAIN_ZERO = 8  # z of weights without groups, whose u is 1
 LOWEST, HIGHEST = -128, 127  # of a weight

@@ -7,6 +7,8 @@ from typing import Any
 
 from models.commands import eval_table
 from stamp_hw.text import align
+from tb.mutate.units import UNITS
+from tb.run.blocks import blocks
 
 KEPT = ("average_bits", "sqnr_db", "output_sqnr_db", "cycles", "tokens_per_s", "utilization")  # of a scheme's totals
 SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
@@ -120,7 +122,7 @@ def synth(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
     """Points of each block and words that its bench compared, and the sums."""
-    whole(len(report["blocks"]) == 6 and not report["errors"], f"blocks {', '.join(report['blocks'])}")
+    whole(set(report["blocks"]) == set(blocks()) and not report["errors"], f"blocks {', '.join(report['blocks'])}")
     found = {name: {"points": block["line"] + block["branch"], "waived": block["waived"],
                     "port_toggles": block["port_toggles_hit"] / block["port_toggles"], "ports": block["port_toggles"],
                     "words": block["words"], "cycles": block["cycles"]} for name, block in report["blocks"].items()}
@@ -131,7 +133,7 @@ def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
     """Mutants of each unit and of all."""
-    whole(len(report["units"]) == 9 and not report["errors"], f"units {', '.join(report['units'])}")
+    whole(len(report["units"]) == len(UNITS) and not report["errors"], f"units {', '.join(report['units'])}")
     keys = ("mutants", "killed", "equivalent", "survived", "score")
     units = report["units"] | {"all": report["total"]}
     found = {name: {key: unit[key] for key in keys} for name, unit in units.items()}

@@ -34,6 +34,7 @@ class Wires:
         self.design, self.scope = design, scope
         self.all: list[Wire] = []
         self.of_net: dict[Net, list[tuple[Wire, int]]] = {}
+        self._known: dict[Net, int] = {}  # names of a net that are not of a part that hands it through
         self.of_cell: dict[int, list[Wire]] = {}  # the wires that an operator drives
         self.fields_of: dict[int, list[Wire]] = {}  # a flip-flop that is written field by field
         self.memories: dict[int, str] = {}
@@ -60,13 +61,16 @@ class Wires:
 
     def add(self, name: str, value: Value, kind: str, parent: Wire | None = None, low: int = 0,
             part: Scope | None = None) -> Wire:
-        """A wire, and its nets' name from now on; of a `part`'s output those alone that the part drives: what it hands
-        through has its name from where it comes from."""
+        """A wire, and its nets' name from now on. Of a `part`'s output what the part only hands through has its name
+        first from where it comes from: named after the part, it could drive itself."""
         wire = Wire(name, value, kind, parent, low)
         self.all.append(wire)
         for bit, net in enumerate(value):
-            if not net.is_const and (part is None or self.design.drives(part, net)):
-                self.of_net.setdefault(net, []).append((wire, bit))
+            if not net.is_const:
+                names = self.of_net.setdefault(net, [])
+                through = part is not None and not self.design.drives(part, net)
+                names.insert(len(names) if through else self._known.get(net, 0), (wire, bit))
+                self._known[net] = self._known.get(net, 0) + (not through)
         return wire
 
     def fields(self, signal: Signal | None, value: Value) -> list[Field]:

@@ -20,8 +20,8 @@ def illegal_pairs(rng: np.random.Generator, params: EngineParams, size: int, kin
                   ) -> tuple[Case, tuple[str, ...]]:
     """(layer, errors that it raises): `kind` 0 pairs at the limit, all legal; 1 one of them beyond it; 2 any pairs; 3
     one illegal pair in a channel beyond N. Where weights are bytes they are sent saturated, and nothing is an error."""
-    shape = Shape(tokens=int(rng.integers(1, 5)), grid=None, sinks=0, k=int(rng.integers(1, params.max_k + 1)),
-                  n=int(rng.integers(1, 2 * params.cols)))
+    shape = Shape(tokens=int(rng.integers(1, min(4, params.max_tokens) + 1)), grid=None, sinks=0,
+                  k=int(rng.integers(1, params.max_k + 1)), n=int(rng.integers(1, 2 * params.cols)))
     groups = groups_of(rng, shape, size)
     u, z = np.array(MOST_U, np.uint8)[groups.z], groups.z.copy()
     place = int(rng.integers(u.shape[0])), int(rng.integers(u.shape[1]))

@@ -15,7 +15,7 @@ from tests.support.refusals import TRACE, refused
 
 ONCE = {  # options that may be repeated; a repeat of any other is refused
     "--hw", "--job", "--shape", "--fit", "--test", "--seed", "--waves", "--vectors", "--blocks", "--help", "--verbose",
-    "--center"}
+    "--center", "--predict"}
 
 
 @pytest.mark.parametrize("command", [word for word in (
