@@ -17,11 +17,12 @@ from tb.run.fault import Fault
 from tests.support import pilot_alarm
 from tests.support.refusals import TRACE
 
+LONG = (TRACE_SET, "8x8", "two_blocks")  # sets whose builds and benches take longest
 WORDS = 12_000  # output words of random layers a parameter set
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name == TRACE_SET else [])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
                                   for name in tb_engine.PARAMETER_SETS])
 def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> None:
     # the largest array takes the random layers alone here; `stamp-hw verify` runs every test on it
