@@ -90,11 +90,14 @@ def least_shift(x: np.ndarray, block: int, width: int) -> int:
     something always does."""
     parts = (sums(x[start : start + _ROWS], block) for start in range(0, len(x), _ROWS))
     lows, highs = zip(*((h.min(), h.max()) for h in parts), strict=True)
-    low, high = np.array([min(lows)]), np.array([max(highs)])
-    top = block.bit_length() - 1
-    fits = (shift for shift in range(top)
-            if halve(high, shift)[0] < 1 << width - 1 and halve(low, shift)[0] >= -(1 << width - 1))
-    return next(fits, top)
+    return shift_for(int(min(lows)), int(max(highs)), block, width)
+
+
+def shift_for(low: int, high: int, block: int, width: int) -> int:
+    """That r for sums h of `low`…`high`."""
+    ends, limit, top = np.array([low, high]), 1 << width - 1, block.bit_length() - 1
+    shifted = (halve(ends, shift) for shift in range(top))
+    return next((shift for shift, (least, most) in enumerate(shifted) if -limit <= least and most < limit), top)
 
 
 def usual_shift(block: int) -> int:

@@ -27,6 +27,7 @@ def table(document: Mapping[str, Any], width: int | None = None) -> str:
     """A line a scheme, folded at `width` columns, or those of the terminal."""
     from stamp_hw.text import align
 
+    saturated = "xhy" if any(row.get("h_saturated") for row in document["rows"]) else "xy"
     text, predicted = document["kind"] == "text", any("expected_kl" in row for row in document["rows"])
     columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("bits", lambda row: number(row["average_bits"], 3)),
@@ -40,8 +41,8 @@ def table(document: Mapping[str, Any], width: int | None = None) -> str:
         ("layers dB", lambda row: number(row.get("layer_sqnr_db"), 1)),
         ("worst dB", lambda row: number(row.get("worst_sqnr_db"), 1)),
         ("worst layer", lambda row: row.get("worst_layer", "–")),
-        ("saturated x, y", lambda row: f"{about(row['x_saturated'])}, {about(row['y_saturated'])}"
-         if "x_saturated" in row else "–"),
+        (f"saturated {', '.join(saturated)}", lambda row: ", ".join(
+            about(row[f"{place}_saturated"]) for place in saturated) if "x_saturated" in row else "–"),
     )
     rows = [(row["scheme"], *(cell(row) for _, cell in columns)) for row in document["rows"]]
     return align(("model", *(name for name, _ in columns)), rows, width=width)

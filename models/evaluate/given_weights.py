@@ -8,6 +8,7 @@ Tensors, by layer; every layer is optional:
                    uint8[N, ceil(K / G)] twice, of legal pairs
     NAME.rotation  float[K, K], invertible: the layer reads x · rotation, and its codes are for that
 
+In a job with a Hadamard unit codes are for its output, of folded weights, K in whole blocks (`stamp_hw.hadamard.fold`).
 A rotation without codes is folded into the model's own weights, which are then rounded to the nearest.
 """
 
@@ -21,7 +22,8 @@ import numpy as np
 
 from models.load.hub import first_line
 from models.load.kinds import Found
-from stamp_hw.config import JobConfig, NpuConfig
+from stamp_hw import hadamard
+from stamp_hw.config import NpuConfig
 from stamp_hw.errors import TraceError
 from stamp_hw.ready_weights import check_job, ready, ready_groups
 from stamp_hw.weights import Weights
@@ -57,12 +59,12 @@ def load_given(path: Path, layers: Sequence[Found], config: NpuConfig) -> dict[s
                          expected="safetensors of integer codes and float scales") from error
     if not tensors:
         raise TraceError("no weights", where=str(path), expected=f"LAYER.{'|'.join(PARTS)}")
-    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind).job)
+    return {name: _given(f"{path}, {name}", parts, known[name], config.for_kind(known[name].kind))
             for name, parts in tensors.items()}
 
 
-def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, job: JobConfig) -> Given:
-    outputs, channels = layer.weight.shape
+def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, config: NpuConfig) -> Given:
+    (outputs, channels), block, job = layer.weight.shape, config.hadamard, config.job
     rotation = parts.get("rotation")
     if rotation is not None:
         with np.errstate(over="ignore"):
@@ -76,11 +78,12 @@ def _given(where: str, parts: Mapping[str, np.ndarray], layer: Found, job: JobCo
     if own != wanted:
         raise TraceError("incomplete weights", where=where, got=", ".join(own),
                          expected=f"{', '.join(wanted)} for weight_group {group}")
+    folded = channels if block is None else hadamard.channels(channels, block)
     scale = _checked(where, "scale", parts["scale"], (outputs,), np.floating).astype(np.float64)
     if group is None:
-        weights = ready(_checked(where, "codes", parts["codes"], (outputs, channels), np.int8), scale, where)
+        weights = ready(_checked(where, "codes", parts["codes"], (outputs, folded), np.int8), scale, where)
     else:
-        q = _checked(where, "q", parts["q"], (outputs, channels), np.uint8)
+        q = _checked(where, "q", parts["q"], (outputs, folded), np.uint8)
         weights = ready_groups(q, parts["u"], parts["z"], group, scale, where)
     check_job(weights, job.weight_bits, group, where)
     return Given(weights, rotation)

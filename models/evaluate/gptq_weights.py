@@ -14,16 +14,19 @@ from models.load.kinds import Found
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import LayerError
 from stamp_hw.gptq import gptq
+from stamp_hw.hadamard import fold
+from stamp_hw.torch.hadamard import sums
 
 
 def gptq_weights(layers: Sequence[Found], run: Callable[[], None], rotations: Mapping[str, Tensor],
                  centers: Mapping[str, Tensor], config: NpuConfig, progress: Callable[[str], None]) -> dict[str, Given]:
-    """Layer of 4 bits → its weights by GPTQ for x · rotation − center, over everything that `run` runs.
+    """Layer of 4 bits → its weights by GPTQ for x · rotation − center, behind the Hadamard unit where its job has one,
+    over everything that `run` runs.
 
     Raises LayerError for a layer that never runs, and for NaN or infinite activations.
     """
-    jobs = {layer.name: config.for_kind(layer.kind).job for layer in layers}
-    layers = [layer for layer in layers if jobs[layer.name].weight_bits == 4]
+    configs = {layer.name: config.for_kind(layer.kind) for layer in layers}
+    layers = [layer for layer in layers if configs[layer.name].job.weight_bits == 4]
     products: dict[str, np.ndarray] = {}
 
     def hook(layer: Found, x: Tensor, _: Tensor) -> None:
@@ -35,6 +38,9 @@ def gptq_weights(layers: Sequence[Found], run: Callable[[], None], rotations: Ma
         if layer.name in centers:
             x = x - centers[layer.name].to(x)
         x = x.reshape(-1, x.shape[-1])
+        block = configs[layer.name].hadamard
+        if block is not None:
+            x = sums(x, block)
         seen = (x.T @ x).double().cpu().numpy()
         products[layer.name] = products[layer.name] + seen if layer.name in products else seen
 
@@ -48,6 +54,8 @@ def gptq_weights(layers: Sequence[Found], run: Callable[[], None], rotations: Ma
         weight = layer.weight.detach().flatten(1).double().cpu()
         if layer.name in rotations:
             weight = torch.linalg.solve(rotations[layer.name].double().cpu(), weight.T).T
-        found[layer.name] = Given(gptq(weight.float().numpy(), products.pop(layer.name),
-                                       jobs[layer.name].weight_group, f"layer {layer.name}"), None)
+        own = configs[layer.name]
+        real = weight.float().numpy() if own.hadamard is None else fold(weight.float().numpy(), own.hadamard)
+        found[layer.name] = Given(gptq(real, products.pop(layer.name), own.job.weight_group, f"layer {layer.name}"),
+                                  None)
     return found

@@ -25,7 +25,8 @@ from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
-from stamp_hw.torch.linear import StampConv, StampLinear
+from stamp_hw.torch.conv import StampConv
+from stamp_hw.torch.linear import StampLinear
 
 _SEED = 0  # of the control's permutations, which differ by layer
 _PART = 1 << 22  # values of an output that are added up at a time
@@ -43,6 +44,7 @@ class Watch:
     values: int = 0
     bits: float = 0.0
     x_saturated: int = 0
+    h_saturated: int = 0
     y_saturated: int = 0
     outliers: Counter[int] = field(default_factory=Counter)
 
@@ -145,7 +147,8 @@ class IntegerModel:
             stamp, watch = slot.stamp, slot.watch
             watch.values, watch.bits = stamp.values, stamp.bits
             watch.x_saturated, watch.y_saturated = int(stamp.x_saturated), int(stamp.y_saturated)
-            stamp.values = stamp.x_saturated = stamp.y_saturated = 0
+            watch.h_saturated = int(stamp.h_saturated)
+            stamp.values = stamp.x_saturated = stamp.h_saturated = stamp.y_saturated = 0
             watch.outliers, stamp.found, stamp.bits = stamp.found, Counter(), 0.0
             seen[slot.found.name], slot.watch = watch, Watch()
         return seen
@@ -162,7 +165,8 @@ def _slot(model: Any, found: Found, config: NpuConfig, given: Given | None, rota
         options |= {name: max(absmax / TOP, MIN_SCALE) if absmax else 1.0
                     for name, absmax in (("s_x", ranges.x), ("s_y", ranges.y))} | {"threshold": ranges.threshold}
     if given is not None and given.weights is not None:
-        stamp = StampLinear(given.weights, found.bias, config, rotation=rotation, **options)
+        stamp = StampLinear(given.weights, found.bias, config, in_features=found.weight.shape[1], rotation=rotation,
+                            **options)
     else:
         stamp = StampLinear.from_linear(found.module, config, rotation=rotation, **options)
     stamp = stamp.to(found.weight.device).eval()

@@ -203,6 +203,7 @@ def layers_report(layers: Mapping[str, Watch]) -> dict[str, Any]:
     return {"average_bits": sum(watch.bits for watch in layers.values()) / values,
             "layer_sqnr_db": sum(found.values()) / len(found), "worst_layer": worst, "worst_sqnr_db": found[worst],
             "x_saturated": sum(watch.x_saturated for watch in layers.values()),
+            "h_saturated": sum(watch.h_saturated for watch in layers.values()),
             "y_saturated": sum(watch.y_saturated for watch in layers.values()),
             "layers": {name: {"sqnr_db": watch.sqnr_db, "x_saturated": watch.x_saturated,
                               "y_saturated": watch.y_saturated, "outliers": watch.outliers.total(),

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from stamp_hw.config import NpuConfig, ResolvedJob
-from stamp_hw.engine.linear import sink_exponent
+from stamp_hw.engine.linear import MAX_SINK_SHIFT, sink_exponent
+from stamp_hw.hadamard import Rotation
 from stamp_hw.scale import group_starts
-from stamp_hw.torch import haar, mac, rescale, scale
+from stamp_hw.torch import haar, hadamard, mac, rescale, scale
 from stamp_hw.torch.scale import Quantized
 
 CHANNELS = 4096  # output channels whose float products are made at a time
@@ -21,7 +22,7 @@ _INTEGERS = 1024  # output channels whose integers are: several tensors of 32 bi
 class Constants(NamedTuple):
     """What a layer keeps between runs, on one device: `wgt` int8[N, K]; `wsum` int64[groups, N], their sums; `largest`
     magnitude of them; `mant`, `shift` int64[tables, N]; `bias` int64[N] in steps of s_y; `s_x`, `s_y` real value of a
-    step."""
+    step; `rotation` of the Hadamard unit or None, the weights are folded for it then and K is K'."""
 
     wgt: Tensor
     wsum: Tensor
@@ -31,6 +32,7 @@ class Constants(NamedTuple):
     bias: Tensor
     s_x: float
     s_y: float
+    rotation: Rotation | None = None
 
     def part(self, channels: slice) -> Constants:
         """Those of some output channels."""
@@ -50,26 +52,40 @@ class Datapath(NamedTuple):
     y: Tensor
     x_saturated: Tensor
     y_saturated: Tensor
+    h_saturated: Tensor
+
+
+class Outputs(NamedTuple):
+    """`y` int16[W, N], and int64[W] values of x, h and y that saturated."""
+
+    y: Tensor
+    x_saturated: Tensor
+    h_saturated: Tensor
+    y_saturated: Tensor
 
 
 class Front(NamedTuple):
     """The stages in front of the products, of all channels: input codes, exponents of the first tokens, values that
-    saturated, coefficients, their codes."""
+    saturated there and in the Hadamard unit, coefficients, their codes."""
 
     x: Tensor
     sink_shift: list[int]
     x_saturated: Tensor
+    h_saturated: Tensor
     coefficients: Tensor
     quantized: Quantized
 
 
-def front(x: Tensor, s_x: float, job: ResolvedJob, config: NpuConfig) -> Front:
+def front(x: Tensor, s_x: float, job: ResolvedJob, config: NpuConfig, rotation: Rotation | None = None) -> Front:
     """float[W, K], outliers first, up to the codes."""
-    sinks = job.n_sink
-    codes, sink_shift, x_saturated = quantize_input(x, s_x, sinks, config.hw.in_width)
-    lifted = haar.forward(codes[sinks:], job.levels, job.grid)
-    coefficients = torch.cat([codes[:sinks], lifted]) if sinks else lifted
-    return Front(codes, sink_shift, x_saturated, coefficients, scale.quantize(coefficients, sinks + job.n_hi, config))
+    sinks, width = job.n_sink, config.hw.in_width
+    codes, sink_shift, x_saturated = quantize_input(x, s_x, sinks, width, rotation)
+    mixed, h_saturated = (codes, torch.zeros_like(x_saturated)) if rotation is None else hadamard.transform(
+        codes, *rotation, width)
+    lifted = haar.forward(mixed[sinks:], job.levels, job.grid)
+    coefficients = torch.cat([mixed[:sinks], lifted]) if sinks else lifted
+    return Front(codes, sink_shift, x_saturated, h_saturated, coefficients,
+                 scale.quantize(coefficients, sinks + job.n_hi, config))
 
 
 def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig, sums: bool = True
@@ -87,29 +103,30 @@ def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig
 
 def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Datapath:
     """What the hardware computes of float[W, K], outliers first, bit for bit: every stage."""
-    begun = front(x, constants.s_x, job, config)
+    begun = front(x, constants.s_x, job, config, constants.rotation)
     acc, z, y, saturated = back(begun, constants, job, config)
-    return Datapath(begun.x, begun.coefficients, begun.quantized, acc, z, y, begun.x_saturated, saturated)
+    return Datapath(begun.x, begun.coefficients, begun.quantized, acc, z, y, begun.x_saturated, saturated,
+                    begun.h_saturated)
 
 
-def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """(y int16[W, N], int64[W] values of x and of y that saturated): as `datapath`, with the stages behind the codes of
-    so many output channels at a time in memory."""
-    begun = front(x, constants.s_x, job, config)
+def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Outputs:
+    """As `datapath`, with the stages behind the codes of so many output channels at a time in memory."""
+    begun = front(x, constants.s_x, job, config, constants.rotation)
     y = torch.empty((len(x), len(constants.bias)), dtype=torch.int16, device=x.device)
     saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     for start in range(0, y.shape[1], _INTEGERS):
         part = slice(start, start + _INTEGERS)
         y[:, part], more = back(begun, constants.part(part), job, config, sums=False)[2:]
         saturated += more
-    return y, begun.x_saturated, saturated
+    return Outputs(y, begun.x_saturated, begun.h_saturated, saturated)
 
 
-def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tensor, list[int], Tensor]:
+def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int, rotation: Rotation | None = None
+                   ) -> tuple[Tensor, list[int], Tensor]:
     """(codes int32[W, K], e of each of the first `n_sink` tokens, int64[W] values that saturated): round to nearest
-    even, saturate to `width` bits."""
+    even, saturate to `width` bits; with a rotation, e as the reference says."""
     top = (1 << (width - 1)) - 1
-    exponents = [sink_exponent(float(token.abs().max()), s_x, width) for token in x[:n_sink]]
+    exponents = [_exponent(x[token : token + 1], s_x, width, rotation) for token in range(n_sink)]
     codes = torch.empty(x.shape, dtype=torch.int32, device=x.device)
     saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
@@ -131,6 +148,17 @@ def quantize_input(x: Tensor, s_x: float, n_sink: int, width: int) -> tuple[Tens
     for start in range(n_sink, len(x), step):
         fill(slice(start, start + step), s_x)
     return codes, exponents, saturated
+
+
+def _exponent(token: Tensor, s_x: float, width: int, rotation: Rotation | None) -> int:
+    """e of an outlier float[1, K]: the smallest at which nothing saturates, in the Hadamard unit either, or 15."""
+    exponent = sink_exponent(float(token.abs().max()), s_x, width)
+    while rotation is not None and exponent < MAX_SINK_SHIFT:
+        codes, _, _ = quantize_input(token, math.ldexp(s_x, exponent), 0, width)
+        if not hadamard.transform(codes, *rotation, width)[1].any():
+            break
+        exponent += 1
+    return exponent
 
 
 def combined(quantized: Quantized, constants: Constants) -> Tensor:

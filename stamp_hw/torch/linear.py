@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from stamp_hw import given, outliers, positions, rescale, shuffle
+from stamp_hw import hadamard as reference
 from stamp_hw.config import NpuConfig, ResolvedJob
-from stamp_hw.engine.linear import INT16_WIDTH
+from stamp_hw.engine.linear import INT16_WIDTH, coefficient_step
 from stamp_hw.errors import ConfigError, LayerError, brief
+from stamp_hw.hadamard import Rotation
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
-from stamp_hw.torch import engine, mac
+from stamp_hw.torch import engine, hadamard, mac
 from stamp_hw.weights import Weights, quantize_weights
 
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
@@ -32,12 +34,14 @@ class StampLinear(torch.nn.Module):
 
     Parameters
     ----------
-    weights : codes and scales; `from_linear` quantizes those of a `Linear`
+    weights : codes and scales, folded for the Hadamard unit where the job has one (`stamp_hw.hadamard.fold`, K' for
+        K); `from_linear` folds and quantizes those of a `Linear`
     bias : float[N] or None
     config : hardware and job; `calibration` is static exactly when `s_x` and `s_y` are given
     s_x, s_y : static scales, the real value of an INT16 step of input and output, or None: every sequence is scaled by
         its own absmax, as the golden model does with `calibration: self` (there the last digit of s_y depends on who
         multiplies the float reference, and with it now and then a code)
+    in_features : K, where it is not that of `weights`: a Hadamard unit fills the last block
     rotation : float32[K, K] that multiplies x before the datapath (the weights are for x · rotation), or None. Hardware
         has it folded into the layer before, where that is possible
     center : float32[K] that is subtracted from x · rotation in front of the datapath, or None; what it would have added
@@ -52,19 +56,19 @@ class StampLinear(torch.nn.Module):
     shuffled : seed of a permutation of the tokens in front of the layer, which is undone behind it: the control of what
         their order is worth (`stamp_hw.shuffle`); None for none; may be set between runs
 
-    `x_saturated`, `y_saturated`, `values` and `bits` count, over all runs, values that saturated, values that came, and
-    the bits that they took as activation codes; `found` counts outliers by their positions.
+    `x_saturated`, `h_saturated` (in the Hadamard unit), `y_saturated`, `values` and `bits` count, over all runs, values
+    that saturated, values that came, and the bits that they took as activation codes; `found` counts outliers by their
+    positions.
     It is for inference: no gradient goes through it.
 
-    Buffers, and so the `state_dict`: `wgt` int8[N, K] and `scale` float64[N] of the weights; where there are any `bias`
-    float32[N], `rotation` float32[K, K], `center` float32[K], `steps` float64[2] = (s_x, s_y). With the parameters
-    above they are all that
-    makes an output. Loading takes them bit for bit into a layer of the same shape and parameters, and refuses other
-    keys, shapes and dtypes; moving to a device moves them; `.half()`, `.double()` and the like of a model change
-    nothing of them.
+    Buffers, and so the `state_dict`: `wgt` int8[N, K] (K' where folded) and `scale` float64[N] of the weights; where
+    there are any `bias` float32[N], `rotation` float32[K, K], `center` float32[K], `steps` float64[2] = (s_x, s_y).
+    With the parameters above they are all that makes an output. Loading takes them bit for bit into a layer of the same
+    shape and parameters, and refuses other keys, shapes and dtypes; moving to a device moves them; `.half()`,
+    `.double()` and the like of a model change nothing of them.
 
     Raises LayerError for numbers beyond the datapath and for a cast of its integers, ConfigError for a job beyond the
-    hardware (when it runs), and for one that a Hadamard unit transforms, which this has not.
+    hardware, and for one with another Hadamard transform than the weights are folded for (when it runs).
     """
 
     wgt: Tensor
@@ -77,14 +81,11 @@ class StampLinear(torch.nn.Module):
     s_y: float | None
 
     def __init__(self, weights: Weights, bias: Tensor | None, config: NpuConfig, *, s_x: float | None = None,
-                 s_y: float | None = None, rotation: Tensor | None = None, center: Tensor | None = None,
-                 grid: tuple[int, int] | None = None, outliers: Which = "auto", threshold: float | None = None,
-                 transform: bool = True, single: bool = False, activations: bool = True,
-                 shuffled: int | None = None, name: str = "") -> None:
+                 s_y: float | None = None, in_features: int | None = None, rotation: Tensor | None = None,
+                 center: Tensor | None = None, grid: tuple[int, int] | None = None, outliers: Which = "auto",
+                 threshold: float | None = None, transform: bool = True, single: bool = False,
+                 activations: bool = True, shuffled: int | None = None, name: str = "") -> None:
         super().__init__()
-        if config.hadamard is not None:
-            raise ConfigError("StampLinear has no Hadamard unit", where=f"layer {name}",
-                              got=f"hw.hadamard {config.hadamard}", expected="null, or job.hadamard: off")
         self.config, self.name = config, name
         self.grid, self.transform, self.single = grid, transform, single
         self.outliers, self.threshold, self.shuffled = outliers, threshold, shuffled
@@ -96,7 +97,13 @@ class StampLinear(torch.nn.Module):
             raise LayerError("threshold is none", where=f"layer {name}", got=brief(threshold),
                              expected="a positive number, or None")
         self.activations = activations
-        self.out_features, self.in_features = weights.codes.shape
+        self._block = config.hadamard
+        self.out_features, width = weights.codes.shape
+        self.in_features = width if in_features is None else in_features
+        if width != (self.in_features if self._block is None else reference.channels(self.in_features, self._block)):
+            raise LayerError("weights do not fit the input", where=f"layer {name}", got=f"{width} channels",
+                             expected=f"{self.in_features}"
+                             + ("" if self._block is None else f" in whole blocks of {self._block}"))
         if (s_x is None) != (s_y is None) or not all(s is None or MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("static scales", where=f"layer {name}", got=f"s_x {s_x}, s_y {s_y}",
                              expected="both in 2^-100…2^100, or none")
@@ -112,6 +119,7 @@ class StampLinear(torch.nn.Module):
             self.register_buffer(key, value)
         self._derive()
         self.x_saturated: int | Tensor = 0
+        self.h_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
         self.values, self.bits = 0, 0.0
         self.found: Counter[int] = Counter()
@@ -131,13 +139,16 @@ class StampLinear(torch.nn.Module):
                 part = slice(start, start + engine.CHANNELS)
                 folded[part] = torch.linalg.solve(turned, weight[part].double().T).T
             weight = folded
-        rounded = quantize_weights(weight.float().numpy(), config.job.weight_bits, config.job.weight_group)
-        return cls(rounded, linear.bias, config, rotation=rotation, **options)
+        real, block = weight.float().numpy(), config.hadamard
+        rounded = quantize_weights(real if block is None else reference.fold(real, block), config.job.weight_bits,
+                                   config.job.weight_group)
+        return cls(rounded, linear.bias, config, in_features=weight.shape[1], rotation=rotation, **options)
 
     @property
     def weight(self) -> Tensor:
         """float32[N, K], what the codes stand for: for code that asks a `Linear` for its weight's dtype or device."""
-        return self.wgt * self.scale.float()[:, None]
+        real = self.wgt * self.scale.float()[:, None]
+        return real if self._block is None else hadamard.unfold(real, self._block, self.in_features)
 
     def _derive(self) -> None:
         """What is kept beside the buffers, made from them."""
@@ -145,7 +156,7 @@ class StampLinear(torch.nn.Module):
         self._weights = Weights(codes, self.scale.cpu().numpy())
         self._bias = None if self.bias is None else self.bias.cpu().numpy()
         if self.center is not None:
-            added = (codes @ self.center.double().cpu().numpy()) * self._weights.scale
+            added = (codes @ self._mixed(self.center.double().cpu()).numpy()) * self._weights.scale
             self._bias = (added + (0.0 if self._bias is None else self._bias)).astype(np.float32)
         self.s_x, self.s_y = (None, None) if self.steps is None else map(float, self.steps)
         self._largest = max(int(codes.max()), -int(codes.min()))
@@ -207,11 +218,18 @@ class StampLinear(torch.nn.Module):
         job = self.config.job
         return f"{self.in_features} → {self.out_features}, levels {job.levels}, n_hi {job.n_hi}, W{job.weight_bits}"
 
+    def _mixed(self, x: Tensor) -> Tensor:
+        """float[…, K] as the weights want it: h of float[…, K'], or x itself."""
+        return x if self._block is None else hadamard.sums(x, self._block)
+
     def job(self, tokens: int, n_sink: int = 0) -> ResolvedJob:
         """The job of a sequence of so many tokens with so many outliers. Raises ConfigError beyond the hardware.
 
         A single token (decode) has no neighbour to be lifted with, and 8 bits if `n_hi` is "auto".
         """
+        if self.config.hadamard != self._block:
+            raise ConfigError("not what the weights are folded for", where=f"layer {self.name}, hw.hadamard",
+                              got=str(self.config.hadamard), expected=str(self._block))
         if tokens == 1:
             return self.config.with_job(levels=0).resolve(1, n_sink=n_sink, k=self.in_features)
         return self.config.resolve(tokens, self.grid, n_sink=n_sink, k=self.in_features, transform=self.transform)
@@ -270,20 +288,21 @@ class StampLinear(torch.nn.Module):
         taken = self.outliers_of(x)
         places = self._places(len(x), taken)
         wire, job, constants = self._job_of(x, taken, places)
-        y, x_saturated, y_saturated = engine.outputs(wire, constants, job, self.config)
+        done = engine.outputs(wire, constants, job, self.config)
         if places is not None:
             own = torch.from_numpy(places.rows.copy()).to(x.device)
-            y, x_saturated, y_saturated = y[own], x_saturated[own], y_saturated[own]
-        counts: tuple[int | Tensor, int | Tensor] = x_saturated.sum(), y_saturated.sum()
+            done = engine.Outputs(*(part[own] for part in done))
+        counts: list[int | Tensor] = [count.sum() for count in done[1:]]
         if x.device.type == "cpu":  # elsewhere numbers would wait for the device
-            counts = int(counts[0]), int(counts[1])
+            counts = [int(count) for count in counts]
         self.x_saturated += counts[0]
-        self.y_saturated += counts[1]
+        self.h_saturated += counts[1]
+        self.y_saturated += counts[2]
         self.values += x.numel()
         self.bits += job.average_bits * x.numel()
         if len(x) > 1:  # of a token by itself nobody knows the position
             self.found.update(taken)
-        return y.float().mul_(constants.s_y)
+        return done.y.float().mul_(constants.s_y)
 
     def prepare(self) -> None:
         """Make the constants of static scales now: many layers' made one by one, between the tensors of a run, would
@@ -296,7 +315,7 @@ class StampLinear(torch.nn.Module):
         if key not in self._constants:
             assert self.s_x is not None and self.s_y is not None
             s_x = self.s_x * 2.0 ** (INT16_WIDTH - self.config.hw.in_width)
-            self._constants[key] = self._scaled(s_x, self.s_y, device)
+            self._constants[key] = self._scaled(s_x, self.s_y, device, self._rotation(s_x))
         return self._constants[key]
 
     def _own(self, x: Tensor, job: ResolvedJob) -> engine.Constants:
@@ -307,7 +326,19 @@ class StampLinear(torch.nn.Module):
         if not all(MIN_SCALE <= s <= MAX_SCALE for s in (s_x, s_y)):
             raise LayerError("scale is out of range", where=f"layer {self.name}", got=f"s_x {s_x:.3g}, s_y {s_y:.3g}",
                              expected="2^-100…2^100")
-        return self._scaled(s_x, s_y, x.device)
+        return self._scaled(s_x, s_y, x.device, self._rotation(s_x, x[job.n_sink :]))
+
+    def _rotation(self, s_x: float, x: Tensor | None = None) -> Rotation | None:
+        """What the Hadamard unit does, as `stamp_hw.engine.linear.rotation_of`: for static scales, or for a sequence
+        float32[S, K] without its outliers."""
+        block, wanted, width = self._block, self.config.job.hadamard, self.config.hw.in_width
+        if block is None:
+            return None
+        if isinstance(wanted, int):
+            return Rotation(block, wanted)
+        if x is None:
+            return Rotation(block, reference.usual_shift(block))
+        return Rotation(block, hadamard.least_shift(engine.quantize_input(x, s_x, 0, width)[0], block, width))
 
     def _float(self, x: Tensor) -> Tensor:
         """float32[S, N]: the product of float activations and the integers' weights, bias added."""
@@ -320,6 +351,7 @@ class StampLinear(torch.nn.Module):
 
     def _float_parts(self, x: Tensor) -> Iterator[Tensor]:
         """The same, some output channels at a time: the weights as floats are never there as a whole."""
+        x = self._mixed(x)
         for start in range(0, self.out_features, engine.CHANNELS):
             part = slice(start, start + engine.CHANNELS)
             weight = self.wgt[part].to(x.device) * self.scale[part].float().to(x.device)[:, None]
@@ -333,31 +365,17 @@ class StampLinear(torch.nn.Module):
             self._sums[group] = self._weights.sums(group)
         return self._sums[group]
 
-    def _scaled(self, s_x: float, s_y: float, device: torch.device) -> engine.Constants:
+    def _scaled(self, s_x: float, s_y: float, device: torch.device, rotation: Rotation | None) -> engine.Constants:
         try:
-            mant, shift = rescale.factors(s_x, self._weights.scale, s_y, self.config)
+            mant, shift = rescale.factors(coefficient_step(s_x, rotation), self._weights.scale, s_y, self.config)
             bias = rescale.integer_bias(self._bias, s_y, self.out_features)
         except LayerError as error:
             raise LayerError(error.what, where=f"layer {self.name}, {error.where}", got=error.got,
                              expected=error.expected) from error
-        group = min(self.config.job.group or self.in_features, self.in_features)
+        channels = self.wgt.shape[1]
+        group = min(self.config.job.group or channels, channels)
         return engine.Constants(
             wgt=self.wgt.to(device), wsum=torch.from_numpy(self._sums_of(group)).to(device),
             largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
-            bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y)
-
-
-class StampConv(torch.nn.Module):
-    """A 1 × 1 convolution, [B, K, H, W] to [B, N, H, W], as the `StampLinear` that it is over its H × W grid."""
-
-    def __init__(self, linear: StampLinear) -> None:
-        super().__init__()
-        self.linear = linear
-
-    def forward(self, x: Tensor) -> Tensor:
-        """float[B, K, H, W] to float[B, N, H, W]."""
-        height, width = x.shape[2:]
-        self.linear.grid = (height, width) if self.linear.transform else None
-        y = self.linear(x.movedim(1, -1).flatten(1, 2))
-        found: Tensor = y.unflatten(1, (height, width)).movedim(-1, 1)
-        return found
+            bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y,
+            rotation=rotation)

@@ -44,20 +44,23 @@ def test_schemes_stand_in_order_and_stamp_is_above_its_baselines(tmp_path: Path,
     assert "1,533 predicted tokens" in printed and "Prefill" in printed and "Digits: " in printed
 
 
-def test_a_layer_of_the_running_model_computes_what_the_golden_model_does() -> None:
+@pytest.mark.parametrize("name", ["plain", "rotated"])
+def test_a_layer_of_the_running_model_computes_what_the_golden_model_does(name: str) -> None:
     """Layers of every width, in the model, on what the integer layers in front of them have put out; then the float
     model is what it was."""
     from models.evaluate.integer_model import IntegerModel, ranges_of
     from models.load.checkpoint import load, sequences
     from models.load.kinds import survey
 
+    parts = {"hadamard": 16, "block": 32} if name == "rotated" else {}
     checkpoint = load(str(LLAMA), "float32")
     layers = survey(checkpoint.model, "causal").layers
     row = torch.from_numpy(sequences(checkpoint, LLAMA / "heldout.txt", 1, 200))
     before = checkpoint.model(input_ids=row).logits
     ranges = ranges_of(layers, lambda: checkpoint.model(input_ids=row[:, :64]), {})
-    config = NpuConfig().with_job(levels=3, weight_bits=8)
-    integer = IntegerModel(checkpoint.model, layers, NpuConfig().with_job(weight_bits=8), ranges=ranges)
+    base = NpuConfig().with_hw(lanes=8, **parts).with_job(weight_bits=8, group=parts.get("block"))
+    config = base.with_job(levels=3)
+    integer = IntegerModel(checkpoint.model, layers, base, ranges=ranges)
     seen: dict[str, tuple[Any, Any]] = {}
     with integer.integer(config), torch.inference_mode():
         for found in layers:
@@ -177,7 +180,7 @@ def test_layers_see_the_grid_or_are_not_transformed(pipelines: dict[str, Path], 
     from models.load.hub import running
     from models.load.kinds import survey
     from models.load.pipeline import load_pipeline
-    from stamp_hw.torch.linear import StampConv
+    from stamp_hw.torch.conv import StampConv
 
     pipeline = load_pipeline(str(pipelines[family]), "float32")
     layers = survey(pipeline.transformer, family).layers

@@ -47,5 +47,34 @@ def test_ready_weights_in_groups_are_what_the_file_says(tmp_path: Path) -> None:
     assert evaluated(tmp_path, *run, "--weights", str(path)) != plain
 
 
+def test_ready_codes_behind_a_hadamard_unit_are_of_folded_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                                  ) -> None:
+    """192 channels fill 256: the nearest codes of the folded weights are what the layer would have made itself."""
+    from safetensors.numpy import save_file
+
+    from models.load.checkpoint import load
+    from stamp_hw.hadamard import fold
+
+    name, path = "model.layers.2.mlp.gate_proj", tmp_path / "w.safetensors"
+    weight = load(str(LLAMA), "float32").model.get_submodule(name).weight.detach().numpy()
+    run = llama("--schemes", "a8", "--layers", r"layers\.2\.", "--hw", "hadamard=256", "--length", "64", windows=1)
+    plain = evaluated(tmp_path, *run)
+    folded = quantize_weights(fold(weight, 256), 4)
+    assert folded.codes.shape == (len(weight), 256)
+    save_file({f"{name}.codes": folded.codes, f"{name}.scale": folded.scale}, path)
+    assert evaluated(tmp_path, *run, "--weights", str(path)) == plain
+    save_file({f"{name}.codes": folded.codes[:, :192].copy(), f"{name}.scale": folded.scale}, path)
+    capsys.readouterr()
+    assert f"expected int8[{len(weight)}, 256]" in refused(capsys, *run, "--weights", str(path))
+
+
+@pytest.mark.long
+def test_gptq_behind_a_hadamard_unit_is_better_than_the_nearest_there(tmp_path: Path) -> None:
+    run = llama("--schemes", "a8", "--layers", r"layers\.1\.", "--hw", "hadamard=16", "--job", "weight_group=32",
+                "--length", "128", "--calibration", str(LLAMA / "calibration.txt"), windows=1)
+    nearest, gptq = (evaluated(tmp_path, *run, "--weights", how)["weights"]["kl"] for how in ("nearest", "gptq"))
+    assert gptq < 0.9 * nearest
+
+
 def test_gptq_without_a_text_to_fit_to_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to fit weights to" in refused(capsys, *llama("--weights", "gptq"))

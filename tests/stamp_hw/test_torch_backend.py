@@ -31,6 +31,9 @@ JOBS: dict[str, dict[str, Any]] = {
     "blocks": {"group": 24},
     "blocks, symmetric": {"group": 40, "scale_mode": "symmetric"},
     "eight levels": {"levels": 8, "n_hi": 3},
+    "rotated": {},
+    "rotated, least shift": {"hadamard": 0},
+    "rotated, blocks": {"group": 16, "weight_bits": 8},
 }
 
 
@@ -52,11 +55,13 @@ def both(layer: Layer, config: NpuConfig) -> tuple[golden.Datapath, Any]:
     from stamp_hw.torch.linear import StampLinear
 
     wire = arrange(layer, config)
-    weights = quantize_weights(layer.weight, config.job.weight_bits)
-    s_x, s_y, _ = golden.calibrate(wire, config, wire.x)
-    want = golden.datapath(wire.x, weights, layer.bias, s_x, s_y, golden.resolve(wire, config), config)
+    weights, _ = golden.weights_of(layer, config)
+    s_x, s_y, calibration = golden.calibrate(wire, config, wire.x)
+    want = golden.datapath(wire.x, weights, layer.bias, s_x, s_y, golden.resolve(wire, config), config,
+                           golden.rotation_of(wire, config, s_x, calibration))
     module = StampLinear(weights, None if layer.bias is None else torch.from_numpy(layer.bias), config, s_x=layer.s_x,
-                         s_y=layer.s_y, grid=layer.grid, outliers=layer.outliers, transform=layer.transform)
+                         s_y=layer.s_y, in_features=layer.x.shape[1], grid=layer.grid, outliers=layer.outliers,
+                         transform=layer.transform)
     got, step = module.run(torch.from_numpy(layer.x))
     assert step == s_y
     return want, got
@@ -73,6 +78,7 @@ def same(want: golden.Datapath, got: Any) -> int:
     assert np.array_equal(got.acc.numpy(), acc)
     assert np.array_equal(got.x_saturated.numpy(), want.x_saturated)
     assert np.array_equal(got.y_saturated.numpy(), want.y_saturated)
+    assert np.array_equal(got.h_saturated.numpy(), want.h_saturated)
     return want.y.size
 
 
@@ -80,7 +86,7 @@ def same(want: golden.Datapath, got: Any) -> int:
 @pytest.mark.parametrize("shape", ["sequence", "grid", "outliers", "text"])
 def test_every_stage_is_bit_identical_to_the_golden_model(name: str, shape: str) -> None:
     rng = np.random.default_rng([SEED, list(JOBS).index(name), len(shape)])
-    clipped = 0
+    clipped = mixed = 0
     for case in range(6):
         tokens = int(rng.integers(9, 90))
         options: dict[str, Any] = {}
@@ -98,11 +104,14 @@ def test_every_stage_is_bit_identical_to_the_golden_model(name: str, shape: str)
             job["levels"] = 4
         config = NpuConfig().with_job(**job).with_hw(lanes=1, block=job.get("group"),
                                                      in_width=(16, 12, 8)[case % 3], z_frac=(4, 0, 2)[case % 3],
-                                                     recip_frac=(8, 3)[case % 2])
+                                                     recip_frac=(8, 3)[case % 2],
+                                                     hadamard=16 if name.startswith("rotated") else None)
         want, got = both(layer, config)
         same(want, got)
+        mixed += int(want.h_saturated.sum())
         clipped += int(want.x_saturated.sum() + want.y_saturated.sum())
     assert clipped, "some values must have been clipped, or the counts prove nothing"
+    assert mixed or name != "rotated, least shift", "in the Hadamard unit as well"
 
 
 def test_long_products_are_exact_in_chunks() -> None:
@@ -151,6 +160,39 @@ def test_blocks_that_are_combined_at_once_give_the_golden_models_results(mode: s
                         s_x=layer.s_x, s_y=layer.s_y, outliers=())
     got = stamp(torch.from_numpy(x)).numpy()
     assert np.array_equal(got, want.y.astype(np.float32) * np.float32(want.s_y))
+
+
+@pytest.mark.parametrize("calibration", ["static", "self"])
+@pytest.mark.parametrize("block", [16, 64, 256])
+def test_a_rotated_layer_is_the_golden_model(block: int, calibration: str) -> None:
+    """Weights folded by the layer itself, K in whole blocks and not, outliers whose exponent the unit decides."""
+    from stamp_hw.torch.linear import StampLinear
+
+    rng = np.random.default_rng([SEED, block])
+    config = NpuConfig().with_hw(hadamard=block, lanes=8, block=16).with_job(group=16, weight_bits=8,
+                                                                           calibration=calibration)
+    for channels in (block, block + 7, 5):
+        layer = drawn(rng, tokens=40, channels=channels, outputs=9, loud=True, outliers=(0, 9))
+        layer.x[[0, 9]] *= 50
+        want = golden.run_linear(layer, config)
+        linear = torch.nn.Linear(channels, 9, bias=layer.bias is not None)
+        linear.weight.data = torch.from_numpy(layer.weight)
+        if layer.bias is not None:
+            linear.bias.data = torch.from_numpy(layer.bias)
+        stamp = StampLinear.from_linear(linear, config, s_x=want.s_x, s_y=want.s_y, outliers=layer.outliers)
+        if calibration == "self":  # static scales take the usual shift
+            stamp.config = config.with_job(hadamard=want.rotation.shift, calibration="static")
+            own = StampLinear.from_linear(linear, config, outliers=layer.outliers)
+            _, constants = own._job_of(torch.from_numpy(layer.x), (0, 9), outliers.places(40, (0, 9)))[1:]
+            assert constants.rotation == want.rotation and constants.s_x == want.s_x
+            assert abs(constants.s_y / want.s_y - 1) < 1e-5
+        got = stamp(torch.from_numpy(layer.x)).numpy()
+        assert np.array_equal(got, want.y.astype(np.float32) * np.float32(want.s_y))
+        assert int(stamp.h_saturated) <= want.h_saturated and stamp.in_features == channels
+        assert np.allclose(stamp.weight.numpy(), golden.weights_of(layer, config)[1], atol=1e-5)
+        stamp.activations = False
+        exact = layer.x @ stamp.weight.numpy().T + (0 if layer.bias is None else layer.bias)
+        assert np.allclose(stamp(torch.from_numpy(layer.x)).numpy(), exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("shape", [{}, {"outliers": (0, 7, 30)}, {"grid": (5, 8)}], ids=str)
@@ -306,9 +348,14 @@ def test_bad_input_is_one_clear_error() -> None:
     with pytest.raises(LayerError, match="static scales"):
         StampLinear.from_linear(linear, NpuConfig(), s_x=1.0)
     rotated = NpuConfig().with_hw(hadamard=64)
-    with pytest.raises(ConfigError, match=r"StampLinear has no Hadamard unit; got hw\.hadamard 64"):
-        StampLinear.from_linear(torch.nn.Linear(8, 2), rotated)
-    assert StampLinear.from_linear(torch.nn.Linear(8, 2), rotated.with_job(hadamard="off"))(torch.ones(3, 8)).numel()
+    with pytest.raises(LayerError, match=r"weights do not fit the input; got 8 channels; expected 8 in whole blocks "
+                                         "of 64"):
+        StampLinear(quantize_weights(np.ones((2, 8), np.float32), 8), None, rotated)
+    folded = StampLinear.from_linear(torch.nn.Linear(8, 2), rotated, name="a.b")
+    folded.config = rotated.with_job(hadamard="off")
+    with pytest.raises(ConfigError, match=r"layer a\.b, hw\.hadamard: not what the weights are folded for; got None; "
+                                          "expected 64"):
+        folded(torch.ones(3, 8))
     with pytest.raises(ConfigError, match="max_tokens"):
         module(torch.zeros(5000, 8))
     with pytest.raises(ConfigError, match="max_k"):
