@@ -30,6 +30,9 @@ $(DOCS_VENV): $(TRACE_VENV)
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)
+	$(BIN)/stamp-hw trace info models/traces/smollm2.safetensors
+	$(BIN)/stamp-hw simulate models/traces/smollm2.safetensors --config configs/language.yaml \
+	    --json build/demo/smollm2.json --csv build/demo/smollm2.csv --plots build/demo/smollm2
 	$(BIN)/stamp-hw trace info models/traces/llama_small.safetensors
 	$(BIN)/stamp-hw simulate models/traces/llama_small.safetensors --config configs/default.yaml \
 	    --json build/demo/llama_small.json --csv build/demo/llama_small.csv --plots build/demo

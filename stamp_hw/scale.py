@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.errors import LayerError
 
+_ZERO = 4  # bits of an integer zero in each of a token's planes, of which one of 8 bits has two
 _BLOCK = 1 << 16  # elements that are worked on at a time: their float64 copies stay in the second-level cache
 
 
@@ -59,6 +60,21 @@ class Quantized:
     def mid(self) -> np.ndarray:
         """int64[S], q − a of each token."""
         return (self.qmax + 1) >> 1
+
+
+def scale_bits(config: NpuConfig, job: ResolvedJob, k: int) -> float:
+    """Bits of the scales of a token of K = `k` input channels, averaged over the tokens as `ResolvedJob.average_bits`.
+
+    Of a token lo and span, each as wide as a coefficient; of a block span and its integer zero, 4 bits a plane, as the
+    hardware keeps them (docs/contract.md §3.4).
+    """
+    width = config.hw.coef_width
+    wide = -(-k // (config.hadamard or 1)) * (config.hadamard or 1)  # whole blocks stand behind the Hadamard unit
+    group = config.job.group
+    if group is None or group >= wide:
+        return 2 * width * (job.tokens + job.n_sink) / job.tokens
+    blocks, high = -(-wide // group), job.n_hi + job.n_sink
+    return blocks * ((width + 2 * _ZERO) * high + (width + _ZERO) * (job.tokens - job.n_hi)) / job.tokens
 
 
 def code_range(bits: np.ndarray, symmetric: bool) -> np.ndarray:

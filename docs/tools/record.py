@@ -24,6 +24,8 @@ from stamp_hw.formats.files import write_json
 BUILD = ROOT / "build"
 LLAMA = "models/traces/llama_small.safetensors"
 PIXART = "models/traces/pixart_small.safetensors"
+SMOLLM2_TRACE = "models/traces/smollm2.safetensors"
+LANGUAGE = ("--config", "configs/language.yaml")
 GRID = "attn1|attn2.to_(q|out)|ff|proj_out"  # the layers of the small PixArt that see the grid
 TEXT = "--model models/llama_small --text models/llama_small/heldout.txt"
 STATIC = " --calibration models/llama_small/calibration.txt --outliers off"
@@ -60,6 +62,8 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "llama_small": ("results/llama_small.json", f"stamp-hw simulate {LLAMA}", SIMULATED, figures.simulation),
     "pixart_small": ("results/pixart_small.json", f"stamp-hw simulate {PIXART} --layers '{GRID}'", SIMULATED,
                      figures.simulation),
+    "smollm2_trace": ("results/smollm2_trace.json", f"stamp-hw simulate {SMOLLM2_TRACE} {' '.join(LANGUAGE)}",
+                      SIMULATED, figures.simulation),
     "lengths": ("results/lengths.json", f"stamp-hw simulate {' '.join(SHAPES)}",
                 {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
     **{name: (f"results/{name}.json", f"stamp-hw simulate {' '.join(words)}",
@@ -160,6 +164,7 @@ PRINTED = {
 QUICK = {
     "llama_small": ("simulate", LLAMA),
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
+    "smollm2_trace": ("simulate", SMOLLM2_TRACE, *LANGUAGE),
     "lengths": ("simulate", *SHAPES),
     **{name: ("simulate", *words) for name, words in ASKED.items()},
     **{f"cycles_{part}": ("simulate", *PART_LAYER.split(), *values.split()) for part, values in OF_PARTS.items()},

@@ -31,6 +31,7 @@ def table(document: Mapping[str, Any], width: int | None = None) -> str:
     text, predicted = document["kind"] == "text", any("expected_kl" in row for row in document["rows"])
     columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("bits", lambda row: number(row["average_bits"], 3)),
+        ("with scales", lambda row: number(row.get("average_bits_with_scales"), 3)),
         *((("perplexity", _perplexity),
            ("Δ loss", lambda row: with_error(row["loss_difference"], row["loss_difference_error"], sign="+")),
            ("KL nats/token", lambda row: with_error(row["kl"], row["kl_error"])),

@@ -43,6 +43,7 @@ class Watch:
     noise: float = 0.0
     values: int = 0
     bits: float = 0.0
+    scale_bits: float = 0.0
     x_saturated: int = 0
     h_saturated: int = 0
     y_saturated: int = 0
@@ -145,11 +146,11 @@ class IntegerModel:
         seen = {}
         for slot in self._slots:
             stamp, watch = slot.stamp, slot.watch
-            watch.values, watch.bits = stamp.values, stamp.bits
+            watch.values, watch.bits, watch.scale_bits = stamp.values, stamp.bits, stamp.scale_bits
             watch.x_saturated, watch.y_saturated = int(stamp.x_saturated), int(stamp.y_saturated)
             watch.h_saturated = int(stamp.h_saturated)
             stamp.values = stamp.x_saturated = stamp.h_saturated = stamp.y_saturated = 0
-            watch.outliers, stamp.found, stamp.bits = stamp.found, Counter(), 0.0
+            watch.outliers, stamp.found, stamp.bits, stamp.scale_bits = stamp.found, Counter(), 0.0, 0.0
             seen[slot.found.name], slot.watch = watch, Watch()
         return seen
 

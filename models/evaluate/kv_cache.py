@@ -20,18 +20,20 @@ from transformers import DynamicCache
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.errors import LayerError
 from stamp_hw.layer import MIN_SCALE
+from stamp_hw.scale import scale_bits
 from stamp_hw.torch import engine, haar, scale
 
 
 class QuantizedCache(DynamicCache):
     """Caches K and V as `config`'s job quantizes them; `n_hi` counts tokens from the start of the sequence.
 
-    `bits` and `tokens` count, over all layers, the bits of a value and the tokens that were cached.
+    `bits`, `scale_bits` and `tokens` count, over all layers, the bits of a value, of its part of the scales, and the
+    tokens that were cached.
     """
 
     def __init__(self, config: NpuConfig) -> None:
         super().__init__()
-        self.job_config, self.bits, self.tokens = config, 0.0, 0
+        self.job_config, self.bits, self.scale_bits, self.tokens = config, 0.0, 0.0, 0
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
                ) -> tuple[Tensor, Tensor]:
@@ -39,7 +41,10 @@ class QuantizedCache(DynamicCache):
         start = self.get_seq_length(layer_idx)
         keys, values = (quantize_states(states, self.job_config, start) for states in (key_states, value_states))
         tokens = key_states.shape[-2]
-        self.bits += job_of(self.job_config, tokens, start).average_bits * tokens
+        job = job_of(self.job_config, tokens, start)
+        self.bits += job.average_bits * tokens
+        width = key_states.shape[-1]
+        self.scale_bits += scale_bits(self.job_config, job, width) / width * tokens
         self.tokens += tokens
         keys, values = super().update(keys, values, layer_idx, *args, **kwargs)
         return keys, values

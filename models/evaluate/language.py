@@ -28,6 +28,7 @@ from stamp_hw.schemes import SHUFFLED
 #: Rows of a report beside those of the schemes: the model as it is, and with the integers' weights alone.
 FLOAT, WEIGHTS = "float", "weights"
 _ROWS = 8  # tokens whose whole vocabulary is worked on at a time: what is freed of more is left between other tensors
+_Scored = tuple[np.ndarray, np.ndarray, tuple[float, float] | None]  # loss, KL, bits without and with scales
 _PLACES = 8  # positions of a layer's outliers in a report, the most frequent ones
 
 
@@ -35,12 +36,14 @@ _PLACES = 8  # positions of a layer's outliers in a report, the most frequent on
 class TextScore:
     """A model's predictions on windows of text: `loss` and `kl` float64[windows, tokens], nats a token; KL of this
     model's predictions from the float model's; `layers` by name, empty where none were watched; `bits` of a cached
-    value, where a cache was quantized; `cpu_s` seconds of the process, where they were counted."""
+    value without and with its scales, where a cache was quantized; `cpu_s` seconds of the process, where they were
+    counted."""
 
     loss: np.ndarray
     kl: np.ndarray
     layers: Mapping[str, Watch]
     bits: float | None = None
+    bits_with_scales: float | None = None
     cpu_s: float | None = None
 
     @property
@@ -111,23 +114,25 @@ def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, 
     """`score_text` of a float model whose cache of keys and values is quantized as each scheme's job says."""
     from models.evaluate.kv_cache import QuantizedCache
 
-    def run(number: int) -> dict[str, tuple[np.ndarray, np.ndarray, float | None]]:
+    def run(number: int) -> dict[str, _Scored]:
         progress(f"window {number + 1}/{len(windows)}")
         with torch.inference_mode(), running("evaluation"):
             tokens = torch.from_numpy(windows[number])[None].to(model.device)
             reference = predictions(model, tokens, decode)
-            found: dict[str, tuple[np.ndarray, np.ndarray, float | None]] = {
-                FLOAT: (*_loss_and_kl(reference, reference, tokens), None)}
+            found: dict[str, _Scored] = {FLOAT: (*_loss_and_kl(reference, reference, tokens), None)}
             for name, config in schemes.items():
                 cache = QuantizedCache(config)
                 log_p = predictions(model, tokens, decode, cache)
-                found[name] = (*_loss_and_kl(log_p, reference, tokens), cache.bits / cache.tokens)
+                bits = cache.bits / cache.tokens
+                found[name] = (*_loss_and_kl(log_p, reference, tokens),
+                               (bits, bits + cache.scale_bits / cache.tokens))
         return found
 
     with each(run, range(len(windows)), jobs) as runs:
         found = list(runs)
     return {name: TextScore(np.array([one[name][0] for one in found]), np.array([one[name][1] for one in found]), {},
-                            None if name == FLOAT else sum(one[name][2] or 0.0 for one in found) / len(windows))
+                            *(sum(bits) / len(windows) for bits in zip(*(one[name][2] or () for one in found),
+                                                                       strict=True)))
             for name in (FLOAT, *schemes)}
 
 
@@ -186,9 +191,11 @@ def text_report(scores: Mapping[str, TextScore]) -> list[dict[str, Any]]:
     rows = []
     for name, score in scores.items():
         difference, kl = mean_and_error(score.loss - scores[FLOAT].loss), mean_and_error(score.kl)
-        rows.append({"scheme": name, "average_bits": score.bits, "perplexity": score.perplexity,
+        rows.append({"scheme": name, "average_bits": score.bits, "average_bits_with_scales": score.bits_with_scales,
+                     "perplexity": score.perplexity,
                      "loss_difference": difference[0], "loss_difference_error": difference[1],
-                     "kl": kl[0], "kl_error": kl[1], **layers_report(score.layers)})
+                     "kl": kl[0], "kl_error": kl[1], "loss_by_window": score.loss.mean(axis=1).tolist(),
+                     "kl_by_window": score.kl.mean(axis=1).tolist(), **layers_report(score.layers)})
     return rows
 
 
@@ -200,7 +207,8 @@ def layers_report(layers: Mapping[str, Watch]) -> dict[str, Any]:
     found = {name: watch.sqnr_db for name, watch in layers.items()}
     worst = min(found, key=lambda name: found[name])
     values = sum(watch.values for watch in layers.values())
-    return {"average_bits": sum(watch.bits for watch in layers.values()) / values,
+    bits, scales = (sum(getattr(watch, name) for watch in layers.values()) for name in ("bits", "scale_bits"))
+    return {"average_bits": bits / values, "average_bits_with_scales": (bits + scales) / values,
             "layer_sqnr_db": sum(found.values()) / len(found), "worst_layer": worst, "worst_sqnr_db": found[worst],
             "x_saturated": sum(watch.x_saturated for watch in layers.values()),
             "h_saturated": sum(watch.h_saturated for watch in layers.values()),

@@ -16,6 +16,7 @@ from sim.memory import DramBytes
 from sim.task import Shape, Task
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import super_tile
+from stamp_hw.scale import scale_bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Cost:
 
     `task`; `cycles`; `dram`; `events` component → event → count and energy; `macs` useful multiply-accumulates;
     `row_slot_steps` steps of a row slot and a column that worked on a real token and output (a 4-bit token fills half a
-    slot); `scale_bits` bits of lo and span of all groups of one token; `freq_hz`; `pes` = R · C.
+    slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`); `freq_hz`; `pes` = R · C.
     """
 
     task: Task
@@ -41,7 +42,7 @@ class Cost:
     events: dict[str, dict[str, EventCost]]
     macs: int
     row_slot_steps: float
-    scale_bits: int
+    scale_bits: float
     freq_hz: float
     pes: int
 
@@ -63,5 +64,5 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | No
                             for event in events}
                 for component, events in activity.events(task, hw, parts).items()},
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
-        scale_bits=2 * hw.coef_width * len(task.groups), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
+        scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
     )

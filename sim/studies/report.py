@@ -126,7 +126,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     energy = sum(component["energy_pj"] for component in events.values())
     values = sum(cost.task.job.tokens * cost.task.k for cost in costs)
     bits = sum(cost.task.job.average_bits * cost.task.job.tokens * cost.task.k for cost in costs) / values
-    scale_bits = sum(cost.scale_bits * cost.task.tokens for cost in costs) / values
+    scale_bits = sum(cost.scale_bits * cost.task.job.tokens for cost in costs) / values
     dram = {operand: sum(getattr(cost.dram, operand) for cost in costs) for operand in OPERANDS}
     return {
         "cycles": cycles,

@@ -23,8 +23,11 @@ from stamp_hw.formats.file_kinds import looks_like
 
 #: Names of the float types of a trace, as a user writes them, and their names in the container.
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
-_NAMES = {code: name for name, code in DTYPES.items()}
-_SIZES = {"F16": 2, "BF16": 2, "F32": 4}
+#: Of the codes of weights that have a scale a channel.
+INT8 = "int8"
+CODES = {**DTYPES, INT8: "I8"}
+_NAMES = {code: name for name, code in CODES.items()}
+_SIZES = {"F16": 2, "BF16": 2, "F32": 4, "I8": 1}
 #: The limit of the safetensors library on its own header.
 MAX_HEADER = 100_000_000
 MAX_RANK = 8
@@ -92,7 +95,9 @@ def encode(array: np.ndarray, dtype: str, where: object) -> np.ndarray:
 
 
 def decode(data: bytes | bytearray, code: str, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 array of `shape` from little-endian F16, BF16 or F32 bytes."""
+    """float32 array of `shape` from little-endian F16, BF16, F32 or I8 bytes."""
+    if code == CODES[INT8]:
+        return np.frombuffer(data, dtype=np.int8).astype(np.float32).reshape(shape)
     if code == "BF16":
         return (np.frombuffer(data, dtype="<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
     return np.frombuffer(data, dtype="<f2" if code == "F16" else "<f4").astype(np.float32).reshape(shape)

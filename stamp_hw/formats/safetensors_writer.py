@@ -16,7 +16,7 @@ import numpy as np
 
 from stamp_hw.errors import OutputError
 from stamp_hw.formats.files import atomic_file, final_target
-from stamp_hw.formats.safetensors_file import DTYPES, TensorEntry, fail
+from stamp_hw.formats.safetensors_file import CODES, TensorEntry, fail
 
 CHUNK = 1 << 20
 
@@ -97,7 +97,7 @@ class SafetensorsWriter:
                 rest = rest[self._spool.write(rest):]
         except OSError as error:
             raise self._error(error) from error
-        self.tensors[name] = TensorEntry(code=DTYPES[dtype], shape=value.shape, begin=self._size,
+        self.tensors[name] = TensorEntry(code=CODES[dtype], shape=value.shape, begin=self._size,
                                          end=self._size + value.nbytes)
         self._size += value.nbytes
 

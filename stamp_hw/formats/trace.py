@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stamp_hw.formats.safetensors_file import SafetensorsFile, TensorEntry, encode, fail, strict_json
+from stamp_hw.formats.safetensors_file import INT8, SafetensorsFile, TensorEntry, encode, fail, strict_json
 from stamp_hw.formats.safetensors_writer import CHUNK, SafetensorsWriter, plain_json, write_file
 from stamp_hw.formats.trace_entry import MAX_NAME, LayerEntry, check_entry, parse_entry
 from stamp_hw.layer import Layer
@@ -97,7 +97,10 @@ class Trace:
     def layer(self, name: str) -> Layer:
         """The layer with float32 tensors; raises TraceError for NaN, infinite or missing data."""
         entry = self.entry(name)
-        return Layer(name=name, x=self._file.read(entry.input), weight=self._file.read(entry.weight),
+        weight = self._file.read(entry.weight)
+        if entry.weight_scale is not None:
+            weight *= self._file.read(entry.weight_scale)[:, None]
+        return Layer(name=name, x=self._file.read(entry.input), weight=weight,
                      bias=None if entry.bias is None else self._file.read(entry.bias), grid=entry.grid,
                      outliers=entry.outliers, kind=entry.kind, s_x=entry.s_x, s_y=entry.s_y, transform=entry.transform)
 
@@ -205,21 +208,29 @@ class TraceWriter:
     def add_layer(self, *, name: str, kind: str, input_key: str, weight: np.ndarray, bias: np.ndarray | None = None,
                   grid: tuple[int, int] | None = None, outliers: Sequence[int] = (), s_x: float | None = None,
                   s_y: float | None = None, transform: bool = True, threshold: float | None = None,
-                  dtype: str = "float32") -> None:
-        """Store weight float[N, K] and bias float[N] of a layer that reads the input `input_key`."""
+                  dtype: str = "float32", weight_scale: np.ndarray | None = None) -> None:
+        """Store weight float[N, K] and bias float[N] of a layer that reads the input `input_key`; with `weight_scale`
+        float[N], the real value of a step, weight is int8[N, K]."""
         where = f"{self.path}, layer {name}"
         if name in self._layers:
             fail("layer is listed twice", where)
         if len(name) > MAX_LAYER_NAME:
             fail("layer name is too long", where, got=f"{len(name)} characters", expected=f"at most {MAX_LAYER_NAME}")
-        self._add_tensor(f"weight.{name}", weight, 2, dtype)
+        if weight_scale is None:
+            self._add_tensor(f"weight.{name}", weight, 2, dtype)
+        else:
+            if weight.dtype != np.int8:
+                fail("not codes", f"{where}, weight", got=weight.dtype, expected="int8 with a weight_scale")
+            self._file.add(f"weight.{name}", np.ascontiguousarray(weight), INT8)
+            self._add_tensor(f"scale.{name}", weight_scale, 1, "float32")
         if bias is not None:
             self._add_tensor(f"bias.{name}", bias, 1, dtype)
         entry = parse_entry({
             "name": name, "kind": kind, "input": f"input.{input_key}", "weight": f"weight.{name}",
             "bias": None if bias is None else f"bias.{name}", "grid": grid, "outliers": outliers,
             "s_x": None if s_x is None else float(s_x), "s_y": None if s_y is None else float(s_y),
-            "transform": transform, "threshold": None if threshold is None else float(threshold)}, where)
+            "transform": transform, "threshold": None if threshold is None else float(threshold),
+            "weight_scale": None if weight_scale is None else f"scale.{name}"}, where)
         check_entry(entry, self._file.tensors, self._metadata["calibration"], where)
         self._layers[name] = entry
 

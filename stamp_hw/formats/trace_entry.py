@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from stamp_hw import positions
-from stamp_hw.formats.safetensors_file import TensorEntry, fail
+from stamp_hw.formats.safetensors_file import DTYPES, INT8, TensorEntry, fail
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 
 #: Characters of a name, a tensor's or a layer's.
@@ -21,7 +21,8 @@ class LayerEntry:
     `s_x` and `s_y` are both given (static calibration) or both None (`calibration: self`). `transform` is False where
     the input is no token sequence worth transforming; in the header the key is left out where it is True. `outliers`
     are positions of tokens of the stored input, `threshold` the absmax beyond which a token of this layer is one, None
-    where nobody looked. Older traces have `n_sink` in place of `outliers`, for the first so many.
+    where nobody looked. `weight_scale` names the real values of a step of integer weights, a channel each, None for
+    float weights. Older traces have `n_sink` in place of `outliers`, for the first so many.
     """
 
     name: str
@@ -35,16 +36,18 @@ class LayerEntry:
     s_y: float | None
     transform: bool = True
     threshold: float | None = None
+    weight_scale: str | None = None
 
     def described(self) -> dict[str, Any]:
         """The layer's JSON object."""
-        left_out = {key for key, value in (("transform", True), ("threshold", None)) if getattr(self, key) is value}
+        left_out = {key for key, value in (("transform", True), ("threshold", None), ("weight_scale", None))
+                    if getattr(self, key) is value}
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 def parse_entry(value: Any, where: str) -> LayerEntry:
     """A layer's JSON object with every field's type checked."""
-    optional = {"transform", "threshold"}
+    optional = {"transform", "threshold", "weight_scale"}
     names = {field.name for field in fields(LayerEntry)} - optional
     if isinstance(value, dict) and "n_sink" in value and "outliers" not in value:
         value = _of_older(value, where)
@@ -54,8 +57,9 @@ def parse_entry(value: Any, where: str) -> LayerEntry:
     for key in ("name", "kind", "input", "weight"):
         if not isinstance(value[key], str) or not value[key].isprintable() or not 0 < len(value[key]) <= MAX_NAME:
             fail(f"{key} is malformed", where, got=value[key], expected="a short printable string")
-    if not (value["bias"] is None or isinstance(value["bias"], str)):
-        fail("bias is malformed", where, got=value["bias"], expected="a tensor's name or null")
+    for key in ("bias", "weight_scale"):
+        if not (value.get(key) is None or isinstance(value[key], str)):
+            fail(f"{key} is malformed", where, got=value[key], expected="a tensor's name or null")
     outliers = value["outliers"]
     if not isinstance(outliers, (list, tuple)) or not all(type(one) is int for one in outliers):
         fail("outliers are malformed", where, got=outliers, expected="positions of tokens")
@@ -88,8 +92,9 @@ def _of_older(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibration: str, where: str) -> None:
     """Tensors exist and their shapes fit each other, the grid, the outliers and the calibration."""
     wanted = {"input": (entry.input, 2), "weight": (entry.weight, 2)}
-    if entry.bias is not None:
-        wanted["bias"] = (entry.bias, 1)
+    for role, given in (("bias", entry.bias), ("weight_scale", entry.weight_scale)):
+        if given is not None:
+            wanted[role] = (given, 1)
     shapes = {}
     for role, (name, rank) in wanted.items():
         if name not in tensors:
@@ -102,9 +107,15 @@ def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibrati
     if shapes["input"][1] != shapes["weight"][1]:
         fail("weight does not fit input", f"{where}, tensor {entry.weight}",
              got=f"K = {shapes['weight'][1]}", expected=f"K = {shapes['input'][1]}")
-    if "bias" in shapes and shapes["bias"][0] != shapes["weight"][0]:
-        fail("bias does not fit weight", f"{where}, tensor {entry.bias}", got=shapes["bias"][0],
-             expected=str(shapes["weight"][0]))
+    for role in ("bias", "weight_scale"):
+        if role in shapes and shapes[role][0] != shapes["weight"][0]:
+            fail(f"{role} does not fit weight", f"{where}, tensor {wanted[role][0]}", got=shapes[role][0],
+                 expected=str(shapes["weight"][0]))
+    for role, (name, _) in wanted.items():
+        codes = role == "weight" and entry.weight_scale is not None
+        if (tensors[name].dtype == INT8) != codes:
+            fail(f"{role} has the wrong dtype", f"{where}, tensor {name}", got=tensors[name].dtype,
+                 expected=f"{INT8}, as it has a weight_scale" if codes else " or ".join(DTYPES))
     tokens = shapes["input"][0]
     if entry.grid is not None and (entry.grid[0] * entry.grid[1] != tokens or entry.outliers):
         fail("grid does not fit input", where, got=f"{entry.grid[0]} × {entry.grid[1]}, {len(entry.outliers)} outliers",

@@ -19,6 +19,7 @@ from stamp_hw.hadamard import Rotation
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
 from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
+from stamp_hw.scale import scale_bits
 from stamp_hw.torch import engine, hadamard, mac
 from stamp_hw.weights import Weights, quantize_weights
 
@@ -56,9 +57,9 @@ class StampLinear(torch.nn.Module):
     shuffled : seed of a permutation of the tokens in front of the layer, which is undone behind it: the control of what
         their order is worth (`stamp_hw.shuffle`); None for none; may be set between runs
 
-    `x_saturated`, `h_saturated` (in the Hadamard unit), `y_saturated`, `values` and `bits` count, over all runs, values
-    that saturated, values that came, and the bits that they took as activation codes; `found` counts outliers by their
-    positions.
+    `x_saturated`, `h_saturated` (in the Hadamard unit), `y_saturated`, `values`, `bits` and `scale_bits` count, over
+    all runs, values that saturated, values that came, and the bits that they took as activation codes and in scales;
+    `found` counts outliers by their positions.
     It is for inference: no gradient goes through it.
 
     Buffers, and so the `state_dict`: `wgt` int8[N, K] (K' where folded) and `scale` float64[N] of the weights; where
@@ -121,7 +122,7 @@ class StampLinear(torch.nn.Module):
         self.x_saturated: int | Tensor = 0
         self.h_saturated: int | Tensor = 0
         self.y_saturated: int | Tensor = 0
-        self.values, self.bits = 0, 0.0
+        self.values, self.bits, self.scale_bits = 0, 0.0, 0.0
         self.found: Counter[int] = Counter()
 
     @classmethod
@@ -300,6 +301,7 @@ class StampLinear(torch.nn.Module):
         self.y_saturated += counts[2]
         self.values += x.numel()
         self.bits += job.average_bits * x.numel()
+        self.scale_bits += scale_bits(self.config, job, self.in_features) * len(x)
         if len(x) > 1:  # of a token by itself nobody knows the position
             self.found.update(taken)
         return done.y.float().mul_(constants.s_y)

@@ -14,11 +14,13 @@ from typing import Any
 from stamp_hw import exits
 
 NEXT = "stamp-hw generate --config configs/fpga.yaml --out build/verilog"
-REPORT, CHECKED = "llama_small.json", "verify.json"
+REPORTS = {"smollm2.json": "block 0 of SmolLM2-135M, configs/language.yaml",
+           "llama_small.json": "a small Llama trained here, configs/default.yaml"}
+CHECKED = "verify.json"
 
 
 def figures(report: Mapping[str, Any]) -> list[str]:
-    """What STaMP buys and costs on the shipped Llama trace."""
+    """What STaMP buys and costs on the layers of a trace."""
     totals = report["totals"]
     stamp, first, four = (totals[name] for name in ("stamp", "first_n", "a4"))
     return [f"{stamp['sqnr_db'] - first['sqnr_db']:+.2f} dB SQNR at the input of a layer over first_n (8 bits for the "
@@ -39,13 +41,13 @@ def compared(checked: Mapping[str, Any]) -> tuple[str, bool]:
 
 def verdict(folder: Path) -> tuple[str, int]:
     """The text, and the exit code. Raises OSError, ValueError or KeyError for a folder that no demo left."""
-    report, checked = (json.loads((folder / name).read_text("utf-8")) for name in (REPORT, CHECKED))
+    *reports, checked = (json.loads((folder / name).read_text("utf-8")) for name in (*REPORTS, CHECKED))
     said, right = compared(checked)
     pictures = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
     verilog = sorted((folder / "verilog").glob("*.v"))
     lines = ["", f"demo: {'all equal' if right else 'NOT EQUAL'}", f"  {said}",
-             "  a small Llama trained here, 15 of its layers, 512 tokens:",
-             *(f"    {line}" for line in figures(report)),
+             *(line for name, report in zip(REPORTS.values(), reports, strict=True) for line in (
+                 f"  {name}, {len(report['layers'])} layers:", *(f"    {figure}" for figure in figures(report)))),
              f"  written to {folder}: reports (*.json, *.csv), {len(verilog)} Verilog modules and testbenches",
              f"    {len(pictures)} pictures: {', '.join(map(str, pictures))}", f"  next: {NEXT}"]
     return "\n".join(lines) + "\n", exits.OK if right else exits.FOUND

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.cost.energy import COMPONENTS
+from sim.cost.energy import COMPONENTS, load
+from sim.cost.workload import cost
 from sim.studies import plots, report, tables
+from sim.task import Shape
 from stamp_hw import schemes
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import super_tile
+from stamp_hw.scale import scale_bits
 from tests.support.simulate_cases import NARROW, TOKENS, WIDE, document, write_trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +52,17 @@ def test_average_bits_count_every_token_and_with_scales_lo_and_span(toy_report: 
             # lo and span of one group a token, as wide as a coefficient: 18 bits each
             wanted = figures[scheme]["average_bits"] + 2 * 18 / k
             assert figures[scheme]["average_bits_with_scales"] == pytest.approx(wanted, rel=1e-8)
+
+
+def test_a_block_has_a_span_and_a_zero_of_4_bits_a_plane() -> None:
+    config = NpuConfig.load(ROOT / "configs" / "language.yaml")
+    job = config.resolve(256, n_sink=1, k=576)
+    assert job.n_hi == 8
+    wanted = (576 // 64) * (9 * (17 + 8) + 248 * (17 + 4)) / 256  # eight tokens and the outlier have 8 bits
+    assert scale_bits(config, job, 576) == wanted and scale_bits(config, job, 570) == wanted, "whole blocks"
+    assert scale_bits(config.with_job(group=None), job, 576) == 2 * 17 * 257 / 256
+    shape = Shape(name="a", tokens=256, k=576, n=16, n_sink=1)
+    assert cost(shape, config, load("horowitz45")).scale_bits == wanted
 
 
 def test_totals_are_sums_and_means_of_the_layers(toy_report: dict[str, Any]) -> None:

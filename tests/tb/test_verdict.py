@@ -19,7 +19,9 @@ def left(folder: Path, rows: list[dict[str, Any]], exit_code: int = 0) -> Path:
     totals = {"a4": {"sqnr_db": 17.0, "cycles": 1000, "energy_pj": 50.0, "average_bits": 4.0},
               "first_n": {"sqnr_db": 17.2, "cycles": 1020, "energy_pj": 50.5, "average_bits": 4.125},
               "stamp": {"sqnr_db": 18.4, "cycles": 1031, "energy_pj": 52.0, "average_bits": 4.125}}
-    (folder / "llama_small.json").write_text(json.dumps({"totals": totals}), "utf-8")
+    (folder / "llama_small.json").write_text(json.dumps({"totals": totals, "layers": {"a": {}}}), "utf-8")
+    totals = {**totals, "stamp": {**totals["stamp"], "sqnr_db": 20.2}}
+    (folder / "smollm2.json").write_text(json.dumps({"totals": totals, "layers": {"a": {}, "b": {}}}), "utf-8")
     (folder / "verify.json").write_text(json.dumps({"exit_code": exit_code, "rows": rows}), "utf-8")
     (folder / "verilog").mkdir()
     (folder / "verilog" / "stamp_engine.v").touch()
@@ -30,7 +32,8 @@ def left(folder: Path, rows: list[dict[str, Any]], exit_code: int = 0) -> Path:
 def test_it_says_what_was_compared_three_figures_the_files_and_what_is_next(tmp_path: Path) -> None:
     text, code = verdict(left(tmp_path, [ROW, ROW]))
     assert code == 0 and "demo: all equal" in text
-    for wanted in ("2,400 words", "0 mismatches", "600 beats", "+1.20 dB", "4.125 bits", "× 1.031", "× 1.040",
+    for wanted in ("2,400 words", "0 mismatches", "600 beats", "+1.20 dB", "+3.00 dB", "SmolLM2", "2 layers",
+                   "4.125 bits", "× 1.031", "× 1.040",
                    "1 pictures: sqnr.png", "1 Verilog modules", str(tmp_path), f"next: {NEXT}"):
         assert wanted in text, wanted
 

@@ -1,0 +1,1 @@
+"""Runs of `stamp-hw eval` that belong together, and the table that they make."""
