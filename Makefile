@@ -7,7 +7,7 @@ DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -148,6 +148,10 @@ train: venv-trace  ## train the small Llama (about 20 minutes) and the small Pix
 
 smollm2: venv-trace  ## download a real Llama, SmolLM2-135M-Instruct (93 MB), convert and check it (build/smollm2; a minute)
 	$(BIN)/python -m models.fetch.smollm2
+
+smollm2-results: venv-trace  ## rotations, scales, weights and schemes on that model and on the small PixArt, a table each (build/smollm2.json; an hour and a half)
+	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.smollm2 --jobs 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.pixart --jobs 2
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from docs.tools import ablation, figures
+from docs.tools import ablation, figures, studies
 from docs.tools.results import RECORDS, ROOT
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.formats.files import write_json
@@ -98,6 +98,10 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                             " --sequences 3", ""), {
                             "measured": "the running model, every linear layer on the bit-accurate engine"},
                         figures.rows_of),
+    "smollm2_results": ("smollm2.json", "make smollm2-results", {
+        "measured": "the running model, every linear layer on the bit-accurate engine"}, studies.language),
+    "pixart_results": ("pixart.json", "python -m models.studies.pixart", {
+        "measured": "pictures of the running model, every linear layer on the bit-accurate engine"}, studies.pictures),
     **{f"predictors_{model}": (f"eval/predictors_{model}.json",
                                f"python -m models.evaluate.predictors {words} --json FILE",
                                {"measured": "the running model, and every layer by itself"}, figures.predictors)

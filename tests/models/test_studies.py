@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.studies import reports
+from models.studies import pixart, reports
 from models.studies.rows import paired, rows_of, table
 from models.studies.settings import ALL, BLOCK, FULL, NONE, SETTINGS, chosen
 from models.studies.smollm2 import main
@@ -102,3 +102,17 @@ def test_a_setting_that_cannot_run_is_one_line(tmp_path: Path, caplog: pytest.Lo
     assert run_command(lambda: main(words)) == 2
     said = capsys.readouterr().err + caplog.text
     assert "Traceback" not in said and "none" in said
+
+
+@pytest.mark.trace
+@pytest.mark.long
+@pytest.mark.usefixtures("one_thread")
+def test_the_small_pixart_gets_the_same_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "pixart.json"
+    assert pixart.main(["--inference-steps", "1", "--folder", str(tmp_path), "--json", str(out)]) == 0
+    rows = json.loads(out.read_text("utf-8"))["rows"]
+    assert [(one["rotation"], one["scale"], one["scheme"]) for one in rows] == [
+        (rotation, scale, scheme) for rotation in (NONE, BLOCK, FULL) for scale in ("token", "block of 64")
+        for scheme in ("weights", *ALL)]
+    assert all(math.isfinite(one["picture_sqnr_db"]) for one in rows)
+    assert len(capsys.readouterr().out.splitlines()) >= len(rows) + 2
