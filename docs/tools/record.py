@@ -98,6 +98,9 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                             " --sequences 3", ""), {
                             "measured": "the running model, every linear layer on the bit-accurate engine"},
                         figures.rows_of),
+    "smollm2_kv": ("eval/smollm2_kv.json", "stamp-hw eval --model smollm2 --text models/texts/alice.txt --sequences 3 "
+                   "--kv 16", {"measured": "the running model, its float layers reading quantized keys and values"},
+                   figures.rows_of),
     "smollm2_results": ("smollm2.json", "make smollm2-results", {
         "measured": "the running model, every linear layer on the bit-accurate engine"}, studies.language),
     "pixart_results": ("pixart.json", "python -m models.studies.pixart", {

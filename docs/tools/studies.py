@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 
 def language(report: Mapping[str, Any]) -> dict[str, Any]:
     """Setting → scheme → its row with `significance`, the difference to `stamp` in standard errors; the tables of the
-    rows that are named and of the others."""
+    rows that are named and of the others; `center_takes`, the part of STaMP's gain over `a4` that a static mean gives
+    `a4`."""
     rows = [dict(row) for row in report["rows"]]
     missing = {setting.name for setting in SETTINGS} - {row["setting"] for row in rows}
     whole(not missing, f"lacks {', '.join(sorted(missing))}")
@@ -37,7 +38,9 @@ def language(report: Mapping[str, Any]) -> dict[str, Any]:
             row["significance"] = abs(row["kl_minus_stamp"]) / row["kl_minus_stamp_se"]
         found.setdefault(row["setting"], {})[row["scheme"]] = {
             key: value for key, value in row.items() if isinstance(value, float)}
-    return found
+    plain, centred = found["w8"], found["center"]
+    gain = plain["a4"]["kl"] - plain["stamp"]["kl"]
+    return found | {"center_takes": (plain["a4"]["kl"] - centred["a4"]["kl"]) / gain}
 
 
 def additions(channels: int) -> int:
@@ -72,6 +75,8 @@ def pictures(report: Mapping[str, Any]) -> dict[str, Any]:
         found.setdefault(row["setting"], {})[row["scheme"]] = {name: row[key] for name, key in _PICTURE.items()}
         line = lines.setdefault(row["setting"], {"rotation": row["rotation"], "scale": row["scale"]})
         line[row["scheme"]] = row["picture_sqnr_db"]
+    best = found["block_block"]
+    found["gain_db"] = best["stamp"]["picture"] - best["first_n"]["picture"]
     schemes = [name for name in next(iter(lines.values())) if name not in ("rotation", "scale")]
     columns = [("rotation", lambda row: str(row["rotation"])), ("a scale a", lambda row: str(row["scale"])),
                *((f"`{name}`", lambda row, name=name: f"{number(row[name], 0)} dB") for name in schemes)]

@@ -20,7 +20,8 @@ from docs.tools import figures, record, results
 NAMES = re.compile(r"""
     \b[48]-bit\b | \b[48]\ bits\b | \bat\ 8\b | \b[12]-D\b   # the two precisions, the two shapes of the transform
     | \b\d+\ ×\ \d+(\ ×\ \d+)? | \b\d+\ tokens\b              # sizes that a run was asked for
-    | \bPython\ 3\.\d+ | Apache-2\.0 | ECP5(-85F)? | \b45\ nm\b
+    | \b(?:blocks?|groups)\ of\ \d+\b                          # settings
+    | \bPython\ 3\.\d+ | Apache-2\.0 | SmolLM2-135M | ECP5(-85F)? | \b45\ nm\b
     | ^\d\.\ | ^\|\ tokens\ \|.*$                             # numbers of a list; the head of the table by length
     """, re.VERBOSE | re.MULTILINE)
 README = (results.ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ def language() -> dict[str, Any]:
     """A report as `models.studies.smollm2` writes it."""
     rows = [{"setting": setting.name, "named": setting.named, "rotation": setting.rotation, "scale": setting.scale,
              "weights": setting.weights, "center": setting.center, "scheme": scheme, "ppl": 28.123, "ppl_se": 0.2,
-             "ppl_over_float": 1.117, "kl": 0.1013, "kl_se": 0.002,
+             "ppl_over_float": 1.117, "kl": 0.1013 if scheme == "stamp" else 0.1525 - 0.02 * setting.center,
+             "kl_se": 0.002,
              "kl_minus_stamp": None if scheme == "stamp" else -0.0512, "kl_minus_stamp_se": 0.004,
              "average_bits": 4.0, "average_bits_with_scales": 4.35, "tokens": 8687 if setting.named else 1533}
             for setting in SETTINGS for scheme in setting.schemes]
@@ -25,11 +26,12 @@ def test_a_row_says_once_what_it_shares_with_the_one_above() -> None:
     found = studies.language(language())
     lines = found["named"].splitlines()
     assert len(lines) == 2 + 16 == 2 + found["named_rows"]
-    assert lines[2] == ("| block Hadamard | block of 64 | 8 bits | `a8` | 4.35 | 28.1 ± 0.2 | 1.117 | 0.101 ± 0.002 | "
+    assert lines[2] == ("| block Hadamard | block of 64 | 8 bits | `a8` | 4.35 | 28.1 ± 0.2 | 1.117 | 0.152 ± 0.002 | "
                         "−0.051 ± 0.004 |")
     assert lines[5] == "|  |  |  | `stamp` | 4.35 | 28.1 ± 0.2 | 1.117 | 0.101 ± 0.002 | – |"
     assert sum("centred" in line for line in lines) == 2
     assert found["w8"]["a4"]["significance"] == pytest.approx(12.8) and "significance" not in found["w8"]["stamp"]
+    assert found["center_takes"] == pytest.approx(0.02 / (0.1525 - 0.1013))
     assert (found["tokens"], found["other_tokens"]) == (8687, 1533)
 
 
