@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import functools
+import time
 from collections.abc import Callable
 
 from stamp_hw import exits
 
 #: What a word says of its run: at once, whoever reads it.
 say = functools.partial(print, flush=True)
+
+
+def clock() -> Callable[[], float]:
+    """Starts a clock, and says when it is asked how many seconds it has run, to a tenth: `seconds` of a report."""
+    start = time.monotonic()
+    return lambda: round(time.monotonic() - start, 1)
 
 
 def explain(parser: argparse.ArgumentParser, says: str, example: str) -> None:

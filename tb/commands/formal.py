@@ -13,7 +13,7 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
 from stamp_hw.text import align
-from tb.commands.common import explain, judged, say
+from tb.commands.common import clock, explain, judged, say
 from tb.formal import PROVE, Property, solver
 from tb.formal.proof import ROOT, Verdict, settle
 from tb.formal.table import PROPERTIES
@@ -102,8 +102,9 @@ def _run(options: Options) -> int:
         say(listing(wanted))
         return OK
     check_folder()
+    spent = clock()
     verdicts = prove(wanted)
-    write_json(REPORT, [verdict.to_dict() for verdict in verdicts])
+    write_json(REPORT, {"seconds": spent(), "properties": [verdict.to_dict() for verdict in verdicts]})
     say(table(verdicts))
     wrong = [verdict for verdict in verdicts if verdict.wrong]
     for verdict in wrong:

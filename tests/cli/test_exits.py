@@ -115,7 +115,8 @@ def test_a_signal_to_end_is_an_interrupt() -> None:
     ([BrokenBenchError("the testbench crashed"), AssertionError("the regression passed")], 1)],
     ids=["caught", "missed", "broken", "both"])
 def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
-        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
     def attempt(_block: str, index: int, _seed: int) -> str:
         if isinstance(outcomes[index], Exception):
             raise outcomes[index]
@@ -140,6 +141,7 @@ def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
 
     monkeypatch.setattr(faults, "pool", Here)
     monkeypatch.setattr(faults, "attempt", attempt)
+    monkeypatch.setattr(faults, "REPORT", tmp_path / "faults.json")
     monkeypatch.setattr(faults, "table", lambda _block: faults_of(len(outcomes)))
     assert main(["verify", "faults", "scale"]) == code
     said = capsys.readouterr().out
