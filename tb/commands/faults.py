@@ -91,7 +91,7 @@ def _run(wanted: Sequence[str]) -> int:
             how_it_went.append({"block": fault.block, "name": fault.name, "caught": how.startswith("caught")})
     how_it_went.sort(key=lambda one: (one["block"], one["name"]))
     write_json(REPORT, {"seed": seed, "seconds": spent(), "faults": how_it_went})
-    again = " ".join(("stamp-hw verify faults", *wanted))
+    again = " ".join(("stamp-hw verify faults", *missed, *broken))
     say(f"{len(jobs) - len(missed) - len(broken)} of {len(jobs)} faults caught"
         + (f"; not: {', '.join(missed + broken)}; again: STAMP_SEED={seed} {again}" if missed or broken else ""))
     return FOUND if missed else BROKEN if broken else OK
