@@ -124,15 +124,14 @@ def synth(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Points of each block and words that its bench compared, and the sums."""
+    """Points of each block and words that its bench compared, the sums, and how long the run took."""
     whole(set(report["blocks"]) == set(blocks()) and not report["errors"], f"blocks {', '.join(report['blocks'])}")
     found = {name: {"points": block["line"] + block["branch"], "waived": block["waived"],
                     "port_toggles": block["port_toggles_hit"] / block["port_toggles"], "ports": block["port_toggles"],
                     "words": block["words"], "cycles": block["cycles"]} for name, block in report["blocks"].items()}
     found["all"] = {key: sum(block[key] for block in found.values()) for key in ("points", "waived", "words", "cycles")}
-    found["minutes"] = minutes(report)
-    found["most_waived"] = max(block["waived"] / block["points"] for block in found.values())
-    return found
+    most = max(block["waived"] / block["points"] for block in found.values())
+    return {**found, "most_waived": most, "minutes": minutes(report)}
 
 
 def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,8 +141,7 @@ def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
     units = report["units"] | {"all": report["total"]}
     found = {name: {key: unit[key] for key in keys} for name, unit in units.items()}
     found["all"]["matter"] = found["all"]["mutants"] - found["all"]["equivalent"]
-    found["minutes"] = minutes(report)
-    return found
+    return {**found, "minutes": minutes(report)}
 
 
 def minutes(report: Mapping[str, Any]) -> float:
