@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
 from collections.abc import Callable
 
 from stamp_hw import exits
@@ -14,9 +13,12 @@ say = functools.partial(print, flush=True)
 
 
 def clock() -> Callable[[], float]:
-    """Starts a clock, and says when it is asked how many seconds it has run, to a tenth: `seconds` of a report."""
-    start = time.monotonic()
-    return lambda: round(time.monotonic() - start, 1)
+    """Starts a clock of processor time, which a busy machine does not change. It says when it is asked how many seconds
+    this process took and all that it has started and that have ended, to a tenth: `seconds` of a report."""
+    from tb.run.processes import processor_seconds
+
+    start = processor_seconds()
+    return lambda: round(processor_seconds() - start, 1)
 
 
 def explain(parser: argparse.ArgumentParser, says: str, example: str) -> None:
