@@ -35,7 +35,7 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Prove properties of the generated Verilog for every input; each has a cover that must be reached "
-            "and a seeded bug that must break it. All take about 7 minutes of processor time. All figures: "
+            "and a seeded bug that must break it. All take about 15 minutes of processor time. All figures: "
             "build/formal.json.", "formal queue_order")
     parser.add_argument("names", metavar="NAME", nargs="*", help="a property; all if none is named")
     parser.add_argument("--list", action="store_true", help="prove nothing: say what the properties are")
