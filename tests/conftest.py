@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.compared import pytest_sessionfinish, pytest_testnodedown
 from tests.support.simulate_cases import document, write_trace
+
+__all__ = ["pytest_sessionfinish", "pytest_testnodedown"]
 
 
 def pytest_configure() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from models.commands import eval_table
@@ -14,6 +14,9 @@ KEPT = ("average_bits", "sqnr_db", "output_sqnr_db", "cycles", "tokens_per_s", "
 SCHEMES = ("a8", "a4", "first_n", "stamp", "stamp_shuffled")
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 SMALL_KL = 0.5  # nats a token, below which an expected divergence is compared with the measured one
+#: Tests that draw cases and compare them with the scalar reference.
+REFERENCE_TESTS = {f"test_{name}.py" for name in ("golden", "golden_linear", "golden_product", "hadamard",
+                                                  "hadamard_linear", "outliers", "engine_streams")}
 TABLE = 160  # columns at which a table of `eval` would be folded
 
 
@@ -121,14 +124,14 @@ def synth(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Points of each block and words that its bench compared, and the sums."""
+    """Points of each block and words that its bench compared, the sums, and how long the run took."""
     whole(set(report["blocks"]) == set(blocks()) and not report["errors"], f"blocks {', '.join(report['blocks'])}")
     found = {name: {"points": block["line"] + block["branch"], "waived": block["waived"],
                     "port_toggles": block["port_toggles_hit"] / block["port_toggles"], "ports": block["port_toggles"],
                     "words": block["words"], "cycles": block["cycles"]} for name, block in report["blocks"].items()}
     found["all"] = {key: sum(block[key] for block in found.values()) for key in ("points", "waived", "words", "cycles")}
-    found["most_waived"] = max(block["waived"] / block["points"] for block in found.values())
-    return found
+    most = max(block["waived"] / block["points"] for block in found.values())
+    return {**found, "most_waived": most, "minutes": minutes(report)}
 
 
 def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,14 +141,19 @@ def mutate(report: Mapping[str, Any]) -> dict[str, Any]:
     units = report["units"] | {"all": report["total"]}
     found = {name: {key: unit[key] for key in keys} for name, unit in units.items()}
     found["all"]["matter"] = found["all"]["mutants"] - found["all"]["equivalent"]
-    return found
+    return {**found, "minutes": minutes(report)}
 
 
-def formal(report: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def minutes(report: Mapping[str, Any]) -> float:
+    """How long a processor took for a run."""
+    return float(report["seconds"]) / 60
+
+
+def formal(report: Mapping[str, Any]) -> dict[str, Any]:
     """How many properties are proved for runs of any length, and for how many cycles the others hold."""
     from tb.formal.table import PROPERTIES
 
-    verdicts = list(report)
+    verdicts = report["properties"]
     whole(len(verdicts) == len(PROPERTIES), f"{len(verdicts)} of {len(PROPERTIES)} properties")
     whole(not any(verdict["wrong"] or verdict["broken"] for verdict in verdicts), "some property does not hold")
     return {"properties": len(verdicts), "induction": sum(verdict["proved"] for verdict in verdicts),
@@ -162,13 +170,22 @@ def faults(report: Mapping[str, Any]) -> dict[str, Any]:
     count = sum(len(table(block)) for block in blocks())
     whole(len(seeded) == count, f"{len(seeded)} of {count} faults")
     of = {block: sum(one["block"] == block for one in seeded) for block in ("engine", "axi")}
-    return {"faults": count, "caught": sum(one["caught"] for one in seeded), **of, "blocks": count - sum(of.values())}
+    return {"faults": count, "caught": sum(one["caught"] for one in seeded), **of, "blocks": count - sum(of.values()),
+            "minutes": minutes(report)}
 
 
 def regress(report: Mapping[str, Any]) -> dict[str, Any]:
     """The deep regression's sums."""
     whole(report["cases"] >= 500 and report["flushes"] >= 1000, f"{report['cases']} cases, {report['flushes']} flushes")
-    return {key: value for key, value in report.items() if key not in ("seed", "seconds")}
+    return {**{key: value for key, value in report.items() if key not in ("seed", "seconds")},
+            "minutes": minutes(report)}
+
+
+def reference(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Drawn cases that were equal to the scalar reference, and how many of them were whole layers."""
+    missing = REFERENCE_TESTS - {test.partition("::")[0].rpartition("/")[2] for test in report["tests"]}
+    whole(not missing, f"no case of {', '.join(sorted(missing))}")
+    return {"cases": report["cases"] + report["layers"], "layers": report["layers"]}
 
 
 def evaluation(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Take the reports that runs have left in build/ into docs/results: `python -m docs.tools.record` (`make results`).
 
 A report is taken when it is there, whole, and not older than its record; else the record stays, and a line says why.
-What had no report when it was recorded says so (`recorded` in the file), until a run leaves one.
 """
 
 from __future__ import annotations
@@ -156,6 +155,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "faults": ("faults.json", "make faults", {"RTL-simulated": "all"}, figures.faults),
     "formal": ("formal.json", "make formal", {"gate-level": "proved on the elaborated Verilog"}, figures.formal),
     "regress": ("regress.json", "make regress", {"RTL-simulated": "all"}, figures.regress),
+    "reference": ("reference.json", "python -m pytest tests/stamp_hw", {"measured": "all"}, figures.reference),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.

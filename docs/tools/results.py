@@ -49,11 +49,10 @@ def records() -> dict[str, dict[str, Any]]:
 
 
 def source(record: Mapping[str, Any]) -> str:
-    """The line below a table: command, date, seed, what each figure is, and whether a document was all there was."""
+    """The line below a table: command, date, seed, and what each figure is."""
     seed = f", seed {record['seed']}" if "seed" in record else ""
     kinds = "; ".join(f"*{kind}*: {what}" for kind, what in record["provenance"].items())
-    taken = f" Recorded {record['recorded']}; no report of that run is kept." if "recorded" in record else ""
-    return f"`{record['command']}` ({record['date']}{seed}). {kinds}.{taken}"
+    return f"`{record['command']}` ({record['date']}{seed}). {kinds}."
 
 
 def energy(technology: str) -> dict[str, str]:

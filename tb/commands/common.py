@@ -12,6 +12,15 @@ from stamp_hw import exits
 say = functools.partial(print, flush=True)
 
 
+def clock() -> Callable[[], float]:
+    """Starts a clock of processor time, which a busy machine does not change. It says when it is asked how many seconds
+    this process took and all that it has started and that have ended, to a tenth: `seconds` of a report."""
+    from tb.run.processes import processor_seconds
+
+    start = processor_seconds()
+    return lambda: round(processor_seconds() - start, 1)
+
+
 def explain(parser: argparse.ArgumentParser, says: str, example: str) -> None:
     """What the help of a word says above its options, the run time among it, and below them."""
     parser.description = says

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import count, seed
 from stamp_hw.formats.files import write_json
-from tb.commands.common import explain, judged, say
+from tb.commands.common import clock, explain, judged, say
 from tb.coverage.builds import measured
 from tb.coverage.measure import measure
 from tb.coverage.report import Sample, judge, table
@@ -73,9 +73,11 @@ def _run(options: Options) -> int:
     seed = fresh_seed() if options.seed is None else options.seed
     again = " ".join(("stamp-hw verify coverage", *options.blocks, "--seed", f"{seed}", "--words", f"{options.words}"))
     say(f"seed {seed}; again: {again}")
+    spent = clock()
     report = judge(samples(wanted, seed, options.words), WAIVERS, plan.entries())
     target = BUILD_ROOT / "coverage.json"
-    write_json(target, {"seed": seed, "words": options.words, "blocks": report.blocks, "errors": report.errors})
+    write_json(target, {"seed": seed, "seconds": spent(), "words": options.words, "blocks": report.blocks,
+                        "errors": report.errors})
     for line in (*table(report), *report.errors, f"all figures: {target}"):
         say(line)
     if report.errors:

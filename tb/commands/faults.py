@@ -11,7 +11,7 @@ from stamp_hw.cli.arguments import runs
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
-from tb.commands.common import explain, judged, say
+from tb.commands.common import clock, explain, judged, say
 from tb.faults import blocks, table
 from tb.run.block import BrokenBenchError, catch, fresh_seed
 from tb.run.processes import pool
@@ -22,17 +22,18 @@ REPORT = BUILD_ROOT / "faults.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of `stamp-hw verify faults`; no block stands for all."""
+    """The options of `stamp-hw verify faults`: blocks, and single faults as `block.name`; none stands for all."""
 
-    blocks: Sequence[str]
+    wanted: Sequence[str]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Seed every named mistake into the generated RTL, one at a time; the regression must catch each at "
             "its block. Takes about 20 minutes on two cores; which were caught goes to build/faults.json.",
-            "faults rescale")
-    parser.add_argument("blocks", metavar="BLOCK", nargs="*", help=f"{', '.join(blocks())}; all if none is named")
+            "faults rescale engine.t_of_rows_below")
+    parser.add_argument("wanted", metavar="BLOCK[.FAULT]", nargs="*",
+                        help=f"{', '.join(blocks())}, or one fault of one of them; all if none is named")
     runs(parser, Options, run)
 
 
@@ -41,22 +42,38 @@ def attempt(block: str, index: int, seed: int) -> str:
     return catch(table(block)[index], seed).failures[0].splitlines()[0]
 
 
+def chosen(wanted: Sequence[str]) -> list[tuple[str, int]]:
+    """Block and place in its table of each fault that is wanted, each once, in the order of the words.
+
+    Raises ConfigError for a word that is neither a block nor a fault of one.
+    """
+    found: dict[tuple[str, int], None] = {}
+    for word in wanted or blocks():
+        block, _, name = word.partition(".")
+        if block not in blocks():
+            raise ConfigError("no faults for block", where="faults", got=block, expected=" or ".join(blocks()))
+        names = [fault.name for fault in table(block)]
+        if "." in word and name not in names:
+            raise ConfigError("unknown fault", where=f"faults of {block}", got=name or "''",
+                              expected=" or ".join(names))
+        found |= {(block, index): None for index, one in enumerate(names) if "." not in word or one == name}
+    return list(found)
+
+
 def run(options: Options) -> int:
-    """Run the faults of the wanted blocks; 0 when every one was caught, 1 when one was missed, 3 when a bench broke."""
-    return judged(lambda: _run(options.blocks))
+    """Run the wanted faults; 0 when every one was caught, 1 when one was missed, 3 when a bench broke."""
+    return judged(lambda: _run(options.wanted))
 
 
 def _run(wanted: Sequence[str]) -> int:
-    unknown = sorted(set(wanted) - set(blocks()))
-    if unknown:
-        raise ConfigError("no faults for block", where="faults", got=", ".join(unknown), expected=" or ".join(blocks()))
+    jobs = chosen(wanted)
     check_root()
     seed = fresh_seed()
     how_it_went: list[dict[str, str | bool]] = []
     missed: list[str] = []
     broken: list[str] = []
+    spent = clock()
     say(f"seed {seed}")
-    jobs = [(block, index) for block in dict.fromkeys(wanted or blocks()) for index in range(len(table(block)))]
     with pool() as workers:
         running = {workers.submit(attempt, block, index, seed): table(block)[index] for block, index in jobs}
         for done, future in enumerate(as_completed(running), 1):
@@ -72,8 +89,9 @@ def _run(wanted: Sequence[str]) -> int:
                 missed.append(name)
             say(f"{done} of {len(jobs)}: {name}, {how}")
             how_it_went.append({"block": fault.block, "name": fault.name, "caught": how.startswith("caught")})
-    write_json(REPORT, {"seed": seed, "faults": sorted(how_it_went, key=lambda one: (one["block"], one["name"]))})
-    again = " ".join(("stamp-hw verify faults", *wanted))
+    how_it_went.sort(key=lambda one: (one["block"], one["name"]))
+    write_json(REPORT, {"seed": seed, "seconds": spent(), "faults": how_it_went})
+    again = " ".join(("stamp-hw verify faults", *missed, *broken))
     say(f"{len(jobs) - len(missed) - len(broken)} of {len(jobs)} faults caught"
         + (f"; not: {', '.join(missed + broken)}; again: STAMP_SEED={seed} {again}" if missed or broken else ""))
     return FOUND if missed else BROKEN if broken else OK

@@ -14,7 +14,7 @@ from stamp_hw.cli.common import count, seed
 from stamp_hw.errors import ConfigError
 from stamp_hw.exits import BROKEN, FOUND, OK
 from stamp_hw.formats.files import write_json
-from tb.commands.common import explain, judged, say
+from tb.commands.common import clock, explain, judged, say
 from tb.mutate import netlist
 from tb.mutate.measure import CRASHED, Prepared, Verdict, attempt, prepare
 from tb.mutate.report import judge, table
@@ -98,6 +98,7 @@ def _run(options: Options) -> int:
         raise ConfigError("one unit is needed", where="--only", got=" ".join(unit.name for unit in units))
     netlist.require()
     check_root()
+    spent = clock()
     found: list[Verdict] = []
     with closing(verdicts(units, options.seed, options.count, options.only)) as came:
         for verdict in came:
@@ -107,7 +108,7 @@ def _run(options: Options) -> int:
     found.sort(key=lambda one: ([unit.name for unit in units].index(one.unit), one.mutation.number))
     size = "" if options.count is None else f" --count {options.count}"
     report = judge(found, f"stamp-hw verify mutate {{unit}} --seed {options.seed}{size} --only {{number}}")
-    write_json(REPORT, {"seed": options.seed, "total": report.total, "units": report.units,
+    write_json(REPORT, {"seed": options.seed, "seconds": spent(), "total": report.total, "units": report.units,
                         "survivors": report.survivors, "errors": report.errors})
     for line in (*table(report), *(f"survived: {line}" for line in report.survivors), *report.errors,
                  f"all figures: {REPORT}"):

@@ -1,9 +1,9 @@
 """Modules of a block that are another block, and are measured there.
 
-The engine holds a scale unit, an array, with blocks a combine unit, rescale units and the unit that adds the bias
-exactly as they are on their own (`tests/tb/test_coverage.py` compares the Verilog). Their own benches bring every stall
-and corner to them; the engine never stops the outputs of those before the last. The lifting units have logic that
-exists inside the engine alone, so there they are the engine's.
+The engine holds a Hadamard unit where it has one, a scale unit, an array, with blocks a combine unit, rescale units and
+the unit that adds the bias exactly as they are on their own (`tests/tb/test_coverage.py` compares the Verilog). Their
+own benches bring every stall and corner to them; the engine never stops the scale unit and those behind it, but the
+last. The lifting units have logic that exists inside the engine alone, so there they are the engine's.
 """
 
 from __future__ import annotations

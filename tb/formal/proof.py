@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rtl_gen.verilog import emit
 from stamp_hw.errors import MemoryShortage, OutputError, StampError, clip, printable
 from tb.formal import PROVE, Property, solver
+from tb.run.processes import processor_seconds
 from tb.run.simulator import BUILD_ROOT
 
 ROOT = BUILD_ROOT / "formal"
@@ -65,7 +65,7 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
     Whatever goes wrong is the verdict on this property, that its checker cannot be built as well: others are not held
     up by it. Only what the machine lacks is raised: MemoryShortage, OutputError.
     """
-    start, limit = _seconds(), 120 + 20 * prop.seconds
+    start, limit = processor_seconds(), 120 + 20 * prop.seconds
     small = prop.params if prop.small is None else prop.small
     folder = root / prop.name
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ def settle(prop: Property, root: Path = ROOT) -> Verdict:
         wrong = printable(clip(f"{type(error).__name__}: {message}", 400))
     return Verdict(name=prop.name, block=prop.block, says=prop.says, params=str(prop.params), small=str(small),
                    free=prop.free, proved=proved, depth=depth, cover=reached, bug_name=prop.bug.name, bug=caught,
-                   seconds=round(_seconds() - start, 1), wrong=wrong, broken=is_broken)
+                   seconds=round(processor_seconds() - start, 1), wrong=wrong, broken=is_broken)
 
 
 def _holds(prop: Property, model: Path, limit: float) -> tuple[bool, int]:
@@ -117,9 +117,3 @@ def _holds(prop: Property, model: Path, limit: float) -> tuple[bool, int]:
     if not base.holds:
         raise AssertionError(f"fails in cycle {base.step}: {base.line}")
     return proved, depth
-
-
-def _seconds() -> float:
-    """Processor time of this process and of the tools it has run."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)

@@ -30,7 +30,8 @@ def nothing(_module: str) -> bool:
 
 _DATA = ("stamp_pe", "stamp_mac_row", "stamp_rescale_lane", "stamp_engine_back_send_finish",
          "stamp_engine_back_inverse", "stamp_engine_drain_rescale", "stamp_engine_front_haar",
-         "stamp_engine_front_scale")
+         "stamp_engine_front_scale", "stamp_engine_front_hadamard", "stamp_engine_drain_combine",
+         "stamp_combine_column")
 
 
 def of_the_engine(module: str) -> bool:
@@ -41,8 +42,14 @@ def of_the_engine(module: str) -> bool:
 def around_the_array(module: str) -> bool:
     """What carries the engine's data, and the stages before and behind those that the array's pace holds together."""
     return (module.startswith((*_DATA, "stamp_engine_acts", "stamp_engine_weights", "stamp_engine_scales",
-                               "stamp_engine_back_buffer"))
+                               "stamp_engine_spans", "stamp_engine_back_buffer"))
             or module in ("stamp_engine_front", "stamp_engine_back"))
+
+
+def of_the_blocks(module: str) -> bool:
+    """The engine's own stages that a scale a block, a Hadamard unit or packed weights make others."""
+    return of_the_engine(module) and module.startswith(("stamp_engine_front", "stamp_engine_rows", "stamp_engine_issue",
+                                                        "stamp_engine_drain", "stamp_engine_spans"))
 
 
 def unpacking(module: str) -> bool:
@@ -101,6 +108,11 @@ UNITS = (
          params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
+    Unit(name="engine_blocks", block="engine", count=50, mutated=of_the_blocks, cut=around_the_array,
+         rounds=(3_000, 30_000),
+         params=EngineParams.of(HwConfig(rows=2, cols=3, lanes=2, axes=1, max_levels=3, max_k=32, max_tokens=40,
+                                         act_slots=20, block=6, rescale_lanes=1, in_width=9, z_frac=2, mul_stages=1,
+                                         hadamard=16, packed_weights=True))),
     Unit(name="engine_unpack", block="engine", count=30, mutated=unpacking, cut=around_the_array,
          rounds=(3_000, 30_000),
          tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",

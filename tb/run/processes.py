@@ -1,10 +1,12 @@
-"""Processes that work side by side and end together: a pool that an error or an interrupt does not outlive."""
+"""Processes that work side by side and end together: a pool that an error or an interrupt does not outlive, and the
+processor time that they took."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -39,6 +41,12 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def processor_seconds() -> float:
+    """Processor time of this process, and of those that it has started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _begin() -> None:

@@ -115,7 +115,8 @@ def test_a_signal_to_end_is_an_interrupt() -> None:
     ([BrokenBenchError("the testbench crashed"), AssertionError("the regression passed")], 1)],
     ids=["caught", "missed", "broken", "both"])
 def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
-        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        outcomes: list[Any], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
     def attempt(_block: str, index: int, _seed: int) -> str:
         if isinstance(outcomes[index], Exception):
             raise outcomes[index]
@@ -140,10 +141,22 @@ def test_a_fault_that_is_missed_is_a_finding_and_a_broken_bench_is_not(
 
     monkeypatch.setattr(faults, "pool", Here)
     monkeypatch.setattr(faults, "attempt", attempt)
+    monkeypatch.setattr(faults, "REPORT", tmp_path / "faults.json")
     monkeypatch.setattr(faults, "table", lambda _block: faults_of(len(outcomes)))
     assert main(["verify", "faults", "scale"]) == code
     said = capsys.readouterr().out
-    assert ("; again: STAMP_SEED=" in said and said.endswith(" stamp-hw verify faults scale\n")) == (code != 0)
+    names = " ".join(f"scale.fault{index}" for kind in (False, True) for index, one in enumerate(outcomes)
+                     if one is not HARMLESS and isinstance(one, BrokenBenchError) == kind)
+    assert ("; again: STAMP_SEED=" in said and said.endswith(f" stamp-hw verify faults {names}\n")) == (code != 0)
+
+
+def test_faults_are_chosen_by_block_or_by_name_each_once() -> None:
+    engine = [("engine", index) for index in range(len(faults.table("engine")))]
+    assert faults.chosen(["engine"]) == faults.chosen(["engine", "engine"]) == engine
+    (one,) = faults.chosen(["engine.read_t_late"])
+    assert faults.table("engine")[one[1]].name == "read_t_late" and one in engine
+    assert faults.chosen(["mac.skip_reset", "mac"])[0] == faults.chosen(["mac.skip_reset"])[0]
+    assert {block for block, _ in faults.chosen([])} == set(faults.blocks())
 
 
 def faults_of(count: int) -> list[Any]:
@@ -216,8 +229,8 @@ def test_a_build_folder_that_cannot_be_written_is_one_line_and_says_what_to_do(w
 @pytest.mark.parametrize("words", [
     "coverage scale --words 0", "coverage scale --seed -1", "mutate scale --only 0", "mutate --count 0",
     "mutate scale --seed x", "coverage scale --seed 99999999999999999999", "coverage --words 3 --words 4",
-    "coverage nope", "mutate nope", "formal nope", "faults nope", "census nope", "deep --cases 0", "deep nope", "nope",
-    "bench nope", "--seed 3 deep", "bench --jobs 0", "--jobs x"])
+    "coverage nope", "mutate nope", "formal nope", "faults nope", "faults engine.nope", "faults engine.", "census nope",
+    "deep --cases 0", "deep nope", "nope", "bench nope", "--seed 3 deep", "bench --jobs 0", "--jobs x"])
 def test_wrong_arguments_of_verify_are_refused_before_it_builds(
         words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(simulator, "build", lambda *_args, **_options: pytest.fail("built"))

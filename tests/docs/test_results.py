@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from docs.tools import figures, record, results
+from tb.mutate.units import UNITS
+from tb.run.blocks import blocks
 
 NAMES = re.compile(r"""
     \b[48]-bit\b | \b[48]\ bits\b | \bat\ 8\b | \b[12]-D\b   # the two precisions, the two shapes of the transform
@@ -108,17 +110,17 @@ def test_a_page_with_one_other_digit_is_found() -> None:
 @pytest.mark.parametrize("name", results.records())
 def test_a_record_says_how_when_and_what_it_was(name: str) -> None:
     one = results.records()[name]
-    assert set(one) <= {"command", "date", "provenance", "seed", "recorded", "figures"} and one["figures"]
+    assert set(one) <= {"command", "date", "provenance", "seed", "figures"} and one["figures"]
     assert re.match(r"([A-Z_]+=\w+ )*(stamp-hw|make|python -m) ", one["command"])
     assert date.fromisoformat(one["date"]) <= date.today()
     assert one["provenance"] and set(one["provenance"]) <= set(results.PROVENANCE)
     assert f"{{{name}[" in "".join(TEMPLATES.values()), "a record that no page shows"
-    if "recorded" not in one:
-        assert name in record.REPORTS or name in record.PRINTED, "nothing takes it, and it does not say whence it is"
+    assert name in record.REPORTS or name in record.PRINTED, "no report is behind it"
 
 
 def test_a_report_of_a_part_is_not_taken() -> None:
-    for take, part in ((figures.mutate, {"units": {"axi": {}}, "errors": []}), (figures.formal, []),
+    for take, part in ((figures.mutate, {"units": {"axi": {}}, "errors": []}), (figures.formal, {"properties": []}),
+                       (figures.reference, {"tests": {"tests/stamp_hw/test_golden.py::test_a": {"cases": 9}}}),
                        (figures.faults, {"faults": []}),
                        (figures.coverage, {"blocks": {"mac": {}}, "errors": []}),
                        (figures.regress, {"cases": 499, "flushes": 1000}), (figures.fpga, {"seeds": [{}]}),
@@ -127,6 +129,16 @@ def test_a_report_of_a_part_is_not_taken() -> None:
                            {"scheme": name} for name in ("a4", "first_n", "stamp")]})):
         with pytest.raises(figures.NotTakenError):
             take(part)  # type: ignore[operator]
+
+
+def test_the_report_of_a_whole_run_is_taken_with_its_minutes() -> None:
+    block = {"line": 60, "branch": 40, "waived": 1, "port_toggles": 50, "port_toggles_hit": 49, "words": 7, "cycles": 9}
+    taken = figures.coverage({"blocks": dict.fromkeys(blocks(), block), "errors": [], "seconds": 90})
+    assert taken["all"]["points"] == 100 * len(blocks()) and (taken["most_waived"], taken["minutes"]) == (0.01, 1.5)
+    unit = {"mutants": 9, "killed": 7, "equivalent": 1, "survived": 1, "score": 7 / 8}
+    taken = figures.mutate({"units": dict.fromkeys([one.name for one in UNITS], unit), "total": unit, "errors": [],
+                            "seconds": 90})
+    assert (taken["all"]["matter"], taken["minutes"]) == (8, 1.5)
 
 
 @pytest.mark.parametrize("name", record.QUICK)

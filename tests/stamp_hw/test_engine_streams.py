@@ -19,6 +19,7 @@ from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import ConfigError
 from tests.support import reference, reference_lifting
+from tests.support.compared import LAYERS, compared
 
 
 def random_case(rng: np.random.Generator) -> tuple[WireLayer, NpuConfig, int | None]:
@@ -185,6 +186,7 @@ def test_the_streams_alone_lead_to_the_output_in_scalar_integers(rng: np.random.
         job = engine_streams.make_job(layer, config, result, limit)
         found = zip(*(streams["o"][name].tolist() for name in ("y", "keep", "last", "end")), strict=True)
         assert list(found) == engine_by_hand(config.hw, job, streams)
+        compared(LAYERS)
 
 
 def rebuilt(job: EngineJob, hw: HwConfig, o: dict[str, np.ndarray], channels: int) -> np.ndarray:

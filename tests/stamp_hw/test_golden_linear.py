@@ -20,6 +20,7 @@ from stamp_hw.engine.linear import LinearResult, run_linear
 from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.errors import LayerError
 from tests.support import reference
+from tests.support.compared import LAYERS
 from tests.support.golden_cases import GRIDS, LENGTHS, MODES, SEED, Grid, cases, npu, reproduce, tensors
 
 __all__ = ["reproduce"]
@@ -82,7 +83,7 @@ def layers(draw: st.DrawFn) -> tuple[WireLayer, NpuConfig]:
     return layer, config
 
 
-@cases(700, case=layers())
+@cases(700, LAYERS, case=layers())
 def test_every_stage_of_a_layer_equals_the_reference(case: tuple[WireLayer, NpuConfig]) -> None:
     layer, config = case
     try:

@@ -20,6 +20,7 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from tests.support import reference
+from tests.support.compared import LAYERS, compared
 
 HW = HwConfig(hadamard=16)
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,7 @@ def test_every_stage_of_a_layer_equals_the_reference(axes: int, rng: np.random.G
         assert got.weights.codes.tolist() == expected.weights
         assert got.acc[:, None].tolist() == expected.acc
         assert got.z.tolist() == expected.z and got.y.tolist() == expected.y
+        compared(LAYERS)
         saturated += got.h_saturated > 0
         sunk += any(expected.exponents)
     assert saturated > 3 and (sunk > 5 or axes == 2)

@@ -16,6 +16,7 @@ from stamp_hw.engine.wire_layer import arrange
 from stamp_hw.layer import Layer
 from stamp_hw.positions import most_outliers
 from tests.support import reference
+from tests.support.compared import LAYERS
 from tests.support.golden_cases import MODES, cases, npu, reproduce
 
 __all__ = ["reproduce"]
@@ -39,7 +40,7 @@ def test_outliers_come_first_and_their_places_are_filled(case: tuple[int, tuple[
     assert all(row < len(chosen) if token in chosen else row == len(chosen) + token for token, row in enumerate(rows))
 
 
-@cases(400, case=sequences(24), mode=MODES, levels=st.integers(0, 5), seed=st.integers(0, 2**31))
+@cases(400, LAYERS, case=sequences(24), mode=MODES, levels=st.integers(0, 5), seed=st.integers(0, 2**31))
 def test_a_layer_with_outliers_anywhere_equals_the_reference(case: tuple[int, tuple[int, ...]], mode: str, levels: int,
                                                              seed: int) -> None:
     tokens, chosen = case

@@ -6,6 +6,7 @@ is one draw.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from stamp_hw.config import NpuConfig
+from tests.support.compared import CASES, compared
 
 SEED = int(os.environ.get("STAMP_SEED") or secrets.randbits(31))
 EXTREMES = np.array([-32768, 32767, -32767, -1, 0, 1, 255, -256])
@@ -34,10 +36,18 @@ def reproduce(request: pytest.FixtureRequest) -> None:
     request.node.add_report_section("setup", "to reproduce", command)
 
 
-def cases(count: int, **strategies: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`count` hypothesis examples of `strategies` from this run's seed, without a database of earlier runs."""
+def cases(count: int, kind: str = CASES, **strategies: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`count` hypothesis examples of `strategies` from this run's seed, without a database of earlier runs, for a test
+    that compares each with the scalar reference: they are counted as `kind`."""
     fixed = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    return lambda test: seed(SEED)(fixed(given(**strategies)(test)))
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def counted(*args: Any, **drawn: Any) -> None:
+            test(*args, **drawn)
+            compared(kind)
+        return seed(SEED)(fixed(given(**strategies)(counted)))
+    return decorate
 
 
 def npu(mode: str, group: int | None = None, axes: int = 2, **job: Any) -> NpuConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,18 @@ class OnlyDeep(QueueOrder):
 def test_every_property_has_a_name_of_its_own_and_says_what_holds() -> None:
     assert len(KNOWN) == len(PROPERTIES) and set(QUICK) < set(KNOWN)
     assert all(prop.says and prop.bug.why and prop.seconds > 0 for prop in PROPERTIES)
+
+
+def test_the_page_names_every_property_and_says_which_are_bounded() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "verify.md").read_text(encoding="utf-8")
+    proved, bounded = set(), set()
+    for row in page.partition("| what is proved |")[2].partition("\n\n")[0].splitlines()[2:]:
+        before, _, after = row.split("|")[2].partition("bounded ")
+        proved |= set(re.findall(r"`(\w+)`", before))
+        bounded |= set(re.findall(r"`(\w+)`", after))
+    named = {one.name: one.mode for one in PROPERTIES if not one.name.endswith("_holds")}
+    assert proved == {name for name, mode in named.items() if mode == PROVE}
+    assert bounded == {name for name, mode in named.items() if mode == BOUND}
 
 
 @pytest.mark.rtl
@@ -105,7 +118,9 @@ def test_a_checker_that_cannot_be_built_is_a_verdict_and_the_others_get_theirs(
         ["broken", "haar_finish", "NO"], ["haar_finish_holds", "haar_finish", "proved,"]]
     assert reason.startswith("wrong: broken: KeyError: 0 signals are called nothing_of_this_name; others:")
     assert total == "1 of 2 properties as they should be" and again == "again: stamp-hw verify formal broken"
-    first, second = json.loads((tmp_path / "formal.json").read_text("utf-8"))
+    report = json.loads((tmp_path / "formal.json").read_text("utf-8"))
+    first, second = report["properties"]
+    assert report["seconds"] > 0
     assert first["wrong"].startswith("KeyError") and not second["wrong"]
 
 
