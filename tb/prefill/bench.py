@@ -36,11 +36,13 @@ async def every_layer_gives_its_words_in_its_cycles(bench: BatchBench) -> None:
 
 async def played(bench: BatchBench, piece: Piece, config: NpuConfig, answer: str | None) -> dict[str, Any]:
     """Play a job: every word, the cycle of every beat, all events, no error. The hardware's own words go to the path
-    `answer`, where one is given."""
+    `answer`, where one is given. Of the processor's seconds, `rtl_cpu_s` are the simulator's and the comparisons'; the
+    others went into the golden model, the cycle model and the beats."""
     began, before = time.time(), {name: getattr(TOTALS, name) for name in COUNTED}
+    cpu = time.process_time()
     case = piece.case(config)
     predicted = timing(bench.params, [case.job])
-    cycles, failure = 0, ""
+    cycles, failure, ready = 0, "", time.process_time()
     try:
         run = await bench.run({name: Feed(case.beats[name]) for name in INPUTS}, {"o": Expect(case.beats["o"])},
                               job=case.name, timing=predicted.streams,
@@ -53,8 +55,9 @@ async def played(bench: BatchBench, piece: Piece, config: NpuConfig, answer: str
     except AssertionError as error:
         failure = str(error)
         await bench.reset()
+    ended = time.process_time()
     return {"key": piece.key, "layer": piece.layer, "kind": piece.kind, "tokens": piece.tokens, "k": piece.k,
             "first": piece.first, "channels": piece.channels, "products": piece.products, "cycles": cycles,
             "predicted_cycles": predicted.cycles,
             **{name: getattr(TOTALS, name) - before[name] for name in COUNTED},
-            "failure": failure, "began": began, "ended": time.time()}
+            "failure": failure, "began": began, "ended": time.time(), "cpu_s": ended - cpu, "rtl_cpu_s": ended - ready}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "results.jsonl"
+SECONDS = ("cpu_s", "rtl_cpu_s")  # of processors
 SUMS = ("products", "words", "mismatches", "timed_beats", "cycles", "cycle_differences", "event_differences")
 
 
@@ -48,12 +49,14 @@ def by_layer(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for line in lines:
         row = rows.setdefault(line["layer"], {
             "layer": line["layer"], "kind": line["kind"], "tokens": line["tokens"], "k": line["k"], "n": 0, "jobs": 0,
-            **dict.fromkeys(SUMS, 0), "seconds": 0.0, "failures": []})
+            **dict.fromkeys(SUMS, 0), "seconds": 0.0, **dict.fromkeys(SECONDS, 0.0), "failures": []})
         row["n"] += line["channels"]
         row["jobs"] += 1
         row["seconds"] = round(row["seconds"] + line["ended"] - line["began"], 3)
         for name in SUMS:
             row[name] += line[name]
+        for name in SECONDS:
+            row[name] = round(row[name] + line[name], 3)
         row["failures"] += [line["failure"]] * bool(line["failure"])
     return list(rows.values())
 

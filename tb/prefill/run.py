@@ -14,7 +14,7 @@ from tb.prefill.chain import chain
 from tb.prefill.host import Host
 from tb.prefill.pieces import BLOCK_0, Piece, of_index, run_digest
 from tb.prefill.play import Engine, Progress, duration, play
-from tb.prefill.results import FILE, SUMS, by_layer, good, read, wall_seconds
+from tb.prefill.results import FILE, SECONDS, SUMS, by_layer, good, read, wall_seconds
 from tb.run.fault import Fault
 
 _CHAIN = "chain.json"
@@ -68,6 +68,7 @@ class Found:
             "model_layers": len(self.index["model_layers"]),
             "jobs": len(self.lines), **{name: sum(row[name] for row in layers) for name in SUMS},
             "wall_s": round(wall_seconds(spans), 1), "job_s": round(sum(row["seconds"] for row in layers), 1),
+            **{name: round(sum(row[name] for row in layers), 1) for name in SECONDS},
             "perplexity": self.index["perplexity"], "float_perplexity": self.index["float_perplexity"],
             "chained": self.chained, "failures": self.failures, "run": self.run,
             "configuration": self.host.config.to_dict(), "per_layer": layers}
