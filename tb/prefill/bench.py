@@ -17,7 +17,8 @@ from stamp_hw.engine.streams import words_of
 from stamp_hw.formats.files import atomic_file
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TOTALS, Expect, Feed
-from tb.prefill.pieces import Piece, taken
+from tb.prefill.pieces import Piece, words_path
+from tb.prefill.queue import taken
 from tb.prefill.results import append
 from tb.tb_engine import INPUTS, check_status
 
@@ -31,13 +32,13 @@ async def every_layer_gives_its_words_in_its_cycles(bench: BatchBench) -> None:
     """A difference ends the job, not the run."""
     config = NpuConfig.from_dict(bench.context["config"])
     for piece in taken(Path(bench.context["queue"])):
-        append(Path(bench.context["results"]), await played(bench, piece, config, bench.context["answer"]))
+        append(Path(bench.context["results"]), await played(bench, piece, config, bench.context["answers"]))
 
 
-async def played(bench: BatchBench, piece: Piece, config: NpuConfig, answer: str | None) -> dict[str, Any]:
-    """Play a job: every word, the cycle of every beat, all events, no error. The hardware's own words go to the path
-    `answer`, where one is given. Of the processor's seconds, `rtl_cpu_s` are the simulator's and the comparisons'; the
-    others went into the golden model, the cycle model and the beats."""
+async def played(bench: BatchBench, piece: Piece, config: NpuConfig, answers: str | None) -> dict[str, Any]:
+    """Play a job: every word, the cycle of every beat, all events, no error. The hardware's own words go into the
+    folder `answers`, where one is given. Of the processor's seconds, `rtl_cpu_s` are the simulator's and the
+    comparisons'; the others went into the golden model, the cycle model and the beats."""
     began, before = time.time(), {name: getattr(TOTALS, name) for name in COUNTED}
     cpu = time.process_time()
     case = piece.case(config)
@@ -49,8 +50,8 @@ async def played(bench: BatchBench, piece: Piece, config: NpuConfig, answer: str
                               events=events(bench.params, [case.job], case.saturated))
         cycles = run.cycles
         await check_status(bench, case.name)
-        if answer is not None:
-            with atomic_file(answer, "wb") as stream:
+        if answers is not None:
+            with atomic_file(words_path(Path(answers), piece.layer), "wb") as stream:
                 np.save(stream, words_of(bench.params, case.job, run.fields["o"]["y"]), allow_pickle=False)
     except AssertionError as error:
         failure = str(error)

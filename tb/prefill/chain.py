@@ -4,7 +4,6 @@ layers before it; the host does norms, attention and activation."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 
 from stamp_hw.formats.trace import Trace
 from tb.prefill.host import Host
-from tb.prefill.pieces import BLOCK_0, Piece, offer
-from tb.prefill.play import Engine
-from tb.prefill.results import FILE, SUMS, good, read
+from tb.prefill.pieces import BLOCK_0, Piece
+from tb.prefill.play import Engine, one_by_one
+from tb.prefill.results import SUMS, good
 
 
 def chain(host: Host, engine: Engine, folder: Path) -> dict[str, Any]:
@@ -24,18 +23,18 @@ def chain(host: Host, engine: Engine, folder: Path) -> dict[str, Any]:
     Raises HostError as `Host.asking`, and BrokenBenchError where a simulator broke.
     """
     found: dict[str, Any] = {"layers": 0, **dict.fromkeys(SUMS, 0), "inputs": 0, "equal_inputs": 0, "failures": []}
-    with tempfile.TemporaryDirectory(dir=folder, prefix="chain.") as room, host.asking(Path(room), BLOCK_0) as asked:
-        for number, request in enumerate(asked.requests()):
-            name = request["layer"]
+    with (tempfile.TemporaryDirectory(dir=folder, prefix="chain.") as room, host.asking(Path(room), BLOCK_0) as asked,
+          one_by_one(engine, Path(room)) as played):
+        for request in asked.requests():
+            name, trace = request["layer"], Path(request["trace"])
             found["inputs"] += 1
-            if _same_input(Path(request["trace"]), folder / f"{name}.safetensors", name):
+            if _same_input(trace, folder / trace.name, name):
                 found["equal_inputs"] += 1
             else:
                 found["failures"].append(f"{name}: its input is not that of the chained golden model")
             if not request["wanted"]:
                 continue
-            words = Path(room) / f"{name}.npy"
-            line = _played(engine, name, Path(request["trace"]), Path(room) / f"job{number}", words)
+            line, words = played(_whole(name, trace))
             found["layers"] += 1
             for key in SUMS:
                 found[key] += line[key]
@@ -52,14 +51,9 @@ def _same_input(one: Path, other: Path, name: str) -> bool:
         return bool(np.array_equal(first.layer(name).x, second.layer(name).x))
 
 
-def _played(engine: Engine, name: str, trace: Path, room: Path, words: Path) -> Mapping[str, Any]:
-    """One layer through the RTL, which leaves its words."""
+def _whole(name: str, trace: Path) -> Piece:
+    """The job of all of a layer; what it must give is left to the golden model, on the input that it has here."""
     with Trace(trace) as file:
         layer = file.layer(name)
-    piece = Piece(layer=name, kind=layer.kind, tokens=len(layer.x), k=layer.x.shape[1], first=0,
-                  channels=len(layer.weight), trace=str(trace), words=None)
-    room.mkdir()
-    offer([piece], room / "queue")
-    engine.run(room / "queue", room / FILE, words)
-    (line,) = read(room / FILE)
-    return line
+    return Piece(layer=name, kind=layer.kind, tokens=len(layer.x), k=layer.x.shape[1], first=0,
+                 channels=len(layer.weight), trace=str(trace), words=None)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,18 @@ def of_index(folder: Path, index: Mapping[str, Any], pattern: str, run: str) -> 
 
 def _of_layer(folder: Path, row: Mapping[str, Any], run: str) -> Iterator[Piece]:
     name, outputs = row["name"], int(row["n"])
-    trace, words = folder / f"{name}.safetensors", folder / f"{name}.npy"
+    trace, words = folder / f"{name}.safetensors", words_path(folder, name)
     check_words(words, (row["tokens"] + len(row["outliers"]), outputs))
     content = _digest([run, _sha256(trace), _sha256(words)])
     for first in range(0, outputs, MOST):
         channels = min(MOST, outputs - first)
         yield Piece(layer=name, kind=row["kind"], tokens=row["tokens"], k=row["k"], first=first, channels=channels,
                     trace=str(trace), words=str(words), key=_digest([content, first, channels]))
+
+
+def words_path(folder: Path, layer: str) -> Path:
+    """Where a layer's words are."""
+    return folder / f"{layer}.npy"
 
 
 def check_words(path: Path, shape: tuple[int, int]) -> None:
@@ -113,22 +117,6 @@ def _digest(value: Any) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def offer(pieces: Iterable[Piece], queue: Path) -> None:
-    """Put jobs into a folder, from which several processes take them in their order."""
-    queue.mkdir(parents=True)
-    for number, piece in enumerate(pieces):
-        (queue / f"{number:06}.json").write_text(json.dumps(asdict(piece)), "utf-8")
-
-
-def taken(queue: Path) -> Iterator[Piece]:
-    """Take one job after the other until there is none left; each goes to one process."""
-    for path in sorted(queue.glob("*.json")):
-        own = path.with_suffix(".taken")
-        with suppress(FileNotFoundError):  # another process was faster
-            path.rename(own)
-            yield Piece(**json.loads(own.read_text("utf-8")))
 
 
 def total(pieces: Sequence[Piece]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine.params import EngineParams
 from tb.bench.layout import Port
 from tb.prefill import bench
-from tb.prefill.pieces import Piece, offer, total
+from tb.prefill.pieces import Piece, total, words_path
+from tb.prefill.queue import close, offer
 from tb.prefill.results import FILE, read
 from tb.run.block import BrokenBenchError, elaborate
 from tb.run.fault import Fault
@@ -48,12 +50,13 @@ class Engine:
         """Build, unless that is done; seconds spent. Raises as `simulator.build`."""
         return build_simulator(self.files, TOP, "", self.root, make=self.make)[1]
 
-    def run(self, queue: Path, results: Path, answer: Path | None = None) -> Result:
-        """One process, which plays what it takes from a queue. Raises BrokenBenchError where it broke."""
+    def run(self, queue: Path, results: Path, answers: Path | None = None) -> Result:
+        """One process, which plays what it takes from a queue; the words that the hardware gave go into the folder
+        `answers`, where one is given. Raises BrokenBenchError where it broke."""
         result = simulate(self.files, TOP, bench.__name__, self.ports, EngineParams.of(self.config.hw), block="engine",
                           set_name="prefill", seed=0, root=self.root, make=self.make,
                           context={"config": self.config.to_dict(), "queue": str(queue), "results": str(results),
-                                   "answer": None if answer is None else str(answer)})
+                                   "answers": None if answers is None else str(answers)})
         if not result.passed:
             raise BrokenBenchError(f"{' || '.join(result.failures) or 'no test ran'}; log: {result.log}")
         return result
@@ -69,6 +72,7 @@ def play(engine: Engine, pieces: Sequence[Piece], folder: Path, jobs: int) -> It
     with tempfile.TemporaryDirectory(dir=folder, prefix="queue.") as room:
         queue = Path(room) / "jobs"
         offer(pieces, queue)
+        close(queue)
         seen = len(read(results))
         with pool(min(jobs, len(pieces))) as workers:
             left = {workers.submit(engine.run, queue, results) for _ in range(min(jobs, len(pieces)))}
@@ -83,23 +87,49 @@ def play(engine: Engine, pieces: Sequence[Piece], folder: Path, jobs: int) -> It
                     one.result()
 
 
-class Progress:
-    """A line for each result: what it found, how far the run is, and how long the rest takes at the rate so far."""
+@contextmanager
+def one_by_one(engine: Engine, room: Path) -> Iterator[Callable[[Piece], tuple[Mapping[str, Any], Path]]]:
+    """A process that plays a job when it is given one; answers with its result and the path of the words that the
+    hardware gave. It works in the folder `room`. Raises BrokenBenchError where it broke."""
+    queue, results = room / "jobs", room / FILE
+    offer([], queue)
+    with pool(1) as workers:
+        running = workers.submit(engine.run, queue, results, room)
 
-    def __init__(self, pieces: Sequence[Piece], done: int, clock: Callable[[], float]) -> None:
-        self._count, self._done = len(pieces) + done, done
-        self._left, self._played, self._clock, self._start = total(pieces), 0, clock, clock()
+        def played(piece: Piece) -> tuple[Mapping[str, Any], Path]:
+            seen = len(read(results))
+            offer([piece], queue)
+            while len(lines := read(results)) == seen:
+                if wait({running}, _POLL_S).done:
+                    running.result()
+                    raise BrokenBenchError(f"the simulator ended in front of {piece.layer}")
+            return lines[-1], words_path(room, piece.layer)
+
+        yield played
+        close(queue)
+        running.result()
+
+
+class Progress:
+    """A line for each result: what it found, how far the run is, and how long the rest takes at the rate so far, in so
+    many processes."""
+
+    def __init__(self, pieces: Sequence[Piece], done: int, jobs: int) -> None:
+        self._count, self._done, self._jobs = len(pieces) + done, done, min(jobs, len(pieces))
+        self._left, self._played, self._seconds = total(pieces), 0, 0.0
 
     def line(self, found: Mapping[str, Any]) -> str:
         """Of one more result."""
         self._done += 1
         self._left -= found["products"]
         self._played += found["products"]
-        seconds = (self._clock() - self._start) * self._left / self._played
+        own = found["ended"] - found["began"]
+        self._seconds += own
+        rest = self._seconds * self._left / self._played / self._jobs
         part = f" {found['first']}…{found['first'] + found['channels'] - 1}" if found["first"] else ""
         return (f"{found['layer']}{part}: {found['words']} words, {found['mismatches']} differ; {found['cycles']} "
-                f"cycles, {found['cycle_differences']} differ; {found['ended'] - found['began']:.0f} s; {self._done} "
-                f"of {self._count}, {duration(seconds)} left")
+                f"cycles, {found['cycle_differences']} differ; {own:.0f} s; {self._done} of {self._count}, "
+                f"{duration(rest)} left")
 
 
 def duration(seconds: float) -> str:

@@ -114,7 +114,7 @@ def go_on(found: Found, engine: Engine, folder: Path, jobs: int, say: Callable[[
             f"differ; {sums['cycles']} cycles, {sums['cycle_differences']} differ; {sums['equal_inputs']} of "
             f"{sums['inputs']} inputs as on the golden model; {duration(time.time() - began)}")
     if left:
-        progress = Progress(left, len(known), time.monotonic)
+        progress = Progress(left, len(known), jobs)
         for line in play(engine, left, folder, jobs):
             found.lines.append(line)
             say(progress.line(line))
