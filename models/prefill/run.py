@@ -24,6 +24,9 @@ from models.prefill.calibrate import Setting, calibrate
 from models.prefill.hosted import Asking, Golden, HostedLinear, Reached, say
 from models.prefill.store import Store
 from stamp_hw.config import NpuConfig
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.errors import ConfigError, TraceError
 
 
@@ -110,7 +113,22 @@ def _ready(prefill: Prefill, progress: Callable[[str], None]
     rows = sequences(checkpoint, prefill.calibration, prefill.sequences, prefill.tokens)
     layers = survey(checkpoint.model, "causal").layers
     _chosen(prefill.layers, [layer.name for layer in layers])
+    _check_fit(layers, prefill.config, prefill.tokens)
     return checkpoint, layers, tokens, calibrate(checkpoint.model, layers, prefill.config, rows, progress)
+
+
+def _check_fit(layers: Sequence[Found], config: NpuConfig, tokens: int) -> None:
+    """Raise ConfigError for a layer that the hardware has no job for, before anything runs."""
+    params = EngineParams.of(config.hw)
+    for layer in layers:
+        own, (n, k) = config.for_kind(layer.kind), layer.weight.shape
+        try:
+            job = own.resolve(tokens, None, n_sink=0, k=k, transform=layer.sees == "tokens")
+            EngineJob.of(job, k=k, n=n, params=params, symmetric=own.job.symmetric, group=own.job.group,
+                         weights=WeightFormat.of(own.hw, own.job), shift=None if own.hadamard is None else 0)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"layer {layer.name}, {error.where}", got=error.got,
+                              expected=error.expected) from None
 
 
 @contextmanager

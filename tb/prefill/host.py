@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from typing import Any
 
 from stamp_hw.config import NpuConfig
 from stamp_hw.formats.files import write_json
+from tb.run.block import BrokenBenchError
 
 INDEX = "prefill.json"
-_CONFIG = "configuration.yaml"  # JSON is YAML
 
 
 class HostError(Exception):
@@ -40,9 +41,8 @@ class Host:
     def store(self, folder: Path, layers: str) -> dict[str, Any]:
         """Have the quantized model's layers in a folder, as far as the last that `layers` finds; returns what its
         `prefill.json` says. Raises HostError."""
-        done = subprocess.run(self._command(folder, layers), check=False, stdout=subprocess.DEVNULL)
-        if done.returncode:
-            raise HostError(done.returncode)
+        with self._command(folder, layers) as command:
+            _check(subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode)
         found: dict[str, Any] = json.loads((folder / INDEX).read_text("utf-8"))
         return found
 
@@ -50,23 +50,36 @@ class Host:
     def asking(self, folder: Path, layers: str) -> Iterator[Conversation]:
         """While the block runs the host waits for the words of each layer. Raises HostError where it ends with an error
         before the block does."""
-        with subprocess.Popen([*self._command(folder, layers), "--ask"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              text=True) as process:
+        with (self._command(folder, layers) as command,
+              subprocess.Popen([*command, "--ask"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                               ) as process):
             try:
                 yield Conversation(process)
             finally:
                 if process.poll() is None:  # nobody wants what it would ask for
                     process.kill()
 
-    def _command(self, folder: Path, layers: str) -> list[str]:
-        """Writes the configuration into the folder, from where the host reads it."""
-        write_json(folder / _CONFIG, self.config.to_dict())
-        command = [sys.executable, "-m", "stamp_hw", "trace", "prefill", "--model", self.model, "--tokens",
-                   str(self.tokens), "--config", str(folder / _CONFIG), "--out", str(folder), "--layers", layers]
-        for option, value in (("--text", self.text), ("--calibration", self.calibration),
-                              ("--sequences", self.sequences)):
-            command += [] if value is None else [option, str(value)]
-        return command
+    @contextmanager
+    def _command(self, folder: Path, layers: str) -> Iterator[list[str]]:
+        """The words of the command, for as long as the configuration that it reads is there."""
+        with tempfile.TemporaryDirectory(prefix="stamp-") as room:
+            config = Path(room) / "configuration.yaml"  # JSON is YAML
+            write_json(config, self.config.to_dict())
+            command = [sys.executable, "-m", "stamp_hw", "trace", "prefill", "--model", self.model, "--tokens",
+                       str(self.tokens), "--config", str(config), "--out", str(folder), "--layers", layers]
+            for option, value in (("--text", self.text), ("--calibration", self.calibration),
+                                  ("--sequences", self.sequences)):
+                command += [] if value is None else [option, str(value)]
+            yield command
+
+
+def _check(code: int) -> None:
+    """Raise HostError for an exit code of the host that is none of success, BrokenBenchError where it did not end
+    itself."""
+    if code < 0:
+        raise BrokenBenchError(f"the host of the model was ended by signal {-code}")
+    if code:
+        raise HostError(code)
 
 
 class Conversation:
@@ -83,8 +96,7 @@ class Conversation:
             if "layer" not in request:
                 break
             yield request
-        if code := self._process.wait():
-            raise HostError(code)
+        _check(self._process.wait())
 
     def answer(self, words: Path) -> None:
         """The layer that was asked for gave the words in this file."""

@@ -14,10 +14,10 @@ SUMS = ("products", "words", "mismatches", "timed_beats", "cycles", "cycle_diffe
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line, whole, whoever else adds one."""
+    """Add a line, whole, whoever else adds one. It begins with a line end: the one before it may have been cut off."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        os.write(descriptor, (json.dumps(line) + "\n").encode())
+        os.write(descriptor, ("\n" + json.dumps(line)).encode())
     finally:
         os.close(descriptor)
 

@@ -80,7 +80,6 @@ def start(host: Host, folder: Path, root: Path, layers: str, say: Callable[[str]
 
     Raises HostError, and TraceError for stored words that do not fit.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     say(f"running {host.model} on the golden model, {host.tokens} tokens (a few minutes, unless it is there): {folder}")
     index = host.store(folder, layers)
     rows = sum(row["tokens"] * row["k"] * row["n"] for row in index["layers"])
