@@ -12,7 +12,7 @@ WIDTH = 78  # of a line of the help
 #: Word → what it does. Each has a module of its name in this folder, loaded when it is the one given.
 WORDS = {
     "bench": "the testbenches, on their own parameter sets or on a configuration's hardware",
-    "deep": "500 random layers, the whole shipped trace, corners of hardware, flushes",
+    "deep": "500 random layers, the whole shipped trace, corners, flushes, a real block",
     "prefill": "a real language model's linear layers, each through the engine's RTL",
     "faults": "seed every named mistake; the regression must catch each",
     "coverage": "lines, branches and toggles of the Verilog, and the test plan",

@@ -17,6 +17,7 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine.linear import quantize_input, run_linear
 from stamp_hw.formats.trace import Trace
 from tests.support.prefill_cases import NAMES, TOKENS, make, words
+from tests.support.refusals import refused
 
 pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
 
@@ -147,3 +148,18 @@ def test_an_answer_that_is_none_is_one_line(llama: Path, tmp_path: Path, answer:
     captured = capsys.readouterr()
     assert json.loads(captured.out)["layer"] == NAMES[0] and captured.err.count("\n") == 1
     assert f"layer {NAMES[0]}: no answer; got {answer or 'the end of the input'}" in captured.err
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("--model", "/nowhere"), "/nowhere: no such folder"),
+    (("--tokens", "1"), "--tokens: no prefill; got 1; expected 2 tokens at least"),
+    (("--tokens", "33"), "--tokens: too many tokens for the hardware; got 33; expected at most hw.max_tokens = 32"),
+    (("--layers", "nobody"), "--layers: no linear layer matches; got nobody"),
+    (("--layers", "("), "--layers: not a regular expression"),
+    (("--job", "outliers=0"), "job.outliers"), (("--job", "calibration=self"), "job.calibration"),
+    (("--hw", "max_k=64"), "layer model.layers.0.mlp.down_proj"),
+    (("--text", "/nowhere.txt"), "/nowhere.txt"), (("--sequences", "9999"), "calibration.txt")])
+def test_bad_input_is_one_line_and_leaves_nothing(llama: Path, tmp_path: Path, change: tuple[str, str], message: str,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(["trace", "prefill", *words(llama, *change), "--out", str(tmp_path / "out")], capsys)
+    assert message in line and not list(tmp_path.iterdir())
