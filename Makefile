@@ -7,7 +7,7 @@ DOCS_VENV := .venv/.docs-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -152,6 +152,9 @@ smollm2: venv-trace  ## download a real Llama, SmolLM2-135M-Instruct (93 MB), co
 smollm2-results: venv-trace  ## rotations, scales, weights and schemes on that model and on the small PixArt, a table each (build/smollm2.json; an hour and a half)
 	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.smollm2 --jobs 2
 	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.pixart --jobs 2
+
+smollm2-rtl: smollm2  ## that Llama's whole prefill, 512 tokens, through the RTL of a 16 x 16 engine (build/smollm2-rtl.json; 20 minutes on two cores)
+	nice $(BIN)/stamp-hw verify --model smollm2 --tokens 512
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

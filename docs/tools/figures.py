@@ -188,6 +188,18 @@ def reference(report: Mapping[str, Any]) -> dict[str, Any]:
     return {"cases": report["cases"] + report["layers"], "layers": report["layers"]}
 
 
+def prefill(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums over all layers of a model's prefill in the RTL, and over its first block, chained."""
+    whole(report["layers"] == report["model_layers"] and report["chained"] is not None,
+          f"{report['layers']} of {report['model_layers']} layers")
+    whole(not report["failures"], "a layer differs")
+    sums = ("products", "words", "mismatches", "timed_beats", "cycles", "cycle_differences", "event_differences")
+    return {**{name: report[name] for name in ("tokens", "layers", "jobs", *sums, "perplexity", "float_perplexity")},
+            "wall_min": report["wall_s"] / 60, "cpu_min": report["cpu_s"] / 60,
+            "cycles_per_cpu_s": report["cycles"] / report["rtl_cpu_s"],
+            "chained": {name: report["chained"][name] for name in ("layers", "inputs", "equal_inputs", *sums)}}
+
+
 def evaluation(report: Mapping[str, Any]) -> dict[str, Any]:
     """KL divergence with its standard error, or SQNR of the picture, of every scheme that ran."""
     rows = {row["scheme"]: row for row in report["rows"]}

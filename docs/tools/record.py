@@ -156,6 +156,9 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "formal": ("formal.json", "make formal", {"gate-level": "proved on the elaborated Verilog"}, figures.formal),
     "regress": ("regress.json", "make regress", {"RTL-simulated": "all"}, figures.regress),
     "reference": ("reference.json", "python -m pytest tests/stamp_hw", {"measured": "all"}, figures.reference),
+    "smollm2_rtl": ("smollm2-rtl.json", "make smollm2-rtl", {"RTL-simulated": "all but the perplexities",
+                                                             "measured": "perplexities of this one window"},
+                    figures.prefill),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.

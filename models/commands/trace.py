@@ -1,4 +1,5 @@
-"""`stamp-hw trace dump` makes a trace of a model run; `stamp-hw trace info` prints what a trace holds."""
+"""`stamp-hw trace dump` makes a trace of a model run, `trace prefill` a folder of them; `trace info` prints what one
+holds."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.commands import trace_dump
+from models.commands import trace_dump, trace_prefill
 from stamp_hw import outliers
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.show import show
@@ -24,10 +25,11 @@ _LAYERS = 40  # with outliers
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add `dump` and `info`, each with its options; `run` is a function of them."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="dump|info")
+    """Add `dump`, `prefill` and `info`, each with its options; `run` is a function of them."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="dump|prefill|info")
 
     trace_dump.add_parser(actions)
+    trace_prefill.add_parser(actions)
     info = actions.add_parser("info", help="print what a trace holds")
     info.add_argument("trace", type=Path, metavar="FILE")
     runs(info, InfoOptions, run_info)

@@ -75,15 +75,19 @@ class Parser(argparse.ArgumentParser):
         self.register("type", int, whole)
         self._module: str | None = None
         self._words: dict[str, Parser] = {}
+        self._meant: dict[str, str] = {}  # option → the word that it stands for where there is none
 
     def options_of(self, module: str) -> None:
         """Add what that module's `add_options` adds, once this parser has something to parse."""
         self._module = module
 
-    def add_word(self, word: str, module: str) -> None:
-        """What follows `word`, given first, is for that module's options, and none of it for this parser's own."""
+    def add_word(self, word: str, module: str, option: str | None = None) -> None:
+        """What follows `word`, given first, is for that module's options, and none of it for this parser's own; so is a
+        line that begins with no word and holds `option`."""
         self._words[word] = Parser(prog=f"{self.prog} {word}")
         self._words[word].options_of(module)
+        if option is not None:
+            self._meant[option] = word
 
     def words(self) -> dict[str, Parser]:
         """The words of `add_word`, each with its options."""
@@ -106,6 +110,9 @@ class Parser(argparse.ArgumentParser):
         self._load()
         if args and args[0] in self._words:
             return self._words[args[0]].parse_known_args(args[1:], namespace)
+        for option, word in self._meant.items():
+            if any(one.partition("=")[0] == option for one in args or ()):
+                return self._words[word].parse_known_args(args, namespace)
         if self._subparsers is None:
             self._check_options(sys.argv[1:] if args is None else args)
         found, unknown = super().parse_known_args(args, namespace)

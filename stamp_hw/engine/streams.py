@@ -151,3 +151,16 @@ def output_beats(params: EngineParams, job: EngineJob, result: LinearResult) -> 
     end = np.zeros(len(beats_of["last"]), np.int8)
     end[-1] = 1
     return beats_of | {"end": end}
+
+
+def words_of(params: EngineParams, job: EngineJob, y: np.ndarray) -> np.ndarray:
+    """int16[W, N], in the order of the wire, of the `y` of all beats of `o`: what `output_beats` made them of."""
+    words = np.empty((job.n_sink + job.width * job.height, job.columns * params.cols), np.int16)
+    start = 0
+    for tokens in token_order(params, job):
+        for column in range(job.columns):
+            beats = params.chunks if column + 1 < job.columns else job.out_beats
+            first, end = column * params.cols, start + len(tokens) * beats
+            words[tokens, first : first + beats * params.rescale_lanes] = y[start:end].reshape(len(tokens), -1)
+            start = end
+    return words[:, : job.channels(params)[1]]

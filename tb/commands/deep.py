@@ -3,23 +3,33 @@
 It draws 500 cases over every generated array, and takes every layer of the shipped trace through the largest one;
 values, cycles and events must all be equal. A case is one run of one to three random layers, some with stalls on
 every stream. Then the bench runs on corners of legal hardware, and 1,000 times jobs are flushed in any cycle behind the
-AXI ports, and the next one must be right. Seeds are fresh, and a failure prints the one command that repeats it.
+AXI ports, and the next one must be right. Where `make smollm2` has made a real Llama, its first block runs too,
+chained and layer by layer. Seeds are fresh, and a failure prints the one command that repeats it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
+import time
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import count, seed
+from stamp_hw.config import NpuConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.formats.files import write_json
 from stamp_hw.formats.trace import Trace
 from tb import tb_axi, tb_engine
 from tb.bench.harness import TRACE
 from tb.commands.common import explain, judged, say
+from tb.commands.prefill import PRESET
+from tb.prefill.host import Host, HostError
+from tb.prefill.pieces import BLOCK_0
+from tb.prefill.run import go_on, start
 from tb.run.block import fresh_seed, run_block, tests_of
 from tb.run.corners import CORNERS
 from tb.run.simulator import BUILD_ROOT, Result, check_root
@@ -30,6 +40,7 @@ TRACE_TEST = "a_layer_of_the_trace_equals_the_golden_model"
 FLUSH_TEST = "after_a_flush_at_any_moment_the_next_job_is_right"
 WORDS = 15_000  # output words of one round of a parameter set
 CASES, FLUSHES = 500, 1_000
+REAL, REAL_TOKENS = "smollm2", 64  # the model whose first block runs, and so many tokens of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +55,10 @@ class Options:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     explain(parser, "Random layers over every generated array, every layer of the shipped trace through the largest, "
-            "corners of legal hardware, and jobs flushed in any cycle behind the AXI ports: values, cycles and events "
-            "must equal those of the models. Takes about 12 minutes of processor time. All figures: "
-            "build/regress.json.", "deep --cases 20 --flushes 20 --seed 1")
+            "corners of legal hardware, jobs flushed in any cycle behind the AXI ports, and the first block of "
+            "SmolLM2 where `make smollm2` has made it: values, cycles and events must equal those of the models. "
+            "Takes about 14 minutes of processor time. All figures: build/regress.json.",
+            "deep --cases 20 --flushes 20 --seed 1")
     parser.add_argument("--cases", type=count, default=CASES, metavar="N", help=f"random cases (default {CASES})")
     parser.add_argument("--flushes", type=count, default=FLUSHES, metavar="N", help=f"flushed jobs (default {FLUSHES})")
     parser.add_argument("--seed", type=seed, metavar="N", help="first seed (default: a fresh one)")
@@ -55,7 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(slots=True)
 class Totals:
-    """What all runs add up to. `products` are multiplications behind the compared outputs of the trace's layers."""
+    """What all runs add up to. `products` are multiplications behind the compared outputs of the trace's layers,
+    `block_products` those of the real model's block, None without it."""
 
     cases: int = 0
     flushes: int = 0
@@ -67,6 +80,7 @@ class Totals:
     cycle_differences: int = 0
     event_differences: int = 0
     products: int = 0
+    block_products: int | None = None
     seconds: float = 0.0
 
     def add(self, result: Result) -> None:
@@ -125,6 +139,26 @@ def corners(totals: Totals, seed: int) -> None:
         say(f"{name}: {_done(result)}")
 
 
+def real_block(totals: Totals) -> None:
+    """The first block of a real Llama on the language preset, chained and layer by layer, where there is one. Raises
+    AssertionError on a difference, and HostError."""
+    if find_spec("torch") is None or not (BUILD_ROOT / REAL).is_dir():
+        say(f"skipped the first block of {REAL}: `make smollm2` makes it")
+        return
+    began = time.monotonic()
+    host = Host(model=REAL, tokens=REAL_TOKENS, config=NpuConfig.load(PRESET))
+    with tempfile.TemporaryDirectory(dir=BUILD_ROOT, prefix=f"{REAL}-rtl.") as room:
+        found, engine = start(host, Path(room), BUILD_ROOT, BLOCK_0, say)
+        go_on(found, engine, Path(room), 1, say)
+    assert not found.failures, " || ".join(found.failures)
+    document = found.document()
+    for part in (document, document["chained"]):
+        for name in ("words", "cycles", "timed_beats", "mismatches", "cycle_differences", "event_differences"):
+            setattr(totals, name, getattr(totals, name) + part[name])
+    totals.block_products = document["products"]
+    totals.seconds += time.monotonic() - began
+
+
 def _done(result: Result) -> str:
     return f"{result.words} words, {result.cycles} cycles, {result.seconds:.0f} s"
 
@@ -132,7 +166,10 @@ def _done(result: Result) -> str:
 def run(options: Options) -> int:
     """Draw the cases, take the trace, flush jobs, say and write what came; 0, 1 at the first difference, 3 where a
     bench broke."""
-    return judged(lambda: _run(options))
+    try:
+        return judged(lambda: _run(options))
+    except HostError as error:
+        return error.code
 
 
 def _run(options: Options) -> int:
@@ -142,9 +179,11 @@ def _run(options: Options) -> int:
     trace_layers(totals, first)
     corners(totals, first)
     flushes(totals, options.flushes, first)
+    real_block(totals)
     say(f"{totals.cases} cases over {len(tb_engine.PARAMETER_SETS)} arrays, {totals.corners} corners of hardware and "
         f"{totals.flushes} flushed jobs: {totals.words} words, {totals.mismatches} mismatches; {totals.timed_beats} "
         f"beats, {totals.cycle_differences} cycle differences; {totals.event_differences} event differences")
-    say(f"{totals.products} products behind the trace's outputs; {totals.cycles} cycles in {totals.seconds:.0f} s")
+    say(f"{totals.products} products behind the trace's outputs, {totals.block_products or 0} behind the real block's; "
+        f"{totals.cycles} cycles in {totals.seconds:.0f} s")
     write_json(BUILD_ROOT / "regress.json", {"seed": first} | asdict(totals))
     return 0

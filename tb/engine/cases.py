@@ -32,9 +32,11 @@ class Case:
     limit: int | None = None
 
     @classmethod
-    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case:
-        """`limit` as in `EngineJob.of`. Raises ConfigError for a job beyond the engine."""
+    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None, sent: np.ndarray | None = None) -> Case:
+        """`limit` as in `EngineJob.of`; `sent` int16[W, N] is what must come out, in the order of the wire, where that
+        is not left to the golden model. Raises ConfigError for a job beyond the engine."""
         result = linear.run_linear(layer, config)
+        result = result if sent is None else replace(result, sent=sent)
         job = make_job(layer, config, result, limit)
         beats = streams(layer, config, result, limit)
         beats["i"]["sink_shift"] = noisy(beats["i"], job)

@@ -41,6 +41,7 @@ ELSEWHERE = "STAMP_BUILD=DIR in the environment or `verify --build-dir DIR`, a f
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal")
 # the model itself runs briefly and is compiled often; Verilator's runtime (GLOBAL) is compiled once, see _Verilator
 MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+LONG_RUN = "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"  # a large model takes twice as long to compile, and runs faster
 VCD, FST = "vcd", "fst"  # formats of a waveform, and how its file is called
 _CAUSE = re.compile(r"%Error|\berror\b|\*\*\*|No space left|undefined reference", re.IGNORECASE)
 _LOG = logging.getLogger(__name__)
@@ -210,20 +211,21 @@ def wave_format() -> str:
     return VCD if done.returncode else FST
 
 
-def build(files: Mapping[str, str], top: str, waves: str = "", root: Path = BUILD_ROOT, flags: Sequence[str] = ()
-          ) -> tuple[Path, float]:
+def build(files: Mapping[str, str], top: str, waves: str = "", root: Path = BUILD_ROOT, flags: Sequence[str] = (),
+          make: str = MAKE_FLAGS) -> tuple[Path, float]:
     """Folder with the simulator of the Verilog `files` (program `top`), and the seconds spent (0.0 if it was there).
 
-    `waves` is VCD or FST for one that can write a waveform; `flags` are options of Verilator on top of FLAGS.
+    `waves` is VCD or FST for one that can write a waveform; `flags` are options of Verilator on top of FLAGS, `make`
+    says how the compiler optimizes: MAKE_FLAGS or LONG_RUN.
 
     Raises ToolError when a tool is missing, OutputError as `check_root` does, and BuildError when the build fails; its
     log stays beside the cache.
     """
     env = toolchain.verilator_env()
     check_root(root)
-    env["MAKEFLAGS"] += f" {MAKE_FLAGS}"
+    env["MAKEFLAGS"] += f" {make}"
     tool, compiler = toolchain.verilator()[0], toolchain.program("g++")
-    tools = [(*FLAGS, *flags), MAKE_FLAGS, waves, tool.version, tool.path, compiler.version, version("cocotb")]
+    tools = [(*FLAGS, *flags), make, waves, tool.version, tool.path, compiler.version, version("cocotb")]
     own = [path.read_text("utf-8") for path in main_program.SOURCES] + [main_program.header(files[f"{top}.v"], top)]
     control = _control_file(top, _port_names(files[f"{top}.v"]))
     cache = root / "rtl" / _digest([*tools, dict(files), top, control, own])
@@ -286,7 +288,7 @@ def _why(log: str, top: str, kept: Path) -> StampError:
 def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Port], params: Any, *, block: str,
              set_name: str, seed: int, words: int = 0, waves: bool = False, tests: Sequence[str] | None = None,
              waves_from: int = 0, root: Path = BUILD_ROOT, flags: Sequence[str] = (), plusargs: Sequence[str] = (),
-             limit: float | None = None, context: Mapping[str, Any] | None = None) -> Result:
+             limit: float | None = None, context: Mapping[str, Any] | None = None, make: str = MAKE_FLAGS) -> Result:
     """Build, then run the tests of `module` in a simulator process; never raises for a failing test.
 
     Parameters
@@ -302,9 +304,10 @@ def simulate(files: Mapping[str, str], top: str, module: str, ports: Sequence[Po
     flags, plusargs : more options of Verilator, and of the program it makes
     limit : seconds after which the simulation is ended; `Result.hung`
     context : more of what the testbench is told
+    make : as of `build`
     """
     kind = wave_format() if waves else ""
-    program, build_seconds = build(files, top, kind, root, flags)
+    program, build_seconds = build(files, top, kind, root, flags, make)
     with _writing(root):
         (root / "sim").mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root / "sim", prefix=f"{block}-{set_name}-{seed}."))

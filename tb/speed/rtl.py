@@ -24,7 +24,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import cocotb
 import numpy as np
@@ -50,7 +49,6 @@ SHARE = 5  # the job of `naive` and `slow` is so many times shorter: all rounds 
 TOP = "stamp_engine"
 PARAMETER_SETS = {"16x16": tb_engine.PARAMETER_SETS["16x16"]}
 build = tb_engine.build
-OPTIMIZED = "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"  # the regression compiles for short runs: -O1
 OUT, RAW = "STAMP_BENCH_OUT", "STAMP_BENCH_RAW"  # environment: file of the figures, program of `raw`
 
 
@@ -181,7 +179,7 @@ def build_raw(files: dict[str, str]) -> Path:
     source = Path(__file__).with_name("raw.cpp")
     options = [*simulator.FLAGS, "-Wno-lint", "--timescale", "1ns/1ps", "--top-module", TOP, "--prefix", "Vtop"]
     table = program.header(files[f"{TOP}.v"], TOP)
-    key = json.dumps([options, OPTIMIZED, tool.version, source.read_text("utf-8"), table, files])
+    key = json.dumps([options, simulator.LONG_RUN, tool.version, source.read_text("utf-8"), table, files])
     kept = simulator.BUILD_ROOT / "rtl" / f"raw-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
     if kept.is_file():
         return kept
@@ -191,7 +189,7 @@ def build_raw(files: dict[str, str]) -> Path:
         for file, text in (files | {program.HEADER: table}).items():
             (folder / file).write_text(text, "utf-8")
         verilate = [tool.path, "-cc", "--exe", "-Mdir", folder, *options, source, *(folder / file for file in files)]
-        make = ["make", "-C", folder, "-f", "Vtop.mk", "-j", "2", *OPTIMIZED.split()]
+        make = ["make", "-C", folder, "-f", "Vtop.mk", "-j", "2", *simulator.LONG_RUN.split()]
         for command in (verilate, make):
             subprocess.run(list(map(str, command)), env=env, check=True, capture_output=True)
         (folder / "Vtop").rename(kept)
@@ -201,11 +199,11 @@ def build_raw(files: dict[str, str]) -> Path:
 def measure() -> dict[str, float]:
     """The ratios, and the rates in cycles/s and the cycles that they are made from."""
     files, ports = elaborate(sys.modules[__name__], PARAMETER_SETS["16x16"], TOP)
-    with (tempfile.TemporaryDirectory() as folder, mock.patch.object(simulator, "MAKE_FLAGS", OPTIMIZED)):
+    with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rates.json"
         os.environ |= {RAW: str(build_raw(files)), OUT: str(out)}
         result = simulator.simulate(files, TOP, __name__, ports, PARAMETER_SETS["16x16"], block="engine",
-                                    set_name="16x16", seed=1)
+                                    set_name="16x16", seed=1, make=simulator.LONG_RUN)
         assert result.passed, f"{' || '.join(result.failures)}; log: {result.log}"
         found = json.loads(out.read_text("utf-8"))
     rate = found["cycles_per_s"]

@@ -148,6 +148,13 @@ def test_verify_takes_no_seed_below_zero_and_no_words_below_one(words: list[str]
         "stamp-hw verify --help\n")
 
 
+@pytest.mark.parametrize("words", [["prefill", "--model", "m"], ["--model", "m"], ["--jobs", "3", "--model=m"]])
+def test_verify_with_a_model_is_its_prefill(words: list[str]) -> None:
+    options = parser().parse_args(["verify", *words])
+    assert (options.model, options.tokens, options.jobs) == ("m", 512, 3 if "3" in words else 2)
+    assert options.run.__module__ == parser().parse_args(["verify", "prefill", "--model", "m"]).run.__module__
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["--shape", "999999999x4x4"], "--shape: number too large; got 999999999; expected at most 8 digits"),
     (["--shape", "16x16,4,123456789"], "--shape: number too large; got 123456789; expected at most 8 digits"),

@@ -123,7 +123,11 @@ def test_a_report_of_a_part_is_not_taken() -> None:
                        (figures.reference, {"tests": {"tests/stamp_hw/test_golden.py::test_a": {"cases": 9}}}),
                        (figures.faults, {"faults": []}),
                        (figures.coverage, {"blocks": {"mac": {}}, "errors": []}),
-                       (figures.regress, {"cases": 499, "flushes": 1000}), (figures.fpga, {"seeds": [{}]}),
+                       (figures.regress, {"cases": 499, "flushes": 1000}),
+                       (figures.prefill, {"layers": 210, "model_layers": 211, "chained": {}, "failures": []}),
+                       (figures.prefill, {"layers": 211, "model_layers": 211, "chained": None, "failures": []}),
+                       (figures.prefill, {"layers": 211, "model_layers": 211, "chained": {}, "failures": ["x"]}),
+                       (figures.fpga, {"seeds": [{}]}),
                        (figures.predictors, {"rows": [{}] * 11}),
                        (figures.evaluation, {"kind": "text", "windows": 4, "rows": [
                            {"scheme": name} for name in ("a4", "first_n", "stamp")]})):

@@ -189,6 +189,16 @@ def test_the_streams_alone_lead_to_the_output_in_scalar_integers(rng: np.random.
         compared(LAYERS)
 
 
+def test_words_come_back_from_the_beats_that_were_made_of_them(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        layer, config, limit = random_case(rng)
+        result = run_linear(layer, config)
+        job, params = engine_streams.make_job(layer, config, result, limit), EngineParams.of(config.hw)
+        beats = engine_streams.output_beats(params, job, result)
+        words = engine_streams.words_of(params, job, beats["y"])
+        assert words.dtype == np.int16 and np.array_equal(words, result.sent)
+
+
 def rebuilt(job: EngineJob, hw: HwConfig, o: dict[str, np.ndarray], channels: int) -> np.ndarray:
     """y[tokens, N] from the beats of `o`; every value must come once."""
     y = np.full((job.n_sink + job.width * job.height, channels), 1 << 20)
