@@ -65,7 +65,8 @@ def markdown(rows: Iterable[Row]) -> str:
 
 
 def pictures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Setting → scheme → its row, and the table of the pictures' SQNR: a line a setting."""
+    """Setting → scheme → its row, and the table of the pictures' SQNR: a line a setting; `gain_db` of `stamp` over
+    `first_n` by setting."""
     missing = {setting.name for setting in PICTURES} - {row["setting"] for row in report["rows"]}
     whole(not missing, f"lacks {', '.join(sorted(missing))}")
     whole(report["inference_steps"] == 20, f"{report['inference_steps']} of 20 steps")
@@ -75,8 +76,7 @@ def pictures(report: Mapping[str, Any]) -> dict[str, Any]:
         found.setdefault(row["setting"], {})[row["scheme"]] = {name: row[key] for name, key in _PICTURE.items()}
         line = lines.setdefault(row["setting"], {"rotation": row["rotation"], "scale": row["scale"]})
         line[row["scheme"]] = row["picture_sqnr_db"]
-    best = found["block_block"]
-    found["gain_db"] = best["stamp"]["picture"] - best["first_n"]["picture"]
+    found["gain_db"] = {name: found[name]["stamp"]["picture"] - found[name]["first_n"]["picture"] for name in lines}
     schemes = [name for name in next(iter(lines.values())) if name not in ("rotation", "scale")]
     columns = [("rotation", lambda row: str(row["rotation"])), ("a scale a", lambda row: str(row["scale"])),
                *((f"`{name}`", lambda row, name=name: f"{number(row[name], 0)} dB") for name in schemes)]

@@ -58,5 +58,6 @@ def test_pictures_have_a_line_a_setting() -> None:
     lines = found["table"].splitlines()
     assert len(lines) == 2 + len(PICTURES) and lines[2].startswith("| none | token | 20 dB | 20 dB")
     assert lines[3].startswith("|  | block of 64 |") and found["block_block"]["stamp"]["picture"] == 20.4
+    assert found["gain_db"]["full_token"] == 0
     with pytest.raises(figures.NotTakenError, match="1 of 20 steps"):
         studies.pictures({**report, "inference_steps": 1})
