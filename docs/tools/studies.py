@@ -19,9 +19,9 @@ Row = Mapping[str, Any]
 
 
 def language(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Setting → scheme → its row with `significance`, the difference to `stamp` in standard errors; the tables of the
-    rows that are named and of the others; `center_takes`, the part of STaMP's gain over `a4` that a static mean gives
-    `a4`."""
+    """Setting → scheme → its row with `significance`, the difference to `stamp` in standard errors, and both figures
+    to the digit of their errors (`ppl_text`, `kl_text`); the tables of the rows that are named and of the others;
+    `center_takes`, the part of STaMP's gain over `a4` that a static mean gives `a4`."""
     rows = [dict(row) for row in report["rows"]]
     missing = {setting.name for setting in SETTINGS} - {row["setting"] for row in rows}
     whole(not missing, f"lacks {', '.join(sorted(missing))}")
@@ -37,7 +37,8 @@ def language(report: Mapping[str, Any]) -> dict[str, Any]:
         if row["kl_minus_stamp"] is not None:
             row["significance"] = abs(row["kl_minus_stamp"]) / row["kl_minus_stamp_se"]
         found.setdefault(row["setting"], {})[row["scheme"]] = {
-            key: value for key, value in row.items() if isinstance(value, float)}
+            key: value for key, value in row.items() if isinstance(value, float)} | {
+                "ppl_text": with_error(row["ppl"], row["ppl_se"]), "kl_text": with_error(row["kl"], row["kl_se"])}
     plain, centred = found["w8"], found["center"]
     gain = plain["a4"]["kl"] - plain["stamp"]["kl"]
     return found | {"center_takes": (plain["a4"]["kl"] - centred["a4"]["kl"]) / gain}

@@ -33,11 +33,12 @@ def _row(setting: Setting, row: Mapping[str, Any], reports: Mapping[str, Mapping
     difference: tuple[float | None, float | None] = (None, None)
     if stamp is not None and row is not stamp:
         difference = paired(row["kl_by_window"], stamp["kl_by_window"])
+    ppl = math.inf if row["perplexity"] is None else row["perplexity"]  # JSON has no infinity
     base = next(one["perplexity"] for one in report["rows"] if one["scheme"] == FLOAT)
     return {"setting": setting.name, "named": setting.named, "rotation": setting.rotation, "scale": setting.scale,
             "weights": setting.weights, "center": setting.center, "scheme": row["scheme"],
-            "ppl": row["perplexity"], "ppl_se": row["perplexity"] * row["loss_difference_error"],
-            "ppl_over_float": row["perplexity"] / base, "kl": row["kl"], "kl_se": row["kl_error"],
+            "ppl": ppl, "ppl_se": ppl * row["loss_difference_error"], "ppl_over_float": ppl / base,
+            "kl": row["kl"], "kl_se": row["kl_error"],
             "kl_minus_stamp": difference[0], "kl_minus_stamp_se": difference[1],
             "average_bits": row.get("average_bits"),
             "average_bits_with_scales": row.get("average_bits_with_scales"), "tokens": report["tokens"]}

@@ -17,7 +17,8 @@ from models.studies.reports import report
 from models.studies.rows import rows_of, table
 from models.studies.settings import LANGUAGE, LENGTH, SETTINGS, chosen
 from stamp_hw.cli.common import count
-from stamp_hw.formats.files import write_json
+from stamp_hw.errors import StampError
+from stamp_hw.formats.files import finite, write_json
 
 MODEL, TEXT, CALIBRATION = "smollm2", Path("models/texts/alice.txt"), Path("models/texts/pride.txt")
 _LOG = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     reports = {}
     settings = chosen(options.only)
+    if options.sequences == 1:
+        raise StampError("one window has no standard error", where="--sequences", got=1, expected="at least 2")
     for number, setting in enumerate(settings, 1):
         windows = options.sequences or setting.windows
         _LOG.info("setting %d of %d: %s, %d windows", number, len(settings), setting.name, windows)
@@ -48,11 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     rows = rows_of(reports)
     sys.stdout.write(table(rows) + "\n")
     if len(settings) == len(SETTINGS):
-        write_json(options.json, {"model": options.model, "text": options.text.name, "length": options.length,
-                                  "calibration": options.calibration.name,
-                                  "float": {name: reports[setting]["rows"][0]["perplexity"] for name, setting in
-                                            (("named", SETTINGS[0].name), ("other", SETTINGS[-1].name))},
-                                  "rows": rows})
+        floats = {name: reports[setting.name]["rows"][0]["perplexity"]
+                  for name, setting in (("named", SETTINGS[0]), ("other", SETTINGS[-1]))}
+        write_json(options.json, finite({
+            "model": options.model, "text": options.text.name, "length": options.length,
+            "calibration": options.calibration.name, "float": floats, "rows": rows}))
     return 0
 
 

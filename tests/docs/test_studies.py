@@ -31,6 +31,7 @@ def test_a_row_says_once_what_it_shares_with_the_one_above() -> None:
     assert lines[5] == "|  |  |  | `stamp` | 4.35 | 28.1 ± 0.2 | 1.117 | 0.101 ± 0.002 | – |"
     assert sum("centred" in line for line in lines) == 2
     assert found["w8"]["a4"]["significance"] == pytest.approx(12.8) and "significance" not in found["w8"]["stamp"]
+    assert found["w8"]["a4"]["ppl_text"] == "28.1 ± 0.2" and found["w8"]["a4"]["kl_text"] == "0.152 ± 0.002"
     assert found["center_takes"] == pytest.approx(0.02 / (0.1525 - 0.1013))
     assert (found["tokens"], found["other_tokens"]) == (8687, 1533)
 

@@ -99,9 +99,10 @@ def test_a_setting_that_cannot_run_is_one_line(tmp_path: Path, caplog: pytest.Lo
     from models.load.checkpoint import run_command
 
     words = ["--model", str(tmp_path / "none"), "--folder", str(tmp_path), "--only", "w8"]
-    assert run_command(lambda: main(words)) == 2
-    said = capsys.readouterr().err + caplog.text
-    assert "Traceback" not in said and "none" in said
+    for more, message in (((), "none"), (("--sequences", "1"), "--sequences: one window has no standard error; got 1")):
+        assert run_command(lambda more=more: main([*words, *more])) == 2
+        said = capsys.readouterr().err + caplog.text
+        assert "Traceback" not in said and message in said
 
 
 @pytest.mark.trace
