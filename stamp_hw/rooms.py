@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import sys
@@ -23,6 +24,15 @@ def build_folder() -> Path:
     folder for a plain install, whose own folder is no place to build in."""
     here = HOME if (HOME / "pyproject.toml").is_file() else Path.cwd()
     return Path(os.environ.get("STAMP_BUILD") or here / "build")
+
+
+def sources_digest(*folders: str) -> str:
+    """SHA-256 over the Python files of these folders of the project: tells results of this code from another's."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((HOME / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(HOME)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def load(name: str) -> ModuleType:

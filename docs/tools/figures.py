@@ -195,7 +195,7 @@ def prefill(report: Mapping[str, Any]) -> dict[str, Any]:
     whole(not report["failures"], "a layer differs")
     sums = ("products", "words", "mismatches", "timed_beats", "cycles", "cycle_differences", "event_differences")
     return {**{name: report[name] for name in ("tokens", "layers", "jobs", *sums, "perplexity", "float_perplexity")},
-            "wall_min": report["wall_s"] / 60, "cpu_min": report["cpu_s"] / 60,
+            "wall_min": report["wall_s"] / 60, "cpu_min": report["rtl_cpu_s"] / 60,
             "cycles_per_cpu_s": report["cycles"] / report["rtl_cpu_s"],
             "chained": {name: report["chained"][name] for name in ("layers", "inputs", "equal_inputs", *sums)}}
 

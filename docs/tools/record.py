@@ -36,6 +36,8 @@ SMOLLM2 = ("--model smollm2 --text models/texts/alice.txt --sequences 3 --calibr
 #: Float kernels of torch → the environment that chooses them; `avx512` is the machine's own choice.
 KERNELS = {"avx512": "", "avx2": "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ",
            "sse4": "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE "}
+#: The same lengths of a layer of SmolLM2 on the engine of the language preset.
+LANGUAGE_SHAPES = tuple(word for tokens in figures.LENGTHS for word in ("--shape", f"{tokens}x576x576"))
 SHAPES = tuple(word for tokens in figures.LENGTHS for word in ("--shape", f"{tokens}x192x192"))
 #: What a layer without data is asked for: an array that waits for its drain, a token that waits for weights, 64 tokens.
 ASKED = {
@@ -65,6 +67,9 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                       SIMULATED, figures.simulation),
     "lengths": ("results/lengths.json", f"stamp-hw simulate {' '.join(SHAPES)}",
                 {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
+    "lengths_language": ("results/lengths_language.json",
+                         f"stamp-hw simulate {' '.join((*LANGUAGE_SHAPES, *LANGUAGE))}",
+                         {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
     **{name: (f"results/{name}.json", f"stamp-hw simulate {' '.join(words)}",
               {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.shape) for name, words in ASKED.items()},
     **{f"eval_llama{end}": (f"eval/llama{end}.json", f"stamp-hw eval {TEXT}{options}", {
@@ -176,6 +181,7 @@ QUICK = {
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
     "smollm2_trace": ("simulate", SMOLLM2_TRACE, *LANGUAGE),
     "lengths": ("simulate", *SHAPES),
+    "lengths_language": ("simulate", *LANGUAGE_SHAPES, *LANGUAGE),
     **{name: ("simulate", *words) for name, words in ASKED.items()},
     **{f"cycles_{part}": ("simulate", *PART_LAYER.split(), *values.split()) for part, values in OF_PARTS.items()},
 }

@@ -28,6 +28,7 @@ from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.errors import ConfigError, TraceError
+from stamp_hw.rooms import sources_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ class Prefill:
         """All that decides a layer's input and words."""
         return {"model": self.model, "fingerprint": fingerprint(locate(self.model)), "tokens": self.tokens,
                 "sequences": self.sequences, "text": self.text.name, "calibration": self.calibration.name,
-                "sha256": [_sha256(path) for path in (self.text, self.calibration)], "config": self.config.to_dict()}
+                "sha256": [_sha256(path) for path in (self.text, self.calibration)], "config": self.config.to_dict(),
+                "sources": sources_digest("stamp_hw", "models/prefill", "models/dump")}
 
 
 def store(prefill: Prefill, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:

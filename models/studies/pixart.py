@@ -14,10 +14,12 @@ from typing import Any
 
 from models.commands.eval_table import number
 from models.load.checkpoint import run_command
+from models.load.hub import local, locate
 from models.studies.reports import report
 from models.studies.rows import FLOAT
 from models.studies.settings import IMAGE, PICTURES
-from stamp_hw.cli.common import count
+from stamp_hw.cli.common import check_apart, check_writable, count
+from stamp_hw.errors import StampError
 from stamp_hw.formats.files import atomic_file, write_json
 from stamp_hw.text import align
 
@@ -52,8 +54,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="prompts at a time (default 1)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    check_writable(options.folder, folder=True)
+    check_writable(options.json, folder=False)
+    check_apart({"--model": local(options.model)}, [("--json", options.json), ("--folder", options.folder)])
+    locate(options.model)
     prompts = options.folder / "prompts.txt"
-    options.folder.mkdir(parents=True, exist_ok=True)
+    if prompts.exists() and prompts.read_bytes() != PROMPTS.encode():
+        raise StampError("another file in the way", where=str(prompts), expected="the study's own prompts, or no file")
     with atomic_file(prompts, "w") as stream:
         stream.write(PROMPTS)
     reports = {}

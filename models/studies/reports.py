@@ -14,6 +14,9 @@ from models.load.hub import fingerprint, locate
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import write_json
+from stamp_hw.rooms import sources_digest
+
+_INTERRUPTED = 130  # exit code of a command that the terminal ended
 
 
 def report(name: str, model: str, words: Sequence[str], folder: Path, jobs: int) -> dict[str, Any]:
@@ -25,17 +28,27 @@ def report(name: str, model: str, words: Sequence[str], folder: Path, jobs: int)
     path, asked = folder / f"{name}.json", folder / f"{name}.asked.json"
     command = ["eval", "--model", model, *words]
     wanted = {"command": " ".join(("stamp-hw", *command)), "model": fingerprint(locate(model)),
-              "files": _digests(words)}
-    if not (path.is_file() and asked.is_file() and json.loads(asked.read_text("utf-8")) == wanted):
-        path.unlink(missing_ok=True)
-        write_json(asked, wanted)
-        with contextlib.redirect_stdout(io.StringIO()):  # the tables of single runs
-            code = stamp_hw([*command, "--json", str(path), "--jobs", str(jobs)])
-        if code:
-            raise StampError("an evaluation failed", where=name, got=f"exit code {code}",
-                             expected=" ".join(("stamp-hw", *command)))
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+              "files": _digests(words), "sources": sources_digest("stamp_hw", "models/evaluate")}
+    if (there := _read(path)) is not None and _read(asked) == wanted:
+        return there
+    with contextlib.redirect_stdout(io.StringIO()):  # the tables of single runs
+        code = stamp_hw([*command, "--json", str(path), "--jobs", str(jobs)])
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    found = _read(path)
+    if code or found is None:
+        raise StampError("an evaluation failed", where=name, got=f"exit code {code}", expected="0")
+    write_json(asked, wanted)
     return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """An object of JSON; None where there is none, or not whole."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _digests(words: Sequence[str]) -> dict[str, str]:

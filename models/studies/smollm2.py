@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 
 from models.load.checkpoint import run_command
+from models.load.hub import local
 from models.studies.reports import report
 from models.studies.rows import rows_of, table
 from models.studies.settings import LANGUAGE, LENGTH, SETTINGS, chosen
-from stamp_hw.cli.common import count
+from stamp_hw.cli.common import check_apart, check_writable, count
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import finite, write_json
 
@@ -38,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="windows at a time (default 1)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    check_writable(options.folder, folder=True)
+    check_writable(options.json, folder=False)
+    check_apart({"--text": options.text, "--calibration": options.calibration, "--model": local(options.model)},
+                [("--json", options.json), ("--folder", options.folder)])
     reports = {}
     settings = chosen(options.only)
     if options.sequences == 1:

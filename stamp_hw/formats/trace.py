@@ -18,7 +18,7 @@ import numpy as np
 
 from stamp_hw.formats.safetensors_file import INT8, SafetensorsFile, TensorEntry, encode, fail, strict_json
 from stamp_hw.formats.safetensors_writer import CHUNK, SafetensorsWriter, plain_json, write_file
-from stamp_hw.formats.trace_entry import MAX_NAME, LayerEntry, check_entry, parse_entry
+from stamp_hw.formats.trace_entry import MAX_NAME, LayerEntry, check_entry, check_scales, parse_entry
 from stamp_hw.layer import Layer
 
 SCHEMA_VERSION = 1
@@ -99,7 +99,9 @@ class Trace:
         entry = self.entry(name)
         weight = self._file.read(entry.weight)
         if entry.weight_scale is not None:
-            weight *= self._file.read(entry.weight_scale)[:, None]
+            scale = self._file.read(entry.weight_scale)
+            check_scales(scale, f"{self.path}, tensor {entry.weight_scale}")
+            weight *= scale[:, None]
         return Layer(name=name, x=self._file.read(entry.input), weight=weight,
                      bias=None if entry.bias is None else self._file.read(entry.bias), grid=entry.grid,
                      outliers=entry.outliers, kind=entry.kind, s_x=entry.s_x, s_y=entry.s_y, transform=entry.transform)
@@ -219,8 +221,10 @@ class TraceWriter:
         if weight_scale is None:
             self._add_tensor(f"weight.{name}", weight, 2, dtype)
         else:
+            weight = np.asarray(weight)
             if weight.dtype != np.int8:
                 fail("not codes", f"{where}, weight", got=weight.dtype, expected="int8 with a weight_scale")
+            check_scales(np.asarray(weight_scale), f"{where}, weight_scale")
             self._file.add(f"weight.{name}", np.ascontiguousarray(weight), INT8)
             self._add_tensor(f"scale.{name}", weight_scale, 1, "float32")
         if bias is not None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from stamp_hw import positions
 from stamp_hw.formats.safetensors_file import DTYPES, INT8, TensorEntry, fail
 from stamp_hw.layer import MAX_SCALE, MIN_SCALE
@@ -87,6 +89,12 @@ def _of_older(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     if type(count) is not int or not 0 <= count <= positions.MAX_SINKS:
         fail("n_sink is malformed", where, got=count, expected=f"a whole number in 0…{positions.MAX_SINKS}")
     return {**{key: one for key, one in value.items() if key != "n_sink"}, "outliers": tuple(range(count))}
+
+
+def check_scales(scale: np.ndarray, where: str) -> None:
+    """Real values of a step of integer weights, a channel each. Raises TraceError for one that no layer may have."""
+    if not ((scale >= MIN_SCALE) & (scale <= MAX_SCALE)).all():
+        fail("weight_scale out of range", where, got=f"{scale.min():g}…{scale.max():g}", expected="2^-100…2^100")
 
 
 def check_entry(entry: LayerEntry, tensors: Mapping[str, TensorEntry], calibration: str, where: str) -> None:

@@ -72,7 +72,7 @@ def run(options: Options) -> int:
     from tb.run.simulator import BUILD_ROOT, check_root
 
     root = BUILD_ROOT if options.build_dir is None else options.build_dir.resolve()
-    name = Path(options.model).resolve().stem
+    name = Path(options.model).resolve().name
     out = root / f"{name}-rtl.json" if options.json is None else options.json
     folder = root / f"{name}-rtl" / str(options.tokens)
     check_writable(out, folder=False)

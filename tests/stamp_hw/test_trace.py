@@ -111,6 +111,12 @@ def test_integer_weights_have_a_scale_a_channel_and_are_what_a_layer_of_8_bits_t
         writer.add_layer(name="a", kind="q", input_key="x", weight=weights.codes, weight_scale=scale)
         with pytest.raises(TraceError, match="layer b, weight: not codes; got float64; expected int8"):
             writer.add_layer(name="b", kind="q", input_key="x", weight=np.ones((6, 5)), weight_scale=scale)
+    with TraceWriter(tmp_path / "v", {}) as writer:
+        writer.add_input("x", np.ones((4, 5)), "float16")
+        for wrong in (-scale, 0 * scale, np.full(6, 3e38, np.float32)):
+            with pytest.raises(TraceError, match=r"layer c, weight_scale: weight_scale out of range; got .*2\^-100"):
+                writer.add_layer(name="c", kind="q", input_key="x", weight=weights.codes, weight_scale=wrong)
+        writer.add_layer(name="a", kind="q", input_key="x", weight=np.ones((1, 5)))
     assert (tmp_path / "t").stat().st_size < 2 * 20 + 6 * 5 + 4 * 6 + 8 + 1000
     with Trace.open(tmp_path / "t") as trace:
         layer = trace.layer("a")
