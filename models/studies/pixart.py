@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     check_writable(options.folder, folder=True)
     check_writable(options.json, folder=False)
-    check_apart({"--model": local(options.model)}, [("--json", options.json), ("--folder", options.folder)])
+    for output in (("--json", options.json), ("--folder", options.folder)):
+        check_apart({"--model": local(options.model)}, [output])
     locate(options.model)
     prompts = options.folder / "prompts.txt"
     if prompts.exists() and prompts.read_bytes() != PROMPTS.encode():

@@ -39,14 +39,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="windows at a time (default 1)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    check_writable(options.folder, folder=True)
-    check_writable(options.json, folder=False)
-    check_apart({"--text": options.text, "--calibration": options.calibration, "--model": local(options.model)},
-                [("--json", options.json), ("--folder", options.folder)])
-    reports = {}
     settings = chosen(options.only)
     if options.sequences == 1:
         raise StampError("one window has no standard error", where="--sequences", got=1, expected="at least 2")
+    check_writable(options.folder, folder=True)
+    check_writable(options.json, folder=False)
+    inputs = {"--text": options.text, "--calibration": options.calibration, "--model": local(options.model)}
+    for output in (("--json", options.json), ("--folder", options.folder)):
+        check_apart(inputs, [output])
+    reports = {}
     for number, setting in enumerate(settings, 1):
         windows = options.sequences or setting.windows
         _LOG.info("setting %d of %d: %s, %d windows", number, len(settings), setting.name, windows)

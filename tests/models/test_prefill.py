@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models.prefill import hosted
+from models.prefill import hosted, run
 from stamp_hw import hadamard
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
@@ -125,6 +126,21 @@ def test_other_settings_are_run_anew(llama: Path, whole: Path, tmp_path: Path) -
     assert first["perplexity"] is None and first["digest"] == index(whole)["digest"]
     assert prefill(llama, tmp_path, "--layers", "layers.0.self_attn.q", "--job", "hadamard=3") == 0
     assert index(tmp_path)["digest"] != first["digest"] and index(tmp_path)["layers"][0]["hadamard"] is None
+
+
+def test_words_of_another_golden_model_are_made_anew(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                     ) -> None:
+    """What the RTL is compared with is this code's: a digest of it is among the settings."""
+    one = ("--layers", "layers.0.self_attn.q_proj")
+    assert prefill(llama, tmp_path, *one) == 0
+    (words_of,) = tmp_path.glob("*q_proj.npy")
+    before, real = np.load(words_of), hosted.run_linear
+    monkeypatch.setattr(hosted, "run_linear", lambda *given: replace(real(*given), sent=real(*given).sent + 1))
+    assert prefill(llama, tmp_path, *one) == 0
+    assert np.array_equal(np.load(words_of), before), "the same code, as far as its files tell"
+    monkeypatch.setattr(run, "sources_digest", lambda *folders: "other code")
+    assert prefill(llama, tmp_path, *one) == 0
+    assert np.array_equal(np.load(words_of), before + 1)
 
 
 def test_whoever_asks_gets_the_golden_models_inputs_for_its_words(llama: Path, whole: Path, tmp_path: Path,

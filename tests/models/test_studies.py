@@ -117,3 +117,31 @@ def test_the_small_pixart_gets_the_same_rows(tmp_path: Path, capsys: pytest.Capt
         for scheme in ("weights", *ALL)]
     assert all(math.isfinite(one["picture_sqnr_db"]) for one in rows)
     assert len(capsys.readouterr().out.splitlines()) >= len(rows) + 2
+
+
+@pytest.mark.trace
+def test_a_study_leaves_other_files_alone(tmp_path: Path) -> None:
+    prompts, report = tmp_path / "prompts.txt", tmp_path / "w8.json"
+    prompts.write_text("my own\n", "utf-8")
+    report.write_text("mine", "utf-8")
+    with pytest.raises(StampError, match=r"prompts\.txt: another file in the way"):
+        pixart.main(["--folder", str(tmp_path), "--json", str(tmp_path / "pixart.json")])
+    with pytest.raises(StampError, match="an evaluation failed"):
+        main([*WHAT, "--text", str(tmp_path.parent / "none"), "--folder", str(tmp_path), "--only", "w8"])
+    with pytest.raises(StampError, match="output in the way of another file"):
+        pixart.main(["--folder", str(tmp_path), "--json", str(LLAMA.parent / "pixart_small" / "model_index.json")])
+    assert prompts.read_text("utf-8") == "my own\n" and report.read_text("utf-8") == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prompts.txt", "w8.json"]
+
+
+@pytest.mark.trace
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("left", ["{", "[]", ""])
+def test_a_report_that_is_cut_off_is_made_again(tmp_path: Path, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = [*WHAT, "--folder", str(tmp_path), "--only", "none_block"]
+    assert main(run) == 0
+    whole = json.loads((tmp_path / "none_block.json").read_text("utf-8"))["rows"]
+    for name in ("none_block.json", "none_block.asked.json"):
+        (tmp_path / name).write_text(left, "utf-8")
+        assert main(run) == 0
+        assert json.loads((tmp_path / "none_block.json").read_text("utf-8"))["rows"] == whole
