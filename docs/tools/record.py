@@ -63,7 +63,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "llama_small": ("results/llama_small.json", f"stamp-hw simulate {LLAMA}", SIMULATED, figures.simulation),
     "pixart_small": ("results/pixart_small.json", f"stamp-hw simulate {PIXART} --layers '{GRID}'", SIMULATED,
                      figures.simulation),
-    "smollm2_trace": ("results/smollm2_trace.json", f"stamp-hw simulate {SMOLLM2_TRACE} {' '.join(LANGUAGE)}",
+    "smollm2_trace": ("demo/smollm2.json", f"stamp-hw simulate {SMOLLM2_TRACE} {' '.join(LANGUAGE)}",
                       SIMULATED, figures.simulation),
     "lengths": ("results/lengths.json", f"stamp-hw simulate {' '.join(SHAPES)}",
                 {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
@@ -179,7 +179,6 @@ PRINTED = {
 QUICK = {
     "llama_small": ("simulate", LLAMA),
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
-    "smollm2_trace": ("simulate", SMOLLM2_TRACE, *LANGUAGE),
     "lengths": ("simulate", *SHAPES),
     "lengths_language": ("simulate", *LANGUAGE_SHAPES, *LANGUAGE),
     **{name: ("simulate", *words) for name, words in ASKED.items()},

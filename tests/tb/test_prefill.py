@@ -115,6 +115,7 @@ def test_a_second_start_plays_nothing_again(again: Path, llama: Path, capsys: py
     assert (layers(again) / "results.jsonl").read_bytes() == before and document(again)["words"] > 0
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_behind_the_jobs_that_ended(again: Path, llama: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     file, first = layers(again) / "results.jsonl", MLP[0]
