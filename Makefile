@@ -153,7 +153,7 @@ smollm2-results: venv-trace  ## rotations, scales, weights and schemes on that m
 	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.smollm2 --jobs 2
 	OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.pixart --jobs 2
 
-smollm2-rtl: smollm2  ## that Llama's whole prefill, 512 tokens, through the RTL of a 16 x 16 engine (build/smollm2-rtl.json; 20 minutes on two cores)
+smollm2-rtl: smollm2  ## that Llama's whole prefill, 512 tokens, through the RTL of a 16 x 16 engine (build/smollm2-rtl.json; 54 minutes on two busy cores)
 	nice $(BIN)/stamp-hw verify --model smollm2 --tokens 512
 
 clean:  ## remove build results (keeps .venv)

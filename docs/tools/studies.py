@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from docs.tools.figures import whole
-from models.commands.eval_table import decimals_of, number, with_error
+from models.commands.eval_table import number, with_error
 from models.studies.settings import PICTURES, SETTINGS
 from stamp_hw.features import paley_order
 
@@ -29,7 +29,6 @@ def language(report: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "float": report["float"]["named"], "float_other": report["float"]["other"],
         "tokens": max(row["tokens"] for row in rows), "other_tokens": min(row["tokens"] for row in rows),
-        "named_rows": sum(row["named"] and row["scheme"] != "weights" for row in rows),
         "adds": {"block": int(math.log2(_BLOCK)), **{name: additions(k) for name, k in _ONLINE.items()}},
         "named": markdown(row for row in rows if row["named"]),
         "others": markdown(row for row in rows if not row["named"])}
@@ -61,7 +60,8 @@ def markdown(rows: Iterable[Row]) -> str:
         ("perplexity", lambda row: with_error(row["ppl"], row["ppl_se"])),
         ("× float", lambda row: number(row["ppl_over_float"], 3)),
         ("KL, nats a token", lambda row: with_error(row["kl"], row["kl_se"])),
-        ("less STaMP's", lambda row: "–" if row["kl_minus_stamp"] is None else _signed(row)))
+        ("less STaMP's", lambda row: "–" if row["kl_minus_stamp"] is None else
+         with_error(row["kl_minus_stamp"], row["kl_minus_stamp_se"], sign="+").replace("-", "−")))
     return _table(columns, rows, shared=3)
 
 
@@ -83,13 +83,6 @@ def pictures(report: Mapping[str, Any]) -> dict[str, Any]:
                *((f"`{name}`", lambda row, name=name: f"{number(row[name], 0)} dB") for name in schemes)]
     found["table"] = _table(columns, lines.values(), shared=1)
     return found
-
-
-def _signed(row: Row) -> str:
-    """The difference with its sign; a minus that aligns with digits."""
-    value, error = row["kl_minus_stamp"], row["kl_minus_stamp_se"]
-    places = max(0, decimals_of(error)) if error else 4
-    return f"{value:+.{places}f} ± {error:.{places}f}".replace("-", "−")
 
 
 def _table(columns: Sequence[tuple[str, Callable[[Row], str]]], rows: Iterable[Row], shared: int) -> str:

@@ -130,10 +130,12 @@ def score_kv(model: Any, schemes: Mapping[str, NpuConfig], windows: np.ndarray, 
 
     with each(run, range(len(windows)), jobs) as runs:
         found = list(runs)
-    return {name: TextScore(np.array([one[name][0] for one in found]), np.array([one[name][1] for one in found]), {},
-                            *(sum(bits) / len(windows) for bits in zip(*(one[name][2] or () for one in found),
-                                                                       strict=True)))
-            for name in (FLOAT, *schemes)}
+    scores = {}
+    for name in (FLOAT, *schemes):
+        loss, kl, bits = zip(*(one[name] for one in found), strict=True)
+        without, with_scales = (None, None) if bits[0] is None else np.mean(bits, axis=0).tolist()
+        scores[name] = TextScore(np.array(loss), np.array(kl), {}, without, with_scales)
+    return scores
 
 
 def predictions(model: Any, tokens: Tensor, decode: int = 0, cache: Any = None) -> Tensor:

@@ -61,7 +61,7 @@ class Prefill:
         return {"model": self.model, "fingerprint": fingerprint(locate(self.model)), "tokens": self.tokens,
                 "sequences": self.sequences, "text": self.text.name, "calibration": self.calibration.name,
                 "sha256": [_sha256(path) for path in (self.text, self.calibration)], "config": self.config.to_dict(),
-                "sources": sources_digest("stamp_hw", "models/prefill", "models/dump")}
+                "sources": sources_digest("stamp_hw", "models")}
 
 
 def store(prefill: Prefill, folder: Path, progress: Callable[[str], None]) -> dict[str, Any]:

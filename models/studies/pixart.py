@@ -15,10 +15,10 @@ from typing import Any
 from models.commands.eval_table import number
 from models.load.checkpoint import run_command
 from models.load.hub import local, locate
-from models.studies.reports import report
+from models.studies.reports import check_outputs, report
 from models.studies.rows import FLOAT
 from models.studies.settings import IMAGE, PICTURES
-from stamp_hw.cli.common import check_apart, check_writable, count
+from stamp_hw.cli.common import count
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import atomic_file, write_json
 from stamp_hw.text import align
@@ -54,10 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=count, default=1, metavar="N", help="prompts at a time (default 1)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    check_writable(options.folder, folder=True)
-    check_writable(options.json, folder=False)
-    for output in (("--json", options.json), ("--folder", options.folder)):
-        check_apart({"--model": local(options.model)}, [output])
+    check_outputs({"--model": local(options.model)}, options.json, options.folder)
     locate(options.model)
     prompts = options.folder / "prompts.txt"
     if prompts.exists() and prompts.read_bytes() != PROMPTS.encode():

@@ -6,16 +6,18 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.load.hub import fingerprint, locate
+from stamp_hw.cli.common import check_apart, check_writable
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import write_json
 from stamp_hw.rooms import sources_digest
 
+_SOURCES = ("models/evaluate", "models/dump", "models/load")  # beside the golden model, what decides a report
 _INTERRUPTED = 130  # exit code of a command that the terminal ended
 
 
@@ -28,7 +30,7 @@ def report(name: str, model: str, words: Sequence[str], folder: Path, jobs: int)
     path, asked = folder / f"{name}.json", folder / f"{name}.asked.json"
     command = ["eval", "--model", model, *words]
     wanted = {"command": " ".join(("stamp-hw", *command)), "model": fingerprint(locate(model)),
-              "files": _digests(words), "sources": sources_digest("stamp_hw", "models/evaluate")}
+              "files": _digests(words), "sources": sources_digest("stamp_hw", *_SOURCES)}
     if (there := _read(path)) is not None and _read(asked) == wanted:
         return there
     with contextlib.redirect_stdout(io.StringIO()):  # the tables of single runs
@@ -40,6 +42,14 @@ def report(name: str, model: str, words: Sequence[str], folder: Path, jobs: int)
         raise StampError("an evaluation failed", where=name, got=f"exit code {code}", expected="0")
     write_json(asked, wanted)
     return found
+
+
+def check_outputs(inputs: Mapping[str, Path | None], out: Path, folder: Path) -> None:
+    """Raise OutputError where a study's JSON or folder of reports cannot be made, or would replace an input."""
+    check_writable(folder, folder=True)
+    check_writable(out, folder=False)
+    for output in (("--json", out), ("--folder", folder)):  # one may lie in the other
+        check_apart(inputs, [output])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from models.load.checkpoint import run_command
 from models.load.hub import local
-from models.studies.reports import report
+from models.studies.reports import check_outputs, report
 from models.studies.rows import rows_of, table
 from models.studies.settings import LANGUAGE, LENGTH, SETTINGS, chosen
-from stamp_hw.cli.common import check_apart, check_writable, count
+from stamp_hw.cli.common import count
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import finite, write_json
 
@@ -42,11 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = chosen(options.only)
     if options.sequences == 1:
         raise StampError("one window has no standard error", where="--sequences", got=1, expected="at least 2")
-    check_writable(options.folder, folder=True)
-    check_writable(options.json, folder=False)
-    inputs = {"--text": options.text, "--calibration": options.calibration, "--model": local(options.model)}
-    for output in (("--json", options.json), ("--folder", options.folder)):
-        check_apart(inputs, [output])
+    check_outputs({"--text": options.text, "--calibration": options.calibration, "--model": local(options.model)},
+                  options.json, options.folder)
     reports = {}
     for number, setting in enumerate(settings, 1):
         windows = options.sequences or setting.windows

@@ -1,9 +1,8 @@
 """Makes the trace of a real Llama that ships: ``python -m models.train.make_smollm2``, behind ``make smollm2``.
 
-Block 0 of SmolLM2-135M and the `down_proj` of block 28, in front of which one token's channels are thousands of times
-the others', on the first tokens of `models/texts/alice.txt`; the static scales come from `models/texts/pride.txt`. So
-that it is small, inputs are kept as float16 and weights as the codes of 8 bits that the hardware would take, with a
-scale a channel.
+Block 0 of SmolLM2-135M and the `down_proj` of block 28, in front of which the first token is an outlier, on the first
+tokens of `models/texts/alice.txt`; the static scales come from `models/texts/pride.txt`. So that it is small, inputs
+are kept as float16 and weights as the codes of 8 bits that the hardware would take, with a scale a channel.
 """
 
 from __future__ import annotations

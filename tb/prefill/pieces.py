@@ -15,7 +15,7 @@ import numpy as np
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import TraceError
 from stamp_hw.formats.trace import Trace
-from stamp_hw.rooms import HOME
+from stamp_hw.rooms import sources_digest
 from tb.engine.cases import Case
 
 MOST = 4096  # output channels of a job: a vocabulary's layer is shared out among the processes
@@ -104,10 +104,7 @@ def check_words(path: Path, shape: tuple[int, int]) -> None:
 def run_digest(config: NpuConfig, files: Mapping[str, str]) -> str:
     """Tells hardware, configuration, golden model and cycle model from others: what was found with one of them changed
     is found anew."""
-    sources = {str(path.relative_to(HOME)): path.read_text("utf-8")
-               for folder in ("stamp_hw", "stamp_hw/engine", "sim", "sim/engine")
-               for path in sorted((HOME / folder).glob("*.py"))}
-    return _digest([config.to_dict(), dict(files), sources])
+    return _digest([config.to_dict(), dict(files), sources_digest("stamp_hw", "sim")])
 
 
 def _digest(value: Any) -> str:

@@ -8,7 +8,6 @@ import os
 import resource
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from stamp_hw.errors import OutputError, TraceError
 from stamp_hw.formats.safetensors_file import DTYPES, MAX_HEADER, TensorEntry, decode, encode
 from stamp_hw.formats.trace import FULL_SCALE, MAX_LAYER_NAME, Trace, TraceWriter, static_scale, write_whole
 from stamp_hw.formats.trace_entry import LayerEntry
-from stamp_hw.weights import quantize_weights
 from tests.support.trace_attacks import ATTACKS, assemble, data_start, parts, read_header, write_trace
 
 SHIPPED = Path(__file__).parents[2] / "models" / "traces" / "llama_small.safetensors"
@@ -100,49 +98,6 @@ def test_a_layer_that_is_not_to_be_transformed_is_marked_and_no_other(tmp_path: 
     assert [layer.get("transform", "absent") for layer in stored] == ["absent", False]
     with Trace.open(tmp_path / "t") as trace:
         assert [layer.transform for layer in trace] == [trace.entry(name).transform for name in "ab"] == [True, False]
-
-
-def test_integer_weights_have_a_scale_a_channel_and_are_what_a_layer_of_8_bits_takes(
-        tmp_path: Path, rng: np.random.Generator) -> None:
-    weights = quantize_weights(rng.normal(size=(6, 5)).astype(np.float32), 8)
-    scale = weights.scale.astype(np.float32)
-    with TraceWriter(tmp_path / "t", {}) as writer:
-        writer.add_input("x", np.ones((4, 5)), "float16")
-        writer.add_layer(name="a", kind="q", input_key="x", weight=weights.codes, weight_scale=scale)
-        with pytest.raises(TraceError, match="layer b, weight: not codes; got float64; expected int8"):
-            writer.add_layer(name="b", kind="q", input_key="x", weight=np.ones((6, 5)), weight_scale=scale)
-    with TraceWriter(tmp_path / "v", {}) as writer:
-        writer.add_input("x", np.ones((4, 5)), "float16")
-        for wrong in (-scale, 0 * scale, np.full(6, 3e38, np.float32)):
-            with pytest.raises(TraceError, match=r"layer c, weight_scale: weight_scale out of range; got .*2\^-100"):
-                writer.add_layer(name="c", kind="q", input_key="x", weight=weights.codes, weight_scale=wrong)
-        writer.add_layer(name="a", kind="q", input_key="x", weight=np.ones((1, 5)))
-    assert (tmp_path / "t").stat().st_size < 2 * 20 + 6 * 5 + 4 * 6 + 8 + 1000
-    with Trace.open(tmp_path / "t") as trace:
-        layer = trace.layer("a")
-        assert trace.tensor(trace.entry("a").weight).dtype == "int8"
-    np.testing.assert_array_equal(layer.weight, weights.codes * scale[:, None])
-    np.testing.assert_array_equal(quantize_weights(layer.weight, 8).codes, weights.codes)
-
-
-@pytest.mark.parametrize(("change", "message"), [
-    ({"weight_scale": None}, "weight has the wrong dtype"), ({"weight_scale": "input.x"}, "weight_scale has the wrong"),
-    ({"weight_scale": "scale.b"}, "weight_scale does not fit weight"), ({"weight_scale": 3}, "weight_scale is malform"),
-    ({"weight_scale": "no"}, "weight_scale tensor is missing"), ({"weight": "weight.c"}, "weight has the wrong dtype"),
-    ({"bias": "weight.a"}, "bias has the wrong shape")])
-def test_codes_and_their_scales_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], message: str
-                                                            ) -> None:
-    codes = np.ones((2, 3), np.int8)
-    with TraceWriter(tmp_path / "t", {}) as writer:
-        writer.add_input("x", np.ones((4, 3)), "float32")
-        writer.add_layer(name="a", kind="q", input_key="x", weight=codes, weight_scale=np.ones(2))
-        writer.add_layer(name="b", kind="q", input_key="x", weight=codes[:1], weight_scale=np.ones(1))
-        writer.add_layer(name="c", kind="q", input_key="x", weight=np.ones((2, 3)))
-    header, data = read_header(tmp_path / "t"), (tmp_path / "t").read_bytes()[data_start(tmp_path / "t"):]
-    stamp = json.loads(header["__metadata__"]["stamp"])
-    stamp["layers"][0] |= change
-    header["__metadata__"]["stamp"] = json.dumps({**stamp, "layers": stamp["layers"][:1]})
-    refused_in_one_line(assemble(tmp_path / "u", header, data), message)
 
 
 def test_layers_may_share_a_weight_and_are_written_with_known_sizes(tmp_path: Path) -> None:
