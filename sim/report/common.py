@@ -1,0 +1,96 @@
+"""Sections that every kind of report has: what the hardware is, what the energy's constants are and where they come
+from, what is not in the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.report import names
+from sim.report.figures import digits, quantity
+from sim.report.view import Cell, Section, Table
+
+
+def hardware(config: Mapping[str, Any]) -> str:
+    """The hardware in a line."""
+    hw, job = config["hw"], config["job"]
+    return (f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {quantity(hw['freq_hz'], 'Hz')}, external memory "
+            f"{quantity(hw['dram_bytes_per_s'], 'B/s')}, {job['weight_bits']}-bit weights")
+
+
+def lead(schemes: Sequence[str]) -> str:
+    """The scheme that the summary is of: STaMP where it is there, else the last."""
+    return "stamp" if "stamp" in schemes else list(schemes)[-1]
+
+
+def peaks(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Operations a second (two a product) of an array whose row slots never idle: 8-bit tokens, and two of 4 bits."""
+    hw = config["hw"]
+    eight = 2.0 * hw["rows"] * hw["cols"] * hw["freq_hz"]
+    return ("array, 4-bit tokens", 2 * eight), ("array, 8-bit tokens", eight)
+
+
+def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Bytes a second of the external memory, and of the weights that enter the array: a beat of `cols` a cycle."""
+    hw, job = config["hw"], config["job"]
+    packed = hw.get("packed_weights") and job["weight_bits"] == 4
+    return (("external memory", float(hw["dram_bytes_per_s"])),
+            ("weights enter the array", hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
+
+
+def constants(document: Mapping[str, Any], more: Sequence[tuple[str, str, str, str, str, str]] = ()) -> Section:
+    """Every constant that a figure was made with; `more` rows of (name, value, unit, node, source, basis)."""
+    chosen = document["energy_set"]
+    rows = [(name, _value(entry["energy_pj"], entry["axis"]), entry["unit"], entry["node"],
+             chosen["sources"].get(entry["source"], entry["source"]), f"{entry['prices']}; {entry['basis']}")
+            for name, entry in chosen["constants"].items()]
+    hw = document["config"]["hw"]
+    rows += [
+        ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "", "configuration, hw.freq_hz", "assumed; a report of `stamp-hw "
+         "place` measures one"),
+        ("external memory", digits(hw["dram_bytes_per_s"] / 1e9), "GB/s", "", "configuration, hw.dram_bytes_per_s",
+         "its peak, assumed"), *more]
+    table = Table(
+        caption=f"Constants: energy set {chosen['name']} ({chosen['node']}), clock and memory", origin="given",
+        columns=("constant", "value", "unit", "node", "source", "what it prices, and on what basis"),
+        words=(0, 1, 2, 3, 4, 5), rows=tuple(tuple(Cell(text=text) for text in row) for row in rows))
+    return Section(anchor="constants", title="Constants and their sources", parts=(table,), words=(
+        "Energy is the count of each event times its constant. A constant with several values is a curve over the place "
+        "named in front of each, interpolated.",))
+
+
+def _value(value: Any, axis: str | None) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{place} {axis}: {pj}" for place, pj in value.items())
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def origins(used: Sequence[str]) -> Section:
+    """What the badges mean."""
+    rows = tuple((Cell(text=names.ORIGINS[key][0]), Cell(text=names.ORIGINS[key][1])) for key in used)
+    return Section(anchor="origins", title="Where the figures come from", parts=(
+        Table(caption="What the badges mean", columns=("badge", "meaning"), words=(0, 1), rows=rows),))
+
+
+def missing(document: Mapping[str, Any], more: Sequence[str]) -> Section:
+    """What the figures leave out."""
+    return Section(anchor="missing", title="Not in these figures",
+                   points=(*more, *(f"energy: {note}" for note in document["energy_set"]["not_modelled"])))
+
+
+def configuration(document: Mapping[str, Any]) -> Section:
+    """Every value of the configuration."""
+    rows = tuple((Cell(text=section), Cell(text=key), Cell(text=_written(value)))
+                 for section, values in document["config"].items() if isinstance(values, Mapping)
+                 for key, value in values.items())
+    return Section(anchor="configuration", title="Configuration", parts=(
+        Table(caption=f"Hardware and job (stamp-hw {document['version']})", columns=("section", "key", "value"),
+              words=(0, 1, 2), rows=rows),))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_written(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return "–" if value is None else str(value)
