@@ -25,8 +25,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "Draws a report as one HTML file that needs nothing else: what it costs and what limits it, cycles by cause, "
         "energy, memory traffic, roofline, layers, accuracy, and every constant with its source; for light and dark "
         "screens and for paper. docs/report.md says what is in it.")
-    parser.add_argument("report", type=Path, metavar="REPORT", help="what `stamp-hw simulate --json` wrote, of a trace, "
-                                                                    "of shapes or of a whole model")
+    parser.add_argument("report", type=Path, metavar="REPORT",
+                        help="what `stamp-hw simulate --json` wrote, of a trace, of shapes or of a whole model")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the HTML file that is written")
     runs(parser, Options, run)
 

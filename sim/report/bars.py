@@ -10,6 +10,7 @@ from sim.report.markup import Markup, element
 from sim.report.view import Bar, Bars
 
 _ROW, _BAR, _HEAD = 44, 20, 30  # heights in pixels: a bar with its label, the bar, a group's heading
+_APART = 0.004  # share from which a segment is set apart from the one before it by a line
 _LABELLED = 0.1  # share of the width from which a segment says its percentage
 
 
@@ -91,7 +92,7 @@ def _segments(kind: str, values: Mapping[str, float], top: int, height: int, lar
         told = [element("title", f"{look.text}: {amount(value, unit)}, {percent(value, whole)}")] if unit else []
         drawn.append(element("rect", *told, x=f"{100 * before:.3f}%", y=top, width=f"{100 * share:.3f}%",
                              height=height, fill=fill(kind, key)))
-        if before:
+        if before and min(share, before) > _APART:
             drawn.append(element("line", x1=f"{100 * before:.3f}%", x2=f"{100 * before:.3f}%", y1=top, y2=top + height,
                                  stroke="var(--paper)"))
         if unit and share >= _LABELLED:

@@ -22,7 +22,8 @@ def counts(values: Sequence[float]) -> list[Cell]:
 def scaled(heading: str, values: Sequence[float | None], unit: str) -> tuple[str, list[Cell]]:
     """(`heading, mJ`, the figures in it)."""
     written, texts = column(values, unit)
-    return f"{heading}, {written}", [Cell(text=text, value=value) for text, value in zip(texts, values, strict=True)]
+    found = [Cell(text=text, value=value) for text, value in zip(texts, values, strict=True)]
+    return f"{heading}, {written}" if written else heading, found
 
 
 def plain(values: Sequence[float | None], decimals: int) -> list[Cell]:
@@ -51,7 +52,7 @@ def breakdown(bars: Bars) -> Table:
         unit, texts = column([value for row in values for value in row], bars.unit)
         rest = iter(texts)
         figures = [[Cell(text=next(rest), value=value) for value in row] for row in values]
-    return Table(caption=f"{bars.title}, {unit}", origin=bars.origin,
+    return Table(caption=f"{bars.title}, {unit}" if unit else bars.title, origin=bars.origin,
                  columns=(*(("part",) if headed else ()), "scheme", *headings), words=(0, 1) if headed else (0,),
                  rows=tuple((*(words([heading]) if headed else ()), Cell(text=bar.label), *row)
                             for (heading, bar), row in zip(found, figures, strict=True)))

@@ -1,4 +1,4 @@
-"""What a document has to be before it is drawn: keys that are needed, numbers that are finite, names that fit each other.
+"""What a document has to be before it is drawn: keys that are needed, finite numbers, names that fit each other.
 
 A rule takes a value and the path of its key, and raises StampError where the value is not what the rule says. Keys that
 no rule names are left alone: a newer program may write more of them.

@@ -10,6 +10,9 @@ from sim.report import names
 from sim.report.figures import digits, quantity
 from sim.report.view import Cell, Section, Table
 
+#: What a place on a curve is in.
+_AXES = {"product": "bits²"}
+
 
 def hardware(config: Mapping[str, Any]) -> str:
     """The hardware in a line."""
@@ -38,43 +41,51 @@ def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
             ("weights enter the array", hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
 
 
-def constants(document: Mapping[str, Any], more: Sequence[tuple[str, str, str, str, str, str]] = ()) -> Section:
-    """Every constant that a figure was made with; `more` rows of (name, value, unit, node, source, basis)."""
-    chosen = document["energy_set"]
-    rows = [(name, _value(entry["energy_pj"], entry["axis"]), entry["unit"], entry["node"],
-             chosen["sources"].get(entry["source"], entry["source"]), f"{entry['prices']}; {entry['basis']}")
-            for name, entry in chosen["constants"].items()]
-    hw = document["config"]["hw"]
+def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ()) -> Section:
+    """Every constant that a figure was made with; `more` rows of (name, value, unit, node, source, of what, basis)."""
+    chosen, hw = document["energy_set"], document["config"]["hw"]
+    rows = [(name, _value(entry["energy_pj"], entry["axis"]), entry["unit"], entry["node"], entry["source"],
+             entry["prices"], entry["basis"]) for name, entry in chosen["constants"].items()]
     rows += [
-        ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "", "configuration, hw.freq_hz", "assumed; a report of `stamp-hw "
-         "place` measures one"),
-        ("external memory", digits(hw["dram_bytes_per_s"] / 1e9), "GB/s", "", "configuration, hw.dram_bytes_per_s",
-         "its peak, assumed"), *more]
+        ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "–", "hw.freq_hz", "cycles to seconds", "the configuration"),
+        ("external memory", digits(hw["dram_bytes_per_s"] / 1e9), "GB/s", "–", "hw.dram_bytes_per_s",
+         "what the memory offers when", "the configuration"), *more]
     table = Table(
-        caption=f"Constants: energy set {chosen['name']} ({chosen['node']}), clock and memory", origin="given",
-        columns=("constant", "value", "unit", "node", "source", "what it prices, and on what basis"),
-        words=(0, 1, 2, 3, 4, 5), rows=tuple(tuple(Cell(text=text) for text in row) for row in rows))
-    return Section(anchor="constants", title="Constants and their sources", parts=(table,), words=(
-        "Energy is the count of each event times its constant. A constant with several values is a curve over the place "
-        "named in front of each, interpolated.",))
+        caption=f"Energy set {chosen['name']} ({chosen['node']}), clock and memory", origin="given",
+        columns=("constant", "value", "unit", "node", "source", "what it is of", "basis"),
+        words=tuple(range(7)), rows=tuple(tuple(Cell(text=text) for text in row) for row in rows))
+    return Section(anchor="constants", title="Constants", parts=(table,), words=(
+        "Energy is the count of each event times its constant. A constant with several values is a curve over the "
+        "places named in front of them, interpolated.",), points=tuple(
+            f"{key}: {citation}" for key, citation in chosen["sources"].items()))
 
 
 def _value(value: Any, axis: str | None) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{place} {axis}: {pj}" for place, pj in value.items())
+        named = _AXES.get(axis or "", axis or "")
+        return "; ".join(f"{_place(place)} {named}: {pj}" for place, pj in value.items())
     return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _place(text: str) -> str:
+    """A place on a curve's axis, which a report writes with six digits."""
+    try:
+        return f"{float(text):,.0f}" if float(text) < 1e6 else f"{float(text) / 1e6:.3g} M"
+    except ValueError:
+        return text
 
 
 def origins(used: Sequence[str]) -> Section:
     """What the badges mean."""
     rows = tuple((Cell(text=names.ORIGINS[key][0]), Cell(text=names.ORIGINS[key][1])) for key in used)
-    return Section(anchor="origins", title="Where the figures come from", parts=(
-        Table(caption="What the badges mean", columns=("badge", "meaning"), words=(0, 1), rows=rows),))
+    return Section(anchor="origins", title="Sources", parts=(
+        Table(caption="Where figures come from: what the badges mean", columns=("badge", "meaning"), words=(0, 1),
+              rows=rows),))
 
 
 def missing(document: Mapping[str, Any], more: Sequence[str]) -> Section:
     """What the figures leave out."""
-    return Section(anchor="missing", title="Not in these figures",
+    return Section(anchor="missing", title="Not included",
                    points=(*more, *(f"energy: {note}" for note in document["energy_set"]["not_modelled"])))
 
 

@@ -37,10 +37,19 @@ def count(value: float, noun: str) -> str:
     return f"{digits(value / factor)} {word} {noun}"
 
 
+def rate(value: float) -> str:
+    """Units a second, as the terminal's tables write them."""
+    return number(value, 1 if value >= 10 else 3)
+
+
 def column(values: Iterable[float | None], unit: str) -> tuple[str, list[str]]:
-    """(unit with the prefix that the largest figure needs, every figure in it)."""
+    """(unit with the prefix that the largest figure needs, every figure in it); figures that lie a thousand times apart
+    each have their own unit, and the column none."""
     found = list(values)
-    factor, word = prefix(max((abs(value) for value in found if value is not None), default=0.0))
+    sizes = [abs(value) for value in found if value]
+    if sizes and max(sizes) > 1000 * min(sizes):
+        return "", [NONE if value is None else quantity(value, unit) if value else "0" for value in found]
+    factor, word = prefix(max(sizes, default=0.0))
     return word + unit, [NONE if value is None else number(value / factor, 2) if value else "0" for value in found]
 
 

@@ -21,7 +21,7 @@ from sim.report.check import (
     same_keys,
     text,
 )
-from sim.report.figures import count, digits, quantity
+from sim.report.figures import count, digits, quantity, rate
 from sim.report.view import Bar, Bars, Card, Cell, Dot, Roofline, Section, Spread, View
 from sim.studies.report import SCHEMA_VERSION
 from sim.studies.tables import decibels
@@ -65,7 +65,7 @@ def view(document: Figures) -> View:
         title="Linear layers on stamp-hw", subtitle=f"{_what(document)}. {common.hardware(document['config'])}.",
         cards=_cards(document, chosen), verdict=tuple(_verdict(document, chosen)),
         sections=(_overview(document), _cycles(document), _energy(document, chosen), _traffic(document),
-                  _roofline(document), _layers(document), _accuracy(document), common.constants(document),
+                  _roofline(document), _layers(document), _accuracy(document, chosen), common.constants(document),
                   common.missing(document, _not_included(document)), common.origins(used),
                   common.configuration(document)))
 
@@ -85,16 +85,17 @@ def _cards(document: Figures, chosen: str) -> tuple[Card, ...]:
     own = totals[chosen]
     others = [(scheme, found) for scheme, found in totals.items() if scheme != chosen]
     cards = [
-        Card(name=f"time, {chosen}", value=_number(quantity(own["time_s"], "s")), unit=_unit(quantity(own["time_s"], "s")),
-             lines=(("cycles", f"{own['cycles']:,.0f}"), ("utilization", f"{100 * own['utilization']:.1f} %"),
-                    ("paced by", names.limit(own["bottleneck"])),
-                    *((f"against {scheme}", f"× {digits(found['cycles'] / own['cycles'])}")
-                      for scheme, found in others))),
+        Card(name=f"time, {chosen}", value=_number(quantity(own["time_s"], "s")),
+             unit=_unit(quantity(own["time_s"], "s")), lines=(
+                 ("cycles", f"{own['cycles']:,.0f}"), ("utilization", f"{100 * own['utilization']:.1f} %"),
+                 ("paced by", names.limit(own["bottleneck"])),
+                 *((f"speed against {scheme}", f"× {digits(found['cycles'] / own['cycles'])}")
+                   for scheme, found in others))),
         Card(name=f"energy, {chosen}", value=_number(quantity(own["energy_pj"] / 1e12, "J")),
              unit=_unit(quantity(own["energy_pj"] / 1e12, "J")),
              lines=(("power", quantity(own["power_w"], "W")), ("efficiency", f"{digits(own['tops_per_w'])} TOPS/W"),
                     ("external memory", quantity(own["dram_bytes"], "B")),
-                    *((f"against {scheme}", f"× {digits(found['energy_pj'] / own['energy_pj'])}")
+                    *((f"energy of {scheme}", f"× {digits(found['energy_pj'] / own['energy_pj'])}")
                       for scheme, found in others if own["energy_pj"])))]
     if "sqnr_db" in own:
         cards.append(Card(
@@ -103,8 +104,8 @@ def _cards(document: Figures, chosen: str) -> tuple[Card, ...]:
                    ("bits with scales", f"{own['average_bits_with_scales']:.3f}"),
                    *((f"of {scheme}", f"{decibels(found, 'sqnr_db')} dB") for scheme, found in others))))
     else:
-        rate = own["tokens_per_s"]
-        cards.append(Card(name=f"rate, {chosen}", value="–" if rate is None else digits(rate), unit="tokens/s", lines=(
+        made = own["tokens_per_s"]
+        cards.append(Card(name=f"rate, {chosen}", value="–" if made is None else rate(made), unit="tokens/s", lines=(
             ("array", f"{digits(own['tops'])} TOPS"), ("bits an activation", f"{own['average_bits']:.3f}"))))
     return tuple(cards)
 
@@ -120,8 +121,8 @@ def _unit(told: str) -> str:
 def _verdict(document: Figures, chosen: str) -> Iterator[str]:
     own = document["totals"][chosen]
     streams = 100 * own["cycles_by_part"].get("streaming", 0) / own["cycles"]
-    yield (f"Under {chosen} the array streams operands in {streams:.1f} % of the cycles; the layers that take most of them "
-           f"are paced by: {names.limit(own['bottleneck'])}.")
+    yield (f"Under {chosen} the array streams operands in {streams:.1f} % of the cycles; the layers that take most of "
+           f"them are paced by: {names.limit(own['bottleneck'])}.")
 
 
 def _overview(document: Figures) -> Section:
@@ -130,14 +131,14 @@ def _overview(document: Figures) -> Section:
     measured = [] if "shape" in document else [
         ("SQNR, dB", [Cell(text=decibels(t, "sqnr_db"), value=t["sqnr_db"]) for t in found]),
         ("output SQNR, dB", [Cell(text=decibels(t, "output_sqnr_db"), value=t["output_sqnr_db"]) for t in found])]
-    rate = [] if any(t["tokens_per_s"] is None for t in found) else [
-        ("tokens/s of these layers", [Cell(text=digits(t["tokens_per_s"]), value=t["tokens_per_s"]) for t in found])]
+    rates = [] if any(t["tokens_per_s"] is None for t in found) else [
+        ("tokens/s of these layers", [Cell(text=rate(t["tokens_per_s"]), value=t["tokens_per_s"]) for t in found])]
     columns = [
         ("scheme", cells.words(list(totals))),
         ("bits an activation", cells.plain([t["average_bits"] for t in found], 3)),
         ("with scales", cells.plain([t["average_bits_with_scales"] for t in found], 3)), *measured,
         ("cycles", cells.counts([t["cycles"] for t in found])),
-        cells.scaled("time", [t["time_s"] for t in found], "s"), *rate,
+        cells.scaled("time", [t["time_s"] for t in found], "s"), *rates,
         cells.scaled("rate", [t["tops"] * 1e12 for t in found], "OPS"),
         ("utilization, %", cells.plain([100 * t["utilization"] for t in found], 1)),
         cells.scaled("external memory", [t["dram_bytes"] for t in found], "B"),
@@ -176,7 +177,7 @@ def _cycles(document: Figures) -> Section:
 
     parts = _bars(document, "Cycles by what the array does", "cycles", "cycles", "cycles",
                   lambda figures: figures["cycles_by_part"], told)
-    return Section(anchor="cycles", title="Cycles by cause", parts=(parts, paced(), cells.breakdown(parts)))
+    return Section(anchor="cycles", title="Cycles", parts=(parts, paced(), cells.breakdown(parts)))
 
 
 def _energy(document: Figures, chosen: str) -> Section:
@@ -216,8 +217,8 @@ def _roofline(document: Figures) -> Section:
                  if found["macs"] and found["dram_bytes"])
     chart = Roofline(title="Roofline", peaks=common.peaks(document["config"]), slopes=common.slopes(document["config"]),
                      dots=dots, schemes=tuple(document["totals"]), origin="cycles", note=(
-                         "A product is two operations. The line of the weights holds for layers whose bytes are weights "
-                         "alone; one with other operands too may lie above it."))
+                         "A product is two operations. The line of the weights holds for layers whose bytes are "
+                         "weights alone; one with other operands too may lie above it."))
     return Section(anchor="roofline", title="Roofline", parts=(chart,) if dots else (),
                    words=() if dots else ("No layer multiplies and moves bytes.",))
 
@@ -241,11 +242,11 @@ def _layers(document: Figures) -> Section:
                                   for notice in figures["warnings"]))
     return Section(anchor="layers", title="Layers", points=notices, parts=(
         cells.table("Layers under each scheme", columns, (0, 1, len(columns) - 1), origin="cycles"),), words=(
-        "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the share "
-        "in which it streams operands.",))
+        "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the "
+        "share in which it streams operands.",))
 
 
-def _accuracy(document: Figures) -> Section:
+def _accuracy(document: Figures, chosen: str) -> Section:
     if "shape" in document:
         return Section(anchor="accuracy", title="Accuracy", words=("Not measured: shapes have no data.",))
     schemes = tuple(document["totals"])
@@ -257,9 +258,11 @@ def _accuracy(document: Figures) -> Section:
           for kind, key in (("input, ", "sqnr_db"), ("output, ", "output_sqnr_db")) for scheme in schemes),
     ], (0,), origin="accuracy", note="∞: no noise at all; −∞: noise where the reference is zero.")
     drawn = any(value is not None for row in rows.values() for value in row.values())
-    spread = Spread(title="SQNR of the quantized input by layer", rows=rows, schemes=schemes, origin="accuracy")
+    spread = Spread(title="SQNR of the quantized input by layer", rows=rows, schemes=schemes, lead=chosen,
+                    origin="accuracy")
     return Section(anchor="accuracy", title="Accuracy", parts=(*([spread] if drawn else []), table), words=(
-        f"The input as the array sees it, transformed back, against the float input. Scales: {document['calibration']}.",))
+        "The input as the array sees it, transformed back, against the float input. Scales: "
+        f"{document['calibration']}.",))
 
 
 def _not_included(document: Figures) -> list[str]:

@@ -1,4 +1,4 @@
-"""HTML and SVG as text: elements whose content and attributes are escaped, so that no name of a report is ever markup."""
+"""HTML and SVG as text: content and attributes of elements are escaped, so that no name of a report is ever markup."""
 
 from __future__ import annotations
 

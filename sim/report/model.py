@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.report import cells, common, names
 from sim.report.check import COMMON, figure, listing, mapping, maybe, record, same_keys, text
-from sim.report.figures import count, digits, percent, quantity
+from sim.report.figures import count, digits, percent, quantity, rate
 from sim.report.view import Bar, Bars, Card, Cell, Dot, Roofline, Section, View
 from sim.workload.report import SCHEMA_VERSION
 from stamp_hw.text import plural
@@ -48,8 +48,8 @@ def view(document: Figures) -> View:
     chosen = common.lead(list(document["schemes"]))
     used = ["cycles", "bytes", "energy", "bounds", *(["measured"] if "accuracy" in document else []), "given"]
     return View(
-        title=f"{document['workload']['name']} on stamp-hw", subtitle=_subtitle(document), cards=_cards(document, chosen),
-        verdict=tuple(_verdict(document, chosen)),
+        title=f"{document['workload']['name']} on stamp-hw", subtitle=_subtitle(document),
+        cards=_cards(document, chosen), verdict=tuple(_verdict(document, chosen)),
         sections=(_overview(document), _cycles(document), _energy(document), _traffic(document), _roofline(document),
                   _operations(document), _accuracy(document), common.constants(document, _vector(document)),
                   common.missing(document, _not_included(document)), common.origins(used),
@@ -78,11 +78,11 @@ def _cards(document: Figures, chosen: str) -> tuple[Card, ...]:
     cards = []
     for name, phase in document["schemes"][chosen]["phases"].items():
         others = [(scheme, found["phases"][name]) for scheme, found in document["schemes"].items() if scheme != chosen]
-        against = tuple((f"against {scheme}", f"× {digits(other['cycles'] / phase['cycles'])}")
+        against = tuple((f"speed against {scheme}", f"× {digits(other['cycles'] / phase['cycles'])}")
                         for scheme, other in others if phase["cycles"])
-        rate = phase["units_per_s"]
+        units = phase["units_per_s"]
         cards.append(Card(
-            name=f"{name}, {chosen}", value="–" if rate is None else digits(rate), unit=f"{phase['unit']}s/s", lines=(
+            name=f"{name}, {chosen}", value="–" if units is None else rate(units), unit=f"{phase['unit']}s/s", lines=(
                 ("time", quantity(phase["time_s"], "s")),
                 ("energy", f"{quantity(phase['energy_j_per_unit'], 'J')} a {phase['unit']}"),
                 ("power", "–" if phase["power_w"] is None else quantity(phase["power_w"], "W")),
@@ -100,12 +100,12 @@ def _paced(phase: Figures) -> str:
 def _verdict(document: Figures, chosen: str) -> Iterator[str]:
     """A sentence a phase: what it does, and what the memory or the array alone would allow."""
     for name, phase in document["schemes"][chosen]["phases"].items():
-        rate, memory, array = (phase[key] for key in ("units_per_s", "memory_units_per_s", "array_units_per_s"))
-        if rate is None:
+        made, memory, array = (phase[key] for key in ("units_per_s", "memory_units_per_s", "array_units_per_s"))
+        if made is None:
             continue
-        bounds = [f"{what} alone would allow {digits(bound)}" for what, bound in
+        bounds = [f"{what} alone would allow {rate(bound)}" for what, bound in
                   (("the memory's rate", memory), ("an array whose row slots never idle", array)) if bound is not None]
-        yield (f"{name.capitalize()} ({chosen}) is paced by: {_paced(phase)} of the time. It makes {digits(rate)} "
+        yield (f"{name.capitalize()} ({chosen}) is paced by: {_paced(phase)} of the time. It makes {rate(made)} "
                f"{phase['unit']}s/s; {'; '.join(bounds)}.")
 
 
@@ -118,23 +118,24 @@ def _overview(document: Figures) -> Section:
     units = {phase["unit"] for phase in found}
     unit = units.pop() if len(units) == 1 else "unit"
 
-    def rate(heading: str, key: str) -> tuple[str, list[Cell]]:
-        return heading, [Cell(text="–" if p[key] is None else digits(p[key]), value=p[key]) for p in found]
+    def rates(heading: str, key: str) -> tuple[str, list[Cell]]:
+        return heading, [Cell(text="–" if p[key] is None else rate(p[key]), value=p[key]) for p in found]
 
-    table = cells.table("Phases and schemes", [
+    columns = [
         ("phase", cells.words([name for name, _, _ in rows])), ("scheme", cells.words([name for _, name, _ in rows])),
         ("bits an activation", cells.plain([phase["average_bits"] for phase in found], 3)), *accuracy,
-        cells.scaled("time", [phase["time_s"] for phase in found], "s"), rate(f"{unit}s/s", "units_per_s"),
+        cells.scaled("time", [phase["time_s"] for phase in found], "s"), rates(f"{unit}s/s", "units_per_s"),
         cells.scaled(f"energy a {unit}", [phase["energy_j_per_unit"] for phase in found], "J"),
         cells.scaled("power", [phase["power_w"] for phase in found], "W"),
         cells.scaled("external memory", [phase["dram_bytes"] for phase in found], "B"),
         ("utilization, %", cells.plain(_percent(found, "utilization"), 1)),
-        rate(f"memory alone, {unit}s/s", "memory_units_per_s"), rate(f"array alone, {unit}s/s", "array_units_per_s"),
+        rates(f"memory alone, {unit}s/s", "memory_units_per_s"), rates(f"array alone, {unit}s/s", "array_units_per_s"),
         ("paced by", cells.words([names.limit(phase["bottleneck"]) for phase in found])),
-    ], (0, 1, 12 + len(accuracy)), origin="cycles", note=(
-        "Memory alone: what the rate of the external memory would allow if nothing else took time; array alone: an array "
-        "whose row slots never idle. Utilization: the share of the row-slot steps that worked on a real token and "
-        "output."))
+    ]
+    table = cells.table("Phases and schemes", columns, (0, 1, len(columns) - 1), origin="cycles", note=(
+        "Memory alone: what the rate of the external memory would allow if nothing else took time; array alone: an "
+        "array whose row slots never idle. Utilization: the share of the row-slot steps that worked on a real token "
+        "and output."))
     return Section(anchor="summary", title="Summary", parts=(table,))
 
 
@@ -159,13 +160,13 @@ def _cycles(document: Figures) -> Section:
 
     parts = Bars(title="Cycles by what the array does", kind="cycles", unit="cycles", origin="cycles",
                  groups=_grouped(document, with_vector("cycles_by_part"), told),
-                 note="The array streams in most cycles even where it is nearly empty: a step takes a cycle whether one "
-                      "of its rows holds a token or all do.")
+                 note="The array streams in most cycles even where it is nearly empty: a step takes a cycle whether "
+                      "one of its rows holds a token or all do.")
     limits = Bars(title="Cycles by what paces the jobs", kind="limits", unit="cycles", origin="cycles",
                   groups=_grouped(document, with_vector("cycles_by_limit"), told),
-                  note="Each job is counted whole for the stage that has most of its critical path: what a faster machine "
-                       "would have to have more of.")
-    return Section(anchor="cycles", title="Cycles by cause", parts=(
+                  note="Each job is counted whole for the stage that has most of its critical path: what a faster "
+                       "machine would have to have more of.")
+    return Section(anchor="cycles", title="Cycles", parts=(
         limits, parts, cells.breakdown(limits), cells.breakdown(parts)))
 
 
@@ -221,9 +222,9 @@ def _operations(document: Figures) -> Section:
         ("products a byte", cells.plain([op["macs_per_byte"] for op in ops], 2)),
         ("paced by", cells.words([names.limit(op["bottleneck"]) for op in ops])),
     ], (0, 1, 2, 11), origin="cycles")
-    return Section(anchor="layers", title="Layers and operations", parts=(table,), words=(
-        "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the share "
-        "in which it streams operands.",))
+    return Section(anchor="layers", title="Operations", parts=(table,), words=(
+        "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the "
+        "share in which it streams operands.",))
 
 
 def _strip(op: Figures) -> Cell:
@@ -235,19 +236,19 @@ def _accuracy(document: Figures) -> Section:
     measured = document.get("accuracy")
     if measured is None:
         return Section(anchor="accuracy", title="Accuracy", words=(
-            "Not measured: this report is of shapes. `stamp-hw simulate --model … --accuracy FILE` puts what `stamp-hw "
-            "eval` measured on the same model beside the costs.",))
+            "Not measured: this report is of shapes. `stamp-hw simulate --model … --accuracy FILE` puts what "
+            "`stamp-hw eval` measured on the same model beside the costs.",))
     table = cells.table(f"{measured['figure']} by scheme", [
         ("scheme", cells.words(list(measured["schemes"]))),
         (measured["figure"], cells.plain(list(measured["schemes"].values()), 2))], (0,), origin="measured")
     return Section(anchor="accuracy", title="Accuracy", parts=(table,), words=(f"{measured['source']}.",))
 
 
-def _vector(document: Figures) -> list[tuple[str, str, str, str, str, str]]:
+def _vector(document: Figures) -> list[tuple[str, str, str, str, str, str, str]]:
     lanes = document["vector_lanes"]
     return [] if lanes is None else [
-        ("vector unit", f"{lanes:g}", "lanes", "", "--vector-lanes", "operations a value counted from the formulas of "
-         "norms, softmax and activations, assumed; its energy is not modelled")]
+        ("vector unit", f"{lanes:g}", "lanes", "–", "--vector-lanes", "cycles of norms, softmax and activations",
+         "operations a value counted from their formulas, assumed; the energy is not modelled")]
 
 
 def _not_included(document: Figures) -> list[str]:

@@ -1,8 +1,8 @@
 """What causes, components and operands are called, in which order they stand, and which colour each has everywhere.
 
 A colour belongs to a thing, whatever chart it is in: the array, the activations, the weights, the memory. What a cause
-adds to that (it is late because of the memory, the array waits for itself) is hatched. Keys that are not known here keep
-their own name and the colour of what is left.
+adds to that (it is late because of the memory, the array waits for itself) is hatched. Keys that are not known here
+keep their own name and the colour of what is left.
 """
 
 from __future__ import annotations

@@ -20,13 +20,14 @@ def render(view: View) -> str:
     head = element(
         "head", element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy), element("link", rel="icon", href="data:,"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("link", rel="icon", href="data:,"),
         element("title", view.title), element("style", Markup(style)))
     body = element(
         "body", element("a", "To the figures", href="#summary", class_="skip"), bars.patterns(), _header(view),
         _contents(view), element("main", *map(_section, view.sections)),
-        element("footer", element("p", "Written by `stamp-hw report`. The file is complete in itself: it loads nothing, "
-                                       "and the same report gives the same bytes.")),
+        element("footer", element("p", "Written by `stamp-hw report`. The file is complete in itself: it loads "
+                                       "nothing, and the same report gives the same bytes.")),
         element("script", Markup(script)))
     return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
 

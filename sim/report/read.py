@@ -37,7 +37,8 @@ def read(path: Path) -> View:
 
     Raises
     ------
-    StampError : no such file, no JSON, no report, one of another schema, one with a key missing or a figure that is none
+    StampError : no such file, no JSON, no report, one of another schema, one without a key or with a figure that is
+        none
     """
     try:
         with path.open("rb") as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.report import marks, names
 from sim.report.axes import Log
-from sim.report.bars import badge, fill
+from sim.report.bars import badge
 from sim.report.figures import digits, quantity
 from sim.report.markup import Markup, element
 from sim.report.view import Dot, Roofline
@@ -24,17 +24,21 @@ def chart(roofline: Roofline) -> Markup:
         *_slopes(roofline, across, up), *_peaks(roofline, across, up),
         *(_dot(dot, schemes, roofline, across, up) for dot, schemes in dots), role="img", height=_HEIGHT)
     limits = names.ordered("limits", {dot.limit for dot in roofline.dots})
-    lines = [element("li", element("svg", element("line", x1=0, x2=15, y1=8, y2=8, stroke="var(--soft)",
-                                                  stroke_width=2, stroke_dasharray=_DASHES[place % len(_DASHES)]),
-                                   aria_hidden="true", height=15), f"{name}: {quantity(rate, 'B/s')}")
+    lines = [_entry(element("line", x1=0, x2=15, y1=8, y2=8, stroke="var(--soft)", stroke_width=2,
+                            stroke_dasharray=_DASHES[place % len(_DASHES)]), f"{name}: {quantity(rate, 'B/s')}")
              for place, (name, rate) in enumerate(roofline.slopes)]
-    paced = [element("li", element("svg", element("rect", width=15, height=15, rx=3, fill=fill("limits", key)),
-                                   aria_hidden="true", height=15), f"paced by: {names.limit(key)}") for key in limits]
+    paced = [_entry(marks.path(marks.SQUARE, look.colour, look.hatched, transform="translate(7 8)"),
+                    f"paced by: {look.text}") for look in (names.name("limits", key) for key in limits)]
     several = any(len(schemes) > 1 for _, schemes in dots)
     return element(
         "figure", element("figcaption", roofline.title, badge(roofline.origin)),
         element("ul", *marks.legend(roofline.schemes, several), *paced, *lines, class_="legend"), drawing,
         *([element("p", roofline.note, class_="note")] if roofline.note else []))
+
+
+def _entry(drawn: Markup, words: str) -> Markup:
+    """An entry of the legend."""
+    return element("li", element("svg", drawn, aria_hidden="true", height=15), words)
 
 
 def _merged(roofline: Roofline) -> list[tuple[Dot, list[str]]]:
@@ -86,17 +90,19 @@ def _peaks(roofline: Roofline, across: Log, up: Log) -> list[Markup]:
         first = max(across.low, rate / roofline.slopes[0][1]) if roofline.slopes else across.low
         y = _y(up.place(rate))
         if first < across.high:
+            place = across.place(first)
+            at, anchor = (f"{100 * place + 1:.3f}%", "halo") if place < 0.5 else ("100%", "end halo")
             drawn += [element("line", x1=f"{100 * across.place(first):.3f}%", x2="100%", y1=f"{y:.2f}", y2=f"{y:.2f}",
                               class_="roof"),
-                      element("text", f"{name}: {quantity(rate, 'OPS')}", x="100%", y=f"{y - 5:.2f}",
-                              class_="end halo")]
+                      element("text", f"{name}: {quantity(rate, 'OPS')}", x=at, y=f"{y - 5:.2f}", class_=anchor)]
     return drawn
 
 
 def _dot(dot: Dot, schemes: list[str], roofline: Roofline, across: Log, up: Log) -> Markup:
     outline = marks.shape(schemes[0] if len(schemes) == 1 else None, roofline.schemes)
-    return marks.mark(outline, across.place(dot.intensity), _y(up.place(dot.rate)), fill("limits", dot.limit),
-                      _sentence(dot, schemes))
+    look = names.name("limits", dot.limit)
+    return marks.mark(outline, across.place(dot.intensity), _y(up.place(dot.rate)), look.colour,
+                      _sentence(dot, schemes), hollow=look.hatched)
 
 
 def _sentence(dot: Dot, schemes: list[str]) -> str:

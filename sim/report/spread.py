@@ -14,7 +14,7 @@ _ROW, _FOOT = 36, 34
 def chart(spread: Spread) -> Markup:
     """The figure: caption, legend, drawing. There is a finite figure at least."""
     axis = Linear.around([value for row in spread.rows.values() for value in row.values() if value is not None])
-    paints = {scheme: "var(--accent)" if scheme == spread.schemes[-1] else "var(--soft)" for scheme in spread.schemes}
+    colours = {scheme: "accent" if scheme == spread.lead else "soft" for scheme in spread.schemes}
     height = _ROW * len(spread.rows) + _FOOT
     drawn = []
     for tick in axis.ticks():
@@ -29,12 +29,12 @@ def chart(spread: Spread) -> Markup:
             low, high = min(value for _, value in found), max(value for _, value in found)
             drawn.append(element("line", x1=f"{100 * axis.place(low):.3f}%", x2=f"{100 * axis.place(high):.3f}%",
                                  y1=y, y2=y, stroke="var(--soft)"))
-        drawn += [marks.mark(marks.shape(scheme, spread.schemes), axis.place(value), y, paints[scheme],
+        drawn += [marks.mark(marks.shape(scheme, spread.schemes), axis.place(value), y, colours[scheme],
                              f"{name}, {scheme}: {value:.2f} dB") for scheme, value in found]
     told = ". ".join(f"{name}: " + ", ".join(f"{scheme} {value:.2f} dB" for scheme, value in row.items()
                                              if value is not None) for name, row in spread.rows.items())
     return element(
         "figure", element("figcaption", spread.title, badge(spread.origin)),
-        element("ul", *marks.legend(spread.schemes, False, paints), class_="legend"),
+        element("ul", *marks.legend(spread.schemes, False, colours), class_="legend"),
         element("svg", element("title", spread.title), element("desc", told + "."), *drawn, role="img", height=height),
         *([element("p", spread.note, class_="note")] if spread.note else []))

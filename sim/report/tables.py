@@ -18,7 +18,7 @@ def render(table: Table) -> Markup:
     body = [element("tr", *(_cell(cell, place, table) for place, cell in enumerate(row))) for row in table.rows]
     foot = [] if table.total is None else [element("tfoot", element("tr", *(
         _cell(cell, place, table) for place, cell in enumerate(table.total))))]
-    caption = element("caption", table.caption, *([bars.badge(table.origin)] if table.origin else []))
+    caption = element("caption", element("span", table.caption, *([bars.badge(table.origin)] if table.origin else [])))
     whole = element("table", caption, element("thead", head), element("tbody", *body), *foot)
     box = element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=table.caption)
     return Markup(box + (element("p", table.note, class_="note") if table.note else ""))

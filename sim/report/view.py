@@ -72,11 +72,12 @@ class Roofline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """A row a layer, a mark a scheme on a scale of dB; a figure that is not finite is told and not drawn."""
+    """A row a layer, a mark a scheme on a scale of dB, that of `lead` set apart; what is not finite is not drawn."""
 
     title: str
     rows: Mapping[str, Mapping[str, float | None]]
     schemes: tuple[str, ...]
+    lead: str
     origin: str
     note: str = ""
 
