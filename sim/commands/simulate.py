@@ -18,7 +18,6 @@ from stamp_hw.cli.common import (
     check_apart,
     check_writable,
     count,
-    numbers,
     progress_line,
     seed,
 )
@@ -198,24 +197,12 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
 def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set: Any, wanted: Sequence[str]
               ) -> dict[str, Any]:
     """The report. Raises StampError for what is no shape."""
+    from sim.commands import shapes
     from sim.studies import shape_study
 
     config = replace(config, kinds=())  # a shape is of no kind
-    shapes = [_shape(text, config) for text in texts]
-    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
+    wanted_shapes = [shapes.parse(text, config) for text in texts]
+    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in wanted_shapes}) < len(wanted_shapes):
         raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
-    study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in shapes}
+    study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in wanted_shapes}
     return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))
-
-
-def _shape(text: str, config: NpuConfig) -> Any:
-    """The layer of a shape as it is written. Raises StampError for what is none."""
-    from sim.studies import shape_study
-
-    form = "tokens, inputs and outputs, as in 2048x4096x4096 or 16x16,192,192"
-    first, comma, rest = text.partition(",")
-    tokens = numbers("--shape", first, "x", form)
-    tokens, sizes = (tokens, numbers("--shape", rest, ",", form)) if comma else (tokens[:-2], tokens[-2:])
-    if (len(tokens), len(sizes)) != (2 if comma else 1, 2):
-        raise StampError("not a shape", where="--shape", got=text, expected=form)
-    return shape_study.shape_of(text, tokens, sizes[0], sizes[1], config)

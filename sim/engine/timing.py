@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 
@@ -44,16 +45,27 @@ class EngineTiming:
         return int(self.outputs[-1]) + 1
 
 
+class Watch(Protocol):
+    """Who is told of passes and lifting jobs as they are followed."""
+
+    def issued(self, last: int, ready: Sequence[int], out_free: int) -> None:
+        """As `sim.engine.array.Issued`."""
+
+    def lifted(self, begin: int, end: int) -> None:
+        """As `sim.engine.back.Lifted`."""
+
+
 def timing(params: EngineParams, jobs: Sequence[EngineJob], valid: Mapping[str, Pattern] | None = None,
-           ready: Pattern = always) -> EngineTiming:
+           ready: Pattern = always, watch: Watch | None = None) -> EngineTiming:
     """Follow `jobs` through the engine.
 
     Parameters
     ----------
     valid : stall patterns of the inputs `job`, `i`, `w`, `p` (one that is missing never stalls)
     ready : stall pattern of `o`
+    watch : who is told what the units behind the streams do
     """
-    engine = _Engine(params, dict(valid or {}), ready)
+    engine = _Engine(params, dict(valid or {}), ready, watch)
     for job in jobs:
         engine.take(job)
     engine.follow(len(engine.super_tiles))
@@ -76,11 +88,12 @@ class _SuperTile:
 class _Engine:
     """The stages, and how far the passes have been followed."""
 
-    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern) -> None:
+    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern, watch: Watch | None) -> None:
         self.params = params
         self.front = Front(params, valid.get("job", always), valid.get("i", always), self._free)
-        self.passes = Passes(params, valid.get("w", always), valid.get("p", always))
-        self.back = Back(params, ready)
+        self.passes = Passes(params, valid.get("w", always), valid.get("p", always),
+                             None if watch is None else watch.issued)
+        self.back = Back(params, ready, None if watch is None else watch.lifted)
         self.jobs: list[EngineJob] = []
         self.super_tiles: list[_SuperTile] = []  # of all jobs that have been taken
         self._starts: list[int] = []  # of each job: cycle in which the stages get its registers

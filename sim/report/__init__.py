@@ -1,1 +1,1 @@
-"""One HTML file of a report: what `stamp-hw simulate --json` wrote, drawn (docs/report.md)."""
+"""Reports and timelines for people and their programs: one HTML file, the format of Perfetto (docs/report.md)."""

@@ -44,8 +44,9 @@ def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
 def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ()) -> Section:
     """Every constant that a figure was made with; `more` rows of (name, value, unit, node, source, of what, basis)."""
     chosen, hw = document["energy_set"], document["config"]["hw"]
-    rows = [(name, _value(entry["energy_pj"], entry["axis"]), entry["unit"], entry["node"], entry["source"],
-             entry["prices"], entry["basis"]) for name, entry in chosen["constants"].items()]
+    rows: list[tuple[str, ...]] = [
+        (name, _value(entry["energy_pj"], entry["axis"]), entry["unit"], entry["node"], entry["source"],
+         entry["prices"], entry["basis"]) for name, entry in chosen["constants"].items()]
     rows += [
         ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "–", "hw.freq_hz", "cycles to seconds", "the configuration"),
         ("external memory", digits(hw["dram_bytes_per_s"] / 1e9), "GB/s", "–", "hw.dram_bytes_per_s",

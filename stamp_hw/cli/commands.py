@@ -30,6 +30,7 @@ GROUPS = {
     "figures": Group({
         "simulate": Command("sim.commands.simulate", "accuracy, cycles and energy of a trace's layers"),
         "report": Command("sim.commands.report", "one HTML file of what simulate wrote: charts, tables, sources"),
+        "timeline": Command("sim.commands.timeline", "what each unit of the engine does when, for Perfetto"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
     }, f"stamp-hw simulate {TRACE} --plots build/plots"),
     "accuracy": Group({
