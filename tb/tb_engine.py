@@ -31,7 +31,7 @@ from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
 from tb.engine.cases import Case, draw, joined, small_case
-from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
+from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
 from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
@@ -313,6 +313,25 @@ async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> 
         case = Case.of_one_that_fits(filled(rng, params, shape, job), config, params.out_slots)
         if case is not None:
             await play(bench, [case, case, draw(rng, params)], f"full at levels {levels}", stalls_of(bench))
+
+
+@batch_test
+async def the_last_step_of_a_pass_may_end_a_group_or_a_short_block(bench: BatchBench) -> None:
+    """Passes whose last step ends a group of weights, so that the next (u, z) is offered while it is written; and
+    tokens whose last block has a step or a few, tile after tile, so that its sums follow those of the block before as
+    closely as they may."""
+    rng, params = bench.rng, bench.params
+    ends = ends_that_meet(params)
+    if not ends:
+        bench.nothing("neither packed weights nor blocks")
+    for turn, (k, given) in enumerate(ends):
+        tokens = int(rng.integers(1, min(params.max_tokens, 8 * params.rows) + 1))
+        shape = Shape(tokens=tokens, grid=None, sinks=0, k=k, n=2 * params.cols + 1)
+        job = JobConfig(levels=0, n_hi=pick(rng, 0, tokens // 2, tokens), calibration="static", hadamard="off", **given)
+        case = Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job))
+        if case is not None:
+            await play(bench, [case, case], f"end {turn}")
+            await play(bench, [case], f"end {turn} under stalls", stalls_of(bench))
 
 
 @batch_test
