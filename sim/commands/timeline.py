@@ -27,8 +27,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
         "Follows one layer of a given shape through the engine, beat by beat, and writes what each unit does when: "
-        "tokens and weights that come in, array tiles, drain, inverse lifting, results. ui.perfetto.dev and chrome://tracing "
-        "open the file; a microsecond of it is a cycle. docs/report.md says more.")
+        "tokens and weights that come in, array tiles, drain, inverse lifting, results. ui.perfetto.dev and "
+        "chrome://tracing open the file; a microsecond of it is a cycle. docs/report.md says more.")
     parser.add_argument("--shape", metavar="SxKxN", required=True,
                         help="tokens, inputs and outputs of the layer, or HxW,K,N on a grid")
     parser.add_argument("--scheme", choices=SCHEMES, default="stamp", help="its scheme (default stamp)")

@@ -26,7 +26,7 @@ def document(timeline: Timeline, title: str, facts: Mapping[str, Any]) -> dict[s
             "time": "1 microsecond of this trace is 1 cycle of the engine", **facts, "cycles": cycles.total,
             "streaming_cycles": cycles.streaming, "array_tiles": cycles.array_tiles,
             "super_tiles": cycles.super_tiles, "column_tiles": cycles.column_tiles, "bottleneck": cycles.bottleneck,
-            "source": "cycle model of the engine, beat by beat, held equal to the RTL; the external memory is modelled"},
+            "source": "cycle model of the engine, beat by beat, held equal to the RTL; external memory modelled"},
     }
 
 
