@@ -1,5 +1,5 @@
 """Reports looked at in a real browser: `python -m docs.tools.report_shots` (`make report-shots`) writes the pages of
-three reports and pictures of them, 390 and 1280 pixels wide, light and dark, into build/report-shots.
+four reports and pictures of them, 390 and 1280 pixels wide, light and dark, into build/report-shots.
 
 A message on the console or a page wider than its window is an error. Without a browser there is nothing to see, and it
 says so.
@@ -19,12 +19,14 @@ from stamp_hw.formats.files import atomic_file
 
 OUT = ROOT / "build" / "report-shots"
 WIDTHS = (390, 1280)
-#: Name → what `stamp-hw simulate` is asked.
+#: Name → what `stamp-hw` is asked.
 REPORTS = {
-    "trace": ("models/traces/llama_small.safetensors", "--config", "configs/default.yaml"),
-    "shapes": ("--shape", "2048x4096x4096", "--shape", "1x4096x4096", "--config", "configs/npu32.yaml",
+    "trace": ("simulate", "models/traces/llama_small.safetensors", "--config", "configs/default.yaml"),
+    "shapes": ("simulate", "--shape", "2048x4096x4096", "--shape", "1x4096x4096", "--config", "configs/npu32.yaml",
                "--hw", "dram_bytes_per_s=12.8e9"),
-    "model": ("--model", "llama-3-8b", "--vector-lanes", "32", "--config", "configs/npu32.yaml"),
+    "model": ("simulate", "--model", "llama-3-8b", "--vector-lanes", "32", "--config", "configs/npu32.yaml"),
+    "comparison": ("compare", "smollm2-135m", "--prefill", "512", "--decode", "32", "--config", "configs/language.yaml",
+                   "--hw", "packed_weights=true"),
 }
 _LOG = logging.getLogger(__name__)
 
@@ -34,8 +36,8 @@ def pages(out: Path) -> dict[str, Path]:
     files = {}
     for name, words in REPORTS.items():
         report = out / f"{name}.json"
-        if main(["simulate", *words, "--json", str(report)]):
-            raise SystemExit(f"stamp-hw simulate {' '.join(words)}: failed")
+        if main([*words, "--json", str(report)]):
+            raise SystemExit(f"stamp-hw {' '.join(words)}: failed")
         files[name] = out / f"{name}.html"
         with atomic_file(files[name]) as stream:
             stream.write(page.render(read.read(report)))

@@ -1,4 +1,4 @@
-"""`stamp-hw report`: one HTML file of what `stamp-hw simulate --json` wrote."""
+"""`stamp-hw report`: one HTML file of what `stamp-hw simulate --json` or `stamp-hw compare --json` wrote."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "energy, memory traffic, roofline, layers, accuracy, and every constant with its source; for light and dark "
         "screens and for paper. docs/report.md says what is in it.")
     parser.add_argument("report", type=Path, metavar="REPORT",
-                        help="what `stamp-hw simulate --json` wrote, of a trace, of shapes or of a whole model")
+                        help="what `stamp-hw simulate --json` wrote, of a trace, of shapes or of a whole model, or "
+                             "`stamp-hw compare --json`")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the HTML file that is written")
     runs(parser, Options, run)
 

@@ -22,8 +22,8 @@ def hardware(config: Mapping[str, Any]) -> str:
 
 
 def lead(schemes: Sequence[str]) -> str:
-    """The scheme that the summary is of: STaMP where it is there, else the last."""
-    return "stamp" if "stamp" in schemes else list(schemes)[-1]
+    """The scheme that the summary is of: the first that ends in STaMP, else the last."""
+    return next((scheme for scheme in schemes if scheme.endswith("stamp")), list(schemes)[-1])
 
 
 def peaks(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -38,7 +38,7 @@ def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     hw, job = config["hw"], config["job"]
     packed = hw.get("packed_weights") and job["weight_bits"] == 4
     return (("external memory", float(hw["dram_bytes_per_s"])),
-            ("weights enter the array", hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
+            (f"weights of {job['weight_bits']} bits enter the array", hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
 
 
 def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ()) -> Section:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.report import layers, model
+from sim.report import comparison, layers, model
 from sim.report.view import View
 from stamp_hw.errors import StampError
 from stamp_hw.formats.safetensors_file import strict_json
 
 _MAX_BYTES = 1 << 28
-_WRITERS = "what `stamp-hw simulate --json` writes"
+_WRITERS = "what `stamp-hw simulate --json` or `compare --json` writes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Kind:
 KINDS = {
     "layers": Kind(frozenset(("layers", "totals", "energy_set")), layers.SCHEMA_VERSION, layers.check, layers.view),
     "model": Kind(frozenset(("schemes", "workload", "energy_set")), model.SCHEMA_VERSION, model.check, model.view),
+    "comparison": Kind(frozenset(("rows", "workload", "orders_by_energy")), comparison.SCHEMA_VERSION,
+                       comparison.check, comparison.view),
 }
 
 
