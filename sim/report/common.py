@@ -38,7 +38,8 @@ def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     hw, job = config["hw"], config["job"]
     packed = hw.get("packed_weights") and job["weight_bits"] == 4
     return (("external memory", float(hw["dram_bytes_per_s"])),
-            (f"weights of {job['weight_bits']} bits enter the array", hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
+            (f"weights of {job['weight_bits']} bits enter the array",
+             hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
 
 
 def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ()) -> Section:
