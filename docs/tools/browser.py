@@ -5,10 +5,11 @@ Debian's `chromium`.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ def found() -> str | None:
 
 
 class Page:
-    """A page of a browser. `messages`: what it wrote to its console, errors of scripts and of loading among them."""
+    """A page of a browser. `messages`: what the file that is open wrote to its console, errors of scripts and of loading
+    among them."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers
@@ -64,6 +66,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", media=media,
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self._events.clear()
+        self.messages.clear()
         self.send("Page.navigate", url=file.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._next()
@@ -118,14 +121,13 @@ def browser() -> Iterator[Page]:
     program = found()
     if program is None:
         raise BrowserError(f"none of {', '.join(NAMES)} is on the PATH")
-    to_child, commands = os.pipe()
-    answers, from_child = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    to_child, commands = map(_high, os.pipe())
+    answers, from_child = map(_high, os.pipe())
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The protocol's pipes are descriptors 3 and 4 of the browser.
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec 3<&{to_child} 4>&{from_child}; exec "$@"', "sh", program, *FLAGS,
-             f"--user-data-dir={profile}"],
-            pass_fds=(to_child, from_child), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = os.posix_spawn(program, [program, *FLAGS, f"--user-data-dir={profile}"], os.environ, file_actions=[
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, to_child, 3), (os.POSIX_SPAWN_DUP2, from_child, 4)])
         os.close(to_child)
         os.close(from_child)
         try:
@@ -133,5 +135,12 @@ def browser() -> Iterator[Page]:
         finally:
             os.close(commands)
             os.close(answers)
-            child.terminate()
-            child.wait()
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
+
+
+def _high(descriptor: int) -> int:
+    """The same file under a number that is not in the way of 3 and 4, closed in programs that are started."""
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return high

@@ -57,7 +57,6 @@ def shots(files: dict[str, Path], out: Path) -> list[str]:
         for name, file in files.items():
             for width in WIDTHS:
                 for dark in (False, True):
-                    shown.messages.clear()
                     shown.open(file, width, 900, dark=dark)
                     picture = out / f"{name}-{width}-{'dark' if dark else 'light'}.png"
                     with atomic_file(picture, "wb") as stream:
