@@ -49,9 +49,11 @@ ASKED = {
 }
 #: What hardware may have beside the rest → its values in `configs/fpga.yaml`.
 PARTS = {"blocks": "--hw block=64", "hadamard": "--hw hadamard=64", "packed": "--hw packed_weights=true"}
+PARTS["all"] = " ".join(PARTS.values())
 #: The job that uses it.
 OF_PARTS = {"none": "", "blocks": "--hw block=64 --job group=64", "hadamard": "--hw hadamard=64",
-            "packed": "--hw packed_weights=true --job weight_group=32"}
+            "packed": "--hw packed_weights=true --job weight_group=32",
+            "all": f"{PARTS['all']} --job group=64 --job weight_group=32"}
 PART_LAYER = "--shape 512x576x576 --config configs/fpga.yaml --schemes stamp"
 SIMULATED = {"measured": "SQNR, by the bit-accurate model",
              "modelled": "cycles, by the cycle model that equals the RTL beat for beat (the external memory's rate is "
