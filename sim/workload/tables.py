@@ -21,7 +21,7 @@ def _rates(report: Mapping[str, Any]) -> str:
     """A line a phase and scheme."""
     accuracy = report.get("accuracy")
     measured = () if accuracy is None else (accuracy["figure"],)
-    header = ("phase", "scheme", "bits", *measured, "seconds", "per s", "J each", "W", "DRAM GB", "util %", "bytes ≤",
+    header = ("phase", "scheme", "bits", *measured, "time s", "per s", "J each", "W", "DRAM GB", "util %", "bytes ≤",
               "array ≤")
     rows = []
     for scheme, found in report["schemes"].items():
@@ -57,16 +57,15 @@ def title(report: Mapping[str, Any]) -> str:
 
 
 def _said(report: Mapping[str, Any]) -> list[str]:
-    """What limits each phase under the last scheme, as a sentence."""
+    """What limits each phase under the last scheme."""
     scheme, found = list(report["schemes"].items())[-1]
-    lines = []
+    told = []
     for name, phase in found["phases"].items():
         shares = {**phase["cycles_by_limit"], "vector": phase["vector_cycles"]}
         worst = sorted(shares, key=lambda limit: -shares[limit])[:2]
-        told = ", ".join(f"{LIMITS[limit]} {number(100 * shares[limit] / phase['cycles'], 1)} %"
-                         for limit in worst if shares[limit])
-        lines.append(f"What limits {name} ({scheme}), by the time of the jobs that it paces: {told}.")
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+        told.append(f"{name} " + ", ".join(f"{LIMITS[limit]} {number(100 * shares[limit] / phase['cycles'], 1)} %"
+                                           for limit in worst if shares[limit]))
+    return textwrap.wrap(f"Time by what paces it ({scheme}): {'; '.join(told)}", WIDTH, subsequent_indent="  ")
 
 
 def _operations(report: Mapping[str, Any]) -> str:
