@@ -32,8 +32,8 @@ def found() -> str | None:
 
 
 class Page:
-    """A page of a browser. `messages`: what the file that is open wrote to its console, errors of scripts and of loading
-    among them."""
+    """A page of a browser. `messages`: what the file that is open wrote to its console, errors of scripts and of
+    loading among them."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers
