@@ -74,7 +74,7 @@ def _what(document: Figures) -> str:
     first = next(iter(document["totals"].values()))
     tokens = plural(round(first["tokens"]), "token")
     if "shape" in document:
-        return f"{plural(round(first['layers']), 'layer')} of given shape, {document['shape']}, {tokens}"
+        return f"{plural(round(first['layers']), 'layer')} of given shape: {', '.join(document['layers'])}"
     of_model = document.get("model_linear_layers")
     return (f"{plural(round(first['layers']), 'captured linear layer')}"
             + ("" if of_model is None else f" of a model with {of_model}") + f", {tokens}")

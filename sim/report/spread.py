@@ -23,7 +23,8 @@ def chart(spread: Spread) -> Markup:
                   element("text", f"{tick:g} dB", x=x, y=height - _FOOT + 16, class_="soft middle")]
     for place, (name, row) in enumerate(spread.rows.items()):
         y = place * _ROW + 25
-        found = [(scheme, value) for scheme, value in row.items() if value is not None]
+        found = sorted(((scheme, value) for scheme, value in row.items() if value is not None),
+                       key=lambda pair: pair[0] == spread.lead)  # drawn over the others
         drawn.append(element("text", name, x=0, y=y - 11, class_="halo"))
         if found:
             low, high = min(value for _, value in found), max(value for _, value in found)

@@ -14,7 +14,10 @@ import pytest
 from sim import memory
 from sim.engine import timeline as timelines
 from sim.engine.timeline import UNITS, timeline
+from sim.task import Task
 from stamp_hw.cli.main import main
+from stamp_hw.config import HwConfig, ResolvedJob
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.errors import ConfigError
 from tests.sim.test_dram import draw_hw, draw_task
@@ -42,19 +45,36 @@ def test_the_spans_of_a_unit_follow_each_other_end_with_the_layer_and_are_all_it
         assert max(spans[-1].end for spans in units.values() if spans) == cycles.total, (task, hw)
         assert sum(span.end - span.begin for span in units["array"]) == cycles.streaming, (task, hw)
         assert sum(span.end - span.begin for span in units["external memory"]) == cycles.wait_dram_bytes
+        assert units["array"][-1].end == cycles.total - cycles.wait_dram_bytes - cycles.tail, (task, hw)
         passes = cycles.super_tiles * cycles.column_tiles
         assert len(units["weights in"]) == len(units["parameters in"]) == len(units["results out"]) == passes
         assert len(units["tokens in"]) == task.tokens and len(units["drain"]) == cycles.array_tiles
         assert len({(s.super_tile, s.column, s.name.split(",")[0]) for s in units["array"]}) == cycles.array_tiles
         seen.update({"cases": 1, "blocks": int(hw.block is not None), "rotated": int(task.k_in is not None),
                      "outliers": int(task.job.n_sink > 0), "2-D": int(task.job.grid is not None),
+                     "output waits": int(cycles.wait_output > 0),
                      "last steps wait": int(any("last step" in span.name for span in units["array"])),
                      "slow memory": int(cycles.wait_dram_bytes > 0), "super-tiles": int(cycles.super_tiles > 1)})
-    assert min(seen[name] for name in seen) > CASES // 20, seen
+    assert min(seen[name] for name in seen) > CASES // 50, seen
+
+
+def test_blocks_end_as_far_apart_as_the_array_needs_to_take_them(rng: np.random.Generator) -> None:
+    hw = HwConfig(rows=4, cols=2, lanes=2, max_k=64, max_tokens=64, act_slots=40, block=6)
+    job = ResolvedJob(tokens=40, grid=None, levels=0, n_hi=int(rng.integers(41)), n_sink=0)
+    found = timeline(Task(job=job, k=45, n=5, group=6), hw)
+    ends: dict[tuple[int | None, int | None, str], dict[str, int]] = {}
+    for span in found.units["array"]:
+        tile, block = span.name.split(", ")[:2]
+        ends.setdefault((span.super_tile, span.column, tile), {})[block] = span.end
+    assert len(ends) == found.cycles.array_tiles and all(len(blocks) == 8 for blocks in ends.values())
+    for blocks in ends.values():
+        gaps = [after - before for before, after in pairwise(blocks.values())]
+        assert gaps[:-1] == [8] * 6 and gaps[-1] >= 8  # 2R steps, where a block has six
 
 
 def test_data_moves_before_it_is_worked_on(rng: np.random.Generator) -> None:
-    """A pass's weights are in before its first step, its last step before its drain and that before its results."""
+    """A pass's weights are in before its first step, its last step before its drain and that before its results; the
+    first pass's sums are lifted as soon as they are rescaled."""
     for _ in range(40):
         hw = draw_hw(rng)
         task = draw_task(rng, hw)
@@ -75,6 +95,8 @@ def test_data_moves_before_it_is_worked_on(rng: np.random.Generator) -> None:
         for place, span in last.items():
             assert span.end <= drained[place].begin and drained[place].end <= lifted[place].begin
             assert lifted[place].begin < by_pass["results out"][place].begin
+        first = units["inverse lifting"][0]
+        assert first.begin == drained[0, 0].end + EngineParams.of(hw).rescale.latency + 1
 
 
 def test_streams_carry_the_bytes_of_the_layer_beat_by_beat(rng: np.random.Generator) -> None:
