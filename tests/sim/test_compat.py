@@ -57,7 +57,7 @@ def test_output_stationary_is_the_engines_tile_loop_without_overlap(rng: np.rand
     # One PE: a product a cycle. 8-bit tokens, a row each, is what the engine's own count is about: it hides the skew
     # under the next tile, so that its array is busy for less.
     assert output_stationary(3, 5, 4, 1, 1).cycles == 3 * 5 * 4 - 1
-    job = ResolvedJob(tokens=256, levels=0, n_hi=256)
+    job = ResolvedJob(tokens=256, grid=None, levels=0, n_hi=256, n_sink=0)
     own = closed_form.simulate(Task(job=job, k=512, n=64), HwConfig())
     assert own.busy == 256 // 8 * 64 // 8 * 512 < output_stationary(256, 512, 64, 8, 8).cycles
 
