@@ -166,7 +166,7 @@ smollm2-rtl: smollm2  ## that Llama's whole prefill, 512 tokens, through the RTL
 	nice $(BIN)/stamp-hw verify --model smollm2 --tokens 512
 
 peers: venv $(PEERS_VENV)  ## SCALE-Sim and ZigZag asked the same as this simulator: equal cycles, ratios of CPU time (build/peers.json; 3 minutes)
-	OMP_NUM_THREADS=1 nice $(BIN)/python -m tb.peers --python $(PEERS)/bin/python
+	OMP_NUM_THREADS=1 nice $(BIN)/python -m tb.peers.run --python $(PEERS)/bin/python
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

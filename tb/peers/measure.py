@@ -1,4 +1,4 @@
-"""The peers' answers beside this project's: `python -m tb.peers`."""
+"""The peers' answers beside this project's: `make peers`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sim.cost import energy
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 from tb.peers import accelerator, cases, measure, ours, process
-from tb.peers.__main__ import main
+from tb.peers.run import main
 
 PYTHON = ROOT / ".venv" / ".peers" / "bin" / "python"
 FEW = ((7, 9, 11, 4, 3), (33, 12, 20, 8, 8), (1, 40, 3, 2, 16))

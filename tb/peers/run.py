@@ -1,4 +1,4 @@
-"""`python -m tb.peers`: SCALE-Sim and ZigZag beside this project's simulator; `make peers` makes their environment."""
+"""`python -m tb.peers.run`: SCALE-Sim and ZigZag beside this project's simulator; `make peers` makes their environment."""
 
 from __future__ import annotations
 
