@@ -1,4 +1,4 @@
-"""`python -m tb.peers.run`: SCALE-Sim and ZigZag beside this project's simulator; `make peers` makes their environment."""
+"""`python -m tb.peers.run`: SCALE-Sim and ZigZag beside this simulator; `make peers` makes their environment first."""
 
 from __future__ import annotations
 
