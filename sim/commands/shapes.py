@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sim.studies import shape_study
 from sim.task import Shape
 from stamp_hw.cli.common import numbers
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
+
+
+def parse_all(texts: Sequence[str], config: NpuConfig) -> list[Shape]:
+    """The layers of some shapes. Raises StampError for what is none, and for one given twice."""
+    shapes = [parse(text, config) for text in texts]
+    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
+        raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
+    return shapes
 
 
 def parse(text: str, config: NpuConfig) -> Shape:
