@@ -10,9 +10,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sim.report import names, page, read
+from sim.report.axes import Linear, Log
+from sim.report.figures import column, count, quantity
 from sim.report.view import Bars, Roofline, Spread, Table, View
 from stamp_hw.cli.main import main
 from tests.support import report_cases
@@ -319,3 +322,35 @@ def test_a_page_never_replaces_its_report_and_needs_a_report(tmp_path: Path, cap
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "a" / "page.html")]) == 2
     assert capsys.readouterr().err.count("\n") == 3
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_comparison_says_what_was_refused_and_what_was_measured(documents: dict[str, dict[str, Any]]) -> None:
+    changed = copy.deepcopy(documents["comparison"])
+    refused_row = changed["rows"][7]
+    name = f"{refused_row['machine']} {refused_row['scheme']}"
+    changed["rows"][7] = {**{key: refused_row[key] for key in ("machine", "scheme")}, "refusal": "lanes: no such block"}
+    changed["accuracy"] = {"figure": "perplexity", "source": "perplexity measured on 9 tokens",
+                           "rows": {"plain w4_stamp": 31.25, name: 99.75, "plain w4a4": None}}
+    found = view(changed)
+    text = parsed(page.render(found)).text
+    assert "lanes: no such block" in text and "perplexity measured on 9 tokens." in text
+    assert "31.25" in text and "99.75" not in text and name not in text
+    (overview,) = (section for section in found.sections if section.anchor == "summary")
+    assert len(overview.parts[0].rows) == len(changed["rows"]) - 1  # a phase
+
+
+def test_figures_of_a_table_keep_three_digits_however_far_they_lie_apart() -> None:
+    assert column([2e12, 3.456e9], "B") == ("TB", ["2.00", "0.00346"])
+    assert column([2e12, 3.456e6, 0, None], "B") == ("", ["2.00 TB", "3.46 MB", "0", "–"])
+    assert [quantity(value, "J") for value in (0.99996, 1234.0, 7.5e-16, 0)] == ["1.00 J", "1.23 kJ", "0.75 fJ", "0 J"]
+    assert count(9_999, "cycles") == "9,999 cycles" and count(9_442_302_136, "cycles") == "9.44 G cycles"
+
+
+@pytest.mark.parametrize("span", [1.0, 3.0, 1e2, 1e9, 1e40])
+def test_an_axis_has_a_few_labels_inside_it(span: float, rng: np.random.Generator) -> None:
+    low = 10 ** float(rng.uniform(-9, 9))
+    logarithmic, linear = Log.around([low, low * span]), Linear.around([low, low * span])
+    for axis in (logarithmic, linear):
+        assert 1 <= len(axis.ticks()) <= 10
+        assert all(-1e-9 <= axis.place(tick) <= 1 + 1e-9 for tick in axis.ticks())
+        assert 0 < axis.place(low) < 1
