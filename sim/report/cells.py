@@ -53,6 +53,6 @@ def breakdown(bars: Bars) -> Table:
         rest = iter(texts)
         figures = [[Cell(text=next(rest), value=value) for value in row] for row in values]
     return Table(caption=f"{bars.title}, {unit}" if unit else bars.title, origin=bars.origin,
-                 columns=(*(("part",) if headed else ()), "scheme", *headings), words=(0, 1) if headed else (0,),
+                 columns=(*(("phase",) if headed else ()), "scheme", *headings), words=(0, 1) if headed else (0,),
                  rows=tuple((*(words([heading]) if headed else ()), Cell(text=bar.label), *row)
                             for (heading, bar), row in zip(found, figures, strict=True)))

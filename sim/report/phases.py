@@ -123,9 +123,9 @@ def roofline(document: Figures) -> Section:
 
 
 def operations(document: Figures) -> Section:
-    """Every operation of every phase."""
+    """Every operation of every phase that takes cycles."""
     rows = [(phase, scheme, name, op, found) for phase, scheme, found in rows_of(document)
-            for name, op in found["ops"].items()]
+            for name, op in found["ops"].items() if op["cycles"]]
     ops = [op for _, _, _, op, _ in rows]
     table = cells.table("Operations of each phase under each scheme", [
         ("phase", cells.words([row[0] for row in rows])), ("operation", cells.words([row[2] for row in rows])),
