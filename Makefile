@@ -142,7 +142,7 @@ fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed 
 	    --hw max_tokens=32 --hw act_slots=8 --hw in_width=8 --hw acc_width=20 --hw mul_stages=1 \
 	    --json build/fpga-small.json
 
-mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 13 minutes)
+mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 37 minutes)
 	nice $(BIN)/stamp-hw verify mutate
 
 # what an earlier build left beside the sources would go into the wheel, deleted modules too

@@ -30,7 +30,7 @@ from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throt
 from tb.engine.cases import Case, draw, joined, small_case
 from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
 from tb.engine.fit import DEEP, unfit
-from tb.engine.illegal_pairs import illegal_pairs
+from tb.engine.illegal_pairs import ZEROS, illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
@@ -333,12 +333,11 @@ async def a_job_offered_in_any_cycle_behind_the_one_before_is_right(bench: Batch
 
 @batch_test
 async def weights_that_leave_int8_saturate_and_are_an_error(bench: BatchBench) -> None:
-    """Pairs (u, z) at the limit, which is no error, one of them beyond it, any pairs, one in a channel beyond N; where
-    weights are bytes, these."""
-    params = bench.params
-    for turn in range(FILLS):
-        size = SIZES[turn % len(SIZES)]
-        case, errors = illegal_pairs(bench.rng, params, size, turn % 4)
+    """Pairs (u, z) at the limit, which is no error, one of them beyond it, of each z too, any pairs, one in a channel
+    beyond N; where weights are bytes, these."""
+    params, turns = bench.params, [*((turn % 4, None) for turn in range(FILLS)), *((1, zero) for zero in ZEROS)]
+    for turn, (kind, zero) in enumerate(turns):
+        case, errors = illegal_pairs(bench.rng, params, SIZES[turn % len(SIZES)], kind, zero)
         await play(bench, [case], f"pairs {turn}", stalls_of(bench) if turn % 3 else {}, errors=errors)
         await clear_errors(bench)
 
