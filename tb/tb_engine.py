@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,15 +12,14 @@ from rtl_gen.engine.top import Engine
 from sim.dram import Memory
 from sim.engine.closed_form import simulate
 from sim.engine.events import events
+from sim.engine.port_streams import PortMemory
 from sim.engine.timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
-from stamp_hw.engine.linear import INT16_WIDTH, resolve, run_linear
+from stamp_hw.engine.linear import INT16_WIDTH, run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import divide
-from stamp_hw.engine.wire import beat_bytes
-from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
@@ -30,7 +27,8 @@ from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
-from tb.engine.cases import Case, draw, joined, small_case
+from tb.engine import external
+from tb.engine.cases import DEEP, Case, draw, joined, small_case, unfit
 from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
 from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
@@ -64,9 +62,7 @@ WORDS = 100_000  # output words of random layers that a whole regression compare
 INPUTS = ("job", "i", "w", "p")
 STALL_CYCLES = 100_000
 SMALL_ARRAY, MIDDLE_ARRAY = 8, 64  # PEs of an array that has time for many column tiles
-LAYER_PRODUCTS, LAYER_STEPS = 25_000_000, 2_000_000  # of a layer of the trace that a test has time for
 FILLS, OFFERS, RESETS = 16, 200, 8  # rounds of some tests
-DEEP = bool(os.environ.get("STAMP_DEEP"))  # every layer of the trace, whatever its size (`make regress`)
 
 
 async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
@@ -131,18 +127,32 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """From an eighth of a token's beat a cycle to more than one: every beat's cycle, and the total of a report."""
+    """Every beat's cycle, and the total of a report."""
     for number in range(4):
-        case, hw = draw(bench.rng, bench.params), bench.params.hw
-        beat = beat_bytes(hw)["i"]
-        moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
-        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
+        case, (moved, hw) = draw(bench.rng, bench.params), external.rated(bench.rng, bench.params.hw)
         rates = Memory.of(hw).patterns
         closed = simulate(Task.of_job(case.job, bench.params), hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles
         where = f"memory {number}, {moved} bytes a cycle"
         assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
         await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
+
+
+@batch_test
+async def jobs_behind_one_port_take_the_cycles_of_its_model(bench: BatchBench) -> None:
+    """One job, and the total of a report; several in a row while the other two streams stall."""
+    for number in range(6):
+        cases, stalls = (several(bench), stalls_of(bench)) if number % 2 else (several(bench, 1), {})
+        hw, jobs = external.behind_a_port(bench.rng, bench.params.hw), [case.job for case in cases]
+        stalls, memory = {name: stalls.get(name, ALWAYS) for name in ("job", "o")}, PortMemory(hw)
+        beats = timing(bench.params, jobs, {"job": stalls["job"]}, stalls["o"], memory)
+        if not number % 2:
+            closed = simulate(Task.of_job(jobs[0], bench.params), hw, cases[0].limit)
+            assert closed.total - closed.wait_dram_bytes == beats.cycles, f"{hw.memory}: {cases[0].name}: {closed}"
+        stalls |= external.offers(memory)
+        for name, taken in cycles(bench, jobs, stalls).streams.items():
+            assert np.array_equal(taken, beats.streams[name]), f"{name}: the bits are not the memory {hw.memory}"
+        await play(bench, cases, f"port {number}, {hw.memory}", stalls)
 
 
 @batch_test(trace=True)
@@ -160,19 +170,6 @@ async def a_layer_of_the_trace_equals_the_golden_model(bench: BatchBench) -> Non
             bench.nothing(f"layer {name}: {why}" + (f"; so are {len(refused) - 1} others" if len(refused) > 1 else ""))
         for name in names if DEEP else bench.rng.permutation(names)[:1]:
             await play(bench, [Case.of(trace.layer(str(name)), NpuConfig(hw=bench.params.hw))], str(name))
-
-
-def unfit(trace: Trace, name: str, params: EngineParams, deep: bool = DEEP) -> str:
-    """Why a layer cannot run on this build, or takes too long for a test unless all are to run; empty if it can."""
-    layer = trace.layer(name)
-    try:
-        job = resolve(layer, NpuConfig(hw=params.hw))
-        EngineJob.of(job, k=layer.x.shape[1], n=len(layer.weight), params=params)
-    except ConfigError as error:
-        return str(error)
-    most = sys.maxsize if deep else min(LAYER_PRODUCTS, LAYER_STEPS * params.rows * params.cols)
-    size = layer.x.size * len(layer.weight)
-    return "" if size <= most else f"{size:,} products take too long here, {most:,} at most"
 
 
 @batch_test
