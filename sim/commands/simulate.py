@@ -71,6 +71,7 @@ def run(args: Options) -> int:
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
+    energy_set = energy_set.with_memory(config.hw.memory)
     for path in (args.json, args.csv):
         if path is not None:
             check_writable(path, folder=False)

@@ -23,6 +23,7 @@ from sim.studies import notices
 from sim.studies.accuracy import Accuracy
 from sim.studies.notices import Notice
 from stamp_hw.config import NpuConfig
+from stamp_hw.memory_config import CONSTANTS, MemoryConfig
 
 SCHEMA_VERSION = 2
 CSV_FIELDS = (
@@ -57,6 +58,7 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        **memory_figures(config.hw.memory),
         "permutation_seed": seed,
         "calibration": calibration,
         "linear_layers": linear_layers,
@@ -65,6 +67,15 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
                    for name, outcomes in study.items()},
         "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
     }
+
+
+def memory_figures(memory: MemoryConfig | None) -> dict[str, Any]:
+    """Section `memory` of a report: the constants of `hw.memory`, what of its rate the port moves, and the source of
+    each constant; nothing where the configuration has a rate alone."""
+    if memory is None:
+        return {}
+    return {"memory": {"kind": memory.kind, **{name: getattr(memory, name) for name in CONSTANTS},
+                       "effective_bytes_per_s": _round(memory.effective_bytes_per_s), "sources": memory.sources}}
 
 
 def schemes_of(study: Study) -> tuple[str, ...]:

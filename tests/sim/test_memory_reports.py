@@ -1,0 +1,72 @@
+"""What `stamp-hw simulate` says of an external memory: its constants and their sources, its energy; what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.cost import energy
+from stamp_hw.cli.main import main
+from stamp_hw.memory_config import CONSTANTS, KINDS, MemoryConfig
+from tests.support.refusals import files, refused
+
+SHAPE = "64x96x40"
+
+
+def report(folder: Path, *options: str) -> dict[str, Any]:
+    path = folder / "report.json"
+    assert main(["simulate", "--shape", SHAPE, "--schemes", "a4", "--json", str(path), *options]) == 0
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_has_every_constant_of_the_memory_with_its_source(kind: str, tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    found, printed = report(tmp_path, "--hw", f"memory={kind}"), " ".join(capsys.readouterr().out.split())
+    memory = MemoryConfig.parse(kind)
+    assert found["memory"] == {"kind": kind, **{name: getattr(memory, name) for name in CONSTANTS},
+                               "effective_bytes_per_s": float(f"{memory.effective_bytes_per_s:.9g}"),
+                               "sources": memory.sources}
+    for name, source in memory.sources.items():
+        assert f"{name} {getattr(memory, name):g} ({source})" in printed
+    peak, effective = (rate / 1e9 for rate in (memory.bytes_per_s, memory.effective_bytes_per_s))
+    assert f"{kind} {peak:g} GB/s, {effective:g} of them" in printed
+
+
+def test_a_bit_costs_what_the_memory_says_in_place_of_the_energy_set(tmp_path: Path) -> None:
+    found = report(tmp_path, "--hw", "memory=HBM2")
+    total, constant = found["totals"]["a4"], found["energy_set"]["constants"]["dram.access"]
+    assert total["energy_by_component"]["dram"]["energy_pj"] == pytest.approx(total["dram_bytes"] * 8 * 3.9, rel=1e-8)
+    assert (constant["energy_pj"], constant["per_bits"], constant["source"]) == (3.9, 1, energy.MEMORY)
+    assert "O'Connor" in found["energy_set"]["sources"][energy.MEMORY]
+
+
+def test_a_memory_without_an_energy_of_its_own_costs_what_the_set_says(tmp_path: Path) -> None:
+    own = "memory={kind: custom, bytes_per_s: 1.0e+10, latency_ns: 50, burst: 32, efficiency: 0.8}"
+    plain, found = report(tmp_path), report(tmp_path, "--hw", own)
+    assert found["energy_set"] == plain["energy_set"] and "memory" in found
+    assert [each["totals"]["a4"]["energy_by_component"]["dram"] for each in (plain, found)].count(
+        plain["totals"]["a4"]["energy_by_component"]["dram"]) == 2
+    assert found["totals"]["a4"]["cycles"] > plain["totals"]["a4"]["cycles"]
+
+
+def test_a_report_of_a_rate_alone_says_nothing_of_a_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(tmp_path)
+    assert "memory" not in found and "memory" not in found["config"]["hw"]
+    printed = capsys.readouterr().out
+    assert "one port" not in printed and "DRAM 25.6 GB/s" in printed
+
+
+@pytest.mark.parametrize(("value", "where"), [
+    ("DDR3", "hw.memory.kind: impossible value; got 'DDR3'; expected one of DDR4, LPDDR4, LPDDR5, GDDR6, HBM2"),
+    ("{kind: DDR4, bytes_per_s: 0}", "hw.memory.bytes_per_s"), ("{kind: DDR4, burst: -3}", "hw.memory.burst"),
+    ("{kind: DDR4, speed: 3}", "hw.memory.speed: unknown key"), ("{kind: custom}", "hw.memory.bytes_per_s: missing key"),
+    ("[1]", "hw.memory: impossible value")])
+def test_a_memory_that_cannot_be_is_one_line_and_leaves_no_file(value: str, where: str, tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["simulate", "--shape", SHAPE, "--hw", f"memory={value}", "--json", str(tmp_path / "a.json")]
+    line = refused(argv, capsys)
+    assert where in line and files(tmp_path) == set()
