@@ -28,6 +28,7 @@ from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
 TICKS = 256  # of a cycle: the resolution of a rate
 STREAMS = ("i", "w", "p")  # that are read
 WRITTEN = "o"
+MAX_DEPTH = 4096  # bursts; more than any beat has bytes
 #: Bursts of other streams that may be in a burst's way, one each.
 OTHERS = len(STREAMS)
 
@@ -85,9 +86,9 @@ class Port:
 
     def depth(self, beat: int) -> int:
         """Bursts that a stream of `beat` bytes a beat may have on their way or waiting: so many that the latency does
-        not show while a beat is taken in every cycle, or as fast as the port moves them."""
+        not show while a beat is taken in every cycle, or as fast as the port moves them; at most MAX_DEPTH."""
         covered = min(Fraction(beat), self.rate) * self.latency / TICKS
-        return math.ceil(covered / self.burst) + -(-beat // self.burst) + 2
+        return min(MAX_DEPTH, math.ceil(covered / self.burst) + -(-beat // self.burst) + 2)
 
     def spacing(self, moved: Mapping[str, int | Fraction]) -> dict[str, int]:
         """Ticks from one burst of a stream to the next where so many bytes of each are to move, rounded up; a stream of

@@ -12,6 +12,7 @@ MAX_LEVELS = 8
 MAX_BLOCK = 1024  # channels of a block
 WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
 DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
+LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
@@ -134,6 +135,9 @@ class HwConfig:
             object.__setattr__(self, "memory", MemoryConfig.parse(self.memory))
             require(self.dram_bytes_per_s in (DRAM_BYTES_PER_S, self.memory.bytes_per_s), "hw.dram_bytes_per_s",
                     self.dram_bytes_per_s, f"not beside hw.memory, whose bytes_per_s is {self.memory.bytes_per_s:g}")
+            least = LEAST_BYTES_A_CYCLE * self.freq_hz / self.memory.efficiency
+            require(self.memory.bytes_per_s >= least, "hw.memory.bytes_per_s", self.memory.bytes_per_s,
+                    f"at least {least:g}: {LEAST_BYTES_A_CYCLE:g} bytes a cycle of freq_hz = {self.freq_hz:g}")
             object.__setattr__(self, "dram_bytes_per_s", self.memory.bytes_per_s)
         require(isinstance(self.technology, str) and self.technology.isidentifier()
                  and len(self.technology) <= 64, "hw.technology",

@@ -63,7 +63,8 @@ def test_a_report_of_a_rate_alone_says_nothing_of_a_memory(tmp_path: Path, capsy
 @pytest.mark.parametrize(("value", "where"), [
     ("DDR3", "hw.memory.kind: impossible value; got 'DDR3'; expected one of DDR4, LPDDR4, LPDDR5, GDDR6, HBM2"),
     ("{kind: DDR4, bytes_per_s: 0}", "hw.memory.bytes_per_s"), ("{kind: DDR4, burst: -3}", "hw.memory.burst"),
-    ("{kind: DDR4, speed: 3}", "hw.memory.speed: unknown key"), ("{kind: custom}", "hw.memory.bytes_per_s: missing key"),
+    ("{kind: DDR4, speed: 3}", "hw.memory.speed: unknown key"),
+    ("{kind: custom}", "hw.memory.bytes_per_s: missing key"),
     ("[1]", "hw.memory: impossible value")])
 def test_a_memory_that_cannot_be_is_one_line_and_leaves_no_file(value: str, where: str, tmp_path: Path,
                                                                 capsys: pytest.CaptureFixture[str]) -> None:

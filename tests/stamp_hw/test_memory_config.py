@@ -75,6 +75,13 @@ def test_a_memory_that_cannot_be_is_refused_by_its_key(what: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_memory_that_is_too_slow_for_the_clock_is_refused() -> None:
+    slow = OWN | {"bytes_per_s": 1e6}
+    with pytest.raises(ConfigError, match=r"hw.memory.bytes_per_s: .* at least 2e\+08: 0.001 bytes a cycle"):
+        NpuConfig.from_dict({"hw": {"memory": slow, "freq_hz": 1e11}})
+    assert NpuConfig.from_dict({"hw": {"memory": slow, "freq_hz": 5e8}}).hw.memory is not None
+
+
 def test_both_forms_of_a_memory_in_one_place_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"hw.dram_bytes_per_s: .* not beside hw.memory"):
         read("hw: {memory: LPDDR4, dram_bytes_per_s: 25.6e+9}", tmp_path)
