@@ -108,7 +108,7 @@ class Plan:
 
     `units` of each stream and their `counts`: tokens of `i`, passes of `w` and `p`; `depth` bursts of each; `latency`
     in ticks; `bounds` tokens behind which phases 1, 2, 3 begin; `spacing` of each phase, ticks from a burst of a stream
-    to the next; `cycles` that all bytes of the job, results among them, take at least.
+    to the next; `moved` bytes of all bursts and results, which take `cycles` at least.
     """
 
     units: Mapping[str, Unit]
@@ -117,6 +117,7 @@ class Plan:
     latency: int
     bounds: tuple[int, int, int]
     spacing: tuple[Mapping[str, int], ...]
+    moved: int
     cycles: int
 
     @classmethod
@@ -142,7 +143,7 @@ class Plan:
         return cls(units=units, counts={"i": task.tokens, "w": passes, "p": passes},
                    depth={name: port.depth(sizes[name]) for name in STREAMS}, latency=port.latency, bounds=bounds,
                    spacing=tuple(port.spacing(phase) if sum(phase.values()) else {} for phase in phases),
-                   cycles=port.cycles(moved))
+                   moved=moved, cycles=port.cycles(moved))
 
     def phase(self, tokens: int) -> int:
         """The phase behind so many tokens."""

@@ -155,6 +155,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                               / sum(cost.pes * cost.cycles.total for cost in costs)),
         "dram_bytes": sum(dram.values()),
         "dram_bytes_by_operand": dram,
+        **_port(costs, seconds),
         "energy_pj": _round(energy),
         "energy_by_component": _rounded(events),
         "power_w": _round(energy * 1e-12 / seconds),
@@ -163,6 +164,15 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "average_bits_with_scales": _round(bits + scale_bits),
         **_accuracy(outcomes),
     }
+
+
+def _port(costs: Sequence[Cost], seconds: float) -> dict[str, Any]:
+    """What the one port moves in whole bursts, and the part of its time that this takes; nothing without a port."""
+    moved = [cost.port_bytes for cost in costs if cost.port_bytes is not None]
+    rate = costs[0].port_bytes_per_s
+    if rate is None:
+        return {}
+    return {"port_bytes": sum(moved), "port_utilization": _round(sum(moved) / (rate * seconds))}
 
 
 def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:

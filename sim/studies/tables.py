@@ -185,8 +185,11 @@ def _memory(report: Mapping[str, Any]) -> list[str]:
     if "memory" not in report:
         return []
     memory = report["memory"]
+    used = ", ".join(f"{scheme} {number(t['port_bytes'] / 1e6, 2)} MB in {number(t['port_utilization'] * 100, 1)} %"
+                     for scheme, t in report["totals"].items())
     return [f"Memory: {memory['kind']} behind one port that the streams share:",
-            *(f"  {name:16} {memory[name]:g} ({source})" for name, source in memory["sources"].items())]
+            *(f"  {name:16} {memory[name]:g} ({source})" for name, source in memory["sources"].items()),
+            f"  In whole bursts, and the part of its time that they take: {used}."]
 
 
 def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from sim.cost import energy
 from stamp_hw.cli.main import main
 from stamp_hw.memory_config import CONSTANTS, KINDS, MemoryConfig
+from stamp_hw.text import number
 from tests.support.refusals import files, refused
 
 SHAPE = "64x96x40"
@@ -53,9 +54,20 @@ def test_a_memory_without_an_energy_of_its_own_costs_what_the_set_says(tmp_path:
     assert found["totals"]["a4"]["cycles"] > plain["totals"]["a4"]["cycles"]
 
 
+def test_the_port_moves_whole_bursts_and_its_use_is_their_part_of_its_time(tmp_path: Path,
+                                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    total = report(tmp_path, "--hw", "memory={kind: DDR4, burst: 100, efficiency: 0.5}")["totals"]["a4"]
+    # 64 tokens of 6 beats of 32 bytes; 5 passes of 96 beats of 8 and of 8 words of 16; 64 · 40 results of 2
+    moved = 64 * 200 + 5 * (800 + 200) + 64 * 40 * 2
+    assert total["port_bytes"] == moved > total["dram_bytes"]
+    assert total["port_utilization"] == pytest.approx(moved / (12.8e9 * total["time_s"]), rel=1e-7)
+    used = f"a4 {number(moved / 1e6, 2)} MB in {number(total['port_utilization'] * 100, 1)} %."
+    assert used in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_report_of_a_rate_alone_says_nothing_of_a_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(tmp_path)
-    assert "memory" not in found and "memory" not in found["config"]["hw"]
+    assert "memory" not in found and "memory" not in found["config"]["hw"] and "port_bytes" not in found["totals"]["a4"]
     printed = capsys.readouterr().out
     assert "one port" not in printed and "DRAM 25.6 GB/s" in printed
 
