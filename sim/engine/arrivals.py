@@ -6,24 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sim import scale
 from sim.dram import Rate
 from sim.engine.front import slots, start_cycles
-from sim.engine.port_flow import Flow, Line
-from sim.engine.port_streams import PortStream, Timeline
+from sim.engine.port_flow import PortTokens
 from sim.engine.rotated import BEGIN, Rotated, State
-from sim.port import TICKS, Plan
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.haar_slots import chain_levels
-
-MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
 
 
 @dataclass(slots=True)
@@ -40,50 +35,6 @@ class Offers:
     def record(self, cycle: int) -> None:
         """It is taken in this cycle."""
         self.last = cycle
-
-
-class PortTokens:
-    """Tokens behind the one port (`sim.port`), of a job whose registers are taken in cycle 0."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.timeline = plan, Timeline()
-        self.timeline.begin(1, plan)
-        unit = plan.units["i"]
-        line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
-        self._flow, self._count = Flow.of(line, 1), 0
-        self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
-
-    def take(self, begin: int, beat: int) -> tuple[int, int]:
-        """A token, not before cycle `begin`: (cycle of its last beat, of beat number `beat`, the same of every token).
-
-        What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
-        """
-        steady = self.timeline.after(self._flow.end // TICKS) is None
-        where = (self.timeline.phase, *self._flow.seen_from(begin))
-        if steady and where in self._seen:
-            flow, then, last, at = self._seen[where]
-            self._flow, last, at = flow.moved(begin - then), last + begin - then, at + begin - then
-        else:
-            self._flow, taken = self._flow.take(begin)
-            last, at = taken.beat(-1), taken.beat(beat)
-            if steady and len(self._seen) < MAX_SEEN:
-                self._seen[where] = self._flow, begin, last, at
-        self._count += 1
-        self.timeline.taken(last, self._count)
-        return last, at
-
-    @property
-    def stream(self) -> PortStream:
-        """The same, beat by beat."""
-        stream = PortStream("i", self.timeline)
-        stream.job(0, self.plan)
-        return stream
-
-    def longer_than(self, cycles: int) -> bool:
-        """A token takes the memory longer, over all of them."""
-        counts = np.diff((0, *self.plan.bounds)).tolist()
-        fetched = sum(count * self.plan.fetch("i", phase) for phase, count in enumerate(counts) if count)
-        return fetched > cycles * self.plan.bounds[-1]
 
 
 class Arrivals:

@@ -28,7 +28,7 @@ from functools import lru_cache
 from sim import dram, memory
 from sim.dram import FULL, Memory, Rate
 from sim.engine.array import NEVER, free_cycles
-from sim.engine.arrivals import Arrivals, PortTokens
+from sim.engine.arrivals import Arrivals
 from sim.engine.loads import Loads, PortLoads, RateLoads
 from sim.engine.passes import (
     BACK,
@@ -45,6 +45,7 @@ from sim.engine.passes import (
     more_passes,
     one_pass,
 )
+from sim.engine.port_flow import PortTokens
 from sim.port import Plan
 from sim.task import Task
 from stamp_hw.config import HwConfig

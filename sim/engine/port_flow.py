@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.port_streams import Timeline
-from sim.port import TICKS, Unit
+from sim.engine.port_streams import PortStream, Timeline
+from sim.port import TICKS, Plan, Unit
+
+MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,3 +142,47 @@ class Taken:
         """Cycle in which it is taken; −1 is the last one."""
         number %= self.line.unit.beats
         return int(self.line.pace[number]) + max(self.begin, int(self.late[self.line.unit.needs(number)]))
+
+
+class PortTokens:
+    """Tokens behind the one port (`sim.port`), of a job whose registers are taken in cycle 0."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.timeline = plan, Timeline()
+        self.timeline.begin(1, plan)
+        unit = plan.units["i"]
+        line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
+        self._flow, self._count = Flow.of(line, 1), 0
+        self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
+
+    def take(self, begin: int, beat: int) -> tuple[int, int]:
+        """A token, not before cycle `begin`: (cycle of its last beat, of beat number `beat`, the same of every token).
+
+        What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
+        """
+        steady = self.timeline.after(self._flow.end // TICKS) is None
+        where = (self.timeline.phase, *self._flow.seen_from(begin))
+        if steady and where in self._seen:
+            flow, then, last, at = self._seen[where]
+            self._flow, last, at = flow.moved(begin - then), last + begin - then, at + begin - then
+        else:
+            self._flow, taken = self._flow.take(begin)
+            last, at = taken.beat(-1), taken.beat(beat)
+            if steady and len(self._seen) < MAX_SEEN:
+                self._seen[where] = self._flow, begin, last, at
+        self._count += 1
+        self.timeline.taken(last, self._count)
+        return last, at
+
+    @property
+    def stream(self) -> PortStream:
+        """The same, beat by beat."""
+        stream = PortStream("i", self.timeline)
+        stream.job(0, self.plan)
+        return stream
+
+    def longer_than(self, cycles: int) -> bool:
+        """A token takes the memory longer, over all of them."""
+        counts = np.diff((0, *self.plan.bounds)).tolist()
+        fetched = sum(count * self.plan.fetch("i", phase) for phase, count in enumerate(counts) if count)
+        return fetched > cycles * self.plan.bounds[-1]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from sim.engine import closed_form
+from sim.engine.passes import Behind, Rates, State, one_pass
 from sim.engine.port_flow import Flow, Line
 from sim.engine.port_streams import PortMemory, PortStream, Timeline
 from sim.engine.timing import EngineTiming, timing
@@ -81,6 +82,27 @@ def test_the_closed_form_is_the_engine_followed_beat_by_beat_behind_its_port(cas
     wanted = (*closed_form.PARTS, "rotated", "2-D", "sinks", "packed", "many super-tiles", "more bursts than places")
     assert min(seen[name] for name in wanted) >= max(1, cases // 200), seen
     assert {"array", "activations", "dram_activations", "dram_weights", "back"} <= seen.keys()
+
+
+def test_passes_that_repeat_behind_a_port_are_those_that_are_followed_one_by_one(
+        rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, jumps = [], []
+    for _ in range(30):
+        hw, task, limit, _ = draw(rng)
+        drawn.append((replace(task, n=hw.cols * int(rng.integers(20, 120))), hw, limit))
+    repeat = State.repeat
+    monkeypatch.setattr(State, "repeat", lambda self, *args: (jumps.append(args), repeat(self, *args)))
+    quick = [closed_form.simulate(*each) for each in drawn]
+
+    def every_pass(state: State, rates: Rates, tiles: int, behind: Behind, count: int) -> None:
+        for _ in range(count):
+            one_pass(state, rates, tiles, behind)
+
+    monkeypatch.setattr(closed_form, "more_passes", every_pass)
+    closed_form._simulate.cache_clear()
+    slow = [closed_form.simulate(*each) for each in drawn]
+    closed_form._simulate.cache_clear()
+    assert quick == slow and len(jumps) > 20
 
 
 def test_streams_at_one_port_are_taken_a_unit_at_a_time_as_they_are_beat_by_beat(rng: np.random.Generator) -> None:
