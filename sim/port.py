@@ -10,7 +10,7 @@ moves. They change with what a job does next, and so with the tokens that were t
     2       all                                       these tokens; the others' of all super-tiles but one
     3                                                 weights, parameters, results of a super-tile
 
-docs/adr/0017-one-port.md says why.
+docs/adr/0018-one-port.md says why.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class Plan:
         moved = task.tokens * token + passes * sum(load.values()) + results
         return cls(units=units, counts={"i": task.tokens, "w": passes, "p": passes},
                    depth={name: port.depth(sizes[name]) for name in STREAMS}, latency=port.latency, bounds=bounds,
-                   spacing=tuple(port.spacing(phase) if sum(phase.values()) else {} for phase in phases),
+                   spacing=tuple(_together(port.spacing(phase), units) if sum(phase.values()) else {}
+                                 for phase in phases),
                    moved=moved, cycles=port.cycles(moved))
 
     def phase(self, tokens: int) -> int:
@@ -152,3 +153,9 @@ class Plan:
     def fetch(self, name: str, phase: int) -> Fraction:
         """Cycles that a unit of a stream takes the memory in a phase."""
         return Fraction(self.units[name].bursts * self.spacing[phase][name], TICKS)
+
+
+def _together(spacing: dict[str, int], units: Mapping[str, Unit]) -> dict[str, int]:
+    """The same, but that a pass's parameters take as long as its weights: rounded each for itself, one of the two would
+    run ahead by a little more each pass, so that no pass would be like the one before."""
+    return spacing | {"p": -(-units["w"].bursts * spacing["w"] // units["p"].bursts)}

@@ -9,12 +9,8 @@ import numpy as np
 
 from rtl_gen.engine.layouts import errors_of
 from rtl_gen.engine.top import Engine
-from sim.dram import Memory
-from sim.engine.closed_form import simulate
 from sim.engine.events import events
-from sim.engine.port_streams import PortMemory
 from sim.engine.timing import EngineTiming, timing
-from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
 from stamp_hw.engine.linear import INT16_WIDTH, run_linear
@@ -26,10 +22,11 @@ from stamp_hw.params import Z_WIDTH
 from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
-from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
+from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, throttles
 from tb.engine import external
-from tb.engine.cases import DEEP, Case, draw, joined, small_case, unfit
-from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
+from tb.engine.cases import Case, draw, joined, small_case
+from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
+from tb.engine.fit import DEEP, unfit
 from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
@@ -130,12 +127,8 @@ async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: B
     """Every beat's cycle, and the total of a report."""
     for number in range(4):
         case, (moved, hw) = draw(bench.rng, bench.params), external.rated(bench.rng, bench.params.hw)
-        rates = Memory.of(hw).patterns
-        closed = simulate(Task.of_job(case.job, bench.params), hw, case.limit)
-        beats = timing(bench.params, [case.job], rates).cycles
-        where = f"memory {number}, {moved} bytes a cycle"
-        assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
-        await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
+        patterns = external.at_the_rate(bench.params, case, hw)
+        await play(bench, [case], f"memory {number}, {moved} bytes a cycle", patterns)
 
 
 @batch_test
@@ -143,16 +136,9 @@ async def jobs_behind_one_port_take_the_cycles_of_its_model(bench: BatchBench) -
     """One job, and the total of a report; several in a row while the other two streams stall."""
     for number in range(6):
         cases, stalls = (several(bench), stalls_of(bench)) if number % 2 else (several(bench, 1), {})
-        hw, jobs = external.behind_a_port(bench.rng, bench.params.hw), [case.job for case in cases]
-        stalls, memory = {name: stalls.get(name, ALWAYS) for name in ("job", "o")}, PortMemory(hw)
-        beats = timing(bench.params, jobs, {"job": stalls["job"]}, stalls["o"], memory)
-        if not number % 2:
-            closed = simulate(Task.of_job(jobs[0], bench.params), hw, cases[0].limit)
-            assert closed.total - closed.wait_dram_bytes == beats.cycles, f"{hw.memory}: {cases[0].name}: {closed}"
-        stalls |= external.offers(memory)
-        for name, taken in cycles(bench, jobs, stalls).streams.items():
-            assert np.array_equal(taken, beats.streams[name]), f"{name}: the bits are not the memory {hw.memory}"
-        await play(bench, cases, f"port {number}, {hw.memory}", stalls)
+        hw = external.behind_a_port(bench.rng, bench.params.hw)
+        patterns = external.from_the_port(bench.params, cases, hw, stalls)
+        await play(bench, cases, f"port {number}, {hw.memory}", patterns)
 
 
 @batch_test(trace=True)
@@ -310,6 +296,23 @@ async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> 
         case = Case.of_one_that_fits(filled(rng, params, shape, job), config, params.out_slots)
         if case is not None:
             await play(bench, [case, case, draw(rng, params)], f"full at levels {levels}", stalls_of(bench))
+
+
+@batch_test
+async def the_last_step_of_a_pass_may_end_a_group_or_a_short_block(bench: BatchBench) -> None:
+    """Then the next pass's (u, z) is offered while that step is written, and sums follow those of the block before as
+    closely as they may, tile after tile."""
+    rng, params = bench.rng, bench.params
+    if not (ends := ends_that_meet(params)):
+        bench.nothing("neither packed weights nor blocks")
+    for turn, (k, given) in enumerate(ends):
+        tokens = int(rng.integers(1, min(params.max_tokens, 8 * params.rows) + 1))
+        shape = Shape(tokens=tokens, grid=None, sinks=0, k=k, n=2 * params.cols + 1)
+        job = JobConfig(levels=0, n_hi=pick(rng, 0, tokens // 2, tokens), calibration="static", hadamard="off", **given)
+        config = NpuConfig(hw=params.hw, job=job)
+        if (case := Case.of_one_that_fits(filled(rng, params, shape, job), config)) is not None:
+            await play(bench, [case, case], f"end {turn}")
+            await play(bench, [case], f"end {turn} under stalls", stalls_of(bench))
 
 
 @batch_test

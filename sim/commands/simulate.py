@@ -1,4 +1,5 @@
-"""`stamp-hw simulate`: accuracy, cycles and energy of every layer of a trace under several schemes."""
+"""`stamp-hw simulate`: accuracy, cycles and energy of every layer of a trace, or cost of a shape or a whole model,
+under several schemes."""
 
 from __future__ import annotations
 
@@ -9,23 +10,35 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.commands.model_options import ModelOptions, add_model_options
 from stamp_hw.cli.arguments import runs
-from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, numbers, progress_line, seed
+from stamp_hw.cli.common import (
+    HardwareOptions,
+    add_hardware,
+    check_apart,
+    check_writable,
+    count,
+    numbers,
+    progress_line,
+    seed,
+)
 from stamp_hw.cli.show import show
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 
 SHAPE_SCHEMES = "a8,a4,first_n,stamp"
 DEFAULT_SCHEMES = f"{SHAPE_SCHEMES},stamp_shuffled"
-_OF_TRACES = ("layers", "plots", "seed")  # options that a shape has no use for
+_OF_TRACES = ("layers", "plots", "seed")  # options that only a trace has a use for
+_OF_MODELS = ("vector_lanes", "dump_workload", "accuracy")  # and only a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(HardwareOptions):
+class Options(HardwareOptions, ModelOptions):
     """What the command line asks for."""
 
     trace: Path | None
     shape: Sequence[str] | None
+    model: str | None
     json: Path | None
     csv: Path | None
     plots: Path | None
@@ -33,29 +46,42 @@ class Options(HardwareOptions):
     schemes: str | None
     seed: int | None
     energy_set: Path | None
+    vector_lanes: int | None
+    dump_workload: Path | None
+    accuracy: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
         "Runs every layer of a trace through the bit-accurate model and the cycle and energy models, "
-        "for several schemes on the same array, and prints tables; or layers of given shapes, without"
-        " data, through the cycle and energy models. docs/simulate.md defines every figure.")
+        "for several schemes on the same array, and prints tables; or layers of given shapes, or a whole model, without"
+        " data, through the cycle and energy models. docs/simulate.md and docs/workloads.md define every figure.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("trace", type=Path, metavar="TRACE", nargs="?", help="a trace that `stamp-hw trace dump` wrote")
     source.add_argument("--shape", metavar="SxKxN", action="append",
                         help="tokens, inputs and outputs of a layer, or HxW,K,N on a grid: cycles and energy alone "
                              "(may be repeated: a row each, and their sums)")
+    source.add_argument("--model", metavar="NAME",
+                        help="a whole model: a name in configs/models, a config.json, a folder with one, or a "
+                             "workload's YAML: tokens or images a second, joules and what limits them")
     add_hardware(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a layer and scheme")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots (PNG) into this folder")
     parser.add_argument("--layers", metavar="REGEX", help="only layers whose name it is found in")
     parser.add_argument("--schemes", metavar="LIST",
-                        help=f"comma-separated (default {DEFAULT_SCHEMES}; with --shape without the last)")
+                        help=f"comma-separated (default {DEFAULT_SCHEMES}; without the last where there is no trace)")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
+    add_model_options(parser)
+    model = parser.add_argument_group("with --model")
+    model.add_argument("--vector-lanes", type=count, metavar="N",
+                       help="count the work of a vector unit of so many lanes behind the array (default: not included)")
+    model.add_argument("--dump-workload", type=Path, metavar="FILE", help="write the workload as YAML, to be edited")
+    model.add_argument("--accuracy", type=Path, metavar="FILE",
+                       help="what `stamp-hw eval --json` wrote of the same model, for the same table")
     runs(parser, Options, run)
 
 
@@ -67,12 +93,13 @@ def run(args: Options) -> int:
     from stamp_hw.formats.files import atomic_file
 
     config = args.configuration()
-    given = args.schemes if args.schemes is not None else DEFAULT_SCHEMES if args.shape is None else SHAPE_SCHEMES
+    given = args.schemes if args.schemes is not None else DEFAULT_SCHEMES if args.trace else SHAPE_SCHEMES
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
+    _check_source(args, wanted)
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
     energy_set = energy_set.with_memory(config.hw.memory)
-    for path in (args.json, args.csv):
+    for path in (args.json, args.csv, args.dump_workload):
         if path is not None:
             check_writable(path, folder=False)
     plotted: tuple[Path, ...] = ()
@@ -81,8 +108,12 @@ def run(args: Options) -> int:
 
         plotted = tuple(args.plots / name for name in FILES)
         check_writable(args.plots, folder=True)
-    check_apart({"the trace": args.trace, "--config": args.config, "--energy-set": args.energy_set},
-                [("--json", args.json), ("--csv", args.csv), *(("--plots", path) for path in plotted)])
+    check_apart({"the trace": args.trace, "--config": args.config, "--energy-set": args.energy_set,
+                 "--accuracy": args.accuracy, "--model": Path(args.model) if args.model else None},
+                [("--json", args.json), ("--csv", args.csv), ("--dump-workload", args.dump_workload),
+                 *(("--plots", path) for path in plotted)])
+    if args.model is not None:
+        return _model(args, args.model, config, energy_set, wanted)
     energies: dict[str, Any] = {}
     if args.trace is not None:
         document, energies = _of_trace(args, args.trace, config, energy_set, wanted)
@@ -99,6 +130,46 @@ def run(args: Options) -> int:
 
         plots.write(document, energies, args.plots)
     # Last, so that a reader of this output who leaves early does not cost the files.
+    show(tables.render(document))
+    return 0
+
+
+def _check_source(args: Options, wanted: Sequence[str]) -> None:
+    """Raise StampError for options of another source than the one given, and a scheme that needs a trace."""
+    for name in _OF_TRACES:
+        if args.trace is None and getattr(args, name) is not None:
+            raise StampError("option of traces", where=f"--{name}",
+                             expected=f"TRACE with it, not --{'shape' if args.shape else 'model'}")
+    if args.model is None:
+        others = [*args.given(), *(f"--{name.replace('_', '-')}" for name in _OF_MODELS
+                                   if getattr(args, name) is not None)]
+        if others:
+            raise StampError("option of whole models", where=others[0], expected="--model with it")
+    elif "stamp_shuffled" in wanted:
+        raise StampError("a model without data has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
+                         expected="stamp: it costs the same")
+
+
+def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted: Sequence[str]) -> int:
+    """Simulate, write, print a whole model."""
+    from sim.workload import accuracy, file, report, tables
+    from sim.workload.run import Run
+    from stamp_hw.formats.files import atomic_file, write_json
+
+    workload = args.workload_of(word)
+    measured = None if args.accuracy is None else accuracy.read(args.accuracy, workload, config)
+    document = report.document(Run(workload, config, energy_set, args.vector_lanes), wanted, energy_set,
+                               metadata.version("stamp-hw"))
+    if measured is not None:
+        document["accuracy"] = measured
+    if args.dump_workload is not None:
+        with atomic_file(args.dump_workload) as stream:
+            file.write(workload, stream)
+    if args.json is not None:
+        write_json(args.json, document)
+    if args.csv is not None:
+        with atomic_file(args.csv) as stream:
+            report.write_csv(document, stream)
     show(tables.render(document))
     return 0
 
@@ -127,12 +198,9 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
 
 def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set: Any, wanted: Sequence[str]
               ) -> dict[str, Any]:
-    """The report. Raises StampError for an option that needs a trace and for what is no shape."""
+    """The report. Raises StampError for what is no shape."""
     from sim.studies import shape_study
 
-    for name in _OF_TRACES:
-        if getattr(args, name) is not None:
-            raise StampError("option of traces", where=f"--{name}", expected="TRACE with it, not --shape")
     config = replace(config, kinds=())  # a shape is of no kind
     shapes = [_shape(text, config) for text in texts]
     if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):

@@ -64,31 +64,18 @@ class Line:
         found: np.ndarray = ((self._last + 1) * self.unit.beat_bytes - 1) // self.unit.burst
         return found
 
-    def starts(self, end: int, free: np.ndarray) -> np.ndarray:
-        """int64[len(free)] the tick in which each burst's transfer starts, the one before them ended in tick `end`,
-        places free in the cycles `free`."""
-        spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
-        steps = self._bursts[: len(free)] * spacing
-        found: np.ndarray = steps + np.maximum(end, np.maximum.accumulate(free * TICKS - steps))
-        if until is not None and found[-1] >= until * TICKS:
-            return self._starts_of_phases(end, free)
-        return found
-
-    def ends(self, starts: np.ndarray) -> np.ndarray:
-        """int64[bursts] the tick in which each transfer ends, latency aside."""
-        spacing, until = self.timeline.at(self.name, int(starts[0]))
-        if until is None or starts[-1] < until * TICKS:
-            ends: np.ndarray = starts + spacing
-            return ends
-        return np.array([start + self.timeline.at(self.name, start)[0] for start in starts.tolist()], np.int64)
-
-    def _starts_of_phases(self, end: int, free: np.ndarray) -> np.ndarray:
-        """The same across phases."""
+    def ends(self, end: int, free: np.ndarray) -> np.ndarray:
+        """int64[len(free)] the tick in which each transfer ends, latency aside: the one before them ended in tick
+        `end`, and places are free in the cycles `free`. A phase after the other."""
         found = []
-        for cycle in free.tolist():
-            found.append(max(end, cycle * TICKS))
-            end = found[-1] + self.timeline.at(self.name, found[-1])[0]
-        return np.array(found, np.int64)
+        while len(free):
+            spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
+            steps = self._bursts[: len(free)] * spacing
+            starts = steps + np.maximum(end, np.maximum.accumulate(free * TICKS - steps))
+            count = len(free) if until is None else int(np.searchsorted(starts, until * TICKS))
+            found.append(starts[:count] + spacing)
+            end, free = int(found[-1][-1]), free[count:]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +97,7 @@ class Flow:
         line, count = self.line, self.line.unit.bursts
         free = line.last + begin + 1  # of the unit's own bursts, if nothing were late
         while True:
-            starts = line.starts(self.end, np.concatenate([self.free, free])[:count])
-            ends = line.ends(starts)
+            ends = line.ends(self.end, np.concatenate([self.free, free])[:count])
             late = np.maximum.accumulate(-(-(ends + line.latency) // TICKS) - line.first)
             found = line.last + np.maximum(begin, late[line.need]) + 1
             if count <= line.depth or np.array_equal(found, free):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from sim.cost.energy import EnergySet
-from sim.cost.workload import Cost
+from sim.cost.layer_cost import Cost
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
 from sim.studies import notices

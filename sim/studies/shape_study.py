@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.cost import workload
+from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
 from sim.studies import accuracy, report
 from sim.studies.report import Outcome
@@ -35,7 +35,7 @@ def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence
                          expected="stamp: it costs the same")
     config.check_n_hi([("", shape.tokens)])
     limit = accuracy.token_limit(shape, config)
-    return {scheme: Outcome(cost=workload.cost(shape, schemes.configure(scheme, config), energy_set, limit),
+    return {scheme: Outcome(cost=layer_cost.cost(shape, schemes.configure(scheme, config), energy_set, limit),
                             accuracy=None, kind="")
             for scheme in wanted}
 

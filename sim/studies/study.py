@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sim.cost import workload
+from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
 from sim.studies.accuracy import TokenEnergy, measure, token_limit
 from sim.studies.report import Outcome
@@ -40,7 +40,7 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
             for scheme in wanted:
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
                 accuracy, energy = measure(layer, scheme, own, seed)
-                cost = workload.cost(shape, schemes.configure(scheme, own), energy_set, limit)
+                cost = layer_cost.cost(shape, schemes.configure(scheme, own), energy_set, limit)
                 outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform)
                 if scheme == "stamp" and layer.transform:
                     energies[name] = energy

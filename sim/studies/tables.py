@@ -50,7 +50,7 @@ def _totals(report: Mapping[str, Any]) -> str:
             f"Totals: {plural(first['layers'], 'linear layer') if shaped else _part(report)}, "
             f"{plural(first['tokens'], 'token')}")
     title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
-             f"{_rate(report)}")
+             f"{external(report)}")
     lines = [title, align(header, rows)]
     if first["untransformed"]:
         apart = first["untransformed"]["layers"]
@@ -63,7 +63,7 @@ def _totals(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _rate(report: Mapping[str, Any]) -> str:
+def external(report: Mapping[str, Any]) -> str:
     """The external memory and its rate, and what of it the port moves."""
     peak = f"{report['config']['hw']['dram_bytes_per_s'] / 1e9:g} GB/s"
     if "memory" not in report:

@@ -27,7 +27,7 @@ from tb import tb_axi, tb_engine
 from tb.bench.harness import TRACE
 from tb.commands.common import explain, judged, say
 from tb.commands.prefill import PRESET
-from tb.engine.cases import unfit
+from tb.engine.fit import unfit
 from tb.prefill.host import Host, HostError
 from tb.prefill.pieces import BLOCK_0
 from tb.prefill.run import go_on, start

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,13 +15,9 @@ from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
 from stamp_hw.engine.streams import Beats, make_job, streams
 from stamp_hw.errors import ConfigError
-from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
 from tb.engine.draws import filled, job_of, layer_of, shape_of
-
-LAYER_PRODUCTS, LAYER_STEPS = 25_000_000, 2_000_000  # of a layer of the trace that a test has time for
-DEEP = bool(os.environ.get("STAMP_DEEP"))  # every layer of the trace, whatever its size (`make regress`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +138,3 @@ def small_case(rng: np.random.Generator, params: EngineParams) -> Case:
             case = Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job))
             if case is not None:
                 return case
-
-
-def unfit(trace: Trace, name: str, params: EngineParams, deep: bool = DEEP) -> str:
-    """Why a layer cannot run on this build, or takes too long for a test unless all are to run; empty if it can."""
-    layer = trace.layer(name)
-    try:
-        job = linear.resolve(layer, NpuConfig(hw=params.hw))
-        EngineJob.of(job, k=layer.x.shape[1], n=len(layer.weight), params=params)
-    except ConfigError as error:
-        return str(error)
-    most = sys.maxsize if deep else min(LAYER_PRODUCTS, LAYER_STEPS * params.rows * params.cols)
-    size = layer.x.size * len(layer.weight)
-    return "" if size <= most else f"{size:,} products take too long here, {most:,} at most"

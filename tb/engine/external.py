@@ -8,15 +8,23 @@ difference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from sim.dram import Memory
+from sim.engine.closed_form import simulate
 from sim.engine.port_streams import PortMemory
+from sim.engine.timing import EngineTiming, timing
+from sim.task import Task
 from stamp_hw.config import HwConfig
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.memory_config import CUSTOM, MemoryConfig
-from tb.bench.patterns import Pattern, listed
+from tb.bench import patterns
+from tb.bench.patterns import ALWAYS, Pattern, listed
+from tb.engine.cases import Case
 
 LATENCIES_NS = (0.0, 10.0, 120.0, 400.0)
 BURSTS = (4, 24, 32, 64)  # one that is no power of two
@@ -47,3 +55,31 @@ def offers(memory: PortMemory) -> dict[str, Pattern]:
         bits[stream.offered] = 1
         found[name] = listed(bits, f"port{len(bits)}")
     return found
+
+
+def at_the_rate(params: EngineParams, case: Case, hw: HwConfig) -> dict[str, Pattern]:
+    """The memory's rate for a job's inputs; raises AssertionError where the total of a report is not every beat's."""
+    rates = Memory.of(hw).patterns
+    _check_total(params, case, hw, timing(params, [case.job], rates))
+    return {name: patterns.rated(rate) for name, rate in rates.items()}
+
+
+def from_the_port(params: EngineParams, cases: Sequence[Case], hw: HwConfig, stalls: Mapping[str, Pattern]
+                  ) -> dict[str, Pattern]:
+    """What the port offers jobs in a row, the streams `job` and `o` under `stalls`. Raises AssertionError where the
+    total of a report is not every beat's (one job, no stalls), and where bits do not do what the memory does."""
+    jobs, memory = [case.job for case in cases], PortMemory(hw)
+    job, ready = (stalls.get(name, ALWAYS) for name in ("job", "o"))
+    beats = timing(params, jobs, {"job": job}, ready, memory)
+    if len(cases) == 1 and not stalls:
+        _check_total(params, cases[0], hw, beats)
+    found = {"job": job, **offers(memory)}
+    for name, taken in timing(params, jobs, found, ready).streams.items():
+        assert np.array_equal(taken, beats.streams[name]), f"{name}: the bits are not the memory {hw.memory}"
+    return {**found, "o": ready}
+
+
+def _check_total(params: EngineParams, case: Case, hw: HwConfig, beats: EngineTiming) -> None:
+    """The closed form's total is that of every beat."""
+    closed = simulate(Task.of_job(case.job, params), hw, case.limit)
+    assert closed.total - closed.wait_dram_bytes == beats.cycles, f"{hw}: {case.name}: {closed}, {beats.cycles}"

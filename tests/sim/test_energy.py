@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim import memory
-from sim.cost import activity, energy, workload
+from sim.cost import activity, energy, layer_cost
 from sim.cost.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.engine import events as engine_events
 from sim.studies import accuracy, report
@@ -33,8 +33,8 @@ def priced() -> tuple[EnergySet, Shape, NpuConfig]:
 def test_doubling_a_constant_doubles_the_events_it_prices_and_nothing_else(
         constant: str, priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
     chosen, shape, config = priced
-    before = workload.cost(shape, config, chosen).events
-    after = workload.cost(shape, config, chosen.scaled(constant, 2.0)).events
+    before = layer_cost.cost(shape, config, chosen).events
+    after = layer_cost.cost(shape, config, chosen.scaled(constant, 2.0)).events
     component = constant.split(".")[0]
     task = Task.of(shape, config)
     counted = activity.events(task, config.hw, super_tile.split(task.job, config.hw, 512))
@@ -55,7 +55,7 @@ def test_doubling_all_constants_of_a_component_doubles_exactly_that_component(
     for name in CONSTANTS:
         if name.split(".")[0] == component:
             doubled = doubled.scaled(name, 2.0)
-    costs = [workload.cost(shape, config, each) for each in (chosen, doubled)]
+    costs = [layer_cost.cost(shape, config, each) for each in (chosen, doubled)]
     before, after = (report.totals([report.Outcome(kind="linear", cost=cost, accuracy=ACCURACY)])["energy_by_component"]
                      for cost in costs)
     for name in COMPONENTS:

@@ -12,7 +12,7 @@ from sim.cost import energy
 from stamp_hw.cli.main import main
 from stamp_hw.memory_config import CONSTANTS, KINDS, MemoryConfig
 from stamp_hw.text import number
-from tests.support.refusals import files, refused
+from tests.support.refusals import ROOT, files, refused
 
 SHAPE = "64x96x40"
 
@@ -83,3 +83,27 @@ def test_a_memory_that_cannot_be_is_one_line_and_leaves_no_file(value: str, wher
     argv = ["simulate", "--shape", SHAPE, "--hw", f"memory={value}", "--json", str(tmp_path / "a.json")]
     line = refused(argv, capsys)
     assert where in line and files(tmp_path) == set()
+
+
+def test_a_whole_model_behind_a_port_says_so_and_its_bytes_allow_what_the_port_moves(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, config = tmp_path / "model.json", str(ROOT / "configs" / "npu32.yaml")
+    words = ["simulate", "--model", "smollm2-135m", "--prefill", "64", "--decode", "2", "--schemes", "a4", "--config",
+             config, "--json", str(path)]
+    assert main([*words, "--hw", "memory=LPDDR4"]) == 0
+    printed, found = capsys.readouterr().out, json.loads(path.read_text(encoding="utf-8"))
+    assert found["memory"]["kind"] == "LPDDR4" and found["energy_set"]["constants"]["dram.access"]["energy_pj"] == 14.0
+    assert "LPDDR4 17.064 GB/s, 12.798 of them" in printed and "Memory: LPDDR4 behind one port" in printed
+    for phase in found["schemes"]["a4"]["phases"].values():
+        seconds = phase["dram_bytes"] / found["memory"]["effective_bytes_per_s"]
+        assert phase["memory_units_per_s"] == pytest.approx(phase["produces"] / seconds, rel=1e-4)
+        assert phase["units_per_s"] < phase["memory_units_per_s"]
+
+
+def test_a_comparison_prices_a_bit_as_the_memory_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "compared.json"
+    assert main(["compare", "smollm2-135m", "--prefill", "64", "--decode", "0", "--config",
+                 str(ROOT / "configs" / "npu32.yaml"), "--hw", "memory=HBM2", "--json", str(path)]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["memory"]["kind"] == "HBM2" and found["energy_set"]["constants"]["dram.access"]["energy_pj"] == 3.9
+    assert "Memory: HBM2 behind one port" in capsys.readouterr().out

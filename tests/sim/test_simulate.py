@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sim.cost.energy import COMPONENTS, load
-from sim.cost.workload import cost
+from sim.cost.layer_cost import cost
 from sim.studies import plots, report, tables
 from sim.task import Shape
 from stamp_hw import schemes

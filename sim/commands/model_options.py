@@ -1,0 +1,49 @@
+"""Options that say what is asked of a model, and the workload that they make: shared by commands on whole models."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+
+from sim.workload import find
+from sim.workload.ops import Workload
+from stamp_hw.cli.common import count, seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the command line asks of a model; None: not given."""
+
+    prefill: int | None
+    decode: int | None
+    batch: int | None
+    kv_bits: int | None
+    size: int | None
+    steps: int | None
+    guidance: bool | None
+    prompt: int | None
+
+    def given(self) -> list[str]:
+        """The options that were given."""
+        return [f"--{item.name.replace('_', '-')}" for item in fields(find.Ask)
+                if getattr(self, item.name) is not None]
+
+    def workload_of(self, word: str) -> Workload:
+        """The workload of a model, or of a file. Raises StampError."""
+        return find.workload(word, find.Ask(**{item.name: getattr(self, item.name) for item in fields(find.Ask)}))
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `ModelOptions`."""
+    text = parser.add_argument_group("of a language model")
+    text.add_argument("--prefill", type=seed, metavar="N", help="tokens of the prompt (default 2048; 0: none)")
+    text.add_argument("--decode", type=seed, metavar="N", help="tokens that are generated (default 256; 0: none)")
+    images = parser.add_argument_group("of an image model")
+    images.add_argument("--size", type=count, metavar="PIXELS", help="side of the image (default: the model's own)")
+    images.add_argument("--steps", type=count, metavar="N", help="denoising steps (default 20)")
+    images.add_argument("--guidance", action=argparse.BooleanOptionalAction, default=None,
+                        help="classifier-free guidance, which runs every image twice (default: with it)")
+    images.add_argument("--prompt", type=count, metavar="N", help="tokens of the prompt (default 300)")
+    both = parser.add_argument_group("of both")
+    both.add_argument("--batch", type=count, metavar="N", help="sequences or images side by side (default 1)")
+    both.add_argument("--kv-bits", type=int, choices=(4, 8), help="bits of keys and values (default 8)")

@@ -1,0 +1,60 @@
+"""What a running model was measured to do under the schemes: a report of `stamp-hw eval`, for the table of costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sim.workload.find import ALIASES
+from sim.workload.ops import Workload
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import StampError
+from stamp_hw.formats.safetensors_file import strict_json
+
+_MAX_BYTES = 1 << 26
+#: Kind of a report of `eval` → what its rows hold, and what a column is called.
+_FIGURES = {"text": ("perplexity", "perplexity"), "images": ("picture_sqnr_db", "picture dB")}
+#: What of the hardware decides a result beside cycles.
+_NUMERIC = ("in_width", "recip_frac", "z_frac", "max_levels", "axes", "block", "hadamard")
+
+
+def read(path: Path, workload: Workload, config: NpuConfig) -> dict[str, Any]:
+    """`figure` (a column's name), `schemes` (scheme → value), `source` of a report.
+
+    Raises StampError for a file that is no such report, one of another model, or of a job or hardware that computes
+    something else.
+    """
+    report = _load(path)
+    kind, rows, model = report.get("kind"), report.get("rows"), report.get("model")
+    if kind not in _FIGURES or not isinstance(rows, list) or not isinstance(model, str):
+        raise StampError("not a report of eval", where=str(path), expected="what `stamp-hw eval --json` writes")
+    name = Path(model).name.lower()
+    if ALIASES.get(name, name) != workload.name.lower():
+        raise StampError("accuracy of another model", where=str(path), got=model, expected=workload.name)
+    theirs, ours = report.get("config", {}), config.to_dict()
+    for section, keys in (("hw", _NUMERIC), ("job", tuple(ours["job"]))):
+        for key in keys:
+            got, own = theirs.get(section, {}).get(key), ours[section][key]
+            if got != (list(own) if isinstance(own, tuple) else own):
+                raise StampError(f"accuracy of another {section}", where=f"{path}: config.{section}.{key}", got=got,
+                                 expected=repr(own))
+    key, figure = _FIGURES[kind]
+    return {"figure": figure, "schemes": {row["scheme"]: row.get(key) for row in rows},
+            "source": f"{figure} measured by `stamp-hw eval` on {_what(report)}"}
+
+
+def _what(report: dict[str, Any]) -> str:
+    return f"{report['tokens']} tokens" if report["kind"] == "text" else f"{len(report['prompts'])} prompts"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_MAX_BYTES)
+    except OSError as error:
+        raise StampError("cannot read a report", where=str(path), got=error.strerror,
+                         expected="what `stamp-hw eval --json` writes") from None
+    data = strict_json(text, path)
+    if not isinstance(data, dict):
+        raise StampError("not a report of eval", where=str(path), got=type(data).__name__, expected="a JSON object")
+    return data
