@@ -56,13 +56,9 @@ class Unit:
         """The last burst that a beat has a part of."""
         return ((beat + 1) * self.beat_bytes - 1) // self.burst
 
-    def first(self, burst: int) -> int:
-        """The first beat that has a part of a burst."""
-        return burst * self.burst // self.beat_bytes
-
-    def last(self, burst: int) -> int:
-        """The last beat that has: behind it the burst's place is free."""
-        return min(self.beats - 1, ((burst + 1) * self.burst - 1) // self.beat_bytes)
+    def done(self, beats: int) -> int:
+        """Bursts that nobody needs behind so many beats: their places are free."""
+        return self.bursts if beats == self.beats else beats * self.beat_bytes // self.burst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

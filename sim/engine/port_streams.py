@@ -110,8 +110,7 @@ class PortStream:
         self.taken.append(cycle)
         job = self._jobs[self._number]
         unit = job.plan.units[self.name]
-        freed = self._beat_frees(unit.beats, unit.beat_bytes, unit.burst)
-        self._freed += [cycle + 1] * freed
+        self._freed += [cycle + 1] * (unit.done(self._beat + 1) - unit.done(self._beat))
         self._beat += 1
         if self._beat == unit.beats:
             self._beat, self._unit, self._arrivals = 0, self._unit + 1, []
@@ -133,23 +132,12 @@ class PortStream:
     def _ask(self, job: _Job) -> None:
         """The next burst of the unit: once the one before it has had its time and a place is free."""
         start = max(self._end, job.begin * TICKS)
-        number = len(self._freed) + len(self._arrivals) - self._freed_here()
-        place = number - job.plan.depth[self.name]
+        before = len(self._freed) - job.plan.units[self.name].done(self._beat)  # bursts of the units before
+        place = before + len(self._arrivals) - job.plan.depth[self.name]
         if place >= 0:
             start = max(start, self._freed[place] * TICKS)
         self._end = start + self._timeline.at(self.name, start)[0]
         self._arrivals.append(self._end + job.plan.latency)
-
-    def _freed_here(self) -> int:
-        """Bursts of this unit whose places are free again."""
-        unit = self._jobs[self._number].plan.units[self.name]
-        return self._beat * unit.beat_bytes // unit.burst
-
-    def _beat_frees(self, beats: int, beat_bytes: int, burst: int) -> int:
-        """Bursts that nobody needs behind the next beat."""
-        behind = (self._beat + 1) * beat_bytes
-        done = -(-behind // burst) if self._beat + 1 == beats else behind // burst
-        return done - self._beat * beat_bytes // burst
 
 
 class PortMemory:

@@ -270,10 +270,9 @@ def test_what_lies_in_a_burst_is_whole_beats_and_a_unit_takes_whole_bursts() -> 
     unit = Unit(5, 6, 16)  # 30 bytes
     assert (unit.bursts, unit.moved) == (2, 32)
     assert [unit.needs(beat) for beat in range(5)] == [0, 0, 1, 1, 1]
-    assert [unit.first(burst) for burst in range(2)] == [0, 2] and [unit.last(burst) for burst in range(2)] == [2, 4]
+    assert [unit.done(beats) for beats in range(6)] == [0, 0, 0, 1, 1, 2]
     wide = Unit(2, 128, 32)
-    assert [wide.needs(beat) for beat in range(2)] == [3, 7] and [wide.last(burst) for burst in range(8)] == [0] * 4 + [
-        1] * 4
+    assert [wide.needs(beat) for beat in range(2)] == [3, 7] and [wide.done(beats) for beats in range(3)] == [0, 4, 8]
 
 
 def test_a_port_is_the_memorys_constants_in_cycles() -> None:
