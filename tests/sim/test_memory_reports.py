@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,13 @@ def test_a_comparison_prices_a_bit_as_the_memory_says(tmp_path: Path, capsys: py
     found = json.loads(path.read_text(encoding="utf-8"))
     assert found["memory"]["kind"] == "HBM2" and found["energy_set"]["constants"]["dram.access"]["energy_pj"] == 3.9
     assert "Memory: HBM2 behind one port" in capsys.readouterr().out
+
+
+def test_a_page_has_every_constant_of_the_memory_with_its_source(tmp_path: Path) -> None:
+    report(tmp_path, "--hw", "memory=LPDDR5")
+    page = tmp_path / "page.html"
+    assert main(["report", str(tmp_path / "report.json"), "--out", str(page)]) == 0
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert "LPDDR5 25.6 GB/s" in text
+    for name, source in MemoryConfig.parse("LPDDR5").sources.items():
+        assert source in text and (name == "pj_per_bit" or f"hw.memory.{name}" in text)
