@@ -55,7 +55,8 @@ def run(options: Options) -> int:
     found = timeline(Task.of(shape, own), own.hw)
     hw = own.hw
     facts = {"version": metadata.version("stamp-hw"), "shape": shape.name, "scheme": options.scheme, "rows": hw.rows,
-             "cols": hw.cols, "lanes": hw.lanes, "freq_hz": hw.freq_hz, "dram_bytes_per_s": hw.dram_bytes_per_s}
+             "cols": hw.cols, "lanes": hw.lanes, "freq_hz": hw.freq_hz, "dram_bytes_per_s": hw.dram_bytes_per_s,
+             **({} if hw.memory is None else {"memory": hw.memory.kind})}
     trace = trace_events.document(found, f"stamp-hw engine: {shape.name}, {options.scheme}", facts)
     with atomic_file(options.out) as stream:
         trace_events.write(trace, stream)

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sim.engine.front import Source
+from sim.engine.front import Stream
 from sim.engine.weight_loads import take_packed
-from sim.pipeline import Pattern
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import WeightFormat
 
@@ -79,8 +78,8 @@ class Loader:
     """Weights and parameters, a pass at a time."""
 
     params: EngineParams
-    weights: Source
-    words: Source
+    weights: Stream
+    words: Stream
     registers: Registers = field(default_factory=Registers)
     _next: int = NEVER  # first cycle in which the next pass can be begun
 
@@ -114,14 +113,14 @@ class Passes:
     Parameters
     ----------
     params : EngineParams
-    weights, words : stall patterns of the streams `w` and `p`
+    weights, words : the streams `w` and `p`
     watch : who is told of every pass, or None
     """
 
-    def __init__(self, params: EngineParams, weights: Pattern, words: Pattern, watch: Issued | None = None) -> None:
+    def __init__(self, params: EngineParams, weights: Stream, words: Stream, watch: Issued | None = None) -> None:
         self._params, self._word, self._freed = params, word_cycles(params), free_cycles(params)
         self._watch = watch
-        self.loader = Loader(params, Source(weights), Source(words))
+        self.loader = Loader(params, weights, words)
         self.registers = Registers()
         self._begin = NEVER  # first cycle in which the array works on this job
         self._last = NEVER  # cycle of the last step that was issued

@@ -1,5 +1,5 @@
 """What each unit of the engine does when, for one layer: spans of cycles from the beat-exact model
-(`sim.engine.timing`), at the external memory's rate.
+(`sim.engine.timing`), at the external memory's rate or behind its port.
 
 Cycles count from that in which the job's registers are taken; a span ends in front of its `end`. The spans of a unit
 come in order and do not overlap.
@@ -14,6 +14,7 @@ from sim.dram import Memory
 from sim.engine import closed_form
 from sim.engine.array import NEVER, issue
 from sim.engine.closed_form import EngineCycles
+from sim.engine.port_streams import PortMemory
 from sim.engine.timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig
@@ -77,8 +78,11 @@ def timeline(task: Task, hw: HwConfig) -> Timeline:
     job = EngineJob.of(task.job, k=task.channels_in, n=task.n, params=params, group=task.group, weights=task.weights,
                        shift=None if task.k_in is None else 0)
     log = _Log()
-    patterns = {name: rate for name, rate in Memory.of(hw).patterns.items() if not rate.full}
-    beats = timing(params, [job], patterns, watch=log)
+    if hw.memory is None:
+        patterns = {name: rate for name, rate in Memory.of(hw).patterns.items() if not rate.full}
+        beats = timing(params, [job], patterns, watch=log)
+    else:
+        beats = timing(params, [job], memory=PortMemory(hw), watch=log)
     work = [(number, column, part) for number, part in enumerate(parts) for column in range(job.columns)]
     tiles = list(_tiles(log.passes, params, task.k))
     late = cycles.total - beats.cycles

@@ -17,7 +17,8 @@ _AXES = {"product": "bits²"}
 def hardware(config: Mapping[str, Any]) -> str:
     """The hardware in a line."""
     hw, job = config["hw"], config["job"]
-    return (f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {quantity(hw['freq_hz'], 'Hz')}, external memory "
+    memory = hw["memory"]["kind"] if hw.get("memory") else "external memory"
+    return (f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {quantity(hw['freq_hz'], 'Hz')}, {memory} "
             f"{quantity(hw['dram_bytes_per_s'], 'B/s')}, {job['weight_bits']}-bit weights")
 
 
@@ -34,10 +35,12 @@ def peaks(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
 
 
 def slopes(config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
-    """Bytes a second of the external memory, and of the weights that enter the array: a beat of `cols` a cycle."""
+    """Bytes a second of the external memory, of which a port moves its part, and of the weights that enter the array: a
+    beat of `cols` a cycle."""
     hw, job = config["hw"], config["job"]
+    part = hw["memory"]["efficiency"] if hw.get("memory") else 1.0
     packed = hw.get("packed_weights") and job["weight_bits"] == 4
-    return (("external memory", float(hw["dram_bytes_per_s"])),
+    return (("external memory", part * hw["dram_bytes_per_s"]),
             (f"weights of {job['weight_bits']} bits enter the array",
              hw["cols"] * hw["freq_hz"] * (0.5 if packed else 1.0)))
 
@@ -50,8 +53,7 @@ def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ())
          entry["prices"], entry["basis"]) for name, entry in chosen["constants"].items()]
     rows += [
         ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "–", "hw.freq_hz", "cycles to seconds", "the configuration"),
-        ("external memory", digits(hw["dram_bytes_per_s"] / 1e9), "GB/s", "–", "hw.dram_bytes_per_s",
-         "what the memory offers when", "the configuration"), *more]
+        *_memory(document), *more]
     table = Table(
         caption=f"Energy set {chosen['name']} ({chosen['node']}), clock and memory", origin="given",
         columns=("constant", "value", "unit", "node", "source", "what it is of", "basis"),
@@ -60,6 +62,19 @@ def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ())
         "Energy is the count of each event times its constant. A constant with several values is a curve over the "
         "places named in front of them, interpolated.",), points=tuple(
             f"{key}: {citation}" for key, citation in chosen["sources"].items()))
+
+
+def _memory(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The rate of the external memory; of one behind a port every constant but its energy, which the set has."""
+    memory = document.get("memory")
+    if memory is None:
+        rate = digits(document["config"]["hw"]["dram_bytes_per_s"] / 1e9)
+        return [("external memory", rate, "GB/s", "–", "hw.dram_bytes_per_s", "what the memory offers when",
+                 "the configuration")]
+    units = {"bytes_per_s": ("GB/s", 1e9), "latency_ns": ("ns", 1), "burst": ("bytes", 1),
+             "efficiency": ("of the peak", 1)}
+    return [(f"external memory, {name}", digits(memory[name] / scale), unit, memory["kind"], f"hw.memory.{name}",
+             "what the memory offers when", memory["sources"][name]) for name, (unit, scale) in units.items()]
 
 
 def _value(value: Any, axis: str | None) -> str:

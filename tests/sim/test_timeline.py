@@ -21,6 +21,7 @@ from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.errors import ConfigError
 from tests.sim.test_dram import draw_hw, draw_task
+from tests.sim.test_port import draw_memory
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "support" / "trace_event_schema.json").read_text(encoding="utf-8"))
 SMALL = ("--hw", "rows=4", "--hw", "cols=4", "--hw", "lanes=8")
@@ -32,6 +33,7 @@ def test_the_spans_of_a_unit_follow_each_other_end_with_the_layer_and_are_all_it
     seen: Counter[str] = Counter()
     while seen["cases"] < CASES:
         hw = draw_hw(rng)
+        hw = draw_memory(rng, hw) if rng.integers(2) else hw
         task = draw_task(rng, hw)
         try:
             found = timeline(task, hw)
@@ -52,7 +54,7 @@ def test_the_spans_of_a_unit_follow_each_other_end_with_the_layer_and_are_all_it
         assert len({(s.super_tile, s.column, s.name.split(",")[0]) for s in units["array"]}) == cycles.array_tiles
         seen.update({"cases": 1, "blocks": int(hw.block is not None), "rotated": int(task.k_in is not None),
                      "outliers": int(task.job.n_sink > 0), "2-D": int(task.job.grid is not None),
-                     "output waits": int(cycles.wait_output > 0),
+                     "port": int(hw.memory is not None), "output waits": int(cycles.wait_output > 0),
                      "last steps wait": int(any("last step" in span.name for span in units["array"])),
                      "slow memory": int(cycles.wait_dram_bytes > 0), "super-tiles": int(cycles.super_tiles > 1)})
     assert min(seen[name] for name in seen) > CASES // 50, seen
