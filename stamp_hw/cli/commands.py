@@ -29,6 +29,7 @@ TRACE = "models/traces/llama_small.safetensors"
 GROUPS = {
     "figures": Group({
         "simulate": Command("sim.commands.simulate", "accuracy, cycles and energy of a trace's layers"),
+        "sweep": Command("sim.commands.sweep", "a workload at many points of a design space, and the best of them"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
     }, f"stamp-hw simulate {TRACE} --plots build/plots"),
     "accuracy": Group({
