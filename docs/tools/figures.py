@@ -257,4 +257,5 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:
     """Ratios, and the rates that they are of; a document's may be a range, so that each is a list."""
-    return {key: [value] for key, value in report.items() if "_vs_" in key or key.endswith("_cycles_per_s")}
+    return {key: [value] for key, value in report.items()
+            if "_vs_" in key or key.endswith("_cycles_per_s") or key in ("sweep_points_per_s", "sweep_two_workers")}

@@ -58,27 +58,27 @@ def run(options: Options) -> int:
     """Cost, keep, write, print."""
     from sim.sweep import figures, results, spec, tables
     from sim.sweep import run as sweeps
-    from sim.sweep.kept import SUFFIX, Kept
+    from sim.sweep.kept import Kept, beside
     from stamp_hw.formats.files import atomic_file
 
-    partial = options.out.with_name(f"{options.out.name}{SUFFIX}")
-    for path in (options.out, partial, options.csv):
+    for path in (options.out, options.csv):
         if path is not None:
             check_writable(path, folder=False)
+    check_writable(partial := beside(options.out), folder=False)
     if options.plots is not None:
         check_writable(options.plots, folder=True)
-    outputs = [("--out", options.out), ("--out", partial), ("--csv", options.csv), ("--plots", options.plots)]
+    plot = None if options.plots is None else options.plots / results.PICTURE
+    outputs = [("--out", options.out), ("--out", partial), ("--csv", options.csv), ("--plots", plot)]
     check_apart({"the sweep": options.sweep}, outputs)
     sweep = spec.read(options.sweep)
-    # A model's folder is no file that a plot beside it could replace.
-    check_apart({key: file for key, file in sweep.files.items() if file.is_file()}, outputs)
+    check_apart(sweep.files, outputs)
     plan = sweeps.plan(sweep)
     figures.check_goals(f"{options.sweep}: objectives", sweep.objectives, figures.names(plan.workloads), sweep.moved)
     progress = lasting()
     with closing(Kept(options.out, plan.head, len(plan.points))) as kept:
         try:
             if not kept.whole:
-                with _workers(options) as workers:
+                with _workers(options, len(plan.points)) as workers:
                     sweeps.run(plan, workers, kept, progress)
         finally:
             progress("")
@@ -89,21 +89,21 @@ def run(options: Options) -> int:
         with atomic_file(options.csv) as stream:
             results.write_csv(rows, fronts, stream)
     if options.plots is not None:
-        from sim.sweep import plot
+        from sim.sweep.plot import write
 
-        plot.write(rows, sweep.objectives, options.plots)
+        write(rows, sweep.objectives, options.plots)
     show(tables.render(sweep, len(plan.points), rows, fronts))
     return _verdict(rows, options)
 
 
-def _workers(options: Options) -> AbstractContextManager[Workers]:
+def _workers(options: Options, points: int) -> AbstractContextManager[Workers]:
     if options.scheduler is not None:
         from sim.sweep.cluster import cluster
 
         return cluster(options.scheduler)
     from sim.sweep.workers import local
 
-    return local(options.jobs or len(os.sched_getaffinity(0)))
+    return local(min(options.jobs or os.cpu_count() or 1, points))
 
 
 def _verdict(rows: Sequence[Row], options: Options) -> int:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from sim.sweep.points import dumps
 from stamp_hw.errors import OutputError, StampError
 from stamp_hw.formats.files import atomic_file, final_target
 
-SUFFIX = ".partial"
+_SUFFIX = ".partial"
+_SYNC_S = 1.0  # a disk may take longer to sync than workers for a chunk
 _ROOM = "a writable folder with free space"
 
 
@@ -30,11 +32,11 @@ class Kept:
     """
 
     def __init__(self, out: Path, head: Mapping[str, Any], total: int) -> None:
-        self._target = final_target(out)
-        self.path = self._target.with_name(f"{self._target.name}{SUFFIX}")
+        self._target, self.path = final_target(out), beside(out)
         self._out, self._head, self._total = out, dumps(head), total
         self.lines: dict[int, str] = {}
         self._file: int | None = None
+        self._synced = 0.0
         if self._target.exists():
             self._take(self._target)
         self._finished = self.whole
@@ -47,7 +49,7 @@ class Kept:
         return len(self.lines) == self._total
 
     def add(self, lines: Iterable[str]) -> None:
-        """Keep points that are done, on the disk when this returns. Raises OutputError."""
+        """Keep points that are done: this process may end at once, the machine in a second. Raises OutputError."""
         fresh = list(lines)
         self._append("".join(f"{line}\n" for line in fresh))
         self.lines |= {_number(line): line for line in fresh}
@@ -118,19 +120,27 @@ class Kept:
         return size
 
     def _append(self, text: str) -> None:
-        """Write and sync; of what does not fit nothing stays, if the disk allows that."""
+        """Write, and sync once a second; of what does not fit nothing stays, if the disk allows that."""
         assert self._file is not None
         data, size = text.encode(), os.fstat(self._file).st_size
         try:
             done = 0
             while done < len(data):
                 done += os.write(self._file, data[done:])
-            os.fsync(self._file)
+            if time.monotonic() >= self._synced + _SYNC_S:
+                os.fsync(self._file)
+                self._synced = time.monotonic()
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, size)
             raise OutputError("cannot write file", where=str(self.path), got=error.strerror,
                               expected=f"{_ROOM}; points that are done are kept") from None
+
+
+def beside(out: Path) -> Path:
+    """The file of a sweep that is not done yet, links followed. Raises OutputError where `out` is no file."""
+    target = final_target(out)
+    return target.with_name(f"{target.name}{_SUFFIX}")
 
 
 def _number(line: str) -> int:

@@ -9,16 +9,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sim.sweep import figures
-from sim.sweep.results import Front, Row, fronts
+from sim.sweep.results import PICTURE, Front, Row, fronts
 from stamp_hw.formats.files import atomic_file
 
-FILE = "front.png"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito's palette; as many as there are schemes
 
 
 def write(rows: Sequence[Row], goals: Sequence[str], folder: Path) -> None:
     """Write the picture as PNG. Raises OutputError."""
-    with atomic_file(folder / FILE, "wb") as stream:
+    with atomic_file(folder / PICTURE, "wb") as stream:
         draw(rows, goals).savefig(stream, format="png", dpi=150, metadata={"Software": None})
 
 

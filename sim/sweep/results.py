@@ -12,6 +12,8 @@ from sim.sweep import figures
 from sim.sweep.front import front
 from sim.sweep.points import dumps
 
+PICTURE = "front.png"  # file of a plot in its folder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

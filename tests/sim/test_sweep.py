@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,22 @@ import pytest
 
 from sim.cost import energy, layer_cost
 from sim.studies import accuracy
-from sim.sweep import axes, plot, results, spec, tables
+from sim.sweep import axes, figures, plot, points, results, spec, tables
 from sim.sweep.front import front
 from sim.sweep.points import configured
 from sim.task import Shape
 from sim.workload import find, report
 from sim.workload.run import Run
-from stamp_hw import schemes
+from stamp_hw import rooms, schemes
+from stamp_hw.cli.progress import lasting
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
+from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
+from tests.support.refusals import ROOT
 from tests.support.sweep_cases import swept, write
 
 SET = energy.load("horowitz45")
+PAGE = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +84,15 @@ objectives: [decode.units_per_s]
         prefill, batch, n_hi = (point["values"][name] for name in ("workload.prefill", "workload.batch", "job.n_hi"))
         workload = find.workload("smollm2-135m", find.Ask(prefill=prefill, decode=3, batch=batch))
         wanted = report.document(Run(workload, NpuConfig().with_job(n_hi=n_hi), SET, 16), ("a8", "stamp"), SET, "")
-        for scheme, figures in point["schemes"].items():
+        for scheme, found_figures in point["schemes"].items():
             whole = wanted["schemes"][scheme]
-            for name, value in figures.items():
+            for name, value in found_figures.items():
                 phase, dot, rate = name.rpartition(".")
                 if dot:
                     assert whole["phases"][phase][rate] == value
                 elif name not in ("pes", "activation_buffer_bytes"):
                     assert whole["total"][name] == value
-            assert ("prefill.units_per_s" in figures) == (prefill > 0)
+            assert ("prefill.units_per_s" in found_figures) == (prefill > 0)
 
 
 def test_what_the_base_leaves_out_follows_from_a_points_own_values(tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ def test_the_fronts_of_a_sweep_are_by_scheme_and_take_most_of_what_is_better(sma
 
 
 def test_the_table_the_csv_and_the_plot_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    swept(write(tmp_path), tmp_path / "out", "--csv", str(tmp_path / "out.csv"), "--plots", str(tmp_path / "plots"))
+    swept(write(tmp_path), tmp_path / "out", "--csv", str(tmp_path / "out.csv"), "--plots", str(tmp_path))
     said = capsys.readouterr().out
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -194,7 +199,7 @@ def test_the_table_the_csv_and_the_plot_say_the_same(tmp_path: Path, capsys: pyt
     assert failed and all(row["cycles"] == "" and row["front"] == "0" for row in failed)
     assert f"{72 - len(failed)} rows costed, {len(failed)} failed" in said and failed[0]["error"][:40] in said
     assert max(map(len, said.splitlines())) <= 100
-    assert (tmp_path / "plots" / plot.FILE).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / results.PICTURE).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_plot_shows_every_costed_point(small: list[dict[str, Any]]) -> None:
@@ -216,6 +221,40 @@ def test_a_long_front_is_cut_and_says_so(tmp_path: Path) -> None:
     assert "31 of 31 points" in said and "and 7 more (--csv)" in said
 
 
-def test_the_shipped_sweep_is_one() -> None:
-    sweep = spec.read(Path(find.SHIPPED).parent / "sweeps" / "array.yaml")
+def test_the_shipped_sweep_is_one_and_the_one_of_its_page() -> None:
+    path = ROOT / "configs" / "sweeps" / "array.yaml"
+    sweep = spec.read(path)
     assert len(list(sweep.points())) == 48 and sweep.load_of({}).workload.phases[0].name == "prefill"
+    (shown,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert parse_yaml(shown, "page") == load_yaml(path, "sweep")
+
+
+def test_the_page_names_every_key_every_figure_and_every_default() -> None:
+    named = set(re.findall(r"`([\w.]+)`", PAGE))
+    assert {*spec._KEYS, *figures.WHOLE, *figures.HARDWARE, *figures.PHASE, *find.Ask.__slots__} <= named
+    assert f"default {', '.join(f'`{name}`' for name in spec.OBJECTIVES)}" in PAGE
+    assert f"at most {axes.MOST_POINTS:,} points" in PAGE
+
+
+def test_every_kind_of_workload_of_the_page_can_be(tmp_path: Path) -> None:
+    texts = [text for text in re.findall(r"`(\{\w+.*?\})`", PAGE) if "NAME" not in text and "from" not in text]
+    assert len(texts) == 2
+    for text in (texts[0].replace("{tokens, k, n}", "{tokens: [4, 8], k: 8, n: 8}"), texts[1]):
+        loaded = spec.read(write(tmp_path, f"workload: {text}\naxes: {{hw.rows: [8]}}\n")).load_of({})
+        assert loaded.workload.name == "layers"
+
+
+def test_progress_is_a_line_every_so_often_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    seldom, always = lasting(1000), lasting(0)
+    for say in (seldom, always):
+        say("1 of 2 points")
+        say("")
+        say("2 of 2 points")
+    assert capsys.readouterr().err == "1 of 2 points\n2 of 2 points\n"
+
+
+def test_a_worker_with_other_code_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = points.Setting(base={}, schemes=("stamp",), energy_set=None, code="1" * 64)
+    with pytest.raises(StampError, match="a worker runs another stamp-hw.*expected 111111111111, the one that"):
+        points.work(setting.text(), points.chunk([]))
+    assert rooms.call("sim.sweep.points", "code_here") == points.code_here() != setting.code

@@ -145,6 +145,15 @@ def test_no_output_replaces_a_file_that_the_sweep_names(option: str, name: str, 
     assert (tmp_path / name).read_text() == before
 
 
+@pytest.mark.parametrize("out", [".", "folder", "/dev/null", "small.yaml/below"])
+def test_a_place_that_takes_no_points_is_refused(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert out in refused(["sweep", str(write(tmp_path)), "--out", out], capsys)
+    assert files(tmp_path) == {"small.yaml", "folder"}
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["--jobs", "0"], "a whole number from 1 on is expected"), (["--jobs", "1", "--scheduler", "tcp://a:1"],
                                                                 "not allowed with argument"),
