@@ -17,6 +17,7 @@ from stamp_hw.errors import ConfigError, brief
 
 MOST_POINTS = 100_000
 _DIGITS = 12  # significant ones of a range's floats: 0.1 + 0.2 is 0.3 for whoever wrote the range
+_DRAWN = 6  # of a random one: nobody builds a clock to the last bit of a float
 _KINDS = "a list of values, {from, to, step}, {from, to, times}, or with samples {from, to} or {from, to, log: true}"
 
 Values = dict[str, Any]  # field → its value at a point
@@ -72,7 +73,8 @@ class Span:
             return {self.field: int(rng.integers(int(self.low), int(self.high), endpoint=True))}
         low, high = float(self.low), float(self.high) + self._whole  # a whole number has its unit above it
         value = math.exp(rng.uniform(math.log(low), math.log(high))) if self.log else float(rng.uniform(low, high))
-        return {self.field: min(int(value), int(self.high)) if self._whole else _short(min(value, high))}
+        found = int(value) if self._whole else _short(value, _DRAWN)
+        return {self.field: min(max(found, self.low), self.high)}
 
 
 Axis = Steps | Span
@@ -173,8 +175,8 @@ def _stepped(where: str, data: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _short(value: int | float) -> int | float:
-    return value if type(value) is int else float(f"{value:.{_DIGITS}g}")
+def _short(value: int | float, digits: int = _DIGITS) -> int | float:
+    return value if type(value) is int else float(f"{value:.{digits}g}")
 
 
 def _number(where: str, value: Any) -> int | float:

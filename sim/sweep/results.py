@@ -75,9 +75,7 @@ def write_csv(all_rows: Sequence[Row], found: Sequence[Front], stream: IO[str]) 
 
 
 def text_of(value: Any) -> str:
-    """A value that a sweep moves, as short as it is."""
-    if isinstance(value, float):
-        return f"{value:.9g}"
+    """A value that a sweep moves."""
     return value if isinstance(value, str) else dumps(value)
 
 

@@ -54,8 +54,12 @@ def _short(names: Sequence[str]) -> list[str]:
 def _cells(row: Row, sweep: Sweep) -> tuple[str, ...]:
     goals = (goal for goal in sweep.objectives if goal not in sweep.moved)
     limit = row.figures["bottleneck"]
-    return (str(row.point), *(text_of(row.values[field]) for field in sweep.moved),
+    return (str(row.point), *(_value(row.values[field]) for field in sweep.moved),
             *(_figure(row.figures[goal]) for goal in goals), _LIMITS.get(limit, "–"))
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
 def _figure(value: Any) -> str:

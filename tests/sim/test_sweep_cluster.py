@@ -10,10 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sim.sweep import cluster as module
 from stamp_hw.errors import StampError
 from tests.sim.test_sweep_kept import LONG, POINTS, done, until
 from tests.support.refusals import ROOT, files, refused
@@ -101,8 +105,6 @@ def test_a_scheduler_that_dies_is_one_line_and_what_is_done_stays(tmp_path: Path
 @dask
 def test_a_scheduler_without_workers_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                  tmp_path_factory: pytest.TempPathFactory) -> None:
-    from sim.sweep import cluster as module
-
     found = Cluster(tmp_path_factory.mktemp("cluster"), 0)
     monkeypatch.setattr(module, "_WORKERS_S", 1)
     try:
@@ -115,8 +117,6 @@ def test_a_scheduler_without_workers_is_one_line(tmp_path: Path, monkeypatch: py
 @dask
 def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture[str]) -> None:
-    from sim.sweep import cluster as module
-
     monkeypatch.setattr(module, "_CONNECT_S", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -124,6 +124,23 @@ def test_a_scheduler_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatc
         words = ["sweep", str(write(tmp_path)), "--out", str(tmp_path / "out"), "--scheduler", address]
         assert f"--scheduler {address}: no scheduler answers" in refused(words, capsys)
     assert files(tmp_path) == {"small.yaml"}
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (CancelledError(), "the scheduler is gone"), (KeyError(), "workers died over the same points again and again")])
+def test_what_becomes_of_workers_is_one_line(error: Exception, said: str) -> None:
+    """`KeyError` stands for Dask's `KilledWorker`, which a worker's third death over a chunk is."""
+    client = SimpleNamespace(get_executor=lambda pure: None)
+    with pytest.raises(StampError, match=f"--scheduler tcp://a:1: {said}"):  # noqa: SIM117 the inner one raises it
+        with contextmanager(module._used)(client, "tcp://a:1", KeyError):
+            raise error
+
+
+@dask
+def test_dask_has_the_error_of_a_chunk_that_kills_its_workers() -> None:
+    import distributed
+
+    assert issubclass(distributed.KilledWorker, Exception)
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:8786", "http://localhost:8786", "tcp://localhost"])
