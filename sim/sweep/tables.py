@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sim.studies.tables import BOTTLENECK_NAMES
 from sim.sweep import figures
 from sim.sweep.results import Front, Row, text_of
 from sim.sweep.spec import Sweep
+from sim.workload.tables import LIMITS
 from stamp_hw.text import WIDTH, align, plural
 
 _SHOWN = 24  # rows of a front; the CSV has all
 _REASONS = 8  # lines of errors that differ
-_LIMITS: Mapping[str, str] = {**BOTTLENECK_NAMES, "vector": "vector unit", "weights": "weights enter the array"}
 
 
 def render(sweep: Sweep, points: int, rows: Sequence[Row], fronts: Sequence[Front]) -> str:
@@ -55,7 +54,7 @@ def _cells(row: Row, sweep: Sweep) -> tuple[str, ...]:
     goals = (goal for goal in sweep.objectives if goal not in sweep.moved)
     limit = row.figures["bottleneck"]
     return (str(row.point), *(_value(row.values[field]) for field in sweep.moved),
-            *(_figure(row.figures[goal]) for goal in goals), _LIMITS.get(limit, "–"))
+            *(_figure(row.figures[goal]) for goal in goals), LIMITS.get(limit, "–"))
 
 
 def _value(value: Any) -> str:
