@@ -1,8 +1,8 @@
 """Speed of a sweep: points of one layer a second of one processor, and what two processes make of it.
 
-Every round has points of its own, by their clock rate, which decides nothing of what a point takes: no round finds
-in a cache what another has computed. Seconds of one process are CPU time; two are compared with one by the clock, their
-start included.
+Every round has points of its own, so that none finds in a cache what another has computed: a clock and memories that
+are so many times as fast, which are the same cycles by the same steps. Seconds of one process are CPU time; two are
+compared with one by the clock, their start included.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from sim.sweep.kept import Kept
 from sim.sweep.workers import local
 
 ROUNDS = 3
+FREQ_HZ, BYTES_PER_S = 5e8, (25.6e9, 51.2e9, 102.4e9, 204.8e9)
 SWEEP = """\
 base: {{hw: {{rows: 32, cols: 32, lanes: 64, max_k: 4096}}}}
 workload: {{tokens: 2048, k: 4096, n: 4096}}
 axes:
-  hw.act_slots: {{from: 256, to: 2048, step: 32}}
-  hw.dram_bytes_per_s: [25.6e+9, 51.2e+9, 102.4e+9, 204.8e+9]
+  hw.act_slots: {{from: 256, to: 2048, step: 16}}
+  hw.dram_bytes_per_s: {bytes_per_s}
   job.n_hi: [0, 64, 1/8]
   hw.freq_hz: [{freq_hz}]
 """
@@ -35,7 +36,7 @@ def measure() -> dict[str, float]:
     for number in range(ROUNDS):
         for workers in seconds:
             start, used = time.perf_counter(), time.process_time()
-            count = _swept(f"{5e8 + 2 * number + workers}", workers)
+            count = _swept(2 * number + workers, workers)
             seconds[workers] = min(seconds[workers], time.perf_counter() - start)
             if workers == 1:
                 processor = min(processor, time.process_time() - used)
@@ -43,11 +44,12 @@ def measure() -> dict[str, float]:
             "sweep_two_workers": seconds[1] / seconds[2]}
 
 
-def _swept(freq_hz: str, processes: int) -> int:
-    """Run all of a sweep, as the command does; how many points it has."""
+def _swept(times: int, processes: int) -> int:
+    """Run all of a sweep of hardware `times` as fast, as the command does; how many points it has."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sweep.yaml"
-        path.write_text(SWEEP.format(freq_hz=freq_hz), encoding="utf-8")
+        rates = [times * rate for rate in BYTES_PER_S]
+        path.write_text(SWEEP.format(freq_hz=times * FREQ_HZ, bytes_per_s=rates), encoding="utf-8")
         plan = run.plan(spec.read(path))
         with closing(Kept(Path(folder) / "out", plan.head, len(plan.points))) as kept, local(processes) as workers:
             run.run(plan, workers, kept, lambda line: None)
