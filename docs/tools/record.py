@@ -45,6 +45,8 @@ ASKED = {
                     "cols=128", "--hw", "act_slots=4224", "--schemes", "a4"),
     "shape_dram": ("--shape", "1x4096x4096", "--config", "configs/npu32.yaml", "--hw", "dram_bytes_per_s=1e9",
                    "--schemes", "a4"),
+    "shape_port": ("--shape", "1x4096x4096", "--config", "configs/npu32.yaml", "--hw", "memory=LPDDR5", "--schemes",
+                   "a4"),
     "shape_32": ("--shape", "64x192x192", "--hw", "rows=32", "--hw", "cols=32"),
 }
 #: What hardware may have beside the rest → its values in `configs/fpga.yaml`.

@@ -13,6 +13,7 @@ from sim.cost.energy import EnergySet
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.memory import DramBytes
+from sim.port import Plan
 from sim.task import Shape, Task
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import super_tile
@@ -33,7 +34,8 @@ class Cost:
 
     `task`; `cycles`; `dram`; `events` component → event → count and energy; `macs` useful multiply-accumulates;
     `row_slot_steps` steps of a row slot and a column that worked on a real token and output (a 4-bit token fills half a
-    slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`); `freq_hz`; `pes` = R · C.
+    slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`); `freq_hz`; `pes` = R · C; `port_bytes`
+    that the one port moves in whole bursts and `port_bytes_per_s` that it can, None where there is none (`hw.memory`).
     """
 
     task: Task
@@ -45,6 +47,8 @@ class Cost:
     scale_bits: float
     freq_hz: float
     pes: int
+    port_bytes: int | None
+    port_bytes_per_s: float | None
 
 
 def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | None = None) -> Cost:
@@ -65,4 +69,6 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | No
                 for component, events in activity.events(task, hw, parts).items()},
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
+        port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,
+        port_bytes_per_s=None if hw.memory is None else hw.memory.effective_bytes_per_s,
     )

@@ -50,6 +50,7 @@ def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, ener
         "shape": " ".join(study),
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        **report.memory_figures(config.hw.memory),
         "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])

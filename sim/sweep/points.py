@@ -111,7 +111,8 @@ def _costed(shared: Setting, values: Mapping[str, Any], load: str) -> dict[str, 
     try:
         workload, lanes = _workload(load)
         config = configured(shared.base, values)
-        run = Run(workload, config, _energy(shared.energy_set, config.hw.technology), lanes)
+        energy_set = _energy(shared.energy_set, config.hw.technology).with_memory(config.hw.memory)
+        run = Run(workload, config, energy_set, lanes)
     except (StampError, *_MISTAKES) as error:
         return {scheme: _error(error) for scheme in shared.schemes}
     found = {}

@@ -86,7 +86,8 @@ def _footer(sweep: Sweep) -> str:
     return "\n".join([
         _wrapped("Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is "
                  "modelled."),
-        _wrapped(f"Energy: modelled, event counts times the constants of {name}."),
+        _wrapped(f"Energy: modelled, event counts times the constants of {name}, the memory's own where hw.memory has "
+                 "them."),
         _wrapped("A front holds the points of its own scheme alone: schemes differ in accuracy, which is not a figure "
                  "here. docs/sweep.md says what each figure is."),
     ])

@@ -22,6 +22,7 @@ from sim.task import Shape
 from sim.workload import find, report
 from sim.workload.run import Run
 from stamp_hw import rooms, schemes
+from stamp_hw.cli.main import main
 from stamp_hw.cli.progress import lasting
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
@@ -93,6 +94,20 @@ objectives: [decode.units_per_s]
                 elif name not in ("pes", "activation_buffer_bytes"):
                     assert whole["total"][name] == value
             assert ("prefill.units_per_s" in found_figures) == (prefill > 0)
+
+
+@pytest.mark.parametrize("word", ["memory=null", "memory=LPDDR5", "memory={kind: HBM2, pj_per_bit: 9}"])
+def test_a_memory_of_a_point_has_the_time_and_the_energy_that_simulate_gives_it(word: str, tmp_path: Path) -> None:
+    assert main(["simulate", "--model", "smollm2-135m", "--prefill", "32", "--decode", "0", "--schemes", "stamp",
+                 "--hw", word, "--json", str(tmp_path / "json")]) == 0
+    wanted = json.loads((tmp_path / "json").read_text())["schemes"]["stamp"]["total"]
+    text = f"""
+workload: {{model: smollm2-135m, prefill: 32, decode: 0}}
+axes: {{hw.{word.replace("=", ": [", 1)}]}}
+"""
+    (found,) = swept(write(tmp_path, text), tmp_path / "out")
+    for name in ("cycles", "energy_fj", "dram_bytes", "power_w", "bottleneck"):
+        assert found["schemes"]["stamp"][name] == wanted[name]
 
 
 def test_what_the_base_leaves_out_follows_from_a_points_own_values(tmp_path: Path) -> None:
