@@ -66,6 +66,7 @@ def _fault(name: str, why: str, where: str, value: object, set_name: str = "2x2"
 _COUNTING = ("thousands_of_column_tiles_are_counted",)
 _FILLING = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
             "sums_and_products_fill_their_registers", "super_tiles_fill_every_row_slot_and_every_place",
+            "a_coefficient_at_its_lowest_value_is_seen_in_the_result",
             "a_job_offered_in_any_cycle_behind_the_one_before_is_right")
 
 
