@@ -14,6 +14,7 @@ from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
 from stamp_hw.engine.streams import Beats, make_job, streams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
@@ -29,10 +30,11 @@ class Case:
     job: EngineJob
     beats: dict[str, Beats]
     saturated: dict[str, int]
-    limit: int | None = None
+    limit: int | Size | None = None
 
     @classmethod
-    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None, sent: np.ndarray | None = None) -> Case:
+    def of(cls, layer: Layer, config: NpuConfig, limit: int | Size | None = None, sent: np.ndarray | None = None
+           ) -> Case:
         """`limit` as in `EngineJob.of`; `sent` int16[W, N] is what must come out, in the order of the wire, where that
         is not left to the golden model. Raises ConfigError for a job beyond the engine."""
         result = linear.run_linear(layer, config)
@@ -48,7 +50,7 @@ class Case:
                     "hadamard": result.h_saturated}, limit)
 
     @classmethod
-    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:
+    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | Size | None = None) -> Case | None:
         """`of`, or None where the buffers cannot hold a Haar tile of the job."""
         try:
             return cls.of(layer, config, limit)
