@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.commands.mapping_options import MappingOptions, add_mapping_options
 from sim.commands.model_options import ModelOptions, add_model_options
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import (
@@ -33,7 +34,7 @@ _OF_MODELS = ("vector_lanes", "dump_workload", "accuracy")  # and only a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(HardwareOptions, ModelOptions):
+class Options(HardwareOptions, ModelOptions, MappingOptions):
     """What the command line asks for."""
 
     trace: Path | None
@@ -75,6 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
+    add_mapping_options(parser)
     add_model_options(parser)
     model = parser.add_argument_group("with --model")
     model.add_argument("--vector-lanes", type=count, metavar="N",
@@ -97,6 +99,7 @@ def run(args: Options) -> int:
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
     _check_source(args, wanted)
+    args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
     for path in (args.json, args.csv, args.dump_workload):
         if path is not None:
@@ -157,8 +160,8 @@ def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted:
 
     workload = args.workload(word)
     measured = None if args.accuracy is None else accuracy.read(args.accuracy, workload, config)
-    document = report.document(Run(workload, config, energy_set, args.vector_lanes), wanted, energy_set,
-                               metadata.version("stamp-hw"))
+    costs = Run(workload, config, energy_set, args.vector_lanes, args.searched())
+    document = report.document(costs, wanted, energy_set, metadata.version("stamp-hw"))
     if measured is not None:
         document["accuracy"] = measured
     if args.dump_workload is not None:
@@ -185,13 +188,14 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
         names = chosen(trace, args.layers or "")
         check_n_hi(trace, config, names)
         try:
-            outcomes, energies = study.run(trace, config, energy_set, names, wanted, shuffled, progress)
+            outcomes, energies = study.run(trace, config, energy_set, names, wanted, shuffled, progress,
+                                           args.searched())
         finally:
             progress("")
         document = report.document(outcomes, config, energy_set, shuffled, trace.calibration,
                                    trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"),
                                    linear_layers=len({trace.entry(name).weight for name in names}),
-                                   model_linear_layers=trace.linear_layers)
+                                   model_linear_layers=trace.linear_layers, objective=args.searched())
     return document, energies
 
 
@@ -204,8 +208,9 @@ def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set
     shapes = [_shape(text, config) for text in texts]
     if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
         raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
-    study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in shapes}
-    return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))
+    study = {shape.name: shape_study.run(shape, config, energy_set, wanted, args.searched()) for shape in shapes}
+    return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"),
+                                objective=args.searched())
 
 
 def _shape(text: str, config: NpuConfig) -> Any:

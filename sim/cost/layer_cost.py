@@ -15,7 +15,7 @@ from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.memory import DramBytes
 from sim.task import Shape, Task
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.super_tile import Size
 from stamp_hw.scale import scale_bits
@@ -49,6 +49,12 @@ class Cost:
     scale_bits: float
     freq_hz: float
     pes: int
+
+
+def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
+    """Energy of a layer: of each event the nearest whole number, so that sums are exact."""
+    return sum(round(1000 * energy_set.price(event)) for events in activity.events(task, hw, division).values()
+               for event in events)
 
 
 def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None
