@@ -30,7 +30,7 @@ from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
-from tb.engine.cases import Case, draw, joined, small_case
+from tb.engine.cases import Case, draw, joined, searched, small_case
 from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
 from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
@@ -131,12 +131,12 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """From an eighth of a token's beat a cycle to more than one: every beat's cycle, and the total of a report."""
-    for number in range(4):
-        case, hw = draw(bench.rng, bench.params), bench.params.hw
-        beat = beat_bytes(hw)["i"]
+    """From an eighth of a token's beat a cycle to more than one: beats, a report's total; odd ones searched for."""
+    for number in range(6):
+        hw, beat = bench.params.hw, beat_bytes(bench.params.hw)["i"]
         moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
         hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
+        case = searched(bench.rng, hw) if number % 2 else draw(bench.rng, bench.params)
         rates = Memory.of(hw).patterns
         closed = simulate(Task.of_job(case.job, bench.params), hw, case.limit)
         beats = timing(bench.params, [case.job], rates).cycles

@@ -6,7 +6,7 @@ it costs at least does not rule it out: its bounds make a rank that is never bey
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,49 +18,50 @@ from sim.mapping import bounds
 from sim.mapping.candidates import candidates
 from sim.mapping.objective import Objective, rank
 from sim.task import Shape, Task
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine.super_tile import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """`size` (width, height) in tokens of a full super-tile, `tile_width` and `tile_height` of the job registers;
-    `cost` of the layer in such super-tiles; `legal` sizes that there are, of which `costed` were costed in full."""
+    """`size` (width, height) in tokens of a full super-tile, `tile_width` and `tile_height` of the job registers, and
+    the `cycles` and `energy_fj` of a layer in them; `legal` sizes that there are, of which `costed` were costed in
+    full."""
 
     size: Size
-    cost: Cost
+    cycles: int
+    energy_fj: int
     legal: int
     costed: int
 
 
-def search(shape: Shape, config: NpuConfig, energy_set: EnergySet, objective: Objective = "edp") -> Mapping:
-    """The best of all sizes of super-tiles that fit the hardware.
+def search(task: Task, hw: HwConfig, energy_set: EnergySet, objective: Objective) -> Mapping:
+    """The best of all sizes of super-tiles that fit.
 
     Raises
     ------
-    ConfigError : a job beyond the hardware, a Haar tile that does not fit the activation buffer
+    ConfigError : a Haar tile does not fit the activation buffer
     """
-    hw, task = config.hw, Task.of(shape, config)
     found = candidates(task.job, hw)
     cycles = bounds.least_cycles(task, hw, found)
     energy = bounds.least_energy(task, hw, found, energy_set)
     least = {"cycles": cycles.astype(np.float64), "energy": energy, "edp": cycles * energy}[objective]
-    best: tuple[tuple[int, int, int], Size] | None = None
+    best: tuple[tuple[int, int, int], Mapping] | None = None
     costed = 0
     for index in np.lexsort((cycles, least)).tolist():
-        size = found.size(index)
         if best is not None and least[index] * (1 - bounds.FLOATS) > best[0][0]:
             break
-        exact = layer_cost.energy_fj(task, hw, found.division(index), energy_set)
-        tokens = size[0] * size[1]
-        if best is not None and rank(objective, int(cycles[index]), exact, tokens) > best[0]:
+        size = found.size(index)
+        spent, tokens = layer_cost.energy_fj(task, hw, found.division(index), energy_set), size[0] * size[1]
+        if best is not None and rank(objective, int(cycles[index]), spent, tokens) > best[0]:
             continue
         costed += 1
-        own = rank(objective, closed_form.simulate(task, hw, size).total, exact, tokens), size
-        best = own if best is None else min(best, own)
+        total = closed_form.simulate(task, hw, size).total
+        own = rank(objective, total, spent, tokens)
+        if best is None or own < best[0]:
+            best = own, Mapping(size=size, cycles=total, energy_fj=spent, legal=len(found), costed=costed)
     assert best is not None
-    return Mapping(size=best[1], cost=layer_cost.cost(shape, config, energy_set, best[1]), legal=len(found),
-                   costed=costed)
+    return replace(best[1], costed=costed)
 
 
 def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int, objective: Objective | None) -> Cost:
@@ -68,4 +69,5 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int, obj
     tokens at most, as the engine's own job has them. Raises ConfigError as `search`."""
     if objective is None:
         return layer_cost.cost(shape, config, energy_set, limit)
-    return search(shape, config, energy_set, objective).cost
+    size = search(Task.of(shape, config), config.hw, energy_set, objective).size
+    return layer_cost.cost(shape, config, energy_set, size)

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.cost import energy
+from sim.mapping.objective import OBJECTIVES
+from sim.mapping.search import search
+from sim.task import Task
 from stamp_hw import rescale
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
@@ -127,6 +131,18 @@ def draw(rng: np.random.Generator, params: EngineParams) -> Case:
         case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job), limit)
         if case is not None:
             return case
+
+
+def searched(rng: np.random.Generator, hw: HwConfig) -> Case:
+    """A random layer in the super-tiles that a search finds for it, whatever it searches for."""
+    params, objective = EngineParams.of(hw), OBJECTIVES[int(rng.integers(len(OBJECTIVES)))]
+    while True:
+        layer, job = layer_of(rng, params)
+        config = NpuConfig(hw=hw, job=job)
+        case = Case.of_one_that_fits(layer, config)
+        if case is not None:
+            task = Task.of_job(case.job, params)
+            return Case.of(layer, config, search(task, hw, energy.load(hw.technology), objective).size)
 
 
 def small_case(rng: np.random.Generator, params: EngineParams) -> Case:

@@ -98,9 +98,10 @@ def test_what_is_found_is_the_best_of_all_sizes_that_fit_and_no_bound_is_beyond_
             assert least[0][index] <= cost.cycles.total and least[1][index] <= energy_fj(cost), (case, size)
         for objective in OBJECTIVES:
             best = min(costs, key=lambda cost, by=objective: ranks(cost)[by])  # type: ignore[misc]
-            mapping = search(shape, config, SET, objective)
-            assert mapping == Mapping(size=best.size, cost=best, legal=len(sizes), costed=mapping.costed), (
-                case, objective)
+            mapping = search(task, config.hw, SET, objective)
+            assert mapping == Mapping(size=best.size, cycles=best.cycles.total, energy_fj=energy_fj(best),
+                                      legal=len(sizes), costed=mapping.costed), (case, objective)
+            assert cost_of(shape, config, SET, 1, objective) == best
             assert 1 <= mapping.costed <= len(sizes)
             seen["costed"] += mapping.costed
             seen[f"{objective} is not the largest"] += best.size != sizes[-1]
@@ -145,7 +146,7 @@ def test_a_layer_cut_into_two_jobs_by_its_outputs_never_costs_less(rng: np.rando
         if first:
             cut += 1
             for objective in OBJECTIVES[:2]:
-                whole, *parts = (search(replace(shape, n=n), config, SET, objective).cost
+                whole, *parts = (cost_of(replace(shape, n=n), config, SET, 1, objective)
                                  for n in (shape.n, first, shape.n - first))
                 assert ranks(whole)[objective][0] < sum(ranks(part)[objective][0] for part in parts), (
                     shape, config, first, objective)
