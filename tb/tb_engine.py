@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,11 +16,10 @@ from sim.engine.timing import EngineTiming, timing
 from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
-from stamp_hw.engine.linear import INT16_WIDTH, resolve, run_linear
+from stamp_hw.engine.linear import INT16_WIDTH, run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import divide
 from stamp_hw.engine.wire import beat_bytes
-from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
@@ -31,7 +28,8 @@ from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
 from tb.engine.cases import Case, draw, joined, searched, small_case
-from tb.engine.draws import Shape, filled, pick, plain, shapes_that_fill
+from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
+from tb.engine.fit import DEEP, unfit
 from tb.engine.illegal_pairs import illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
@@ -64,9 +62,7 @@ WORDS = 100_000  # output words of random layers that a whole regression compare
 INPUTS = ("job", "i", "w", "p")
 STALL_CYCLES = 100_000
 SMALL_ARRAY, MIDDLE_ARRAY = 8, 64  # PEs of an array that has time for many column tiles
-LAYER_PRODUCTS, LAYER_STEPS = 25_000_000, 2_000_000  # of a layer of the trace that a test has time for
 FILLS, OFFERS, RESETS = 16, 200, 8  # rounds of some tests
-DEEP = bool(os.environ.get("STAMP_DEEP"))  # every layer of the trace, whatever its size (`make regress`)
 
 
 async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
@@ -160,19 +156,6 @@ async def a_layer_of_the_trace_equals_the_golden_model(bench: BatchBench) -> Non
             bench.nothing(f"layer {name}: {why}" + (f"; so are {len(refused) - 1} others" if len(refused) > 1 else ""))
         for name in names if DEEP else bench.rng.permutation(names)[:1]:
             await play(bench, [Case.of(trace.layer(str(name)), NpuConfig(hw=bench.params.hw))], str(name))
-
-
-def unfit(trace: Trace, name: str, params: EngineParams, deep: bool = DEEP) -> str:
-    """Why a layer cannot run on this build, or takes too long for a test unless all are to run; empty if it can."""
-    layer = trace.layer(name)
-    try:
-        job = resolve(layer, NpuConfig(hw=params.hw))
-        EngineJob.of(job, k=layer.x.shape[1], n=len(layer.weight), params=params)
-    except ConfigError as error:
-        return str(error)
-    most = sys.maxsize if deep else min(LAYER_PRODUCTS, LAYER_STEPS * params.rows * params.cols)
-    size = layer.x.size * len(layer.weight)
-    return "" if size <= most else f"{size:,} products take too long here, {most:,} at most"
 
 
 @batch_test
@@ -313,6 +296,23 @@ async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> 
         case = Case.of_one_that_fits(filled(rng, params, shape, job), config, params.out_slots)
         if case is not None:
             await play(bench, [case, case, draw(rng, params)], f"full at levels {levels}", stalls_of(bench))
+
+
+@batch_test
+async def the_last_step_of_a_pass_may_end_a_group_or_a_short_block(bench: BatchBench) -> None:
+    """Then the next pass's (u, z) is offered while that step is written, and sums follow those of the block before as
+    closely as they may, tile after tile."""
+    rng, params = bench.rng, bench.params
+    if not (ends := ends_that_meet(params)):
+        bench.nothing("neither packed weights nor blocks")
+    for turn, (k, given) in enumerate(ends):
+        tokens = int(rng.integers(1, min(params.max_tokens, 8 * params.rows) + 1))
+        shape = Shape(tokens=tokens, grid=None, sinks=0, k=k, n=2 * params.cols + 1)
+        job = JobConfig(levels=0, n_hi=pick(rng, 0, tokens // 2, tokens), calibration="static", hadamard="off", **given)
+        config = NpuConfig(hw=params.hw, job=job)
+        if (case := Case.of_one_that_fits(filled(rng, params, shape, job), config)) is not None:
+            await play(bench, [case, case], f"end {turn}")
+            await play(bench, [case], f"end {turn} under stalls", stalls_of(bench))
 
 
 @batch_test

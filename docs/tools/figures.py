@@ -71,6 +71,14 @@ def block_scales(report: Mapping[str, Any]) -> dict[str, Any]:
             for row in report["rows"]}
 
 
+def decode(report: Mapping[str, Any]) -> dict[str, Any]:
+    """`e` and the entry rows, or `b` and the sequences side by side → that point of the study."""
+    rows = report["rows"]
+    several = [row for row in rows if row["energy_j"] is None]
+    return ({f"e{row['entries']}": row for row in several}
+            | {f"b{row['batch']}": row for row in rows if row not in several})
+
+
 def cycles(report: Mapping[str, Any]) -> dict[str, Any]:
     """Of one layer without data: its cycles under STaMP."""
     (schemes,) = report["layers"].values()
@@ -256,5 +264,7 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Ratios, and the rates that they are of; a document's may be a range, so that each is a list."""
-    return {key: [value] for key, value in report.items() if "_vs_" in key or key.endswith("_cycles_per_s")}
+    """Ratios, and the rates that they are of, and what the process of a whole model takes; a document's may be a range,
+    so that each is a list."""
+    return {key: [value] for key, value in report.items()
+            if "_vs_" in key or key.endswith("_cycles_per_s") or key.startswith("llama3_8b_model")}

@@ -49,9 +49,11 @@ ASKED = {
 }
 #: What hardware may have beside the rest → its values in `configs/fpga.yaml`.
 PARTS = {"blocks": "--hw block=64", "hadamard": "--hw hadamard=64", "packed": "--hw packed_weights=true"}
+PARTS["all"] = " ".join(PARTS.values())
 #: The job that uses it.
 OF_PARTS = {"none": "", "blocks": "--hw block=64 --job group=64", "hadamard": "--hw hadamard=64",
-            "packed": "--hw packed_weights=true --job weight_group=32"}
+            "packed": "--hw packed_weights=true --job weight_group=32",
+            "all": f"{PARTS['all']} --job group=64 --job weight_group=32"}
 PART_LAYER = "--shape 512x576x576 --config configs/fpga.yaml --schemes stamp"
 SIMULATED = {"measured": "SQNR, by the bit-accurate model",
              "modelled": "cycles, by the cycle model that equals the RTL beat for beat (the external memory's rate is "
@@ -164,11 +166,18 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "smollm2_rtl": ("smollm2-rtl.json", "make smollm2-rtl", {"RTL-simulated": "all but the perplexities",
                                                              "measured": "perplexities of this one window"},
                     figures.prefill),
+    "decode": ("decode.json", "python -m sim.workload.decode",
+               {"modelled": "cycles, by the cycle model, which equals the RTL where there is one entry row; energy, "
+                            "with 45 nm constants from the literature"}, figures.decode),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
 PRINTED = {
-    "printed_simulate": (("simulate", LLAMA), slice(1, 8), SIMULATED, 66),
+    "printed_model": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--hw",
+                       "packed_weights=true"), slice(0, 24),
+                      {"modelled": SIMULATED["modelled"]}, 100),
+    "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
+                          "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
                        slice(0, 4), {"RTL-simulated": "all"}, 66),
     **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),
@@ -224,7 +233,7 @@ def record_printed() -> None:
         text = "\n".join(reproducible(printed(*words)[lines], columns))
         write_json(RECORDS / f"{name}.json", {
             "command": f"stamp-hw {' '.join(words)}", "date": date.today().isoformat(), "provenance": provenance,
-            "figures": {"text": text}})
+            "figures": {"text": text, "command": f"stamp-hw {' '.join(words)}"}})
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class ModelOptions:
         return [f"--{item.name.replace('_', '-')}" for item in fields(find.Ask)
                 if getattr(self, item.name) is not None]
 
-    def workload(self, word: str) -> Workload:
+    def workload_of(self, word: str) -> Workload:
         """The workload of a model, or of a file. Raises StampError."""
         return find.workload(word, find.Ask(**{item.name: getattr(self, item.name) for item in fields(find.Ask)}))
 

@@ -158,7 +158,7 @@ def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted:
     from sim.workload.run import Run
     from stamp_hw.formats.files import atomic_file, write_json
 
-    workload = args.workload(word)
+    workload = args.workload_of(word)
     measured = None if args.accuracy is None else accuracy.read(args.accuracy, workload, config)
     costs = Run(workload, config, energy_set, args.vector_lanes, args.searched())
     document = report.document(costs, wanted, energy_set, metadata.version("stamp-hw"))

@@ -75,7 +75,7 @@ def _configuration(word: str, path: Path) -> Path:
     """The file that describes a model."""
     if path.is_file():
         return path
-    if path.is_dir():
+    if word and path.is_dir():
         for inner in ("config.json", "transformer/config.json"):
             if (path / inner).is_file():
                 return path / inner

@@ -22,7 +22,7 @@ def _rates(report: Mapping[str, Any]) -> str:
     """A line a phase and scheme."""
     accuracy = report.get("accuracy")
     measured = () if accuracy is None else (accuracy["figure"],)
-    header = ("phase", "scheme", "bits", *measured, "seconds", "per s", "J each", "W", "DRAM GB", "util %", "bytes ≤",
+    header = ("phase", "scheme", "bits", *measured, "time s", "per s", "J each", "W", "DRAM GB", "util %", "bytes ≤",
               "array ≤")
     rows = []
     for scheme, found in report["schemes"].items():
@@ -30,11 +30,11 @@ def _rates(report: Mapping[str, Any]) -> str:
             cell = () if accuracy is None else (_accuracy(accuracy, scheme),)
             rows.append((place, (
                 name, scheme, number(p["average_bits"], 3) if p["average_bits"] else "–", *cell,
-                number(p["time_s"], 3), _rate(p["units_per_s"]), number(p["energy_j_per_unit"], 3),
+                number(p["time_s"], 3), rate(p["units_per_s"]), number(p["energy_j_per_unit"], 3),
                 number(p["power_w"], 2), number(p["dram_bytes"] / 1e9, 2), number(100 * p["utilization"], 1),
-                _rate(p["memory_units_per_s"]), _rate(p["array_units_per_s"]))))
+                rate(p["memory_units_per_s"]), rate(p["array_units_per_s"]))))
     rows.sort(key=lambda row: row[0])
-    return "\n".join([_title(report), align(header, [cells for _, cells in rows], left=2), *_said(report)])
+    return "\n".join([title(report), align(header, [cells for _, cells in rows], left=2), *_said(report)])
 
 
 def _accuracy(accuracy: Mapping[str, Any], scheme: str) -> str:
@@ -42,11 +42,13 @@ def _accuracy(accuracy: Mapping[str, Any], scheme: str) -> str:
     return "–" if value is None else number(value, 2)
 
 
-def _rate(value: float | None) -> str:
+def rate(value: float | None) -> str:
+    """A rate a second with four digits or so."""
     return "–" if value is None else number(value, 1 if value >= 10 else 3)
 
 
-def _title(report: Mapping[str, Any]) -> str:
+def title(report: Mapping[str, Any]) -> str:
+    """What runs, and on what."""
     hw, job = report["config"]["hw"], report["config"]["job"]
     phases = "; ".join(f"{p['name']}: {plural(p['produces'], p['unit'])} in {plural(p.get('steps', 1), 'step')}"
                        + (f", {p['batch']} side by side" if p.get("batch", 1) > 1 else "")
@@ -56,16 +58,15 @@ def _title(report: Mapping[str, Any]) -> str:
 
 
 def _said(report: Mapping[str, Any]) -> list[str]:
-    """What limits each phase under the last scheme, as a sentence."""
+    """What limits each phase under the last scheme."""
     scheme, found = list(report["schemes"].items())[-1]
-    lines = []
+    told = []
     for name, phase in found["phases"].items():
         shares = {**phase["cycles_by_limit"], "vector": phase["vector_cycles"]}
         worst = sorted(shares, key=lambda limit: -shares[limit])[:2]
-        told = ", ".join(f"{LIMITS[limit]} {number(100 * shares[limit] / phase['cycles'], 1)} %"
-                         for limit in worst if shares[limit])
-        lines.append(f"What limits {name} ({scheme}), by the time of the jobs that it paces: {told}.")
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+        told.append(f"{name} " + ", ".join(f"{LIMITS[limit]} {number(100 * shares[limit] / phase['cycles'], 1)} %"
+                                           for limit in worst if shares[limit]))
+    return textwrap.wrap(f"Time by what paces it ({scheme}): {'; '.join(told)}", WIDTH, subsequent_indent="  ")
 
 
 def _operations(report: Mapping[str, Any]) -> str:
@@ -86,9 +87,6 @@ def _operations(report: Mapping[str, Any]) -> str:
 
 def _footer(report: Mapping[str, Any]) -> str:
     chosen, lanes = report["energy_set"], report["vector_lanes"]
-    missing = list(report["workload"]["not_included"])
-    if lanes is None:
-        missing.insert(0, "norms, rotary positions, softmax, activations (--vector-lanes N counts them)")
     lines = [
         "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
@@ -96,7 +94,15 @@ def _footer(report: Mapping[str, Any]) -> str:
         *([table.title(report) + "."] if "mapping" in report else []),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
-        "Not included: " + "; ".join(missing) + ".",
+        f"Not included: {missing(report)}.",
         "bytes ≤: what the memory's rate alone would allow; array ≤: what an array whose row slots never idle would.",
     ]
     return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))
+
+
+def missing(report: Mapping[str, Any]) -> str:
+    """What of the model is in no figure."""
+    parts = list(report["workload"]["not_included"])
+    if report["vector_lanes"] is None:
+        parts.insert(0, "norms, rotary positions, softmax, activations (--vector-lanes N counts them)")
+    return "; ".join(parts)

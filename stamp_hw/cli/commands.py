@@ -28,9 +28,10 @@ class Group:
 TRACE = "models/traces/llama_small.safetensors"
 GROUPS = {
     "figures": Group({
-        "simulate": Command("sim.commands.simulate", "accuracy, cycles and energy of a trace's layers"),
+        "simulate": Command("sim.commands.simulate", "a whole model's tokens a second and joules; a trace's accuracy"),
+        "compare": Command("sim.commands.compare", "a whole model under five schemes on four machines"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
-    }, f"stamp-hw simulate {TRACE} --plots build/plots"),
+    }, "stamp-hw simulate --model llama-3-8b --config configs/npu32.yaml"),
     "accuracy": Group({
         "ablate": Command("sim.commands.ablate", "transforms, feature transforms and bits compared on a trace"),
         "widths": Command("sim.commands.widths", "what narrower hardware costs against float STaMP"),

@@ -27,6 +27,7 @@ from tb import tb_axi, tb_engine
 from tb.bench.harness import TRACE
 from tb.commands.common import explain, judged, say
 from tb.commands.prefill import PRESET
+from tb.engine.fit import unfit
 from tb.prefill.host import Host, HostError
 from tb.prefill.pieces import BLOCK_0
 from tb.prefill.run import go_on, start
@@ -106,7 +107,7 @@ def trace_layers(totals: Totals, seed: int) -> None:
     """Every layer of the trace through `TRACE_SET`. Raises AssertionError on a difference."""
     params = tb_engine.PARAMETER_SETS[TRACE_SET]
     with Trace(TRACE) as trace:
-        names = [name for name in trace.layer_names if not tb_engine.unfit(trace, name, params, deep=True)]
+        names = [name for name in trace.layer_names if not unfit(trace, name, params, deep=True)]
         layers = [trace.layer(name) for name in names]
     os.environ["STAMP_DEEP"] = "1"
     result = run_block("engine", TRACE_SET, seed, tests=[TRACE_TEST])

@@ -13,7 +13,8 @@ from stamp_hw.engine.params import EngineParams
 from tb.run.fault import Fault, Files, inside, takes
 
 SET = "4x4 blocks"
-TESTS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models")
+TESTS = ("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
+         "the_last_step_of_a_pass_may_end_a_group_or_a_short_block")
 
 
 def _fault(name: str, why: str, where: str, value: object) -> Fault:

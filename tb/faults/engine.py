@@ -83,7 +83,8 @@ def _packed(name: str, why: str, *, patch: tuple[str, object] | None = None,
             edit: Callable[[Files], Files] | None = None) -> Fault:
     return Fault(name=name, block="engine", why=why, patch=patch, edit=edit, set_name="6x5",
                  tests=("jobs_in_a_row_equal_the_models", "jobs_under_stalls_equal_the_models",
-                        "weights_that_leave_int8_saturate_and_are_an_error"))
+                        "weights_that_leave_int8_saturate_and_are_an_error",
+                        "the_last_step_of_a_pass_may_end_a_group_or_a_short_block"))
 
 
 _UNPACK = "stamp_engine_loader_unpack"

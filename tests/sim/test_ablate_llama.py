@@ -18,7 +18,8 @@ from tests.support.ablate_cases import fits, row, run
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = ROOT / "models" / "traces" / "llama_small.safetensors"
 FOLDER = ROOT / "models" / "llama_small"
-pytestmark = [pytest.mark.trace, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.trace, pytest.mark.long, pytest.mark.xdist_group("ablate"),
+              pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

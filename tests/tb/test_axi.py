@@ -119,7 +119,7 @@ def test_no_combinational_path_leads_from_one_port_to_another(name: str, tmp_pat
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", ["one of everything", "one row slot"])
+@pytest.mark.parametrize("name", [pytest.param("one of everything", marks=pytest.mark.long), "one row slot"])
 def test_the_bench_fits_any_legal_hardware(name: str) -> None:
     """But for the tests of registers, which are the same in all builds."""
     tests = [test for test, what in vars(tb_axi).items() if test in block.tests_of(tb_axi)

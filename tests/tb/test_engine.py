@@ -17,7 +17,7 @@ from tb.run.fault import Fault
 from tests.support import pilot_alarm
 from tests.support.refusals import TRACE
 
-LONG = (TRACE_SET, "8x8", "two_blocks")  # sets whose builds and benches take longest
+LONG = (TRACE_SET, "8x8", "two_blocks", "1x3", "3x6", "4x4", "2x3 blocks")  # whose builds and benches take longest
 WORDS = 12_000  # output words of random layers a parameter set
 
 
@@ -53,7 +53,9 @@ def test_an_engine_that_is_not_broken_raises_no_alarm() -> None:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", ["one of everything", "one row slot", "no levels", "more rows than row slots"])
+@pytest.mark.parametrize("name", ["one of everything", "one row slot",
+                                  pytest.param("no levels", marks=pytest.mark.long),
+                                  pytest.param("more rows than row slots", marks=pytest.mark.long)])
 def test_the_bench_fits_any_legal_hardware(name: str) -> None:
     """Every test but the longest one finds layers that the hardware takes, or says why there are none. `make regress`
     tries all corners."""

@@ -23,7 +23,7 @@ from tb.prefill.results import by_layer, good, read, wall_seconds
 from tb.prefill.run import go_on, start
 from tests.support.prefill_cases import HIDDEN, INNER, NAMES, TOKENS, VOCABULARY, make, words
 
-pytestmark = [pytest.mark.trace, pytest.mark.rtl]
+pytestmark = [pytest.mark.trace, pytest.mark.rtl, pytest.mark.long, pytest.mark.xdist_group("prefill")]
 
 MOST = 128  # output channels of a job here: the vocabulary's layer is three of them
 MLP = [name for name in NAMES if ".1.mlp." in name]
@@ -115,7 +115,6 @@ def test_a_second_start_plays_nothing_again(again: Path, llama: Path, capsys: py
     assert (layers(again) / "results.jsonl").read_bytes() == before and document(again)["words"] > 0
 
 
-@pytest.mark.long
 def test_an_interrupted_run_goes_on_behind_the_jobs_that_ended(again: Path, llama: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     file, first = layers(again) / "results.jsonl", MLP[0]
@@ -157,7 +156,6 @@ def test_a_wrong_word_is_found_in_its_layer_and_no_other(again: Path, llama: Pat
     assert main(command(llama, again, "--layers", r"layers\.1\.mlp")) == 0
 
 
-@pytest.mark.long
 def test_a_mistake_in_the_rtl_is_found(again: Path, llama: Path) -> None:
     """Weights are folded with the signs that the unit then does not know."""
     (fault,) = (one for one in FAULTS if one.name == "no_signs")
@@ -203,7 +201,6 @@ def test_words_that_are_none_are_refused(again: Path, llama: Path, capfd: pytest
 
 
 @pytest.mark.smollm2
-@pytest.mark.long
 def test_a_layer_of_the_real_model_through_the_language_preset(tmp_path: Path) -> None:
     folder = prefill.PRESET.parents[1] / "build"
     if not (folder / "smollm2").is_dir():

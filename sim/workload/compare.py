@@ -1,0 +1,156 @@
+"""A workload under five schemes on four machines: the configuration's own array with and without the block Hadamard
+unit and block scales, weights of 8 and 4 bits, tokens of 8, 4 and mixed bits.
+
+Cost alone (`sim.workload.run`); what a scheme does to a model's answers comes from `stamp-hw eval`. Whether one scheme
+takes less energy than another may hang on the constants: `survives` tells for the sets that are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sim import memory, rescale
+from sim.cost.energy import EnergySet
+from sim.division import Division
+from sim.task import Shape, Task
+from sim.workload import file, report
+from sim.workload.ops import Workload
+from sim.workload.run import Run
+from stamp_hw.config import HwConfig, JobConfig, NpuConfig
+from stamp_hw.engine import super_tile
+from stamp_hw.errors import ConfigError
+from stamp_hw.hw_config import MAX_BLOCK
+
+SCHEMA_VERSION = 1
+BLOCK = 64  # channels of a block, of scales or of the Hadamard unit, where the configuration has none
+#: Name → (bits of the weights, scheme of `stamp_hw.schemes` for the tokens).
+SCHEMES = {"w8a8": (8, "a8"), "w4a8": (4, "a8"), "w4a4": (4, "a4"), "w4_first_n": (4, "first_n"),
+           "w4_stamp": (4, "stamp")}
+#: On-chip memories of which `sim.memory` tells one half, or one pass's → how many there are (docs/contract.md §4).
+_COPIES = {"activation_buffer": 2, "weight_buffer": 2, "scale_buffer": 2, "output_buffer": 2, "parameter_buffer": 4,
+           "span_buffer": 2, "combine_banks": 2}
+#: Name → (with a block Hadamard unit, with a scale a block).
+MACHINES = {"plain": (False, False), "hadamard": (True, False), "blocks": (False, True), "both": (True, True)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A scheme on a machine: `phases` and `total` as in `sim.workload.report`, or the `refusal` that there is no such
+    hardware or job."""
+
+    machine: str
+    scheme: str
+    figures: dict[str, Any] | None
+    refusal: str | None = None
+
+
+def machine(name: str, config: NpuConfig) -> NpuConfig:
+    """The configuration with or without the two parts. Raises ConfigError where its lanes do not allow one."""
+    hadamard, blocks = MACHINES[name]
+    hw, lanes = config.hw, config.hw.lanes
+    block = hw.block or -(-BLOCK // lanes) * lanes
+    if blocks and block > MAX_BLOCK:
+        raise ConfigError("no block of whole beats", where="hw.lanes", got=lanes, expected=f"at most {MAX_BLOCK}")
+    own = replace(config, hw=replace(hw, hadamard=(hw.hadamard or BLOCK) if hadamard else None,
+                                     block=block if blocks else None))
+    shift = config.job.hadamard if hadamard and config.job.hadamard != "off" else "auto" if hadamard else "off"
+    return own.with_job(hadamard=shift, group=block if blocks else None)
+
+
+def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
+    """All weights of 8 bits; or those of 4 whose kind the configuration does not keep at 8."""
+    if bits == 8:
+        return config.with_job(weight_bits=8, weight_group=None)
+
+    def four(job: JobConfig) -> JobConfig:
+        return replace(job, weight_bits=4)
+
+    kinds = tuple((kind, four(job) if job.weight_bits == config.job.weight_bits else job)
+                  for kind, job in config.kinds)
+    return replace(config, job=four(config.job), kinds=kinds)
+
+
+def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None) -> list[Row]:
+    """Every scheme on every machine; of one that cannot be, why. Raises ConfigError where none can."""
+    found = []
+    last: ConfigError | None = None
+    for name in MACHINES:
+        for scheme, (bits, tokens) in SCHEMES.items():
+            try:
+                own = with_weights(machine(name, config), bits)
+                figures = report.of_scheme(Run(workload, own, energy_set, vector_lanes), tokens)
+            except ConfigError as error:
+                found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
+                last = error
+            else:
+                figures["share_of_energy"] = _shares(figures["total"])
+                found.append(Row(machine=name, scheme=scheme, figures=figures))
+    if last is not None and all(row.refusal for row in found):
+        raise last
+    return found
+
+
+def _shares(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Of the energy: lifting and Hadamard unit (`lifting`), scale unit, rescale and combine unit (`rescale`)."""
+    whole = figures["energy_fj"]
+    return {name: float(f"{figures['energy_fj_by_component'].get(name, 0) / whole:.9g}")
+            for name in ("lifting", "scale", "rescale")}
+
+
+def hardware(config: NpuConfig) -> dict[str, dict[str, int]]:
+    """Machine → `multipliers` and `memory_bytes` on chip: what stands for area where no gates were counted (`stamp-hw
+    synth` counts cells)."""
+    found = {}
+    for name in MACHINES:
+        try:
+            own = machine(name, config)
+        except ConfigError:
+            continue
+        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": memory_bytes(own)}
+    return found
+
+
+def multipliers(hw: HwConfig) -> int:
+    """One a PE, one a lane of the scale unit (with blocks one more, for zero), three a lane of the rescale unit, and
+    with blocks one a column, of the combine unit."""
+    blocks = 0 if hw.block is None else 1 + hw.cols
+    return hw.rows * hw.cols + hw.lanes + rescale.MULTIPLIES_PER_LANE * hw.drain_lanes + blocks
+
+
+def memory_bytes(config: NpuConfig) -> int:
+    """All on-chip memories, each as often as it is there."""
+    task = Task.of(Shape(name="", tokens=1, k=1, n=1), config)
+    one = Division.of(super_tile.split(task.job, config.hw, super_tile.token_limit(task.job, config.hw)))
+    return sum(_COPIES.get(name, 1) * access.size for name, access in memory.on_chip(task, config.hw, one).items())
+
+
+def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
+             version: str) -> dict[str, Any]:
+    """All rows under the first set, and the order of schemes by energy under every set."""
+    base = rows(workload, config, energy_sets[0], vector_lanes)
+    orders = {}
+    for number, one in enumerate(energy_sets):
+        found = base if number == 0 else rows(workload, config, one, vector_lanes)
+        orders[one.name] = {name: order(found, name) for name in MACHINES}
+    return {
+        "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
+        "config": config.to_dict(), "energy_set": energy_sets[0].describe(), "vector_lanes": vector_lanes,
+        "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
+        "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
+                 for row in base],
+    }
+
+
+def order(found: Sequence[Row], name: str) -> list[str]:
+    """Schemes of a machine, the one of the least energy first."""
+    energies = {row.scheme: row.figures["total"]["energy_fj"] for row in found if row.machine == name and row.figures}
+    return sorted(energies, key=lambda scheme: (energies[scheme], scheme))
+
+
+def survives(orders: Mapping[str, Mapping[str, list[str]]]) -> dict[str, bool]:
+    """Machine → whether every set puts its schemes into the same order."""
+    return {name: len({tuple(by_machine[name]) for by_machine in orders.values()}) == 1 for name in MACHINES}
+
+
