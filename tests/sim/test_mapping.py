@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from sim import dram
 from sim.cost import energy, layer_cost
@@ -112,6 +113,22 @@ def test_what_is_found_is_the_best_of_all_sizes_that_fit_and_no_bound_is_beyond_
                                                                               for size in sizes[1:])})
     few = {name: count for name, count in seen.items() if count < CASES // 40}
     assert not few and seen["costed"] < seen["sizes"] // 2, seen
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["a8", "a4", "first_n", "stamp"])
+@pytest.mark.parametrize(("config", "shape"), [
+    ("npu32", Shape(name="", tokens=700, k=1000, n=600)), ("default", Shape(name="", tokens=500, k=64, n=8)),
+    ("image", Shape(name="", tokens=31 * 37, k=200, n=100, grid=(31, 37))),
+    ("language", Shape(name="", tokens=600, k=576, n=192, n_sink=3))])
+def test_layers_of_shipped_hardware_are_mapped_as_trying_every_size_would(config: str, shape: Shape, scheme: str
+                                                                          ) -> None:
+    own = schemes.configure(scheme, NpuConfig.load(find.HOME / f"configs/{config}.yaml"))
+    found = candidates(Task.of(shape, own).job, own.hw)
+    costs = [layer_cost.cost(shape, own, SET, found.size(index)) for index in range(len(found))]
+    for objective in OBJECTIVES:
+        best = min(costs, key=lambda cost, by=objective: ranks(cost)[by])  # type: ignore[misc]
+        assert cost_of(shape, own, SET, 1, objective) == best
 
 
 def test_the_8_bit_tokens_that_tiles_have_room_for_are_what_counting_them_all_finds(rng: np.random.Generator) -> None:
