@@ -4,10 +4,12 @@ BIN := .venv/bin
 RTL_VENV := .venv/.rtl-installed
 TRACE_VENV := .venv/.trace-installed
 DOCS_VENV := .venv/.docs-installed
+PEERS := .venv/.peers
+PEERS_VENV := .venv/.peers-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -27,6 +29,13 @@ $(TRACE_VENV): $(RTL_VENV)
 
 $(DOCS_VENV): $(TRACE_VENV)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,trace,gguf,docs]'
+	touch $@
+
+# an environment of their own: SCALE-Sim needs another NumPy
+$(PEERS_VENV): constraints-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-peers.txt \
+	    scalesim zigzag-dse six
 	touch $@
 
 demo: venv  ## the main job on the shipped traces: simulate, draw, generate, verify (build/demo; 4 minutes)
@@ -155,6 +164,9 @@ smollm2-results: venv-trace  ## rotations, scales, weights and schemes on that m
 
 smollm2-rtl: smollm2  ## that Llama's whole prefill, 512 tokens, through the RTL of a 16 x 16 engine (build/smollm2-rtl.json; 54 minutes on two busy cores)
 	nice $(BIN)/stamp-hw verify --model smollm2 --tokens 512
+
+peers: venv $(PEERS_VENV)  ## SCALE-Sim and ZigZag asked the same as this simulator: equal cycles, ratios of CPU time (build/peers.json; 3 minutes)
+	OMP_NUM_THREADS=1 nice $(BIN)/python -m tb.peers.run --python $(PEERS)/bin/python
 
 clean:  ## remove build results (keeps .venv)
 	rm -rf build

@@ -13,6 +13,7 @@ from rtl_gen.axi.top import EngineAxi
 from sim.engine.events import events as counts
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import OUT_BYTES
+from stamp_hw.weight_groups import SIZES
 from tb.axi.bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
 from tb.axi.cases import draw
 from tb.axi.halts import (  # noqa: F401  tests of this bench
@@ -31,6 +32,7 @@ from tb.axi.registers import (  # noqa: F401  tests of this bench
     answers_come_in_order_and_none_is_lost,
     every_register_has_its_reset_value_and_keeps_what_it_can_hold,
 )
+from tb.engine.illegal_pairs import illegal_pairs
 
 PARAMETER_SETS = {
     "grid": EngineParams(rows=2, cols=4, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24,
@@ -163,6 +165,20 @@ async def a_token_without_its_tlast_sets_framing(bench: AxiBench) -> None:
     await bench.expect("ERROR", FRAMING)
     await reasons_hold(bench, "after a token without its TLAST")
     await bench.write("ERROR", FRAMING)
+
+
+@axi_test
+async def weights_that_leave_int8_saturate_and_set_their_error(bench: AxiBench) -> None:
+    if not bench.params.packed_weights:
+        bench.nothing("weights are bytes here")
+        return
+    for turn in range(8):
+        layer, errors = illegal_pairs(bench.rng, bench.params, SIZES[0], turn % 4)
+        bench.feed(layer.beats)
+        await bench.launch(layer.beats["job"])
+        await bench.collect(layer.name, layer.beats["o"])
+        await bench.expect("ERROR", bench.field("ERROR", "weights") if errors else 0, layer.name)
+        await bench.write("ERROR", bench.field("ERROR", "weights"))
 
 
 @axi_test

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from docs.tools import ablation, figures, studies
+from docs.tools import ablation, figures, peers, studies
 from docs.tools.results import RECORDS, ROOT
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.formats.files import write_json
@@ -182,6 +182,9 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "decode": ("decode.json", "python -m sim.workload.decode",
                {"modelled": "cycles, by the cycle model, which equals the RTL where there is one entry row; energy, "
                             "with 45 nm constants from the literature"}, figures.decode),
+    "peers": ("peers.json", "make peers", {
+        "measured": "CPU seconds, on one machine in one run",
+        "modelled": "cycles, bytes and energy, by each simulator"}, peers.beside),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.commands import scalesim
 from sim.commands.mapping_options import MappingOptions, add_mapping_options
 from sim.commands.model_options import ModelOptions, add_model_options
 from stamp_hw.cli.arguments import runs
@@ -30,11 +31,12 @@ from stamp_hw.errors import StampError
 SHAPE_SCHEMES = "a8,a4,first_n,stamp"
 DEFAULT_SCHEMES = f"{SHAPE_SCHEMES},stamp_shuffled"
 _OF_TRACES = ("layers", "plots", "seed")  # options that only a trace has a use for
+_OF_THE_ENGINE = ("job", "csv", "schemes", "energy_set", "mapping", "objective")  # and only the engine
 _OF_MODELS = ("vector_lanes", "dump_workload", "accuracy")  # and only a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(HardwareOptions, ModelOptions, MappingOptions):
+class Options(HardwareOptions, ModelOptions, MappingOptions, scalesim.ModeOptions):
     """What the command line asks for."""
 
     trace: Path | None
@@ -76,6 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
+    scalesim.add_mode_options(parser)
     add_mapping_options(parser)
     add_model_options(parser)
     model = parser.add_argument_group("with --model")
@@ -95,6 +98,7 @@ def run(args: Options) -> int:
     from stamp_hw.formats.files import atomic_file
 
     config = args.configuration()
+    scalesim.check(args, shapes=args.shape is not None, others=_given(args, _OF_THE_ENGINE))
     given = args.schemes if args.schemes is not None else DEFAULT_SCHEMES if args.trace else SHAPE_SCHEMES
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
@@ -116,6 +120,8 @@ def run(args: Options) -> int:
                  *(("--plots", path) for path in plotted)])
     if args.model is not None:
         return _model(args, args.model, config, energy_set, wanted)
+    if args.mode == "scalesim":
+        return scalesim.run(args, _shapes(args.shape or (), config), config, args.json)
     energies: dict[str, Any] = {}
     if args.trace is not None:
         document, energies = _of_trace(args, args.trace, config, energy_set, wanted)
@@ -143,13 +149,17 @@ def _check_source(args: Options, wanted: Sequence[str]) -> None:
             raise StampError("option of traces", where=f"--{name}",
                              expected=f"TRACE with it, not --{'shape' if args.shape else 'model'}")
     if args.model is None:
-        others = [*args.given(), *(f"--{name.replace('_', '-')}" for name in _OF_MODELS
-                                   if getattr(args, name) is not None)]
+        others = [*args.given(), *_given(args, _OF_MODELS)]
         if others:
             raise StampError("option of whole models", where=others[0], expected="--model with it")
     elif "stamp_shuffled" in wanted:
         raise StampError("a model without data has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
                          expected="stamp: it costs the same")
+
+
+def _given(args: Options, names: Sequence[str]) -> list[str]:
+    """Those of some options that were given."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, [])]
 
 
 def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted: Sequence[str]) -> int:
@@ -205,12 +215,18 @@ def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set
     from sim.studies import shape_study
 
     config = replace(config, kinds=())  # a shape is of no kind
-    shapes = [_shape(text, config) for text in texts]
-    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
-        raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
+    shapes = _shapes(texts, config)
     study = {shape.name: shape_study.run(shape, config, energy_set, wanted, args.searched()) for shape in shapes}
     return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"),
                                 objective=args.searched())
+
+
+def _shapes(texts: Sequence[str], config: NpuConfig) -> list[Any]:
+    """The layers of some shapes. Raises StampError for what is none, and for one given twice."""
+    shapes = [_shape(text, config) for text in texts]
+    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
+        raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
+    return shapes
 
 
 def _shape(text: str, config: NpuConfig) -> Any:

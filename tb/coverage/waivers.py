@@ -64,10 +64,18 @@ WAIVERS: tuple[Waiver, ...] = (
             r"^assign shift = ", _NO_LEVEL, rest=r"[^?]*: \d'd0;$"),
     _waiver("haar", "forward_tiny, forward_tiny_deep", "stamp_haar", "cond_then", r"^assign shift = ", _THIRD,
             rest=r"2'd2 : 2'd3\)"),
-    _waiver("engine", "2x2, 1x3, 3x6, 4x4, 6x5, 8x8", "stamp_engine_front_haar", "cond_else", r"^assign shift = ",
+    _waiver("engine", "2x2, 1x3, 3x6, 4x4, 6x5, 8x8, rotated, two_blocks, 2x3 blocks, 4x4 blocks",
+            "stamp_engine_front_haar", "cond_else", r"^assign shift = ",
             _NO_LEVEL, rest=r"[^?]*: \d'd0;$"),
     _waiver("engine", "1x3", "stamp_engine_front_haar", "cond_then", r"^assign shift = ", _THIRD,
             rest=r"2'd2 : 2'd3\)"),
+    _waiver("engine", "rotated, 4x4 blocks, two_blocks", "stamp_engine_front_sinks", "if",
+            r"\(staying == \d'd[48]\)\) entry",
+            "the queue has room for a sink in the lifting unit beside as many as the Hadamard unit holds; it holds as "
+            "many only without a gap between their beats, and then its next one waits until the lifting unit is empty"),
+    _waiver("engine", "2x3 blocks", "stamp_engine_drain_blocks", "if", r"\(staying == 2'd2\)\) entry2",
+            "three blocks at once end within 9 cycles; of blocks of 6 steps only a token's last may be 4 long, and a "
+            "whole one follows it"),
     _waiver("axi", "grid, line", "stamp_axi_counters", "else", r"^else if \(late_turn == \d+'h1f\) ",
             "the branches before it are all other turns"),
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from docs.tools import figures, record, results
+from docs.tools import figures, peers, record, results
 from tb.mutate.units import UNITS
 from tb.run.blocks import blocks
 
@@ -130,6 +130,7 @@ def test_a_report_of_a_part_is_not_taken() -> None:
                        (figures.prefill, {"layers": 211, "model_layers": 211, "chained": None, "failures": []}),
                        (figures.prefill, {"layers": 211, "model_layers": 211, "chained": {}, "failures": ["x"]}),
                        (figures.fpga, {"seeds": [{}]}),
+                       (peers.beside, {"scalesim": {"runs": []}, "zigzag": {"products": dict.fromkeys("1234567")}}),
                        (figures.predictors, {"rows": [{}] * 11}),
                        (figures.evaluation, {"kind": "text", "windows": 4, "rows": [
                            {"scheme": name} for name in ("a4", "first_n", "stamp")]})):

@@ -19,7 +19,6 @@ from sim.engine import closed_form
 from sim.engine import front as engine_front
 from sim.engine import timing as engine_timing
 from sim.engine.arrivals import Arrivals
-from sim.engine.compat import output_stationary
 from sim.engine.passes import Behind, Rates, State, one_pass
 from sim.task import Shape, Task
 from stamp_hw import schemes
@@ -295,17 +294,3 @@ def test_a_llama_3_8b_layer_takes_little_time() -> None:
     for one in drawn:
         activity.events(one, hw, Division.of(super_tile.split(one.job, hw, super_tile.token_limit(one.job, hw))))
     assert time.process_time() - start < 1.0
-
-
-def test_without_overlap_the_tile_loop_counts_as_scale_sim_does(rng: np.random.Generator) -> None:
-    # Known figures: SCALE-Sim 3.0.0 reports ceil(M/R)·ceil(N/C)·(K + R + C − 2) − 1 for an output-stationary array.
-    for _ in range(200):
-        m, k, n, rows, cols = (int(size) for size in rng.integers(1, 70, 5))
-        closed = math.ceil(m / rows) * math.ceil(n / cols) * (k + rows + cols - 2) - 1
-        assert output_stationary(m, k, n, rows, cols) == closed
-    # One PE: a product a cycle, M·K·N of them. 8-bit tokens, a row each, is what the engine's own count is about: it
-    # hides the skew under the next tile, so that its array is busy for less.
-    assert output_stationary(3, 5, 4, 1, 1) == 3 * 5 * 4 - 1
-    tokens = Task(job=job(256, 0, 256), k=512, n=64)
-    own = closed_form.simulate(tokens, HwConfig())
-    assert own.busy == 256 // 8 * 64 // 8 * 512 < output_stationary(256, 512, 64, 8, 8)
