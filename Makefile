@@ -9,7 +9,7 @@ PEERS_VENV := .venv/.peers-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench report-shots throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -110,6 +110,9 @@ results: venv  ## README.md and docs/results.md from docs/results/*.json and the
 	$(BIN)/python -m docs.tools.record
 	$(BIN)/python -m docs.tools.results
 
+report-shots: venv  ## pages of four reports and pictures of them in a real browser, 390 and 1280 pixels wide (build/report-shots; a minute)
+	$(BIN)/python -m docs.tools.report_shots
+
 throughput: venv  ## utilization of the array and cost of the transform, from the cycle model (build/throughput.json)
 	$(BIN)/stamp-hw throughput --json build/throughput.json
 
@@ -139,7 +142,7 @@ fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed 
 	    --hw max_tokens=32 --hw act_slots=8 --hw in_width=8 --hw acc_width=20 --hw mul_stages=1 \
 	    --json build/fpga-small.json
 
-mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 13 minutes)
+mutate: venv  ## mutants of the generated Verilog; the benches must kill 95 % of those that matter (build/mutate.json; 37 minutes)
 	nice $(BIN)/stamp-hw verify mutate
 
 # what an earlier build left beside the sources would go into the wheel, deleted modules too

@@ -96,4 +96,6 @@ def cycles(moved: int, hw: HwConfig) -> int:
 
 
 def _bytes_a_cycle(hw: HwConfig) -> Fraction:
-    return Fraction(hw.dram_bytes_per_s) / Fraction(hw.freq_hz)
+    """At the peak, or where `hw.memory` says it what its port moves."""
+    part = Fraction(1) if hw.memory is None else Fraction(hw.memory.efficiency)
+    return Fraction(hw.dram_bytes_per_s) * part / Fraction(hw.freq_hz)

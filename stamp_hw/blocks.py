@@ -325,7 +325,7 @@ class Engine(Block):
         return linear.run_linear(layer, self.config)
 
     def cycles(self, layer: Layer) -> int:
-        """Of the layer's job, inputs at the memory's rate (`hw.dram_bytes_per_s`)."""
+        """Of the layer's job, inputs as the memory gives them (`hw.dram_bytes_per_s` or `hw.memory`)."""
         given.of_type(layer, Layer, self.MODULE)
         task = rooms.load("sim.task")
         shape = task.Shape.of(layer, self.config)

@@ -28,6 +28,7 @@ from stamp_hw.hw_config import (
     least_acc_width,
     require,
 )
+from stamp_hw.memory_config import MemoryConfig
 
 __all__ = ["HW_RANGES", "MAX_LEVELS", "HwConfig", "JobConfig", "NpuConfig", "ResolvedJob", "auto_levels",
            "least_acc_width", "section_of"]
@@ -177,7 +178,8 @@ class NpuConfig:
             where = f"{path}: {error.where}" if error.where else str(path)
             raise ConfigError(error.what, where=where, got=error.got, expected=error.expected) from None
         data = data or {}
-        changed = {name: {**(data.get(name) or {}), **values} for name, values in (("hw", hw), ("job", job)) if values}
+        changed = {name: {**_without(data.get(name) or {}, values), **values}
+                   for name, values in (("hw", hw), ("job", job)) if values}
         return cls.from_dict({**data, **changed}) if changed else config
 
     @classmethod
@@ -199,7 +201,7 @@ class NpuConfig:
                 raise ConfigError("not a mapping", where=name, got=type(values).__name__,
                                   expected=f"keys among {', '.join(known)}")
             _check_keys(name, values, known)
-            parts[name] = section(**values)
+            parts[name] = section(**_one_rate(values))
         return cls(**parts, kinds=_kinds(data.get("kinds"), parts["job"]))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -207,7 +209,7 @@ class NpuConfig:
         own = asdict(self.job)
         kinds = {kind: {key: value for key, value in asdict(job).items() if value != own[key]}
                  for kind, job in self.kinds}
-        return {"hw": asdict(self.hw), "job": own, **({"kinds": kinds} if kinds else {})}
+        return {"hw": self.hw.to_dict(), "job": own, **({"kinds": kinds} if kinds else {})}
 
     @property
     def hadamard(self) -> int | None:
@@ -318,6 +320,21 @@ def _check_keys(where: str, values: Mapping[Any, Any], known: Sequence[str]) -> 
             other = section_of(key)
             raise ConfigError("unknown key", where=f"{where}.{key}",
                               expected=f"it in section {other}" if other else f"one of {', '.join(known)}")
+
+
+def _without(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A section's values less the one of the two forms of a memory that `given` has the other of."""
+    other = {"memory": "dram_bytes_per_s", "dram_bytes_per_s": "memory"}
+    return {key: value for key, value in values.items() if other.get(key) not in given}
+
+
+def _one_rate(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a section; raises ConfigError where they have both forms of a memory, at different rates."""
+    if values.get("memory") is not None and "dram_bytes_per_s" in values:
+        rate, memory = values["dram_bytes_per_s"], MemoryConfig.parse(values["memory"])
+        require(rate == memory.bytes_per_s, "hw.dram_bytes_per_s", rate,
+                f"not beside hw.memory, whose bytes_per_s is {memory.bytes_per_s:g}")
+    return values
 
 
 def _kinds(data: Any, job: JobConfig) -> tuple[tuple[str, JobConfig], ...]:

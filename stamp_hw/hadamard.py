@@ -19,6 +19,7 @@ import numpy as np
 from stamp_hw.rescale import saturate
 
 _ROWS = 64  # tokens that are worked on at a time
+_CHANNELS = 512  # output channels whose weights are folded at a time: float64 of a vocabulary's would be gigabytes
 
 
 class Rotation(NamedTuple):
@@ -108,9 +109,13 @@ def usual_shift(block: int) -> int:
 
 def fold(weight: np.ndarray, block: int) -> np.ndarray:
     """W·diag(σ)·H / B of float32[N, K]: float32[N, K'], made in float64 in the order of `butterflies`."""
-    wide = padded(np.asarray(weight, np.float64), block)
-    found = butterflies(wide * np.resize(signs(block), wide.shape[-1]), block) / block
-    return found.astype(np.float32)
+    weight = np.asarray(weight)
+    folded = np.empty((len(weight), channels(weight.shape[1], block)), np.float32)
+    signed = np.resize(signs(block), folded.shape[1])
+    for start in range(0, len(weight), _CHANNELS):
+        wide = padded(weight[start : start + _CHANNELS].astype(np.float64), block)
+        folded[start : start + _CHANNELS] = butterflies(wide * signed, block) / block
+    return folded
 
 
 def unfold(rotated: np.ndarray, block: int, k: int) -> np.ndarray:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from stamp_hw.errors import ConfigError, brief
+from stamp_hw.memory_config import MemoryConfig
 
 MAX_LEVELS = 8
 MAX_BLOCK = 1024  # channels of a block
 WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
+DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
+LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
@@ -78,7 +82,11 @@ class HwConfig:
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
     freq_hz : clock
-    dram_bytes_per_s : peak rate of the external memory
+    dram_bytes_per_s : peak rate of the external memory; the short form of `memory`, from which it is taken where that
+        is given
+    memory : the external memory behind one port (`stamp_hw.memory_config`): a kind's name (DDR4, LPDDR4, LPDDR5, GDDR6,
+        HBM2), or a mapping with `kind` and what differs from it, of bytes_per_s, latency_ns, burst, efficiency,
+        pj_per_bit, source; None has the rate alone, each stream by itself
     technology : name of an energy set in `sim/cost/energy_sets/`
     """
 
@@ -100,7 +108,8 @@ class HwConfig:
     packed_weights: bool = False
     hadamard: int | None = None
     freq_hz: float = 500e6
-    dram_bytes_per_s: float = 25.6e9
+    dram_bytes_per_s: float = DRAM_BYTES_PER_S
+    memory: MemoryConfig | None = None
     technology: str = "horowitz45"
 
     def __post_init__(self) -> None:
@@ -127,6 +136,14 @@ class HwConfig:
                 f"a power of two with hw.hadamard = {self.hadamard}")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
+        if self.memory is not None:
+            object.__setattr__(self, "memory", MemoryConfig.parse(self.memory))
+            require(self.dram_bytes_per_s in (DRAM_BYTES_PER_S, self.memory.bytes_per_s), "hw.dram_bytes_per_s",
+                    self.dram_bytes_per_s, f"not beside hw.memory, whose bytes_per_s is {self.memory.bytes_per_s:g}")
+            least = LEAST_BYTES_A_CYCLE * self.freq_hz / self.memory.efficiency
+            require(self.memory.bytes_per_s >= least, "hw.memory.bytes_per_s", self.memory.bytes_per_s,
+                    f"at least {least:g}: {LEAST_BYTES_A_CYCLE:g} bytes a cycle of freq_hz = {self.freq_hz:g}")
+            object.__setattr__(self, "dram_bytes_per_s", self.memory.bytes_per_s)
         require(isinstance(self.technology, str) and self.technology.isidentifier()
                  and len(self.technology) <= 64, "hw.technology",
                  self.technology, "the name of an energy set, e.g. horowitz45")
@@ -141,3 +158,10 @@ class HwConfig:
         """`rescale_lanes` with its default filled in."""
         assert self.rescale_lanes is not None
         return self.rescale_lanes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Key → value, as a configuration has them; without `memory` where there is none."""
+        values = asdict(self)
+        if self.memory is None:
+            del values["memory"]
+        return values

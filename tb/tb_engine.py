@@ -9,28 +9,25 @@ import numpy as np
 
 from rtl_gen.engine.layouts import errors_of
 from rtl_gen.engine.top import Engine
-from sim.dram import Memory
-from sim.engine.closed_form import simulate
 from sim.engine.events import events
 from sim.engine.timing import EngineTiming, timing
-from sim.task import Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
 from stamp_hw.engine.linear import INT16_WIDTH, run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import divide
-from stamp_hw.engine.wire import beat_bytes
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
 from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
-from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, rated, throttles
+from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, throttles
+from tb.engine import external
 from tb.engine.cases import Case, draw, joined, searched, small_case
 from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
 from tb.engine.fit import DEEP, unfit
-from tb.engine.illegal_pairs import illegal_pairs
+from tb.engine.illegal_pairs import ZEROS, illegal_pairs
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
@@ -127,18 +124,22 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """From an eighth of a token's beat a cycle to more than one: beats, a report's total; odd ones searched for."""
+    """Every beat's cycle, and the total of a report; every second job in super-tiles that were searched for it."""
     for number in range(6):
-        hw, beat = bench.params.hw, beat_bytes(bench.params.hw)["i"]
-        moved = int(bench.rng.integers(max(1, beat // 8), beat + beat // 2 + 1))  # bytes a cycle
-        hw = replace(hw, dram_bytes_per_s=hw.freq_hz * moved)
+        moved, hw = external.rated(bench.rng, bench.params.hw)
         case = searched(bench.rng, hw) if number % 2 else draw(bench.rng, bench.params)
-        rates = Memory.of(hw).patterns
-        closed = simulate(Task.of_job(case.job, bench.params), hw, case.limit)
-        beats = timing(bench.params, [case.job], rates).cycles
-        where = f"memory {number}, {moved} bytes a cycle"
-        assert closed.total - closed.wait_dram_bytes == beats, f"{where}: {case.name}: {closed}, every beat {beats}"
-        await play(bench, [case], where, {name: rated(rate) for name, rate in rates.items()})
+        patterns = external.at_the_rate(bench.params, case, hw)
+        await play(bench, [case], f"memory {number}, {moved} bytes a cycle", patterns)
+
+
+@batch_test
+async def jobs_behind_one_port_take_the_cycles_of_its_model(bench: BatchBench) -> None:
+    """One job, and the total of a report; several in a row while the other two streams stall."""
+    for number in range(6):
+        cases, stalls = (several(bench), stalls_of(bench)) if number % 2 else (several(bench, 1), {})
+        hw = external.behind_a_port(bench.rng, bench.params.hw)
+        patterns = external.from_the_port(bench.params, cases, hw, stalls)
+        await play(bench, cases, f"port {number}, {hw.memory}", patterns)
 
 
 @batch_test(trace=True)
@@ -333,12 +334,11 @@ async def a_job_offered_in_any_cycle_behind_the_one_before_is_right(bench: Batch
 
 @batch_test
 async def weights_that_leave_int8_saturate_and_are_an_error(bench: BatchBench) -> None:
-    """Pairs (u, z) at the limit, which is no error, one of them beyond it, any pairs, one in a channel beyond N; where
-    weights are bytes, these."""
-    params = bench.params
-    for turn in range(FILLS):
-        size = SIZES[turn % len(SIZES)]
-        case, errors = illegal_pairs(bench.rng, params, size, turn % 4)
+    """Pairs (u, z) at the limit, which is no error, one of them beyond it, of each z too, any pairs, one in a channel
+    beyond N; where weights are bytes, these."""
+    params, turns = bench.params, [*((turn % 4, None) for turn in range(FILLS)), *((1, zero) for zero in ZEROS)]
+    for turn, (kind, zero) in enumerate(turns):
+        case, errors = illegal_pairs(bench.rng, params, SIZES[turn % len(SIZES)], kind, zero)
         await play(bench, [case], f"pairs {turn}", stalls_of(bench) if turn % 3 else {}, errors=errors)
         await clear_errors(bench)
 

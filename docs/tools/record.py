@@ -45,6 +45,8 @@ ASKED = {
                     "cols=128", "--hw", "act_slots=4224", "--schemes", "a4"),
     "shape_dram": ("--shape", "1x4096x4096", "--config", "configs/npu32.yaml", "--hw", "dram_bytes_per_s=1e9",
                    "--schemes", "a4"),
+    "shape_port": ("--shape", "1x4096x4096", "--config", "configs/npu32.yaml", "--hw", "memory=LPDDR5", "--schemes",
+                   "a4"),
     "shape_32": ("--shape", "64x192x192", "--hw", "rows=32", "--hw", "cols=32"),
 }
 #: Super-tiles as large as they can be and searched for: a buffer that is no whole number of array tiles, one beyond the
@@ -117,6 +119,11 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                             " --sequences 3", ""), {
                             "measured": "the running model, every linear layer on the bit-accurate engine"},
                         figures.rows_of),
+    "smollm2_cost": ("eval/smollm2_cost.json",
+                     f"stamp-hw eval {SMOLLM2.removesuffix(W8).replace('--sequences 3', '--sequences 2')} "
+                     "--config configs/language.yaml --job weight_bits=8 --job weight_group=null", {
+                         "measured": "the running model, every linear layer on the bit-accurate engine"},
+                     figures.rows_of),
     "smollm2_kv": ("eval/smollm2_kv.json", "stamp-hw eval --model smollm2 --text models/texts/alice.txt --sequences 3 "
                    "--kv 16", {"measured": "the running model, its float layers reading quantized keys and values"},
                    figures.rows_of),

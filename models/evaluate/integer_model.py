@@ -27,10 +27,12 @@ from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
 from stamp_hw.torch.conv import StampConv
 from stamp_hw.torch.linear import StampLinear
+from stamp_hw.torch.rotated import LastProduct
 
 _SEED = 0  # of the control's permutations, which differ by layer
-_PART = 1 << 22  # values of an output that are added up at a time
+_PART = 1 << 17  # values of an output that are added up at a time: their float64 copies stay in the cache
 _LARGE = 1 << 13  # output channels, as of a vocabulary, from which on a layer's tensors are most of what a run holds
+_TOKENS = 128  # whose outputs of such a layer are compared at a time
 TOP = (1 << (OUT_WIDTH - 1)) - 1  # the largest INT16 code, of input and output
 
 
@@ -92,6 +94,10 @@ class IntegerModel:
                   (centers or {}).get(found.name),
                   None if ranges is None else ranges[found.name], (outliers or {}).get(found.name, "off"))
             for found in layers]
+        last = LastProduct()  # of all layers: those that read the same tokens follow one another
+        for slot in self._slots:
+            if slot.stamp.rotation is not None and slot.stamp.rotation.device.type == "cpu":
+                slot.stamp.last = last
         self._by_name = {slot.found.name: slot for slot in self._slots}
 
     @contextmanager
@@ -187,11 +193,14 @@ def _compare(slot: _Slot) -> Callable[..., None]:
     """A hook that adds up the powers of the float output and of the difference to it."""
 
     def hook(_: Any, args: tuple[Tensor, ...], y: Tensor) -> None:
+        parts = [(args[0], y)]
         if slot.stamp.out_features >= _LARGE:
             give_back()
-        want = slot.found.module(args[0])
-        slot.watch.signal += _power(want)
-        slot.watch.noise += _power(want.sub_(y))
+            parts = list(zip(*(values.split(_TOKENS, -2) for values in (args[0], y)), strict=True))
+        for x, found in parts:
+            want = slot.found.module(x)
+            slot.watch.signal += _power(want)
+            slot.watch.noise += _power(want.sub_(found))
 
     return hook
 
@@ -252,18 +261,15 @@ def rotations_of(layers: Sequence[Found], given: Mapping[str, Given], kind: str 
     """
     from stamp_hw.features import hadamard
 
-    made: dict[int, np.ndarray] = {}
+    made: dict[int, Tensor] = {}
     rotations = {}
     for layer in layers:
         channels, mine = layer.weight.shape[1], given.get(layer.name)
         if mine is not None and (mine.rotation is not None or mine.weights is not None):
-            rotation = mine.rotation
+            if mine.rotation is not None:
+                rotations[layer.name] = torch.from_numpy(mine.rotation).to(layer.weight.device)
         elif kind == "hadamard":
             if channels not in made:
-                made[channels] = hadamard(channels, seed).astype(np.float32)
-            rotation = made[channels]
-        else:
-            rotation = None
-        if rotation is not None:
-            rotations[layer.name] = torch.from_numpy(rotation).to(layer.weight.device)
+                made[channels] = torch.from_numpy(hadamard(channels, seed).astype(np.float32)).to(layer.weight.device)
+            rotations[layer.name] = made[channels]
     return rotations

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str
         "generator": {name: version(name) for name in TOOLS},
         "licence": "The generated Verilog belongs to its user.",
         "prefix": prefix,
-        "hw": asdict(config.hw),
+        "hw": config.hw.to_dict(),
         "blocks": blocks,
         "files": dict(sorted(hashes.items())),
         "sha256": _whole(hashes),

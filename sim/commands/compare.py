@@ -56,7 +56,8 @@ def run(args: Options) -> int:
     from stamp_hw.formats.files import write_json
 
     config = args.configuration()
-    sets = [energy.load(config.hw.technology), *map(energy.load_file, args.energy_set)]
+    sets = [one.with_memory(config.hw.memory) for one in (
+        energy.load(config.hw.technology), *map(energy.load_file, args.energy_set))]
     if len({one.name for one in sets}) < len(sets):
         raise StampError("energy sets of one name", where="--energy-set", got=", ".join(one.name for one in sets),
                          expected="a name each")

@@ -20,7 +20,6 @@ from stamp_hw.cli.common import (
     check_apart,
     check_writable,
     count,
-    numbers,
     progress_line,
     seed,
 )
@@ -105,6 +104,7 @@ def run(args: Options) -> int:
     _check_source(args, wanted)
     args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
+    energy_set = energy_set.with_memory(config.hw.memory)
     for path in (args.json, args.csv, args.dump_workload):
         if path is not None:
             check_writable(path, folder=False)
@@ -121,7 +121,9 @@ def run(args: Options) -> int:
     if args.model is not None:
         return _model(args, args.model, config, energy_set, wanted)
     if args.mode == "scalesim":
-        return scalesim.run(args, _shapes(args.shape or (), config), config, args.json)
+        from sim.commands import shapes
+
+        return scalesim.run(args, shapes.parse_all(args.shape or (), config), config, args.json)
     energies: dict[str, Any] = {}
     if args.trace is not None:
         document, energies = _of_trace(args, args.trace, config, energy_set, wanted)
@@ -212,31 +214,11 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
 def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set: Any, wanted: Sequence[str]
               ) -> dict[str, Any]:
     """The report. Raises StampError for what is no shape."""
+    from sim.commands import shapes
     from sim.studies import shape_study
 
     config = replace(config, kinds=())  # a shape is of no kind
-    shapes = _shapes(texts, config)
-    study = {shape.name: shape_study.run(shape, config, energy_set, wanted, args.searched()) for shape in shapes}
+    layers = shapes.parse_all(texts, config)
+    study = {shape.name: shape_study.run(shape, config, energy_set, wanted, args.searched()) for shape in layers}
     return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"),
                                 objective=args.searched())
-
-
-def _shapes(texts: Sequence[str], config: NpuConfig) -> list[Any]:
-    """The layers of some shapes. Raises StampError for what is none, and for one given twice."""
-    shapes = [_shape(text, config) for text in texts]
-    if len({(shape.tokens, shape.grid, shape.k, shape.n) for shape in shapes}) < len(shapes):
-        raise StampError("shape given twice", where="--shape", got=" ".join(texts), expected="each shape once")
-    return shapes
-
-
-def _shape(text: str, config: NpuConfig) -> Any:
-    """The layer of a shape as it is written. Raises StampError for what is none."""
-    from sim.studies import shape_study
-
-    form = "tokens, inputs and outputs, as in 2048x4096x4096 or 16x16,192,192"
-    first, comma, rest = text.partition(",")
-    tokens = numbers("--shape", first, "x", form)
-    tokens, sizes = (tokens, numbers("--shape", rest, ",", form)) if comma else (tokens[:-2], tokens[-2:])
-    if (len(tokens), len(sizes)) != (2 if comma else 1, 2):
-        raise StampError("not a shape", where="--shape", got=text, expected=form)
-    return shape_study.shape_of(text, tokens, sizes[0], sizes[1], config)

@@ -16,6 +16,7 @@ from typing import Any
 
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
+from stamp_hw.memory_config import MemoryConfig
 
 COMPONENTS = ("lifting", "scale", "mac", "rescale", "memory", "dram")
 #: Every constant a set must have, and what its curve may run along (None: a plain number, always allowed).
@@ -25,6 +26,7 @@ CONSTANTS: dict[str, str | None] = {
 }
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
+MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
 
@@ -91,6 +93,18 @@ class EnergySet:
     def scaled(self, name: str, factor: float) -> EnergySet:
         """A copy with one constant times `factor`."""
         return replace(self, constants={**self.constants, name: self.constants[name].scaled(factor)})
+
+    def with_memory(self, memory: MemoryConfig | None) -> EnergySet:
+        """A copy with the external memory's own energy of a bit in place of `dram.access`, where it has one; its source
+        is the set's source `memory`."""
+        if memory is None or memory.pj_per_bit is None:
+            return self
+        source = memory.sources["pj_per_bit"]
+        own = self.constants["dram.access"]
+        text = own.text | {"unit": "pJ per bit", "node": memory.kind, "source": MEMORY, "basis": source}
+        constant = replace(own, points=((0.0, memory.pj_per_bit),), per_bits=1, text=text)
+        return replace(self, constants={**self.constants, own.name: constant},
+                       sources={**self.sources, MEMORY: f"{memory.kind}, energy of a bit: {source}"})
 
     def describe(self) -> dict[str, Any]:
         """JSON-able copy of everything, for reports."""

@@ -14,6 +14,7 @@ from sim.division import Division
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.memory import DramBytes
+from sim.port import Plan
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import super_tile
@@ -36,7 +37,8 @@ class Cost:
     `task`; `size` (width, height) of its super-tiles; `cycles`; `dram`; `events` component → event → count and energy;
     `macs` useful multiply-accumulates; `row_slot_steps` steps of a row slot and a column that worked on a real token
     and output (a 4-bit token fills half a slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`);
-    `freq_hz`; `pes` = R · C.
+    `freq_hz`; `pes` = R · C; `port_bytes` that the one port moves in whole bursts and `port_bytes_per_s` that it can,
+    None where there is none (`hw.memory`).
     """
 
     task: Task
@@ -49,6 +51,8 @@ class Cost:
     scale_bits: float
     freq_hz: float
     pes: int
+    port_bytes: int | None
+    port_bytes_per_s: float | None
 
 
 def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
@@ -69,7 +73,8 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
     hw, task = config.hw, Task.of(shape, config)
     limit = super_tile.token_limit(task.job, hw) if limit is None else limit
     size = super_tile.tile_size(task.job, hw, limit)
-    division = Division.of(super_tile.divide(task.job, *size, hw.rows))
+    parts = super_tile.divide(task.job, *size, hw.rows)
+    division = Division.of(parts)
     products = task.channels_in * task.n
     return Cost(
         task=task, size=size, cycles=closed_form.simulate(task, hw, size),
@@ -79,4 +84,6 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
                 for component, events in activity.events(task, hw, division).items()},
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
+        port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,
+        port_bytes_per_s=None if hw.memory is None else hw.memory.effective_bytes_per_s,
     )

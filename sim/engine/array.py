@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sim.engine.front import Source
+from sim.engine.front import Stream
 from sim.engine.weight_loads import take_packed
-from sim.pipeline import Pattern
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.wire import WeightFormat
 
@@ -79,8 +78,8 @@ class Loader:
     """Weights and parameters, a pass at a time."""
 
     params: EngineParams
-    weights: Source
-    words: Source
+    weights: Stream
+    words: Stream
     registers: Registers = field(default_factory=Registers)
     _next: int = NEVER  # first cycle in which the next pass can be begun
 
@@ -103,18 +102,25 @@ class Loader:
             self.registers.end = self._next
 
 
+#: Is told of every pass: cycle of the last step before it, first cycle in which each of its array tiles can begin, and
+#: in which the first of them can end.
+Issued = Callable[[int, Sequence[int], int], None]
+
+
 class Passes:
     """All passes of all jobs in order.
 
     Parameters
     ----------
     params : EngineParams
-    weights, words : stall patterns of the streams `w` and `p`
+    weights, words : the streams `w` and `p`
+    watch : who is told of every pass, or None
     """
 
-    def __init__(self, params: EngineParams, weights: Pattern, words: Pattern) -> None:
+    def __init__(self, params: EngineParams, weights: Stream, words: Stream, watch: Issued | None = None) -> None:
         self._params, self._word, self._freed = params, word_cycles(params), free_cycles(params)
-        self.loader = Loader(params, Source(weights), Source(words))
+        self._watch = watch
+        self.loader = Loader(params, weights, words)
         self.registers = Registers()
         self._begin = NEVER  # first cycle in which the array works on this job
         self._last = NEVER  # cycle of the last step that was issued
@@ -141,7 +147,10 @@ class Passes:
         for column in range(columns):
             loaded = self.loader.load(k, weights, self._releases[0])
             complete = np.maximum(ready, max(loaded, self._begin)).tolist()
-            self._last = issue(self._last, complete, span, least, out_free())
+            free = out_free()
+            if self._watch is not None:
+                self._watch(self._last, complete, free)
+            self._last = issue(self._last, complete, span, least, free)
             self._releases = [self._releases[1], self._last]
             if column + 1 == columns:
                 self.loader.decide(closed, ends)

@@ -1,5 +1,5 @@
-"""Tokens of one job that come at the memory's rate: when a token's codes count as there. `sim.engine.front.Front` for a
-whole super-tile at a time.
+"""Tokens of one job as the memory gives them: when a token's codes count as there. `sim.engine.front.Front` for a whole
+super-tile at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from sim import scale
 from sim.dram import Rate
 from sim.engine.front import slots, start_cycles
+from sim.engine.port_flow import PortTokens
 from sim.engine.rotated import BEGIN, Rotated, State
 from sim.task import Task
 from stamp_hw.config import HwConfig
@@ -44,12 +45,12 @@ class Arrivals:
     tokens of a super-tile leave it behind the first tokens of the next, so that a super-tile is complete when the next
     one has been taken too, and the last one when it has itself.
 
-    Raises ConfigError for a block that the scale unit does not have.
+    `supply` is a rate or a port. Raises ConfigError for a block that the scale unit does not have.
     """
 
-    def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], rate: Rate) -> None:
+    def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], supply: Rate | PortTokens) -> None:
         params, job = EngineParams.of(hw), task.job
-        self._unit, self._rate, self._sinks = params.haar, rate, job.n_sink
+        self._unit, self._supply, self._sinks = params.haar, supply, job.n_sink
         registers = params.scale.job(tokens=task.tokens, k=task.k, group=task.group)
         self._beats = registers.beats
         self._in_beats = -(-task.channels_in // hw.lanes)
@@ -73,7 +74,7 @@ class Arrivals:
         if params.rotation is not None and task.k_in is not None:
             unit = params.rotation
             self._first = start + BEGIN + unit.block_beats - 1 + unit.latency
-            self._rotated = Rotated(unit, Offers(rate))
+            self._rotated = Rotated(unit, Offers(supply) if isinstance(supply, Rate) else supply.stream)
             self._rotated.start(start + BEGIN, self._in_beats, self._beats)
             self._rotations: dict[tuple[int, State], tuple[int, int, State]] = {}
         self.ready, self.behind = np.empty(task.tokens, np.int64), np.zeros(task.tokens, np.int64)
@@ -84,7 +85,9 @@ class Arrivals:
     @property
     def memory_paced(self) -> bool:
         """A token's beats take the memory longer than its slot takes the lifting unit."""
-        return self._in_beats * self._rate.den > self._whole * self._rate.num
+        if not isinstance(self._supply, Rate):
+            return self._supply.longer_than(self._whole)
+        return self._in_beats * self._supply.den > self._whole * self._supply.num
 
     def take(self, gate: int) -> bool:
         """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
@@ -108,7 +111,8 @@ class Arrivals:
     def _run(self, run: tuple[np.ndarray, ...], tokens: slice) -> None:
         """Slots of the lifting unit, one after the other, whose coefficients are numbers among `tokens`."""
         takes, busy, coef = run
-        lasts = self._prompt(busy) if self._rate.full else self._throttled(takes, busy)
+        full = isinstance(self._supply, Rate) and self._supply.full
+        lasts = self._prompt(busy) if full else self._throttled(takes, busy)
         leave = np.flatnonzero(coef >= 0)
         self.ready[tokens][coef[leave]] = lasts[leave] + self._unit.latency + self._after
         self.behind[tokens][coef[leave]] = max(self._number, 0)
@@ -125,7 +129,7 @@ class Arrivals:
         return np.asarray(ends - 1 - np.where(busy, self._whole - self._beats, 0)) + self._short
 
     def _throttled(self, takes: np.ndarray, busy: np.ndarray) -> np.ndarray:
-        """The same at the memory's rate: a slot is as late as its beats are."""
+        """The same as the memory gives them: a slot is as late as its beats are."""
         lasts, cycle, beats = [], self._cycle, self._beats
         for takes_token, works in zip(takes.tolist(), busy.tolist(), strict=True):
             if takes_token:
@@ -144,12 +148,20 @@ class Arrivals:
         What it waits for depends on where that is in the memory's period, and since when the last beat has been gone;
         behind a Hadamard unit, on the state of that.
         """
-        where, head = cycle % self._rate.den, self._beats - self._groups[-1]
+        head, supply = self._beats - self._groups[-1], self._supply
+        if not isinstance(supply, Rate):
+            if self._rotated is None:
+                last, before = supply.take(cycle, head - 1)
+            else:
+                last = self._rotated.take(cycle, self._beats)
+                before = self._rotated.latest(self._beats)[head - 1]
+            return last, before if self._short else cycle
+        where = cycle % supply.den
         if self._rotated is None:
             gone = where, cycle - self._last
             if gone not in self._advance:
-                before = self._rate.take(self._last, cycle, head) if self._short else cycle
-                self._advance[gone] = self._rate.take(self._last, cycle, self._beats) - cycle, before - cycle
+                before = supply.take(self._last, cycle, head) if self._short else cycle
+                self._advance[gone] = supply.take(self._last, cycle, self._beats) - cycle, before - cycle
             advance, ahead = self._advance[gone]
             self._last = cycle + advance
             return self._last, cycle + ahead

@@ -7,6 +7,7 @@ is issued in cycle n of that time is at the output in cycle n + latency of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +35,11 @@ def departures(tokens: int, levels: int, grid: Grid | None, beats: int, least: i
     return found, int(cycles.sum())
 
 
+#: Is told of every lifting job: cycle in which the inverse unit takes it, the one behind that in which it issues its
+#: last beat.
+Lifted = Callable[[int, int], None]
+
+
 class Back:
     """Passes in, the cycle of every output beat out.
 
@@ -41,9 +47,11 @@ class Back:
     ----------
     params : EngineParams
     ready : stall pattern of the stream `o`
+    watch : who is told of every lifting job, in the inverse unit's own time, or None
     """
 
-    def __init__(self, params: EngineParams, ready: Pattern) -> None:
+    def __init__(self, params: EngineParams, ready: Pattern, watch: Lifted | None = None) -> None:
+        self._watch = watch
         self._unit, self._finish_latency = params.inverse, params.finish.latency
         self.registers = Registers()
         self.outputs: list[int] = []
@@ -79,6 +87,8 @@ class Back:
                 for issue in issues.tolist():
                     taken = self._inverse.leave(first + issue + unit.latency)
             self._next = first + cycles
+            if self._watch is not None:
+                self._watch(job, first + int(issues[-1]) + 1)
         self._free = [self._free[1], taken + 1]
 
     def end(self) -> None:

@@ -5,9 +5,10 @@ The engine (`rtl_gen/engine/top.py`) has gates and no back-pressure inside, so t
 column passes (one column tile, C outputs, of one super-tile). Everything is counted from the cycle in which the job's
 registers are taken, to the last output beat:
 
-- Tokens come as the memory gives them (`sim.dram`), sinks first; the lifting unit lets coefficients go in its own
-  order, a token in at least `recip_width` cycles, and the scale unit passes them on. The token that opens a super-tile
-  waits until the array has left the super-tile before the last one and drained; everything behind it waits as well.
+- Tokens come as the memory gives them (`sim.dram`, or `sim.port` where `hw.memory` says more), sinks first; the lifting
+  unit lets coefficients go in its own order, a token in at least `recip_width` cycles, and the scale unit passes them
+  on. The token that opens a super-tile waits until the array has left the super-tile before the last one and drained;
+  everything behind it waits as well.
 - Weights and parameters of a pass are loaded while the array works on the pass before, each stream as the memory gives
   it.
 - An array tile takes K steps, or `min_tile_cycles` where its drain takes longer. In the first pass of a super-tile it
@@ -25,9 +26,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sim import dram, memory
-from sim.dram import FULL, Rate
+from sim.dram import FULL, Memory, Rate
 from sim.engine.array import NEVER, free_cycles
 from sim.engine.arrivals import Arrivals
+from sim.engine.loads import Loads, PortLoads, RateLoads
 from sim.engine.passes import (
     BACK,
     LOADS,
@@ -43,6 +45,8 @@ from sim.engine.passes import (
     more_passes,
     one_pass,
 )
+from sim.engine.port_flow import PortTokens
+from sim.port import Plan
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
@@ -131,13 +135,13 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
     params = EngineParams.of(hw)
     parts = super_tile.split(task.job, hw, limit)
     columns, last_beats = task.columns(hw)
-    rates = Rates.of(task, hw, params)
-    late = Arrivals(task, hw, parts, rates.memory.i)
+    rates, (supply, loads, least) = Rates.of(task, hw, params), _supply(task, hw, parts)
+    late = Arrivals(task, hw, parts, supply)
     # The same behind the same gates, if the memory gave a beat in every cycle.
-    prompt = late if rates.memory.i.full else Arrivals(task, hw, parts, FULL)
+    prompt = late if supply == FULL else Arrivals(task, hw, parts, FULL)
     since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
     # The first tile is issued without another one's drain in front of it.
-    state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin))
+    state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin), loads=loads)
     first_fill = 0
 
     def take(number: int, gate: Event) -> None:
@@ -165,25 +169,36 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
         state.load = latest(state.load, start.after(TOKENS, closing - start.cycle)).after(LOADS, 1)
     array_tiles = sum(part.array_tiles for part in parts) * columns
     end = state.free[1].after(BACK, params.finish.latency)
-    slow = max(0, dram.cycles(memory.dram_bytes(task, hw, len(parts)).total, hw) - end.cycle)
+    slow = max(0, least - end.cycle)
     streaming = array_tiles * task.k
     return EngineCycles(
         total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
-        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts, rates.memory.i),
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts),
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
         critical_path=tuple(zip(STAGES, end.path, strict=True)),
         bottleneck=_bottleneck(end.path, slow, {
             TILES: "drain" if rates.tile > task.k else "array",
             TOKENS: "dram_activations" if late.memory_paced else "activations",
-            LOADS: "dram_weights" if rates.memory_paced else "weights", BACK: "back"}),
+            LOADS: "dram_weights" if state.loads.longer_than(rates.load) else "weights", BACK: "back"}),
     )
 
 
-def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], rate: Rate) -> int:
+def _supply(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Rate | PortTokens, Loads, int]:
+    """(tokens, weights and parameters as the memory gives them; cycles that it takes for all bytes of the layer)."""
+    if hw.memory is not None:
+        plan = Plan.of(task, hw, parts)
+        tokens = PortTokens(plan)
+        return tokens, PortLoads.of(plan, tokens.timeline, task.weights, task.k), plan.cycles
+    rates, moved = Memory.of(hw), memory.dram_bytes(task, hw, len(parts)).total
+    loads = RateLoads(memory=rates, weights=task.weights, steps=task.k, words=hw.cols)
+    return rates.i, loads, dram.cycles(moved, hw)
+
+
+def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> int:
     """From when the last token's codes are there when no gate is ever closed."""
-    front = Arrivals(task, hw, parts, rate)
+    front = Arrivals(task, hw, parts, _supply(task, hw, parts)[0])
     front.take_all()
     return int(front.ready.max())
 

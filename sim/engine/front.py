@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
-from sim.engine.rotated import BEGIN, Rotated
+from sim.engine.rotated import BEGIN, Beats, Rotated
 from sim.pipeline import Pattern, always
 from sim.scale import Quotients
 from stamp_hw.engine.job import EngineJob
@@ -23,6 +24,18 @@ from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.haar import Grid
 from stamp_hw.haar_slots import chain_levels, forward
 from stamp_hw.params import ScaleParams
+
+
+class Stream(Beats, Protocol):
+    """An input stream that says of each beat when it was taken."""
+
+    taken: list[int]
+
+    def take(self, earliest: int, count: int) -> int:
+        """Take `count` beats, each as soon as it is offered, the first not before `earliest`: cycle of the last."""
+
+    def latest(self, count: int) -> list[int]:
+        """Cycles of the `count` beats that were taken last."""
 
 
 @dataclass(slots=True)
@@ -117,13 +130,14 @@ class Front:
     Parameters
     ----------
     params : EngineParams
-    jobs, tokens : stall patterns of the streams `job` and `i`
+    jobs : stall pattern of the stream `job`
+    tokens : the stream `i`
     free : first cycle in which the half of a super-tile, counted across all jobs, is free
     """
 
-    def __init__(self, params: EngineParams, jobs: Pattern, tokens: Pattern, free: Callable[[int], int]) -> None:
+    def __init__(self, params: EngineParams, jobs: Pattern, tokens: Stream, free: Callable[[int], int]) -> None:
         self._params, self._unit, self._free = params, params.haar, free
-        self.jobs, self.tokens = Source(jobs), Source(tokens)
+        self.jobs, self.tokens = Source(jobs), tokens
         self._rotated = None if params.rotation is None else Rotated(params.rotation, self.tokens)
         self._scales = Scales(params.scale)
         self._idle = 0  # first cycle in which a job can be taken
@@ -140,7 +154,7 @@ class Front:
         for the second one after it."""
         sinks, others = openings(job, parts)
         cycle = self._start + 1
-        self._taker: Source | Rotated = self.tokens
+        self._taker: Stream | Rotated = self.tokens
         if self._rotated is not None and job.hadamard:
             self._taker = self._rotated
             self._rotated.start(self._start + BEGIN, job.in_beats, job.beats)

@@ -17,15 +17,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sim import haar
-from sim.dram import Memory
 from sim.engine.array import LOAD_SETUP, LOADED, NEVER, START, word_cycles
 from sim.engine.front import start_cycles
-from sim.engine.weight_loads import rated
+from sim.engine.loads import Loads
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
-from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.haar_slots import HaarJob
 
 #: What a pass may wait for: row slots to fill; weights; a half of the output buffer; tokens and weights that are late
@@ -41,37 +39,22 @@ TILES, TOKENS, LOADS, BACK = range(4)
 class Rates:
     """Cycle constants of a layer's passes.
 
-    `tile` from a tile's last step to the next one's; `span` from its first step to its last, both included; `steps` of
-    a pass, whose `weights` travel in that form, and `words` beats of its parameters; both come from `memory`; `begin`
-    first cycle in which loader and array work on the job.
+    `tile` from a tile's last step to the next one's; `span` from its first step to its last, both included; `load` of a
+    pass if the memory gives a beat whenever one is taken; `begin` first cycle in which loader and array work on the
+    job.
     """
 
     tile: int
     span: int
-    steps: int
-    weights: WeightFormat
-    words: int
-    memory: Memory
+    load: int
     begin: int
 
     @classmethod
     def of(cls, task: Task, hw: HwConfig, params: EngineParams) -> Rates:
         """From the blocks' own figures."""
         span, tile = params.tile_cycles(task.k)
-        return cls(tile=tile, span=span, steps=task.k, weights=task.weights, words=hw.cols, memory=Memory.of(hw),
+        return cls(tile=tile, span=span, load=max(task.k + (task.weights.group is not None), hw.cols),
                    begin=start_cycles(params, task.job.grid[0] if task.job.grid else 1) + 2 * START)
-
-    @property
-    def memory_paced(self) -> bool:
-        """A pass's weights and parameters take the memory longer than a beat a cycle would."""
-        w, p = self.memory.w, self.memory.p
-        beats = self.weights.beats(self.steps)
-        return max(beats * w.den / w.num, self.words * p.den / p.num) > self.load
-
-    @property
-    def load(self) -> int:
-        """Cycles of a pass's load if the memory gives a beat whenever one is taken."""
-        return max(self.steps + (self.weights.group is not None), self.words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,25 +115,24 @@ class Rows:
 @dataclass(slots=True)
 class State:
     """Latest events: last step issued; when the loader can begin a pass; ends of the last two passes; when the inverse
-    unit can begin a job; when the halves of the output buffer are free; last weights and parameters taken, in cycles.
-    Newest last. `waits` cycles by CAUSES."""
+    unit can begin a job; when the halves of the output buffer are free. Newest last. `loads` weights and parameters
+    that were taken; `waits` cycles by CAUSES."""
 
     last: Event
     load: Event
+    loads: Loads
     releases: tuple[Event, Event] = (Event(NEVER), Event(NEVER))
     lifting: Event = Event(0)
     free: tuple[Event, Event] = (Event(NEVER), Event(NEVER))
-    taken: tuple[int, int] = (-1, -1)
     waits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
 
-    def relative(self, memory: Memory) -> tuple[object, ...]:
-        """The events and their paths seen from the last step, and where that is in the memory's periods: when this
-        repeats, so does everything after it."""
+    def relative(self) -> tuple[object, ...]:
+        """The events and their paths seen from the last step, and so the memory: when this repeats, so does
+        everything behind it."""
         last = self.last
         back = -last.cycle, tuple(-cycles for cycles in last.path)
         events = (self.load, self.releases[0], self.lifting, *self.free)
-        return (*(event.moved(*back) for event in events), *(cycle - last.cycle for cycle in self.taken),
-                last.cycle % memory.w.den, last.cycle % memory.p.den)
+        return (*(event.moved(*back) for event in events), *self.loads.seen_from(last.cycle))
 
     def repeat(self, before: State, times: int) -> None:
         """What has happened since `before` happens so many times more."""
@@ -160,7 +142,7 @@ class State:
             event.moved(cycles, path) for event in (self.last, self.load, self.lifting))
         self.releases = self.releases[0].moved(cycles, path), self.releases[1].moved(cycles, path)
         self.free = self.free[0].moved(cycles, path), self.free[1].moved(cycles, path)
-        self.taken = self.taken[0] + cycles, self.taken[1] + cycles
+        self.loads = self.loads.moved(cycles)
         self.waits = {cause: now + times * (now - before.waits[cause]) for cause, now in self.waits.items()}
 
 
@@ -169,9 +151,8 @@ def one_pass(state: State, rates: Rates, tiles: int, behind: Behind, rows: Rows 
     work = tiles * rates.tile
     lead = rates.span - 1 + work - rates.tile  # from the first tile's first step to the last tile's last
     begin = latest(state.releases[0].after(TILES, 1), state.load).after(LOADS, LOAD_SETUP)
-    weights, written = rated(rates.memory.w, rates.weights, rates.steps, state.taken[0], begin.cycle)
-    state.taken = weights, rates.memory.p.take(state.taken[1], begin.cycle, rates.words)
-    loaded = begin.after(LOADS, max(written, state.taken[1]) + LOADED - begin.cycle)
+    state.loads, written, words = state.loads.take(begin.cycle)
+    loaded = begin.after(LOADS, max(written, words) + LOADED - begin.cycle)
     at_once = begin.cycle + rates.load - 1 + LOADED
     after_tiles, after_load = state.last.after(TILES, work), loaded.after(TILES, lead)
     after_output = state.free[0].after(TILES, work - rates.tile)
@@ -204,14 +185,19 @@ def more_passes(state: State, rates: Rates, tiles: int, behind: Behind, count: i
     seen: dict[tuple[object, ...], tuple[int, State]] = {}
     left = count
     while left > 0:
-        where = state.relative(rates.memory)
+        where = state.relative()
         if where in seen:
             before, then = seen[where]
-            period = before - left
-            state.repeat(then, left // period)
-            for _ in range(left % period):
-                one_pass(state, rates, tiles, behind)
-            return
-        seen[where] = left, replace(state, waits=dict(state.waits))
-        one_pass(state, rates, tiles, behind)
-        left -= 1
+            period, cycles = before - left, state.last.cycle - then.last.cycle
+            until = then.loads.until()
+            # All that a pass needs is asked for before its last step.
+            times = left // period if until is None else min(left // period, (until - 1 - state.last.cycle) // cycles)
+            if times > 0:
+                state.repeat(then, times)
+                left -= times * period
+            seen = {}
+        else:
+            seen[where] = left, replace(state, waits=dict(state.waits))
+        if left > 0:
+            one_pass(state, rates, tiles, behind)
+            left -= 1

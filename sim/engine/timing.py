@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 
 from sim.engine.array import NEVER, Passes
 from sim.engine.back import Back, Lifting
-from sim.engine.front import Front
+from sim.engine.front import Front, Source, Stream
+from sim.engine.port_streams import PortMemory
 from sim.pipeline import Pattern, always
+from sim.task import Task
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
@@ -44,16 +47,28 @@ class EngineTiming:
         return int(self.outputs[-1]) + 1
 
 
+class Watch(Protocol):
+    """Who is told of passes and lifting jobs as they are followed."""
+
+    def issued(self, last: int, ready: Sequence[int], out_free: int) -> None:
+        """As `sim.engine.array.Issued`."""
+
+    def lifted(self, begin: int, end: int) -> None:
+        """As `sim.engine.back.Lifted`."""
+
+
 def timing(params: EngineParams, jobs: Sequence[EngineJob], valid: Mapping[str, Pattern] | None = None,
-           ready: Pattern = always) -> EngineTiming:
+           ready: Pattern = always, memory: PortMemory | None = None, watch: Watch | None = None) -> EngineTiming:
     """Follow `jobs` through the engine.
 
     Parameters
     ----------
     valid : stall patterns of the inputs `job`, `i`, `w`, `p` (one that is missing never stalls)
     ready : stall pattern of `o`
+    memory : where `i`, `w`, `p` come from in place of `valid`, which must not name them then
+    watch : who is told what the units behind the streams do
     """
-    engine = _Engine(params, dict(valid or {}), ready)
+    engine = _Engine(params, dict(valid or {}), ready, memory, watch)
     for job in jobs:
         engine.take(job)
     engine.follow(len(engine.super_tiles))
@@ -76,11 +91,15 @@ class _SuperTile:
 class _Engine:
     """The stages, and how far the passes have been followed."""
 
-    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern) -> None:
-        self.params = params
-        self.front = Front(params, valid.get("job", always), valid.get("i", always), self._free)
-        self.passes = Passes(params, valid.get("w", always), valid.get("p", always))
-        self.back = Back(params, ready)
+    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern, memory: PortMemory | None,
+                 watch: Watch | None) -> None:
+        self.params, self.memory = params, memory
+        assert memory is None or not set(valid) & set(memory.streams)
+        streams: Mapping[str, Stream] = memory.streams if memory is not None else {
+            name: Source(valid.get(name, always)) for name in ("i", "w", "p")}
+        self.front = Front(params, valid.get("job", always), streams["i"], self._free)
+        self.passes = Passes(params, streams["w"], streams["p"], None if watch is None else watch.issued)
+        self.back = Back(params, ready, None if watch is None else watch.lifted)
         self.jobs: list[EngineJob] = []
         self.super_tiles: list[_SuperTile] = []  # of all jobs that have been taken
         self._starts: list[int] = []  # of each job: cycle in which the stages get its registers
@@ -92,6 +111,8 @@ class _Engine:
         self.jobs.append(job)
         self._starts.append(self.front.accept(job, self._room()))
         parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, self.params.rows)
+        if self.memory is not None:
+            self.memory.job(self.front.jobs.last, Task.of_job(job, self.params), parts)
         ready = np.full(job.n_sink + job.width * job.height, -1, np.int64)
         self.super_tiles += [_SuperTile(job=len(self.jobs) - 1, part=part, last=part is parts[-1], ready=ready)
                              for part in parts]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from sim.dram import Rate
 from stamp_hw.engine.wire import WeightFormat
 
@@ -30,6 +32,20 @@ def take_packed(take: Callable[[int], int], begin: int, k: int, group: int | Non
             cycle = take(free)
             free = cycle + 2
     return cycle + 1 - k % 2
+
+
+def pace(weights: WeightFormat, k: int) -> np.ndarray:
+    """int64[beats]: cycle of each beat of a pass behind the first one, where none waits for the memory. A beat that
+    waits makes all behind it as much later: nibbles follow nibbles by two cycles, and (u, z), or nibbles behind it, by
+    one."""
+    if not weights.packed:
+        return np.arange(k)
+    steps: list[int] = []
+    for start in range(0, k, weights.group or k):
+        beats = (min(weights.group or k, k - start) + 1) // 2
+        steps += [1, 1] if weights.group else [2]
+        steps += [2] * (beats - 1)
+    return np.cumsum(steps) - steps[0]
 
 
 def rated(rate: Rate, weights: WeightFormat, k: int, last: int, begin: int) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from sim.studies import notices
 from sim.studies.accuracy import Accuracy
 from sim.studies.notices import Notice
 from stamp_hw.config import NpuConfig
+from stamp_hw.memory_config import CONSTANTS, MemoryConfig
 
 SCHEMA_VERSION = 2
 CSV_FIELDS = (
@@ -63,6 +64,7 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        **memory_figures(config.hw.memory),
         "permutation_seed": seed,
         "calibration": calibration,
         "linear_layers": linear_layers,
@@ -77,6 +79,15 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
 def mapping(objective: Objective | None) -> dict[str, Any]:
     """What a report says of a search for super-tiles: nothing where there was none."""
     return {} if objective is None else {"mapping": {"objective": objective}}
+
+
+def memory_figures(memory: MemoryConfig | None) -> dict[str, Any]:
+    """Section `memory` of a report: the constants of `hw.memory`, what of its rate the port moves, and the source of
+    each constant; nothing where the configuration has a rate alone."""
+    if memory is None:
+        return {}
+    return {"memory": {"kind": memory.kind, **{name: getattr(memory, name) for name in CONSTANTS},
+                       "effective_bytes_per_s": _round(memory.effective_bytes_per_s), "sources": memory.sources}}
 
 
 def schemes_of(study: Study) -> tuple[str, ...]:
@@ -166,6 +177,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                               / sum(cost.pes * cost.cycles.total for cost in costs)),
         "dram_bytes": sum(dram.values()),
         "dram_bytes_by_operand": dram,
+        **_port(costs, seconds),
         "energy_pj": _round(energy),
         "energy_by_component": _rounded(events),
         "power_w": _round(energy * 1e-12 / seconds),
@@ -174,6 +186,15 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "average_bits_with_scales": _round(bits + scale_bits),
         **_accuracy(outcomes),
     }
+
+
+def _port(costs: Sequence[Cost], seconds: float) -> dict[str, Any]:
+    """What the one port moves in whole bursts, and the part of its time that this takes; nothing without a port."""
+    moved = [cost.port_bytes for cost in costs if cost.port_bytes is not None]
+    rate = costs[0].port_bytes_per_s
+    if rate is None:
+        return {}
+    return {"port_bytes": sum(moved), "port_utilization": _round(sum(moved) / (rate * seconds))}
 
 
 def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, ener
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
         **report.mapping(objective),
+        **report.memory_figures(config.hw.memory),
         "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])

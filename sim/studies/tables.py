@@ -52,7 +52,7 @@ def _totals(report: Mapping[str, Any]) -> str:
             f"Totals: {plural(first['layers'], 'linear layer') if shaped else _part(report)}, "
             f"{plural(first['tokens'], 'token')}")
     title = (f"{what}, {hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {hw['freq_hz'] / 1e6:g} MHz, "
-             f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s")
+             f"{external(report)}")
     lines = [title, align(header, rows)]
     if first["untransformed"]:
         apart = first["untransformed"]["layers"]
@@ -63,6 +63,14 @@ def _totals(report: Mapping[str, Any]) -> str:
         lines.append("tokens/s: of these layers alone, one after the other, and no rate of the model; their part of "
                      f"the time to first token: {times}")
     return "\n".join(lines)
+
+
+def external(report: Mapping[str, Any]) -> str:
+    """The external memory and its rate, and what of it the port moves."""
+    peak = f"{report['config']['hw']['dram_bytes_per_s'] / 1e9:g} GB/s"
+    if "memory" not in report:
+        return f"DRAM {peak}"
+    return f"{report['memory']['kind']} {peak}, {report['memory']['effective_bytes_per_s'] / 1e9:g} of them"
 
 
 def _part(report: Mapping[str, Any]) -> str:
@@ -165,12 +173,25 @@ def _footer(report: Mapping[str, Any]) -> str:
     lines = [
         *(_shape_notes(report) if "shape" in report else _accuracy_notes(report)),
         "Cycles: cycle model of the engine, RTL-checked beat by beat; the DRAM is modelled.",
+        *_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
         *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),
         "Not modelled: " + "; ".join(chosen["not_modelled"]) + ".",
     ]
     return "\n".join(lines)
+
+
+def _memory(report: Mapping[str, Any]) -> list[str]:
+    """The constants of the external memory and their sources, where the configuration has more than a rate."""
+    if "memory" not in report:
+        return []
+    memory = report["memory"]
+    used = ", ".join(f"{scheme} {number(t['port_bytes'] / 1e6, 2)} MB in {number(t['port_utilization'] * 100, 1)} %"
+                     for scheme, t in report["totals"].items())
+    return [f"Memory: {memory['kind']} behind one port that the streams share:",
+            *(f"  {name:16} {memory[name]:g} ({source})" for name, source in memory["sources"].items()),
+            f"  In whole bursts, and the part of its time that they take: {used}."]
 
 
 def _accuracy_notes(report: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from sim import memory, rescale
 from sim.cost.energy import EnergySet
 from sim.division import Division
+from sim.studies.report import memory_figures
 from sim.task import Shape, Task
 from sim.workload import file, report
 from sim.workload.ops import Workload
@@ -136,7 +137,8 @@ def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[Energy
         orders[one.name] = {name: order(found, name) for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
-        "config": config.to_dict(), "energy_set": energy_sets[0].describe(), "vector_lanes": vector_lanes,
+        "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
+        "vector_lanes": vector_lanes,
         "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

@@ -62,7 +62,7 @@ def step(batch: int = 1) -> Workload:
 
 def cycles(op: Linear, config: NpuConfig, entries: int) -> tuple[int, int]:
     """(cycles of a step's layers of one operation with so many entry rows, bytes that they move)."""
-    hw, fast = config.hw, config.with_hw(dram_bytes_per_s=FAST)
+    hw, fast = config.hw, config.with_hw(memory=None, dram_bytes_per_s=FAST)
     found = moved = 0
     for job in jobs.of_linear(op, 1, "stamp", fast):
         task = Task.of(job.shape, job.config)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.mapping import table
-from sim.studies.tables import BOTTLENECK_NAMES
+from sim.studies.tables import BOTTLENECK_NAMES, external
 from stamp_hw.text import WIDTH, align, number, plural
 
 LIMITS = {**BOTTLENECK_NAMES, "vector": "vector unit", "weights": "weights enter the array"}
@@ -54,7 +54,7 @@ def title(report: Mapping[str, Any]) -> str:
                        + (f", {p['batch']} side by side" if p.get("batch", 1) > 1 else "")
                        for p in report["workload"]["phases"])
     return (f"{report['workload']['name']} ({phases})\n{hw['rows']} × {hw['cols']} array, {hw['freq_hz'] / 1e6:g} MHz, "
-            f"DRAM {hw['dram_bytes_per_s'] / 1e9:g} GB/s, {job['weight_bits']}-bit weights")
+            f"{external(report)}, {job['weight_bits']}-bit weights")
 
 
 def _said(report: Mapping[str, Any]) -> list[str]:
@@ -85,6 +85,15 @@ def _operations(report: Mapping[str, Any]) -> str:
     return align(header, rows, left=2)
 
 
+def external_memory(report: Mapping[str, Any]) -> list[str]:
+    """The constants of `hw.memory`, where there is one."""
+    if "memory" not in report:
+        return []
+    memory = report["memory"]
+    return [f"Memory: {memory['kind']} behind one port: {memory['latency_ns']:g} ns, bursts of {memory['burst']} "
+            f"bytes, {memory['efficiency']:g} of the peak; sources in the JSON, `memory`."]
+
+
 def _footer(report: Mapping[str, Any]) -> str:
     chosen, lanes = report["energy_set"], report["vector_lanes"]
     lines = [
@@ -92,6 +101,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
         *([table.title(report) + "."] if "mapping" in report else []),
+        *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
         f"Not included: {missing(report)}.",

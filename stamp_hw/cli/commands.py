@@ -30,6 +30,8 @@ GROUPS = {
     "figures": Group({
         "simulate": Command("sim.commands.simulate", "a whole model's tokens a second and joules; a trace's accuracy"),
         "compare": Command("sim.commands.compare", "a whole model under five schemes on four machines"),
+        "report": Command("sim.commands.report", "one HTML file of what simulate or compare wrote"),
+        "timeline": Command("sim.commands.timeline", "what each unit of the engine does when, for Perfetto"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
     }, "stamp-hw simulate --model llama-3-8b --config configs/npu32.yaml"),
     "accuracy": Group({

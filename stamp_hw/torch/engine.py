@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -88,35 +89,38 @@ def front(x: Tensor, s_x: float, job: ResolvedJob, config: NpuConfig, rotation: 
                  scale.quantize(coefficients, sinks + job.n_hi, config))
 
 
-def back(begun: Front, constants: Constants, job: ResolvedJob, config: NpuConfig, sums: bool = True
-         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(acc, z, y, int64[W] values of y that saturated) of the output channels that `constants` are of. Without `sums`
-    blocks with an integer zero are combined at once, and acc is T."""
+def back(begun: Front, total: rescale.Totals, constants: Constants, job: ResolvedJob, config: NpuConfig
+         ) -> tuple[Tensor, Tensor, Tensor]:
+    """(z, y, int64[W] values of y that saturated) of T of the output channels that `constants` are of."""
     sinks = job.n_sink
-    acc = products(begun.quantized, constants) if sums or begun.quantized.zero is None else combined(
-        begun.quantized, constants)
-    z = rescale.rescale(acc, begun.quantized, constants.wsum, constants.mant, constants.shift, config, begun.sink_shift)
+    z = rescale.rescale(total, begun.quantized, constants.mant, constants.shift, config, begun.sink_shift)
     v = haar.inverse(z[sinks:], job.levels, job.grid)
     y, saturated = rescale.finish(torch.cat([z[:sinks], v]) if sinks else v, constants.bias, config)
-    return acc, z, y, saturated
+    return z, y, saturated
 
 
 def datapath(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Datapath:
     """What the hardware computes of float[W, K], outliers first, bit for bit: every stage."""
     begun = front(x, constants.s_x, job, config, constants.rotation)
-    acc, z, y, saturated = back(begun, constants, job, config)
+    acc = products(begun.quantized, constants)
+    z, y, saturated = back(begun, rescale.totals(acc, begun.quantized, constants.wsum), constants, job, config)
     return Datapath(begun.x, begun.coefficients, begun.quantized, acc, z, y, begun.x_saturated, saturated,
                     begun.h_saturated)
 
 
 def outputs(x: Tensor, constants: Constants, job: ResolvedJob, config: NpuConfig) -> Outputs:
-    """As `datapath`, with the stages behind the codes of so many output channels at a time in memory."""
+    """As `datapath`, with the stages behind the codes of so many output channels at a time in memory, and blocks that
+    have an integer zero combined at once."""
     begun = front(x, constants.s_x, job, config, constants.rotation)
     y = torch.empty((len(x), len(constants.bias)), dtype=torch.int16, device=x.device)
     saturated = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    combined = None if begun.quantized.zero is None else combine(begun.quantized)
     for start in range(0, y.shape[1], _INTEGERS):
         part = slice(start, start + _INTEGERS)
-        y[:, part], more = back(begun, constants.part(part), job, config, sums=False)[2:]
+        own = constants.part(part)
+        total = combined(own.wgt) if combined else rescale.totals(products(begun.quantized, own), begun.quantized,
+                                                                  own.wsum)
+        y[:, part], more = back(begun, total, own, job, config)[1:]
         saturated += more
     return Outputs(y, begun.x_saturated, begun.h_saturated, saturated)
 
@@ -161,12 +165,12 @@ def _exponent(token: Tensor, s_x: float, width: int, rotation: Rotation | None) 
     return exponent
 
 
-def combined(quantized: Quantized, constants: Constants) -> Tensor:
-    """T = Σ span·acc of blocks with an integer zero, int64[S, 1, N]: one product in float64, which holds every partial
-    sum, an integer below 2^48 (`RescaleParams.total_width`)."""
+def combine(quantized: Quantized) -> Callable[[Tensor], rescale.Totals]:
+    """Weights → T = Σ span·acc of blocks with an integer zero, as one product of all channels: of span·a, which is
+    below 2^26 (coefficients have 18 bits at most) as T is below 2^48 (`RescaleParams.total_width`)."""
     channels, group = quantized.codes.shape[1], quantized.group
-    steps = quantized.codes * quantized.span.repeat_interleave(group, 1)[:, :channels]
-    return (steps.double() @ constants.wgt.double().T).long()[:, None]
+    steps = scale.blocks(quantized.codes, group) * quantized.span.int()[:, :, None]
+    return mac.wide(steps.flatten(1)[:, :channels], quantized.span.amax(dim=1) * quantized.qmax[:, 0])
 
 
 def products(quantized: Quantized, constants: Constants) -> Tensor:

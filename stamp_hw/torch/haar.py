@@ -62,6 +62,11 @@ def _merge(s: Tensor, d: Tensor, axis: int, half: Callable[[Tensor], Tensor]) ->
     pairs = d.shape[axis]
     if not pairs:
         return s
-    a = s.narrow(axis, 0, pairs) - half(d)
-    x = torch.stack([a, a + d], axis + 1).flatten(axis, axis + 1)
-    return torch.cat([x, s.narrow(axis, pairs, 1)], axis) if s.shape[axis] > pairs else x
+    x = s.new_empty((*s.shape[:axis], s.shape[axis] + pairs, *s.shape[axis + 1 :]))
+    both = x.narrow(axis, 0, 2 * pairs).unflatten(axis, (pairs, 2))
+    a, b = both.select(axis + 1, 0), both.select(axis + 1, 1)
+    torch.sub(s.narrow(axis, 0, pairs), half(d), out=a)
+    torch.add(a, d, out=b)
+    if s.shape[axis] > pairs:
+        x.narrow(axis, 2 * pairs, 1).copy_(s.narrow(axis, pairs, 1))
+    return x

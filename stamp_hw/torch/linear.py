@@ -21,6 +21,7 @@ from stamp_hw.params import OUT_WIDTH
 from stamp_hw.positions import Which
 from stamp_hw.scale import scale_bits
 from stamp_hw.torch import engine, hadamard, mac
+from stamp_hw.torch.rotated import LastProduct
 from stamp_hw.weights import Weights, quantize_weights
 
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
@@ -60,7 +61,8 @@ class StampLinear(torch.nn.Module):
     `x_saturated`, `h_saturated` (in the Hadamard unit), `y_saturated`, `values`, `bits` and `scale_bits` count, over
     all runs, values that saturated, values that came, and the bits that they took as activation codes and in scales;
     `found` counts outliers by their positions.
-    It is for inference: no gradient goes through it.
+    It is for inference: no gradient goes through it. `last`, None at first, may be set, on a CPU, to one that layers
+    share, for those with the same rotation.
 
     Buffers, and so the `state_dict`: `wgt` int8[N, K] (K' where folded) and `scale` float64[N] of the weights; where
     there are any `bias` float32[N], `rotation` float32[K, K], `center` float32[K], `steps` float64[2] = (s_x, s_y).
@@ -98,6 +100,7 @@ class StampLinear(torch.nn.Module):
             raise LayerError("threshold is none", where=f"layer {name}", got=brief(threshold),
                              expected="a positive number, or None")
         self.activations = activations
+        self.last: LastProduct | None = None
         self._block = config.hadamard
         self.out_features, width = weights.codes.shape
         self.in_features = width if in_features is None else in_features
@@ -241,8 +244,7 @@ class StampLinear(torch.nn.Module):
         known = self.outliers
         looks = self.grid is None and self.transform and (len(x) > 1 or self.threshold is not None)
         if known == "auto" and self.config.job.outliers == "auto" and looks:
-            low, high = x.aminmax(dim=1)
-            absmax = high.maximum(-low).double().cpu().numpy()
+            absmax = _absmax(x).double().cpu().numpy()
             return outliers.find(absmax, outliers.threshold(absmax) if self.threshold is None else self.threshold)
         if isinstance(known, str) or len(x) == 1:
             known = ()
@@ -263,7 +265,7 @@ class StampLinear(torch.nn.Module):
         """x in the order of the wire, its job, and the constants at its scales."""
         job = self.job(len(x), len(taken))
         if places is not None:
-            x = x[torch.from_numpy(places.order.copy()).to(x.device)]
+            x = x.index_select(0, torch.from_numpy(places.order.copy()).to(x.device))
         return x, job, self._static(x.device) if self.s_x is not None else self._own(x, job)
 
     def _places(self, tokens: int, taken: tuple[int, ...]) -> outliers.Places | None:
@@ -279,10 +281,10 @@ class StampLinear(torch.nn.Module):
     def _sequence(self, x: Tensor) -> Tensor:
         """float32[S, K] to float32[S, N]."""
         if self.rotation is not None:
-            x = x @ self.rotation.to(x.device)
+            x = x @ self.rotation.to(x.device) if self.last is None else self.last.of(x, self.rotation)
         if self.center is not None:
             x = x - self.center.to(x.device)
-        if not torch.isfinite(x).all():
+        if not torch.isfinite(_absmax(x)).all():  # of NaN it is NaN
             raise LayerError("x holds NaN or infinite values", where=f"layer {self.name}", expected="finite values")
         if not self.activations:
             return self._float(x)
@@ -292,7 +294,7 @@ class StampLinear(torch.nn.Module):
         done = engine.outputs(wire, constants, job, self.config)
         if places is not None:
             own = torch.from_numpy(places.rows.copy()).to(x.device)
-            done = engine.Outputs(*(part[own] for part in done))
+            done = engine.Outputs(*(part.index_select(0, own) for part in done))
         counts: list[int | Tensor] = [count.sum() for count in done[1:]]
         if x.device.type == "cpu":  # elsewhere numbers would wait for the device
             counts = [int(count) for count in counts]
@@ -381,3 +383,8 @@ class StampLinear(torch.nn.Module):
             largest=self._largest, mant=torch.from_numpy(mant).to(device), shift=torch.from_numpy(shift).to(device),
             bias=torch.from_numpy(bias).to(device), s_x=s_x, s_y=s_y,
             rotation=rotation)
+
+
+def _absmax(x: Tensor) -> Tensor:
+    """float32[S], largest magnitude of each token; on a CPU much faster than its least and largest value."""
+    return x.abs().amax(dim=1)

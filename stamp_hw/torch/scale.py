@@ -15,14 +15,14 @@ _BLOCK = 1 << 17  # elements that a CPU works on at a time: their float64 copies
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """Quantized tokens: `codes` int8[S, K], with integer zeros int16[S, K]; `lo`, `span` int64[S, groups]; `bits`
-    int64[S, 1], 8 or 4; `qmax`, `mid` int64[S, 1]; `group` channels a group; `zero` int64[S, groups], z of each block,
-    or None."""
+    """Quantized tokens: `codes` int8[S, K], with integer zeros int16[S, K]; `lo`, `span` int64[S, groups]; `n_high`
+    leading tokens have 8 bits, the others 4; `qmax`, `mid` int64[S, 1]; `group` channels a group; `zero` int64[S,
+    groups], z of each block, or None."""
 
     codes: Tensor
     lo: Tensor
     span: Tensor
-    bits: Tensor
+    n_high: int
     qmax: Tensor
     mid: Tensor
     group: int
@@ -32,6 +32,14 @@ class Quantized:
 def rows_at_a_time(channels: int, device: torch.device) -> int:
     """Tokens of `channels` values that an elementwise step takes: a cache full on a CPU, everything elsewhere."""
     return max(1, _BLOCK // channels) if device.type == "cpu" else 1 << 62
+
+
+def blocks(values: Tensor, group: int) -> Tensor:
+    """[S, K] as [S, groups, group], the last group filled with zeros: they widen no range that 0 is in, and the ranges
+    of several groups all hold it."""
+    more = -values.shape[1] % group
+    whole: Tensor = (torch.nn.functional.pad(values, (0, more)) if more else values).unflatten(1, (-1, group))
+    return whole
 
 
 def quantize(c: Tensor, n_high: int, config: NpuConfig) -> Quantized:
@@ -48,22 +56,24 @@ def quantize(c: Tensor, n_high: int, config: NpuConfig) -> Quantized:
     # All products stay below 2^36 and the scaling is by powers of two, so float64 is exact here.
     ratio = torch.ldexp(recip.double(), (lz - (hw.coef_width + hw.recip_frac)).double())
     lows, offset = lo.double(), 0.5 - mid.double()
-    zero = (ratio * -lows + 0.5).floor() if zeros else None
+    zero = (ratio * -lows + 0.5).floor().long() if zeros else None
     codes = torch.empty((tokens, channels), dtype=torch.int16 if zeros else torch.int8, device=c.device)
+    limits = None if zero is None else tuple(limit[:, :, None].to(codes.dtype) for limit in (-zero, qmax - zero))
     step = rows_at_a_time(channels, c.device)
     for start in range(0, tokens, step):
         rows = slice(start, start + step)
-        work = c[rows].double()
-        if zero is not None:
-            low = _spread(zero[rows], group, channels)
-            size = (work.abs() * _spread(ratio[rows], group, channels)).add_(0.5).floor_()
-            codes[rows] = torch.copysign(size, work).maximum(-low).minimum(qmax[rows] - low)
-            continue
-        work -= _spread(lows[rows], group, channels)
-        work *= _spread(ratio[rows], group, channels)
-        work += offset[rows]
-        codes[rows] = work.floor_()
-    return Quantized(codes, lo, span, bits, qmax, mid, group, None if zero is None else zero.long())
+        work = blocks(c[rows], group).double()
+        if limits is not None:
+            work *= ratio[rows, :, None]
+            work += work.sign().mul_(0.5)  # the conversion cuts towards zero
+            found = work.to(codes.dtype).maximum(limits[0][rows]).minimum(limits[1][rows])
+        else:
+            work -= lows[rows, :, None]
+            work *= ratio[rows, :, None]
+            work += offset[rows, :, None]
+            found = work.floor_()
+        codes[rows] = found.flatten(1)[:, :channels]
+    return Quantized(codes, lo, span, n_high, qmax, mid, group, zero)
 
 
 def dequantize(quantized: Quantized) -> Tensor:
@@ -71,15 +81,14 @@ def dequantize(quantized: Quantized) -> Tensor:
     channels = quantized.codes.shape[1]
     gain = quantized.span.double() / quantized.qmax
     base = quantized.lo.double() + gain * quantized.mid if quantized.zero is None else torch.zeros_like(gain)
-    gain, base = (_spread(values.float(), quantized.group, channels) for values in (gain, base))
-    return quantized.codes * gain + base
+    gain, base = (values.float()[:, :, None] for values in (gain, base))
+    return (blocks(quantized.codes, quantized.group) * gain + base).flatten(1)[:, :channels]
 
 
 def _extremes(c: Tensor, group: int, symmetric: bool, zeros: bool) -> tuple[Tensor, Tensor]:
     """(lo, span), int64[S, groups]; with integer `zeros` 0 is in every range."""
-    parts = [part.aminmax(dim=1) for part in c.split(group, dim=1)]
-    low = torch.stack([part.min for part in parts], 1).long()
-    high = torch.stack([part.max for part in parts], 1).long()
+    parts = blocks(c, group)
+    low, high = parts.amin(dim=2).long(), parts.amax(dim=2).long()  # on a CPU faster than both by `aminmax`
     if symmetric:
         high = torch.maximum(-low, high)
         low = -high
@@ -94,8 +103,3 @@ def _reciprocal(span: Tensor, qmax: Tensor, width: int, recip_frac: int) -> tupl
     m = (span << lz).clamp(min=1)
     recip = torch.div((qmax << (width + recip_frac)) + (m >> 1), m, rounding_mode="floor")
     return torch.where(span == 0, 0, recip), lz
-
-
-def _spread(values: Tensor, group: int, channels: int) -> Tensor:
-    """[S, groups] to [S, channels], or to what broadcasts to it."""
-    return values if values.shape[1] == 1 else values.repeat_interleave(group, 1)[:, :channels]

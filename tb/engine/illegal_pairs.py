@@ -15,18 +15,22 @@ from stamp_hw.weights import Weights
 from tb.engine.cases import Case, half_used
 from tb.engine.draws import Shape, groups_of, plain
 
+#: Zeros of which a step may be too large.
+ZEROS = tuple(zero for zero in range(16) if MOST_U[zero] < 16)
 
-def illegal_pairs(rng: np.random.Generator, params: EngineParams, size: int, kind: int
+
+def illegal_pairs(rng: np.random.Generator, params: EngineParams, size: int, kind: int, zero: int | None = None
                   ) -> tuple[Case, tuple[str, ...]]:
-    """(layer, errors that it raises): `kind` 0 pairs at the limit, all legal; 1 one of them beyond it; 2 any pairs; 3
-    one illegal pair in a channel beyond N. Where weights are bytes they are sent saturated, and nothing is an error."""
+    """(layer, errors that it raises): `kind` 0 pairs at the limit, all legal; 1 one of them beyond it, of this `zero`
+    or of any; 2 any pairs; 3 one illegal pair in a channel beyond N. Where weights are bytes they are sent saturated,
+    and nothing is an error."""
     shape = Shape(tokens=int(rng.integers(1, min(4, params.max_tokens) + 1)), grid=None, sinks=0,
                   k=int(rng.integers(1, params.max_k + 1)), n=int(rng.integers(1, 2 * params.cols)))
     groups = groups_of(rng, shape, size)
     u, z = np.array(MOST_U, np.uint8)[groups.z], groups.z.copy()
     place = int(rng.integers(u.shape[0])), int(rng.integers(u.shape[1]))
     if kind == 1:
-        z[place] = rng.choice([zero for zero in range(16) if MOST_U[zero] < 16])
+        z[place] = rng.choice(ZEROS) if zero is None else zero
         u[place] = MOST_U[int(z[place])] + 1
     if kind == 2:
         u = rng.integers(1, 17, u.shape).astype(np.uint8)

@@ -96,7 +96,9 @@ def test_a_process_that_has_imported_the_other_package_is_told(run: Run, tmp_pat
 @pytest.mark.parametrize("program", [("-m", "stamp_hw"), ("-P", "-m", "stamp_hw")], ids=" ".join)
 def test_the_program_runs(run: Run, tmp_path: Path, program: tuple[str, ...]) -> None:
     assert run(*program, "--version").stdout == f"stamp-hw {VERSION}\n"
-    assert "16x8x8" in run(*program, "simulate", "--shape", "16x8x8").stdout
+    assert "16x8x8" in run(*program, "simulate", "--shape", "16x8x8", "--json", "shape.json").stdout
+    run(*program, "report", "shape.json", "--out", "shape.html")
+    assert (tmp_path / "shape.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     run(*program, "generate", "--hw", "rows=1", "--hw", "cols=1", "--hw", "lanes=1", "--out", "verilog")
     assert (tmp_path / "verilog" / "stamp_engine_axi.v").is_file()
 

@@ -12,7 +12,7 @@ from rtl_gen.engine.block_drain import blocks_in_array, tiles_in_combine, writte
 from rtl_gen.engine.drain import tiles_in_array
 from rtl_gen.engine.front import SINKS_IN_LIFTING, sinks_inside, tokens_in_scale
 from sim import haar
-from sim.engine.front import Front, Scales
+from sim.engine.front import Front, Scales, Source
 from sim.pipeline import always
 from stamp_hw.config import HwConfig, ResolvedJob
 from stamp_hw.engine.job import EngineJob
@@ -92,7 +92,8 @@ def test_exponents_of_sinks_around_the_hadamard_unit_find_room(block: int, rng: 
         bits = rng.random(97) < rng.choice([0.3, 0.8, 1.0])
         bits[0] = True
         gate = int(rng.choice([0, 3000]))
-        front = Front(params, always, lambda cycle, bits=bits: bool(bits[cycle % 97]), lambda _, gate=gate: gate)
+        tokens = Source(lambda cycle, bits=bits: bool(bits[cycle % 97]))
+        front = Front(params, always, tokens, lambda _, gate=gate: gate)
         front.accept(job, 0)
         parts, popped = divide(job.resolved, job.tile_width, 1, params.rows), []
         token = front._scales.token

@@ -204,7 +204,7 @@ def test_the_front_is_its_two_units_with_a_gate_in_front(axes: int, rng: np.rand
         while job.hadamard:  # a third unit, which is followed below
             job = draw_job(rng, params)
         parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, params.rows)
-        front = Front(params, always, valid, lambda _number: 0)
+        front = Front(params, always, Source(valid), lambda _number: 0)
         began = front.accept(job, 0) + 1
         ready = np.zeros(job.n_sink + job.width * job.height, np.int64)
         front.lift(job, parts, ready)
@@ -229,7 +229,7 @@ def test_a_super_tile_whose_half_is_taken_waits_and_shifts_all_that_follows() ->
     parts = super_tile.divide(job.resolved, job.tile_width, 1, params.rows)
     runs = []
     for wait in (0, 1000):
-        front = Front(params, always, always, lambda number, wait=wait: wait if number == 2 else 0)
+        front = Front(params, always, Source(always), lambda number, wait=wait: wait if number == 2 else 0)
         front.accept(job, 0)
         ready = np.zeros(40, np.int64)
         front.lift(job, parts, ready)

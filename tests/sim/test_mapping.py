@@ -26,7 +26,9 @@ from stamp_hw.engine import super_tile
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import Size
 from stamp_hw.errors import ConfigError
+from stamp_hw.hw_config import DRAM_BYTES_PER_S
 from tb.engine import draws
+from tb.engine.external import behind_a_port
 from tests.support.divisions import fits, tiles_of
 from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated
 
@@ -38,10 +40,11 @@ Case = tuple[Shape, NpuConfig]
 def draw_hw(rng: np.random.Generator) -> HwConfig:
     cols = int(rng.choice([1, 2, 6, 8]))
     divisors = [lanes for lanes in range(1, cols + 1) if cols % lanes == 0]
-    return perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+    hw = perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
         rows=int(rng.choice([1, 2, 3, 4, 8])), cols=cols, lanes=int(rng.choice([1, 4, 7, 16])), max_levels=6, max_k=80,
         max_tokens=60, act_slots=int(rng.choice([3, 9, 12, 20, 33, 40])), rescale_lanes=int(rng.choice(divisors)),
         packed_weights=bool(rng.integers(2)), dram_bytes_per_s=float(rng.choice([5e7, 1e9, 4e9, 1e12])))))
+    return hw if rng.integers(3) else behind_a_port(rng, replace(hw, dram_bytes_per_s=DRAM_BYTES_PER_S))
 
 
 def draw_case(rng: np.random.Generator) -> Case:
@@ -109,6 +112,7 @@ def test_what_is_found_is_the_best_of_all_sizes_that_fit_and_no_bound_is_beyond_
         seen.update({"sizes": 3 * len(sizes), "2-D": task.job.grid is not None, "sinks": task.job.n_sink > 0,
                      "blocks": task.group is not None, "rotated": task.k_in is not None, "packed": task.weights.packed,
                      "slow": not dram.Memory.of(config.hw).w.full, "lifted": task.job.levels > 0,
+                     "one port": config.hw.memory is not None,
                      "parts of a tile row": task.job.grid is not None and any(size[1] == sizes[0][1]
                                                                               for size in sizes[1:])})
     few = {name: count for name, count in seen.items() if count < CASES // 40}

@@ -1,0 +1,115 @@
+"""Loads of a layer's passes, in closed form: when a pass's weights are written and its parameters taken, for streams
+that have the memory's rate each for itself (`sim.dram`) or share one port (`sim.port`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from sim.dram import Memory
+from sim.engine.port_flow import Flow, Line
+from sim.engine.port_streams import Timeline
+from sim.engine.weight_loads import pace, rated
+from sim.port import TICKS, Plan
+from stamp_hw.engine.wire import WeightFormat
+
+
+class Loads(Protocol):
+    """Weights and parameters that were taken so far; immutable."""
+
+    @property
+    def full(self) -> bool:
+        """The memory gives a beat in every cycle."""
+
+    def take(self, begin: int) -> tuple[Loads, int, int]:
+        """A pass, from the cycle `begin` on: (what comes behind it, cycle in which the last k-step is written, cycle of
+        the last parameters)."""
+
+    def seen_from(self, cycle: int) -> tuple[Any, ...]:
+        """All that the next loads depend on, counted from a cycle: when it is the same, so are they."""
+
+    def until(self) -> int | None:
+        """Cycle before which whatever follows repeats when it is seen again; None: for ever."""
+
+    def moved(self, cycles: int) -> Loads:
+        """As much later."""
+
+    def longer_than(self, cycles: int) -> bool:
+        """A pass takes the memory longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLoads:
+    """At the memory's rate; `steps` and `words` of a pass, `taken` cycles of the last weights and parameters."""
+
+    memory: Memory
+    weights: WeightFormat
+    steps: int
+    words: int
+    taken: tuple[int, int] = (-1, -1)
+
+    @property
+    def full(self) -> bool:
+        return self.memory.w.full and self.memory.p.full
+
+    def take(self, begin: int) -> tuple[RateLoads, int, int]:
+        weights, written = rated(self.memory.w, self.weights, self.steps, self.taken[0], begin)
+        taken = weights, self.memory.p.take(self.taken[1], begin, self.words)
+        return replace(self, taken=taken), written, taken[1]
+
+    def seen_from(self, cycle: int) -> tuple[Any, ...]:
+        return (*(at - cycle for at in self.taken), cycle % self.memory.w.den, cycle % self.memory.p.den)
+
+    def until(self) -> int | None:
+        return None
+
+    def moved(self, cycles: int) -> RateLoads:
+        return replace(self, taken=(self.taken[0] + cycles, self.taken[1] + cycles))
+
+    def longer_than(self, cycles: int) -> bool:
+        w, p = self.memory.w, self.memory.p
+        return max(self.weights.beats(self.steps) * w.den / w.num, self.words * p.den / p.num) > cycles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PortLoads:
+    """Behind the one port; `w`, `p` its streams; the last k-step is written `behind` cycles after its beat was
+    taken."""
+
+    plan: Plan
+    timeline: Timeline
+    w: Flow
+    p: Flow
+    behind: int
+
+    @classmethod
+    def of(cls, plan: Plan, timeline: Timeline, weights: WeightFormat, steps: int) -> PortLoads:
+        """None taken; the registers are taken in cycle 0."""
+        paces = {"w": pace(weights, steps), "p": np.arange(plan.units["p"].beats)}
+        flows = {name: Flow.of(Line(name, plan.units[name], paces[name], plan.depth[name], plan.latency, timeline), 1)
+                 for name in paces}
+        return cls(plan=plan, timeline=timeline, behind=int(weights.packed and steps % 2 == 0), **flows)
+
+    @property
+    def full(self) -> bool:
+        return False
+
+    def take(self, begin: int) -> tuple[PortLoads, int, int]:
+        w, weights = self.w.take(begin)
+        p, words = self.p.take(begin)
+        return replace(self, w=w, p=p), weights.beat(-1) + self.behind, words.beat(-1)
+
+    def seen_from(self, cycle: int) -> tuple[Any, ...]:
+        return (*self.w.seen_from(cycle), *self.p.seen_from(cycle))
+
+    def until(self) -> int | None:
+        return self.timeline.after(min(self.w.end, self.p.end) // TICKS)
+
+    def moved(self, cycles: int) -> PortLoads:
+        return replace(self, w=self.w.moved(cycles), p=self.p.moved(cycles))
+
+    def longer_than(self, cycles: int) -> bool:
+        return max(self.plan.fetch(name, -1) for name in ("w", "p")) > cycles

@@ -1,0 +1,174 @@
+"""Streams of the engine at the one port, a unit at a time: `sim.engine.port_streams` for whole layers.
+
+A unit's beats are taken at a pace of their own, each as soon as it is there. With start s, transfer time d and latency
+l of burst m, f(m) the first beat that has a part of it, and pace c of beat n, its cycles behind the unit's first beat:
+
+    s(m) = max(s(m − 1) + d, free(m − depth))        free(m) = t(last beat of m) + 1
+    t(n) = c(n) + max(begin, max over m: s(m) + d + l − c(f(m)))        m up to the last burst that n needs
+
+The second line is a running maximum, and so is the first where `free` is known. Where a unit has more bursts than
+places, `free` depends on the unit's own beats: it is followed from below, never falling, until it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sim.engine.port_streams import PortStream, Timeline
+from sim.port import TICKS, Plan, Unit
+
+MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """What all units of a stream have in common: `unit`, `pace` int64[beats], `depth` bursts, `latency` ticks, and the
+    phases of `timeline`."""
+
+    name: str
+    unit: Unit
+    pace: np.ndarray
+    depth: int
+    latency: int
+    timeline: Timeline
+
+    @cached_property
+    def _bursts(self) -> np.ndarray:
+        return np.arange(self.unit.bursts)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """int64[bursts] pace of the first beat that has a part of each."""
+        found: np.ndarray = self.pace[self._bursts * self.unit.burst // self.unit.beat_bytes]
+        return found
+
+    @cached_property
+    def _last(self) -> np.ndarray:
+        found: np.ndarray = np.minimum(
+            self.unit.beats - 1, ((self._bursts + 1) * self.unit.burst - 1) // self.unit.beat_bytes)
+        return found
+
+    @cached_property
+    def last(self) -> np.ndarray:
+        """int64[bursts] pace of the last one."""
+        found: np.ndarray = self.pace[self._last]
+        return found
+
+    @cached_property
+    def need(self) -> np.ndarray:
+        """int64[bursts] the last burst that this last beat needs."""
+        found: np.ndarray = ((self._last + 1) * self.unit.beat_bytes - 1) // self.unit.burst
+        return found
+
+    def ends(self, end: int, free: np.ndarray) -> np.ndarray:
+        """int64[len(free)] the tick in which each transfer ends, latency aside: the one before them ended in tick
+        `end`, and places are free in the cycles `free`. A phase after the other."""
+        found = []
+        while len(free):
+            spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
+            steps = self._bursts[: len(free)] * spacing
+            starts = steps + np.maximum(end, np.maximum.accumulate(free * TICKS - steps))
+            count = len(free) if until is None else int(np.searchsorted(starts, until * TICKS))
+            found.append(starts[:count] + spacing)
+            end, free = int(found[-1][-1]), free[count:]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """A stream behind some units: `end` tick in which the last transfer ended, `free` int64[depth] cycles from which
+    the places of the last bursts are free."""
+
+    line: Line
+    end: int
+    free: np.ndarray
+
+    @classmethod
+    def of(cls, line: Line, begin: int) -> Flow:
+        """A stream of which nothing has been asked for; the memory may be from cycle `begin` on."""
+        return cls(line, begin * TICKS, np.zeros(line.depth, np.int64))
+
+    def take(self, begin: int) -> tuple[Flow, Taken]:
+        """A unit, its first beat not before `begin`."""
+        line, count = self.line, self.line.unit.bursts
+        free = line.last + begin + 1  # of the unit's own bursts, if nothing were late
+        while True:
+            ends = line.ends(self.end, np.concatenate([self.free, free])[:count])
+            late = np.maximum.accumulate(-(-(ends + line.latency) // TICKS) - line.first)
+            found = line.last + np.maximum(begin, late[line.need]) + 1
+            if count <= line.depth or np.array_equal(found, free):
+                break
+            free = found
+        return (replace(self, end=int(ends[-1]), free=np.concatenate([self.free, found])[-line.depth:]),
+                Taken(line, begin, late))
+
+    def seen_from(self, cycle: int) -> tuple[Any, ...]:
+        """All that the next units depend on, counted from a cycle: when it is the same, so are they."""
+        return self.end - cycle * TICKS, (np.maximum(self.free, self.end // TICKS) - cycle).tobytes()
+
+    def moved(self, cycles: int) -> Flow:
+        """As much later."""
+        return replace(self, end=self.end + cycles * TICKS, free=self.free + cycles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """The beats of a unit: none before `begin` and its pace, and where they wait for a burst none before `late`
+    int64[bursts] and its pace."""
+
+    line: Line
+    begin: int
+    late: np.ndarray
+
+    def beat(self, number: int) -> int:
+        """Cycle in which it is taken; −1 is the last one."""
+        number %= self.line.unit.beats
+        return int(self.line.pace[number]) + max(self.begin, int(self.late[self.line.unit.needs(number)]))
+
+
+class PortTokens:
+    """Tokens behind the one port (`sim.port`), of a job whose registers are taken in cycle 0."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.timeline = plan, Timeline()
+        self.timeline.begin(1, plan)
+        unit = plan.units["i"]
+        line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
+        self._flow, self._count = Flow.of(line, 1), 0
+        self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
+
+    def take(self, begin: int, beat: int) -> tuple[int, int]:
+        """A token, not before cycle `begin`: (cycle of its last beat, of beat number `beat`, the same of every token).
+
+        What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
+        """
+        steady = self.timeline.after(self._flow.end // TICKS) is None
+        where = (self.timeline.phase, *self._flow.seen_from(begin))
+        if steady and where in self._seen:
+            flow, then, last, at = self._seen[where]
+            self._flow, last, at = flow.moved(begin - then), last + begin - then, at + begin - then
+        else:
+            self._flow, taken = self._flow.take(begin)
+            last, at = taken.beat(-1), taken.beat(beat)
+            if steady and len(self._seen) < MAX_SEEN:
+                self._seen[where] = self._flow, begin, last, at
+        self._count += 1
+        self.timeline.taken(last, self._count)
+        return last, at
+
+    @property
+    def stream(self) -> PortStream:
+        """The same, beat by beat."""
+        stream = PortStream("i", self.timeline)
+        stream.job(0, self.plan)
+        return stream
+
+    def longer_than(self, cycles: int) -> bool:
+        """A token takes the memory longer, over all of them."""
+        counts = np.diff((0, *self.plan.bounds)).tolist()
+        fetched = sum(count * self.plan.fetch("i", phase) for phase, count in enumerate(counts) if count)
+        return fetched > cycles * self.plan.bounds[-1]

@@ -1,0 +1,116 @@
+"""What a document has to be before it is drawn: keys that are needed, finite numbers, names that fit each other.
+
+A rule takes a value and the path of its key, and raises StampError where the value is not what the rule says. Keys that
+no rule names are left alone: a newer program may write more of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stamp_hw.errors import StampError
+
+Rule = Callable[[Any, str], None]
+#: Largest figure that is drawn: sums and ratios of such stay finite.
+MOST = 1e60
+
+
+def need(ok: bool, where: str, got: object, expected: str) -> None:
+    """Raise StampError unless `ok`."""
+    if not ok:
+        raise StampError("not a report that can be drawn", where=where, got=got, expected=expected)
+
+
+def figure(value: Any, where: str) -> None:
+    """A finite number from 0 on."""
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    need(ok and math.isfinite(value) and 0 <= value <= MOST, where, value, "a number from 0 on")
+
+
+def decibel(value: Any, where: str) -> None:
+    """A finite number, or null."""
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    need(value is None or ok and math.isfinite(value) and abs(value) <= MOST, where, value, "a number or null")
+
+
+def text(value: Any, where: str) -> None:
+    """A text."""
+    need(isinstance(value, str), where, value, "a text")
+
+
+def flag(value: Any, where: str) -> None:
+    """True or false."""
+    need(isinstance(value, bool), where, value, "true or false")
+
+
+def anything(_value: Any, _where: str) -> None:
+    """Whatever it is: it is shown as it stands."""
+
+
+def maybe(rule: Rule) -> Rule:
+    """Null, or what the rule says."""
+    def check(value: Any, where: str) -> None:
+        if value is not None:
+            rule(value, where)
+
+    return check
+
+
+def above_zero(value: Any, where: str) -> None:
+    """A finite number above 0."""
+    figure(value, where)
+    need(value > 0, where, value, "a number above 0")
+
+
+def mapping(rule: Rule, *, empty: bool = False) -> Rule:
+    """Names, each with what the rule says; at least one unless `empty`."""
+    def check(value: Any, where: str) -> None:
+        need(isinstance(value, Mapping) and (empty or bool(value)), where, value, "an object")
+        for key, item in value.items():
+            rule(item, f"{where}.{key}")
+
+    return check
+
+
+def listing(rule: Rule) -> Rule:
+    """A list of what the rule says."""
+    def check(value: Any, where: str) -> None:
+        need(isinstance(value, list), where, value, "a list")
+        for place, item in enumerate(value):
+            rule(item, f"{where}[{place}]")
+
+    return check
+
+
+def record(rules: Mapping[str, Rule]) -> Rule:
+    """An object that has these keys."""
+    def check(value: Any, where: str) -> None:
+        need(isinstance(value, Mapping), where, value, "an object")
+        for key, rule in rules.items():
+            need(key in value, f"{where}.{key}", "nothing", "this key")
+            rule(value[key], f"{where}.{key}")
+
+    return check
+
+
+def same_keys(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Raise StampError unless all of these have the same keys as the first."""
+    first = next(iter(tables))
+    for name, table in tables.items():
+        need(set(table) == set(tables[first]), f"{where}.{name}", ", ".join(table), f"what {first} has: "
+             + ", ".join(tables[first]))
+
+
+#: What all reports have beside their figures.
+COMMON: Mapping[str, Rule] = {
+    "version": text,
+    "config": record({"hw": record({"rows": above_zero, "cols": above_zero, "lanes": above_zero,
+                                    "freq_hz": above_zero, "dram_bytes_per_s": above_zero}),
+                      "job": record({"weight_bits": above_zero})}),
+    "energy_set": record({
+        "name": text, "node": text, "sources": mapping(text), "not_modelled": listing(text),
+        "constants": mapping(record({"energy_pj": anything, "axis": maybe(text), "prices": text, "unit": text,
+                                     "node": text, "source": text, "basis": text}))}),
+}

@@ -1,0 +1,66 @@
+"""Reports from their files: which kind one is of, and whether it can be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.report import comparison, layers, model
+from sim.report.view import View
+from stamp_hw.errors import StampError
+from stamp_hw.formats.safetensors_file import strict_json
+
+_MAX_BYTES = 1 << 28
+_WRITERS = "what `stamp-hw simulate --json` or `compare --json` writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of report: the keys that tell it, its schema, what checks a document of it and what makes its page."""
+
+    keys: frozenset[str]
+    schema_version: int
+    check: Callable[[Mapping[str, Any], str], None]
+    view: Callable[[Mapping[str, Any]], View]
+
+
+KINDS = {
+    "layers": Kind(frozenset(("layers", "totals", "energy_set")), layers.SCHEMA_VERSION, layers.check, layers.view),
+    "model": Kind(frozenset(("schemes", "workload", "energy_set")), model.SCHEMA_VERSION, model.check, model.view),
+    "comparison": Kind(frozenset(("rows", "workload", "orders_by_energy")), comparison.SCHEMA_VERSION,
+                       comparison.check, comparison.view),
+}
+
+
+def read(path: Path) -> View:
+    """The page of a report's file.
+
+    Raises
+    ------
+    StampError : no such file, no JSON, no report, one of another schema, one without a key or with a figure that is
+        none
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise StampError("cannot read a report", where=str(path), got=error.strerror, expected=_WRITERS) from None
+    if len(content) > _MAX_BYTES:
+        raise StampError("report too large", where=str(path), expected=f"at most {_MAX_BYTES >> 20} MiB")
+    return view_of(strict_json(content, path), str(path))
+
+
+def view_of(document: Any, where: str) -> View:
+    """The page of a document. Raises StampError as `read` does."""
+    keys = frozenset(document) if isinstance(document, dict) else frozenset()
+    kind = next((kind for kind in KINDS.values() if kind.keys <= keys), None)
+    if kind is None:
+        raise StampError("not a report", where=where, got=", ".join(sorted(keys)) or type(document).__name__,
+                         expected=_WRITERS)
+    if document.get("schema_version") != kind.schema_version:
+        raise StampError("report of another schema", where=f"{where}: schema_version",
+                         got=document.get("schema_version"), expected=f"{kind.schema_version}, as this version writes")
+    kind.check(document, where)
+    return kind.view(document)
