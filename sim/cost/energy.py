@@ -136,6 +136,11 @@ def load_file(path: str | Path) -> EnergySet:
     return _parse(load_yaml(path, "energy set"), str(path))
 
 
+def parse(text: str, where: str) -> EnergySet:
+    """A set from the text of a file. Raises ConfigError, in which `where` names it."""
+    return _parse(parse_yaml(text, where), where)
+
+
 def _parse(data: Any, where: str) -> EnergySet:
     """Check a set strictly: no key unknown, none missing, every figure a positive number."""
     top = _mapping(data, where, ("name", "node", "sources", "constants", "not_modelled"))

@@ -1,4 +1,4 @@
-"""`stamp-hw bench`: speed of the golden model, of its torch backend and of the RTL's fast bench, as ratios."""
+"""`stamp-hw bench`: speed of the golden model, of its torch backend, of sweeps and of the RTL's fast bench."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Times `simulate --model llama-3-8b` under every scheme, process and all; the golden model's product and its "
         "whole layer against NumPy's float32 product of the same shape, the torch backend against the golden model, "
-        "and the RTL's fast bench against a testbench that writes and reads "
-        "every cycle and against a plain C++ loop: each side in turn, best of five. Takes about 6 minutes; needs "
-        "torch.")
+        "two processes of a sweep against one, and the RTL's fast bench against a testbench that writes and reads "
+        "every cycle and against a plain C++ loop: each side in turn, the best of several. Takes about 6 minutes; "
+        "needs torch, and two processors for the sweep.")
     parser.epilog = exits.HELP
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON, a flat object")
     runs(parser, Options, run)
@@ -36,7 +36,7 @@ def run(options: Options) -> int:
     """Measure, write, print; 1 where a goal is missed."""
     from stamp_hw.formats.files import write_json
     from tb.run.simulator import check_root
-    from tb.speed import golden, model, rtl
+    from tb.speed import golden, model, rtl, sweep
 
     if options.json is not None:
         check_writable(options.json, folder=False)
@@ -47,6 +47,8 @@ def run(options: Options) -> int:
         figures = model.measure()
         progress("the golden model")
         figures |= golden.measure()
+        progress("a sweep")
+        figures |= sweep.measure()
         progress("the RTL's benches")
         figures |= rtl.measure()
     finally:
@@ -64,7 +66,8 @@ def goals() -> tuple[dict[str, float], dict[str, float]]:
 
     return ({"llama3_8b_model_s": 1.5, "llama3_8b_model_mb": 200.0, "golden_vs_sgemm": 1.5,
              "golden_engine_vs_sgemm": 6.0},
-            {"rtl_batched_vs_naive": 10.0, "rtl_batched_vs_raw": 1 / 3, "torch_vs_numpy": 5.0 if cuda() else 0.8})
+            {"sweep_points_per_s": 100.0, "sweep_two_workers": 1.7, "rtl_batched_vs_naive": 10.0,
+             "rtl_batched_vs_raw": 1 / 3, "torch_vs_numpy": 5.0 if cuda() else 0.8})
 
 
 def met(figures: Mapping[str, float]) -> dict[str, bool]:

@@ -33,6 +33,7 @@ OVER = [  # a command, IN and OUT the same file, or OUT in the folder IN
     *(f"ablate {source} --{kind} OUT" for kind in ("json", "csv")
       for source in ("IN", f"{TRACE} --config IN", f"{TRACE} --fit IN")),
     *(f"widths {source} --{kind} OUT" for kind in ("json", "plot") for source in ("IN", f"{TRACE} --config IN")),
+    *(f"sweep {words}" for words in ("IN --out OUT", "IN --out STEM", "IN --out OTHER --csv OUT")),
     *(f"tune {source} --out OUT" for source in ("IN", f"{TRACE} --config IN", f"{TRACE} --fit IN")),
     *(f"program {source}" for source in ("IN --out OUT", f"{TRACE} --config IN --out OUT",
                                          "IN --out OTHER --header OUT", f"{TRACE} --config IN --out OTHER --header OUT",

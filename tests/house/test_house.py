@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "models": {"models", "stamp_hw"},
 }
 # What `pip install stamp-hw` brings is all that the golden model and the cycle model need.
+# A sweep on a cluster needs Dask, and asks for it when the cluster is (`test_dask_is_imported_where_a_cluster_is`).
 LIGHT = {"stamp_hw": {"numpy", "yaml", "rich"}, "sim": {"numpy", "yaml", "matplotlib"},
-         "stamp_hw.torch": {"numpy", "torch"}}
+         "sim.sweep": {"numpy", "matplotlib", "distributed"}, "stamp_hw.torch": {"numpy", "torch"}}
 # The program's own folder: whatever runs under it may use it, the golden model may not.
 PROGRAM = "stamp_hw.cli"
 names = pytest.mark.parametrize("name", modules())
@@ -54,6 +55,13 @@ def test_imports_between_packages_go_one_way(name: str) -> None:
 def test_the_golden_model_knows_neither_the_program_nor_torch(name: str) -> None:
     if folder(name) in ("stamp_hw", "stamp_hw.engine", "stamp_hw.formats") and name != "stamp_hw.__main__":
         assert {other for other in imported(name) if folder_of(other) in (PROGRAM, "stamp_hw.torch")} == set()
+
+
+def test_dask_is_imported_where_a_cluster_is() -> None:
+    assert [name for name in modules() if "distributed" in imported(name)] == ["sim.sweep.cluster"]
+    tree = ast.parse(modules()["sim.sweep.cluster"].read_text(encoding="utf-8"))
+    first = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert "distributed" not in first, "a sweep without a cluster needs no Dask"
 
 
 def folder_of(other: str) -> str:
@@ -101,9 +109,10 @@ def test_the_tests_mirror_the_packages() -> None:
 def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
-    data = {"configs", "configs.models"}  # no code: the wheel takes what a command finds by its name
+    data = {"configs", "configs.models", "configs.sweeps"}  # no code: the wheel takes what a command finds by its name
     assert listed == {name for name, path in modules().items() if path.name == "__init__.py"} | data
-    assert set(project["project"]["optional-dependencies"]) == {"rtl", "formal", "fpga", "trace", "gguf", "docs", "dev"}
+    extras = {"rtl", "formal", "fpga", "trace", "gguf", "docs", "sweep", "dev"}
+    assert set(project["project"]["optional-dependencies"]) == extras
 
 
 def test_a_release_has_one_number_and_an_entry_in_the_changelog() -> None:

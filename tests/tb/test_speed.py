@@ -1,14 +1,20 @@
-"""`stamp-hw bench` compares what is the same: both datapaths of a layer give its results."""
+"""`stamp-hw bench` compares what is the same: both datapaths of a layer give its results, and every round of a sweep
+has points of its own."""
 
 from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
 
+from sim.sweep.kept import Kept
+from sim.sweep.workers import Workers, local
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.layer import Layer
-from tb.speed import golden
+from tb.speed import golden, sweep
 
 
 @pytest.mark.trace
@@ -21,3 +27,29 @@ def test_both_datapaths_are_of_the_same_integers(rng: np.random.Generator) -> No
     made = golden.datapaths(layer, result, NpuConfig())
     assert np.array_equal(made["torch_datapath"](), result.y)  # type: ignore[call-overload]
     assert np.array_equal(made["numpy_datapath"]().y, result.y)  # type: ignore[attr-defined]
+
+
+def test_no_round_of_a_sweep_finds_what_another_has_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("workload: {{tokens: 64, k: 64, n: 64}}\n"
+             "axes: {{hw.freq_hz: [{freq_hz}], job.n_hi: [0, 4], hw.dram_bytes_per_s: {bytes_per_s}}}\n")
+    monkeypatch.setattr(sweep, "SWEEP", small)
+    runs: list[tuple[int, dict[int, str]]] = []
+
+    class Watched(Kept):
+        def finish(self) -> None:
+            runs[-1][1].update(self.lines)
+            super().finish()
+
+    def watched(processes: int) -> AbstractContextManager[Workers]:
+        runs.append((processes, {}))
+        return local(processes)
+
+    monkeypatch.setattr(sweep, "Kept", Watched)
+    monkeypatch.setattr(sweep, "local", watched)
+    found = sweep.measure()
+    assert found["sweep_points"] == 8 and min(found.values()) > 0
+    assert [processes for processes, _ in runs] == [1, 2] * sweep.ROUNDS
+    points = [[json.loads(line) for _, line in sorted(lines.items())] for _, lines in runs]
+    assert len({json.dumps(point["values"]) for run in points for point in run}) == 8 * len(runs), "each once"
+    cycles = {tuple(point["schemes"]["stamp"]["cycles"] for point in run) for run in points}
+    assert len(cycles) == 1, "and of the same work"
