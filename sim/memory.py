@@ -8,14 +8,13 @@ once, whatever the scheme; weights and the parameters of each output channel com
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim import haar, scale
+from sim.division import Division
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import BIAS_WIDTH, MANT_WIDTH, SHIFT_WIDTH
-from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.engine.wire import OUT_BYTES, beat_bytes
 from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CODE_WIDTH, Z_WIDTH, CombineParams, HaarParams, RescaleParams, ScaleParams
@@ -60,7 +59,7 @@ def dram_bytes(task: Task, hw: HwConfig, super_tiles: int) -> DramBytes:
                      scales=passes * hw.cols * beat["p"], outputs=task.tokens * task.n * OUT_BYTES)
 
 
-def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, Access]:
+def on_chip(task: Task, hw: HwConfig, division: Division) -> dict[str, Access]:
     """Traffic of every on-chip memory for one layer.
 
     Sizes are the hardware's, whatever the job. Words that the blocks move are counted by the blocks' `events`; of the
@@ -73,7 +72,7 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     forward, inverse, unit = HaarParams.forward(hw), HaarParams.inverse(hw), ScaleParams.of(hw)
     columns, word = task.columns(hw)[0], parameter_bits(hw)
     outputs = task.tokens * columns * hw.cols
-    tiles = sum(part.array_tiles for part in parts) * columns
+    tiles = division.array_tiles * columns
     registers = unit.job(tokens=task.tokens, k=task.k, group=task.group)
     ring = scale.events(unit, registers)
     into = haar.events(forward, [task.haar_job(registers.beats)])
@@ -81,10 +80,9 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
     back = haar.events(inverse, [task.haar_job(task.out_beats(hw))])
     lines = max(hw.max_levels, 1)
     line_words = into.line_reads + into.line_writes, back.line_reads + back.line_writes
-    code_bits = 8 * sum(part.n8 for part in parts) + 4 * sum(part.n4 for part in parts)
-    row_slots = sum(len(part.rows) for part in parts)
+    code_bits = 4 * (task.tokens + task.job.n_hi + task.job.n_sink)
     scale_bits = 2 * hw.coef_width
-    return _between_beats(task, hw) | _of_blocks(task, hw, parts) | {
+    return _between_beats(task, hw) | _of_blocks(task, hw, division) | {
         "lifting_lines": Access(size=_bytes(lines * forward.max_beats * hw.lanes * forward.out_width),
                                 moved=_bytes(line_words[0] * hw.lanes * forward.out_width)),
         "inverse_lines": Access(size=_bytes(lines * inverse.max_beats * inverse.lanes * inverse.width),
@@ -92,30 +90,30 @@ def on_chip(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, A
         "ring_buffer": Access(size=_bytes(unit.buffer_beats * hw.lanes * unit.width),
                               moved=_bytes((ring.buffer_writes + ring.buffer_reads) * hw.lanes * unit.width)),
         "activation_buffer": Access(size=hw.act_slots * hw.max_k,
-                                    moved=_bytes(code_bits * task.k) + row_slots * task.k * columns),
+                                    moved=_bytes(code_bits * task.k) + division.row_slots * task.k * columns),
         "weight_buffer": Access(size=_bytes(hw.max_k * hw.cols * CODE_WIDTH),
-                                moved=_bytes((len(parts) * columns + tiles) * task.k * hw.cols * CODE_WIDTH)),
+                                moved=_bytes((division.super_tiles * columns + tiles) * task.k * hw.cols * CODE_WIDTH)),
         "scale_buffer": Access(size=_bytes(2 * hw.act_slots * 2 * hw.coef_width),
                                moved=_bytes(task.tokens * scale_bits * (1 + columns))),
         "parameter_buffer": Access(size=_bytes(hw.cols * word),
-                                   moved=_bytes((len(parts) * columns * hw.cols + outputs) * word)),
+                                   moved=_bytes((division.super_tiles * columns * hw.cols + outputs) * word)),
         "output_buffer": Access(size=_bytes(2 * hw.act_slots * hw.cols * Z_WIDTH), moved=_bytes(2 * outputs * Z_WIDTH)),
     }
 
 
-def block_sums(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> int:
+def block_sums(task: Task, hw: HwConfig, division: Division) -> int:
     """Sums of blocks that leave a column of the array in one pass, those of empty row slots among them."""
     assert hw.block
-    return sum(part.array_tiles for part in parts) * -(-task.k // hw.block) * 2 * hw.rows
+    return division.array_tiles * -(-task.k // hw.block) * 2 * hw.rows
 
 
-def _of_blocks(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, Access]:
+def _of_blocks(task: Task, hw: HwConfig, division: Division) -> dict[str, Access]:
     """The memories of hardware with blocks."""
     if not hw.block:
         return {}
     params, columns = CombineParams.of(hw), task.columns(hw)[0]
-    sums = block_sums(task, hw, parts) * columns
-    tokens = sum(part.array_tiles for part in parts) * columns * 2 * hw.rows
+    sums = block_sums(task, hw, division) * columns
+    tokens = division.array_tiles * columns * 2 * hw.rows
     accesses = sums + (sums - tokens) + tokens  # writes, reads for another block, reads for the rescale unit
     return {
         "span_buffer": Access(size=_bytes(2 * hw.act_slots * -(-hw.max_k // hw.block) * params.width),

@@ -87,7 +87,7 @@ class JobConfig:
             require(type(self.hadamard) is int and 0 <= self.hadamard <= MAX_HADAMARD_SHIFT, "job.hadamard",
                     self.hadamard, f"auto, off or an integer in 0…{MAX_HADAMARD_SHIFT}")
         if self.group is not None:
-            integer("job", self, "group", 1, 16384)
+            integer("job", self, "group", 1, 32768)
         require(type(self.weight_bits) is int and self.weight_bits in (4, 8), "job.weight_bits",
                  self.weight_bits, "4 or 8")
         group = self.weight_group

@@ -35,7 +35,7 @@ class HaarParams:
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
-                                ("max_beats", 1, 16384), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
+                                ("max_beats", 1, 32768), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
                                 ("pace", 0, 64), ("places", 0, 131072)):
             in_range(self, name, low, high)
         if self.direction not in ("forward", "inverse"):

@@ -23,7 +23,7 @@ class HadamardParams:
         for name, ok, expected in (
             ("lanes", 1 <= self.lanes <= 256 and self.lanes & (self.lanes - 1) == 0, "a power of two in 1…256"),
             ("width", 4 <= self.width <= 18, "4…18"), ("block", self.block in HADAMARD_BLOCKS, "16, 64 or 256"),
-            ("max_beats", 1 <= self.max_beats <= 16384, "1…16384"),
+            ("max_beats", 1 <= self.max_beats <= 32768, "1…32768"),
         ):
             if not ok:
                 raise ConfigError("impossible value", where=f"HadamardParams.{name}", got=getattr(self, name),

@@ -46,10 +46,13 @@ def least_acc_width(max_k: int) -> int:
     return (max_k * 128 * 128).bit_length() + 1
 
 
+#: Largest `max_k` by `axes`: coefficients of a grid have a bit more, so that T has as many of either (docs/contract.md
+#: §3.6).
+MOST_K = {1: 32768, 2: 16384}
 #: Key of `hw` → its least and its largest whole number.
 HW_RANGES = {
     "rows": (1, 256), "cols": (1, 256), "lanes": (1, 256), "axes": (1, 2), "max_levels": (0, MAX_LEVELS),
-    "max_k": (1, 16384), "max_tokens": (1, 65536), "act_slots": (1, 65536), "in_width": (8, 16), "acc_width": (16, 32),
+    "max_k": (1, 32768), "max_tokens": (1, 65536), "act_slots": (1, 65536), "in_width": (8, 16), "acc_width": (16, 32),
     "recip_frac": (0, 8), "z_frac": (0, 4), "mul_stages": (1, 4)}
 
 
@@ -63,7 +66,7 @@ class HwConfig:
     lanes : channels a beat in the lifting and scale units
     axes : 1 for lifting along sequences only, 2 for 2-D grids as well (one more coefficient bit)
     max_levels : levels of the 1-D lifting; a 2-D level takes two of them
-    max_k : input channels of the largest layer
+    max_k : input channels of the largest layer; beyond 16384 in hardware of one axis only
     max_tokens : tokens of the longest sequence or largest grid
     act_slots : row slots of `max_k` bytes in each half of the activation buffer
     rescale_lanes : outputs a cycle of the rescale unit, a divisor of `cols`; None means the largest divisor that is
@@ -112,6 +115,8 @@ class HwConfig:
     def __post_init__(self) -> None:
         for name, (low, high) in HW_RANGES.items():
             integer("hw", self, name, low, high)
+        require(self.max_k <= MOST_K[self.axes], "hw.max_k", self.max_k,
+                f"at most {MOST_K[self.axes]} with axes = {self.axes}, {MOST_K[1]} with axes = 1")
         require(isinstance(self.packed_weights, bool), "hw.packed_weights", self.packed_weights, "true or false")
         if self.rescale_lanes is None:
             lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)

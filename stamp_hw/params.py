@@ -15,6 +15,9 @@ from stamp_hw.hw_config import MAX_BLOCK, in_range
 __all__ = ["CODE_WIDTH", "COMBINE_TURN", "INVERSE_WIDTH", "OUT_WIDTH", "SCALE_TOKEN_WIDTH", "Z_WIDTH", "CombineParams",
            "FinishParams", "HaarParams", "MacParams", "RescaleParams", "ScaleJob", "ScaleParams", "block_acc_width"]
 
+#: Largest channels · 2^(bits of a coefficient) of a layer: T' and its product with mant fit 48 and 64 bits
+#: (docs/contract.md §3.6).
+LARGEST_SUM = 16384 << 18
 Z_WIDTH = 24  # bits of an output coefficient (docs/contract.md §3.6)
 SCALE_TOKEN_WIDTH = 17  # bits of the scale unit's token count: 65536 tokens and as many sinks, less one
 CODE_WIDTH = 8  # bits of an activation code on the wires
@@ -40,7 +43,7 @@ class ScaleParams:
     block_beats: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("lanes", 1, 256), ("width", 4, 18), ("recip_frac", 0, 8), ("max_beats", 1, 16384),
+        for name, low, high in (("lanes", 1, 256), ("width", 4, 18), ("recip_frac", 0, 8), ("max_beats", 1, 32768),
                                 ("mul_stages", 1, 4), ("block_beats", 0, MAX_BLOCK)):
             in_range(self, name, low, high)
 
@@ -155,7 +158,7 @@ class MacParams:
 
     def __post_init__(self) -> None:
         for name, low, high in (("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, self.cols), ("acc_width", 16, 32),
-                                ("max_k", 1, 16384), ("mul_stages", 1, 4)):
+                                ("max_k", 1, 32768), ("mul_stages", 1, 4)):
             in_range(self, name, low, high)
         if self.cols % self.lanes:
             raise ConfigError("impossible value", where="MacParams.lanes", got=self.lanes,
@@ -281,9 +284,13 @@ class RescaleParams:
     blocks: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("lanes", 1, 256), ("acc_width", 16, 32), ("width", 4, 18), ("max_k", 1, 16384),
+        for name, low, high in (("lanes", 1, 256), ("acc_width", 16, 32), ("width", 4, 18), ("max_k", 1, 32768),
                                 ("mul_stages", 1, 4), ("z_width", 16, 28)):
             in_range(self, name, low, high)
+        most = LARGEST_SUM >> self.width
+        if self.max_k > most:
+            raise ConfigError("T does not fit", where="RescaleParams.max_k", got=self.max_k,
+                              expected=f"at most {most} with coefficients of {self.width} bits")
 
     @classmethod
     def of(cls, hw: HwConfig) -> RescaleParams:
@@ -302,8 +309,9 @@ class RescaleParams:
 
     @property
     def total_width(self) -> int:
-        """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes. A code with an
-        integer zero is up to half a step beyond its value: 16 in place of 15 steps of a 4-bit token, times 17."""
+        """Signed bits of T', at most 255 · 2^(width−1) · 128 · max_k: 47 at the largest legal sizes, 16384 channels of
+        18 bits or 32768 of 17. A code with an integer zero is up to half a step beyond its value: 16 in place of 15
+        steps of a 4-bit token, times 17, and 48 bits."""
         return int(((17 * 16 if self.blocks else 255) * 2 ** (self.width - 1) * 128 * self.max_k).bit_length() + 1)
 
     @property

@@ -24,7 +24,7 @@ from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
 from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, throttles
 from tb.engine import external
-from tb.engine.cases import Case, draw, joined, small_case
+from tb.engine.cases import Case, draw, joined, searched, small_case
 from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
 from tb.engine.fit import DEEP, unfit
 from tb.engine.illegal_pairs import ZEROS, illegal_pairs
@@ -124,9 +124,10 @@ async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
 
 @batch_test
 async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """Every beat's cycle, and the total of a report."""
-    for number in range(4):
-        case, (moved, hw) = draw(bench.rng, bench.params), external.rated(bench.rng, bench.params.hw)
+    """Every beat's cycle, and the total of a report; every second job in super-tiles that were searched for it."""
+    for number in range(6):
+        moved, hw = external.rated(bench.rng, bench.params.hw)
+        case = searched(bench.rng, hw) if number % 2 else draw(bench.rng, bench.params)
         patterns = external.at_the_rate(bench.params, case, hw)
         await play(bench, [case], f"memory {number}, {moved} bytes a cycle", patterns)
 

@@ -65,6 +65,15 @@ def shape(report: Mapping[str, Any]) -> dict[str, Any]:
             for name, one in schemes.items()}
 
 
+def mapping(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one layer without data: what its super-tiles cost, and what a search says of its 8-bit tokens."""
+    (schemes,) = report["layers"].values()
+    return {name: {"cycles": one["cycles"], "cycles_ratio": one["cycles"] / schemes["a4"]["cycles"],
+                   "super_tiles": one["super_tiles"], "energy_mj": one["energy_pj"] / 1e9,
+                   "dram_mb": one["dram_bytes"] / 1e6, "n_hi": one["n_hi"], **one.get("mapping", {})}
+            for name, one in schemes.items()}
+
+
 def block_scales(report: Mapping[str, Any]) -> dict[str, Any]:
     """Form and size of a block → mean SQNR of the layers, bits of scales a value, bits that meet a block's sum."""
     return {f"{row['form']}{row['size'] or ''}": {key: row[key] for key in ("sqnr_db", "bits", "operand")}

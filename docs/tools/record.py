@@ -49,6 +49,17 @@ ASKED = {
                    "a4"),
     "shape_32": ("--shape", "64x192x192", "--hw", "rows=32", "--hw", "cols=32"),
 }
+#: Super-tiles as large as they can be and searched for: a buffer that is no whole number of array tiles, one beyond the
+#: limit of tokens, a few tokens with two of 8 bits.
+MAPPED = {f"mapping_{name}": ("--config", "configs/npu32.yaml", *words.split()) for name, words in {
+    "rows_64": "--shape 1024x4096x4096 --hw act_slots=64",
+    "rows_72": "--shape 1024x4096x4096 --hw act_slots=72",
+    "rows_72_searched": "--shape 1024x4096x4096 --hw act_slots=72 --mapping searched --objective cycles",
+    "buffer_1056": "--shape 4096x4096x4096",
+    "buffer_2112": "--shape 4096x4096x4096 --hw act_slots=2112",
+    "buffer_2112_searched": "--shape 4096x4096x4096 --hw act_slots=2112 --mapping searched",
+    "tokens_64": "--shape 64x4096x4096 --mapping searched",
+}.items()}
 #: What hardware may have beside the rest → its values in `configs/fpga.yaml`.
 PARTS = {"blocks": "--hw block=64", "hadamard": "--hw hadamard=64", "packed": "--hw packed_weights=true"}
 PARTS["all"] = " ".join(PARTS.values())
@@ -76,6 +87,8 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                          {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.lengths),
     **{name: (f"results/{name}.json", f"stamp-hw simulate {' '.join(words)}",
               {"modelled": SIMULATED["modelled"].partition(";")[0]}, figures.shape) for name, words in ASKED.items()},
+    **{name: (f"results/{name}.json", f"stamp-hw simulate {' '.join(words)}",
+              {"modelled": SIMULATED["modelled"]}, figures.mapping) for name, words in MAPPED.items()},
     **{f"eval_llama{end}": (f"eval/llama{end}.json", f"stamp-hw eval {TEXT}{options}", {
         "measured": "the running model, every linear layer on the bit-accurate engine" if not end.endswith("kv") else
                     "the running model, its float layers reading quantized keys and values"}, figures.evaluation)
@@ -200,7 +213,7 @@ QUICK = {
     "pixart_small": ("simulate", PIXART, "--layers", GRID),
     "lengths": ("simulate", *SHAPES),
     "lengths_language": ("simulate", *LANGUAGE_SHAPES, *LANGUAGE),
-    **{name: ("simulate", *words) for name, words in ASKED.items()},
+    **{name: ("simulate", *words) for name, words in (ASKED | MAPPED).items()},
     **{f"cycles_{part}": ("simulate", *PART_LAYER.split(), *values.split()) for part, values in OF_PARTS.items()},
 }
 

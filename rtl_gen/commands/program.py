@@ -29,6 +29,7 @@ class Options(HardwareOptions):
     data: Path | None
     prefix: str | None
     layers: str
+    mapping: Path | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR",
                         help="folder for the bytes of each layer's streams: inputs, and the results to compare with")
     parser.add_argument("--layers", default="", metavar="REGEX", help="only layers whose name it is found in")
+    parser.add_argument("--mapping", type=Path, metavar="FILE",
+                        help="super-tiles as a report says that `stamp-hw simulate TRACE --mapping searched --json` "
+                             "wrote of this trace and configuration (default: the largest that fit)")
     runs(parser, Options, run)
 
 
@@ -59,7 +63,7 @@ def run(args: Options) -> int:
     from rtl_gen.toolchain import amaranth, require
 
     require(amaranth())  # which the imports below need
-    from rtl_gen.delivery import program
+    from rtl_gen.delivery import mapping, program
     from stamp_hw.cli.layers import check_n_hi, chosen
     from stamp_hw.formats.files import atomic_file, write_json
     from stamp_hw.formats.trace import Trace
@@ -68,23 +72,25 @@ def run(args: Options) -> int:
     for path in (args.out, args.header, args.data):
         if path is not None:
             check_writable(path, folder=path is args.data)
-    check_apart({"the trace": args.trace, "--config": args.config},
+    check_apart({"the trace": args.trace, "--config": args.config, "--mapping": args.mapping},
                 [("--out", args.out), ("--header", args.header), ("--data", args.data)])
     layers: list[program.LayerProgram] = []
     refused: list[dict[str, str]] = []
     with Trace.open(args.trace) as trace:
         names = chosen(trace, args.layers)
         check_n_hi(trace, config, names)
+        sizes = {} if args.mapping is None else mapping.read(args.mapping, names, config, trace.sha256())
         for number, name in enumerate(names):
             entry = trace.entry(name)
             (tokens, k), (n, _) = trace.tensor(entry.input).shape, trace.tensor(entry.weight).shape
             try:
                 own = config.for_kind(entry.kind)
                 made = program.layer_program(name, own, tokens=tokens, k=k, n=n, grid=entry.grid,
-                                             outliers=entry.outliers, transform=entry.transform)
+                                             outliers=entry.outliers, transform=entry.transform,
+                                             size=sizes.get(name))
                 data: dict[str, bytes] = {}
                 if args.data is not None:
-                    made, data = program.with_data(made, trace.layer(name), own, number)
+                    made, data = program.with_data(made, trace.layer(name), own, number, sizes.get(name))
             except StampError as error:
                 refused.append({"name": name, "reason": str(error)})
                 continue

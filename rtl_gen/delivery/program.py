@@ -17,6 +17,7 @@ from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.engine.wire import OUT_BYTES, WeightFormat, beat_bytes
 from stamp_hw.layer import Layer
 
@@ -38,9 +39,10 @@ class LayerProgram:
 
 
 def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, grid: tuple[int, int] | None,
-                  outliers: tuple[int, ...], transform: bool = True) -> LayerProgram:
+                  outliers: tuple[int, ...], transform: bool = True, size: Size | None = None) -> LayerProgram:
     """Registers and beats of a layer of `tokens` tokens of `k` input and `n` output channels, which has `outliers`
-    where the job does not say another thing; without `transform` its levels are 0.
+    where the job does not say another thing; without `transform` its levels are 0; `size` of its super-tiles, None for
+    the largest that fit.
 
     Raises ConfigError for a job beyond the hardware.
     """
@@ -48,8 +50,8 @@ def layer_program(name: str, config: NpuConfig, *, tokens: int, k: int, n: int, 
     outliers = config.job.outliers_of(outliers, tokens)
     travelling = len(outliers) + tokens
     resolved = config.resolve(tokens, grid, n_sink=len(outliers), k=k, transform=transform)
-    job = EngineJob.of(resolved, k=k, n=n, params=params, symmetric=config.job.symmetric, group=config.job.group,
-                       weights=WeightFormat.of(config.hw, config.job))
+    job = EngineJob.of(resolved, k=k, n=n, params=params, limit=size, symmetric=config.job.symmetric,
+                       group=config.job.group, weights=WeightFormat.of(config.hw, config.job))
     parts = -(-job.width // job.tile_width) * -(-job.height // job.tile_height)
     passes = parts * job.columns
     out_beats = (job.columns - 1) * params.chunks + job.out_beats
@@ -71,15 +73,15 @@ def _stream(beats: int, beat_bytes: int, packets: int | None) -> dict[str, int |
     return {"beats": beats, "bytes": beats * beat_bytes, "packets": packets, "file": None}
 
 
-def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, number: int
+def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, number: int, size: Size | None = None
               ) -> tuple[LayerProgram, dict[str, bytes]]:
     """The program of a layer with the files of its streams, and file name → bytes: inputs, and the results of the
-    golden model. `number` makes the names.
+    golden model. `number` makes the names, `size` as in `layer_program`.
 
     Raises StampError for a layer that the golden model refuses.
     """
     params = EngineParams.of(config.hw)
-    beats = engine_streams.streams(layer, config, linear.run_linear(layer, config))
+    beats = engine_streams.streams(layer, config, linear.run_linear(layer, config), size)
     data = {"s_axis_act": axi_bytes.activations(params, beats["i"]), "s_axis_wgt": axi_bytes.weights(beats["w"]),
             "s_axis_par": axi_bytes.parameters(beats["p"]), "m_axis_out": axi_bytes.results(beats["o"])}
     names = {stream: f"layer{number:03d}_{stream.split('_')[-1]}.bin" for stream in data}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.commands import scalesim
+from sim.commands.mapping_options import MappingOptions, add_mapping_options
 from sim.commands.model_options import ModelOptions, add_model_options
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import (
@@ -29,12 +30,12 @@ from stamp_hw.errors import StampError
 SHAPE_SCHEMES = "a8,a4,first_n,stamp"
 DEFAULT_SCHEMES = f"{SHAPE_SCHEMES},stamp_shuffled"
 _OF_TRACES = ("layers", "plots", "seed")  # options that only a trace has a use for
-_OF_THE_ENGINE = ("job", "csv", "schemes", "energy_set")  # and only the engine
+_OF_THE_ENGINE = ("job", "csv", "schemes", "energy_set", "mapping", "objective")  # and only the engine
 _OF_MODELS = ("vector_lanes", "dump_workload", "accuracy")  # and only a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(HardwareOptions, ModelOptions, scalesim.ModeOptions):
+class Options(HardwareOptions, ModelOptions, MappingOptions, scalesim.ModeOptions):
     """What the command line asks for."""
 
     trace: Path | None
@@ -77,6 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--energy-set", type=Path, metavar="FILE",
                         help="energy constants (default: the set that the configuration names)")
     scalesim.add_mode_options(parser)
+    add_mapping_options(parser)
     add_model_options(parser)
     model = parser.add_argument_group("with --model")
     model.add_argument("--vector-lanes", type=count, metavar="N",
@@ -100,6 +102,7 @@ def run(args: Options) -> int:
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
     schemes.check(wanted)
     _check_source(args, wanted)
+    args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
     energy_set = energy_set.with_memory(config.hw.memory)
     for path in (args.json, args.csv, args.dump_workload):
@@ -169,8 +172,8 @@ def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted:
 
     workload = args.workload_of(word)
     measured = None if args.accuracy is None else accuracy.read(args.accuracy, workload, config)
-    document = report.document(Run(workload, config, energy_set, args.vector_lanes), wanted, energy_set,
-                               metadata.version("stamp-hw"))
+    costs = Run(workload, config, energy_set, args.vector_lanes, args.searched())
+    document = report.document(costs, wanted, energy_set, metadata.version("stamp-hw"))
     if measured is not None:
         document["accuracy"] = measured
     if args.dump_workload is not None:
@@ -197,13 +200,14 @@ def _of_trace(args: Options, path: Path, config: NpuConfig, energy_set: Any, wan
         names = chosen(trace, args.layers or "")
         check_n_hi(trace, config, names)
         try:
-            outcomes, energies = study.run(trace, config, energy_set, names, wanted, shuffled, progress)
+            outcomes, energies = study.run(trace, config, energy_set, names, wanted, shuffled, progress,
+                                           args.searched())
         finally:
             progress("")
         document = report.document(outcomes, config, energy_set, shuffled, trace.calibration,
                                    trace_sha256=trace.sha256(), version=metadata.version("stamp-hw"),
                                    linear_layers=len({trace.entry(name).weight for name in names}),
-                                   model_linear_layers=trace.linear_layers)
+                                   model_linear_layers=trace.linear_layers, objective=args.searched())
     return document, energies
 
 
@@ -215,5 +219,6 @@ def _of_shape(args: Options, texts: Sequence[str], config: NpuConfig, energy_set
 
     config = replace(config, kinds=())  # a shape is of no kind
     layers = shapes.parse_all(texts, config)
-    study = {shape.name: shape_study.run(shape, config, energy_set, wanted) for shape in layers}
-    return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"))
+    study = {shape.name: shape_study.run(shape, config, energy_set, wanted, args.searched()) for shape in layers}
+    return shape_study.document(study, config, energy_set, version=metadata.version("stamp-hw"),
+                                objective=args.searched())

@@ -7,28 +7,28 @@ Buffers and DRAM come from `sim.memory`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from sim import haar, hadamard, mac, memory, rescale, scale
 from sim.cost.energy import Event
+from sim.division import Division
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import MANT_WIDTH
-from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import INVERSE_WIDTH, CombineParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 
-def events(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> dict[str, tuple[Event, ...]]:
-    """Component → events of one layer, cut into `parts`."""
+def events(task: Task, hw: HwConfig, division: Division) -> dict[str, tuple[Event, ...]]:
+    """Component → events of one layer under a division."""
     columns, _ = task.columns(hw)
-    moved = memory.dram_bytes(task, hw, len(parts))
-    chip = memory.on_chip(task, hw, parts)
+    moved = memory.dram_bytes(task, hw, division.super_tiles)
+    chip = memory.on_chip(task, hw, division)
     return {
         "lifting": _lifting(task, hw),
         "scale": _scale(task, hw),
-        "mac": _mac(task, columns, hw, parts),
-        "rescale": (*_rescale(task, columns, hw), *_combine(task, columns, hw, parts)),
+        "mac": _mac(task, columns, hw, division),
+        "rescale": (*_rescale(task, columns, hw), *_combine(task, columns, hw, division)),
         "memory": tuple(Event(name=name, constant="memory.access", count=access.moved, at=access.size, bits=8)
                         for name, access in chip.items()),
         "dram": tuple(Event(name=name, constant="dram.access", count=getattr(moved, name), bits=8)
@@ -76,15 +76,12 @@ def _scale(task: Task, hw: HwConfig) -> tuple[Event, ...]:
     )
 
 
-def _mac(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Event, ...]:
+def _mac(task: Task, columns: int, hw: HwConfig, division: Division) -> tuple[Event, ...]:
     """A multiplication a PE and step; an accumulation in 8-bit rows, two in 4-bit rows. Empty rows run as 8-bit."""
-    params = MacParams.of(hw)
-    eight = four = 0
-    for part in parts:
-        # Events are sums over rows: it does not matter which array tile has the 4-bit rows.
-        rows4 = [-(-part.n4 // 2)] + [0] * (part.array_tiles - 1)
-        count = mac.events(params, [task.k] * part.array_tiles, rows4)
-        eight, four = eight + count.multiplies8 * columns, four + count.multiplies4 * columns
+    # Events are sums over rows: it does not matter which array tile has the 4-bit rows.
+    rows4 = [division.row_slots4] + [0] * (division.array_tiles - 1)
+    count = mac.events(MacParams.of(hw), [task.k] * division.array_tiles, rows4)
+    eight, four = count.multiplies8 * columns, count.multiplies4 * columns
     return (
         Event(name="multiply_8bit_row", constant="mac.multiply", count=eight),
         Event(name="multiply_4bit_row", constant="mac.multiply", count=four),
@@ -113,12 +110,12 @@ def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
     )
 
 
-def _combine(task: Task, columns: int, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Event, ...]:
+def _combine(task: Task, columns: int, hw: HwConfig, division: Division) -> tuple[Event, ...]:
     """With blocks, of each sum of a block, those of empty row slots among them: span·acc, the span's offset, T."""
     if not hw.block:
         return ()
     params = CombineParams.of(hw)
-    sums = memory.block_sums(task, hw, parts) * columns * hw.cols
+    sums = memory.block_sums(task, hw, division) * columns * hw.cols
     return (
         Event(name="multiply_block", constant="rescale.multiply", count=sums, at=params.width * params.acc_width),
         Event(name="add_block", constant="rescale.add", count=2 * sums, at=params.total_width),

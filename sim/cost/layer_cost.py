@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from sim import memory
 from sim.cost import activity
 from sim.cost.energy import EnergySet
+from sim.division import Division
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.memory import DramBytes
 from sim.port import Plan
 from sim.task import Shape, Task
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import super_tile
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.scale import scale_bits
 
 
@@ -32,13 +34,15 @@ class EventCost:
 class Cost:
     """One layer on the hardware.
 
-    `task`; `cycles`; `dram`; `events` component → event → count and energy; `macs` useful multiply-accumulates;
-    `row_slot_steps` steps of a row slot and a column that worked on a real token and output (a 4-bit token fills half a
-    slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`); `freq_hz`; `pes` = R · C; `port_bytes`
-    that the one port moves in whole bursts and `port_bytes_per_s` that it can, None where there is none (`hw.memory`).
+    `task`; `size` (width, height) of its super-tiles; `cycles`; `dram`; `events` component → event → count and energy;
+    `macs` useful multiply-accumulates; `row_slot_steps` steps of a row slot and a column that worked on a real token
+    and output (a 4-bit token fills half a slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`);
+    `freq_hz`; `pes` = R · C; `port_bytes` that the one port moves in whole bursts and `port_bytes_per_s` that it can,
+    None where there is none (`hw.memory`).
     """
 
     task: Task
+    size: Size
     cycles: EngineCycles
     dram: DramBytes
     events: dict[str, dict[str, EventCost]]
@@ -51,8 +55,16 @@ class Cost:
     port_bytes_per_s: float | None
 
 
-def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | None = None) -> Cost:
-    """Cost of a layer; `limit` tokens a super-tile, None for the job's own (`super_tile.token_limit`).
+def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
+    """Energy of a layer: of each event the nearest whole number, so that sums are exact."""
+    return sum(round(1000 * energy_set.price(event)) for events in activity.events(task, hw, division).values()
+               for event in events)
+
+
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None
+         ) -> Cost:
+    """Cost of a layer; `limit` tokens a super-tile, or its (width, height), None for the job's own
+    (`super_tile.token_limit`).
 
     Raises
     ------
@@ -60,13 +72,16 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | No
     """
     hw, task = config.hw, Task.of(shape, config)
     limit = super_tile.token_limit(task.job, hw) if limit is None else limit
-    parts = super_tile.split(task.job, hw, limit)
+    size = super_tile.tile_size(task.job, hw, limit)
+    parts = super_tile.divide(task.job, *size, hw.rows)
+    division = Division.of(parts)
     products = task.channels_in * task.n
     return Cost(
-        task=task, cycles=closed_form.simulate(task, hw, limit), dram=memory.dram_bytes(task, hw, len(parts)),
+        task=task, size=size, cycles=closed_form.simulate(task, hw, size),
+        dram=memory.dram_bytes(task, hw, division.super_tiles),
         events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
                             for event in events}
-                for component, events in activity.events(task, hw, parts).items()},
+                for component, events in activity.events(task, hw, division).items()},
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
         port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,

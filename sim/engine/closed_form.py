@@ -51,7 +51,7 @@ from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.super_tile import SuperTile
+from stamp_hw.engine.super_tile import Size, SuperTile
 
 #: What a layer's cycles are counted for; they add up to its total.
 PARTS = ("streaming", "wait_drain", "wait_activations", "wait_weights", "wait_output", "wait_dram_activations",
@@ -116,12 +116,12 @@ class EngineCycles:
         return self.fill - self.overlapped
 
 
-def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles:
+def simulate(task: Task, hw: HwConfig, limit: int | Size | None = None) -> EngineCycles:
     """Cycles of one layer. Needs shapes only, no data; repeated shapes are remembered.
 
     Parameters
     ----------
-    limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
+    limit : tokens of a super-tile, or its (width, height); None takes the job's own (`super_tile.token_limit`)
 
     Raises
     ------
@@ -131,7 +131,7 @@ def simulate(task: Task, hw: HwConfig, limit: int | None = None) -> EngineCycles
 
 
 @lru_cache(maxsize=1024)
-def _simulate(task: Task, hw: HwConfig, limit: int) -> EngineCycles:
+def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
     params = EngineParams.of(hw)
     parts = super_tile.split(task.job, hw, limit)
     columns, last_beats = task.columns(hw)

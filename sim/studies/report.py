@@ -18,6 +18,8 @@ from typing import IO, Any
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine.closed_form import PARTS
+from sim.mapping.objective import Objective
+from sim.mapping.precision import Precision
 from sim.memory import OPERANDS
 from sim.studies import notices
 from sim.studies.accuracy import Accuracy
@@ -36,12 +38,14 @@ CSV_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One layer under one scheme; `accuracy` None for a layer without data; `transform` as the trace says it."""
+    """One layer under one scheme; `accuracy` None for a layer without data; `transform` as the trace says it;
+    `precision` of a layer whose super-tiles were searched."""
 
     cost: Cost
     accuracy: Accuracy | None
     kind: str
     transform: bool = True
+    precision: Precision | None = None
 
 
 #: Layer → scheme → outcome.
@@ -49,9 +53,11 @@ Study = Mapping[str, Mapping[str, Outcome]]
 
 
 def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, calibration: str, *,
-             trace_sha256: str, version: str, linear_layers: int, model_linear_layers: int | None) -> dict[str, Any]:
+             trace_sha256: str, version: str, linear_layers: int, model_linear_layers: int | None,
+             objective: Objective | None = None) -> dict[str, Any]:
     """The whole report as JSON-able dictionaries; `version` of the tool, `trace_sha256` of the trace's file,
-    `linear_layers` of the model that the study is of, and all that the model has, where the trace says so."""
+    `linear_layers` of the model that the study is of, and all that the model has, where the trace says so; the
+    `objective` of a search for super-tiles, None where there was none."""
     return {
         "schema_version": SCHEMA_VERSION,
         "version": version,
@@ -63,10 +69,16 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "calibration": calibration,
         "linear_layers": linear_layers,
         "model_linear_layers": model_linear_layers,
+        **mapping(objective),
         "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
     }
+
+
+def mapping(objective: Objective | None) -> dict[str, Any]:
+    """What a report says of a search for super-tiles: nothing where there was none."""
+    return {} if objective is None else {"mapping": {"objective": objective}}
 
 
 def memory_figures(memory: MemoryConfig | None) -> dict[str, Any]:
@@ -94,12 +106,22 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         **({} if accuracy is None else
            {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
             "calibration": accuracy.calibration}),
+        **({} if outcome.precision is None else {"mapping": _mapping(outcome.cost, outcome.precision)}),
         "warnings": _rounded([notice.to_dict() for notice in _warnings(outcome)]),
     }
 
 
+def _mapping(cost: Cost, precision: Precision) -> dict[str, Any]:
+    """What was found for a layer's registers, and what another number of 8-bit tokens would do to its array tiles."""
+    return {"tile_width": cost.size[0], "tile_height": cost.size[1], "array_tiles_a_column": precision.array_tiles,
+            "n_hi_of_fewer_tiles": precision.fewer, "fewer_tiles": precision.fewer_tiles,
+            "n_hi_of_as_many": precision.as_many}
+
+
 def _warnings(outcome: Outcome) -> tuple[Notice, ...]:
-    return notices.of_job(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
+    own = notices.of_job(outcome.cost.task.job.warnings) if outcome.accuracy is None else outcome.accuracy.warnings
+    rows = None if outcome.precision is None else notices.rows(outcome.precision, outcome.cost.task.job.tokens)
+    return own if rows is None else (*own, rows)
 
 
 def totals(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
+from sim.mapping import search
+from sim.mapping.objective import Objective
+from sim.mapping.precision import precision
 from sim.studies import accuracy, report
 from sim.studies.report import Outcome
 from sim.task import Shape
@@ -27,29 +29,35 @@ def shape_of(name: str, tokens: tuple[int, ...], k: int, n: int, config: NpuConf
                  grid=(height, width) if len(tokens) == 2 else None)
 
 
-def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence[str]) -> dict[str, Outcome]:
-    """Scheme → outcome without accuracy. Raises StampError for a scheme that needs data and a job beyond the hardware.
+def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence[str],
+        objective: Objective | None = None) -> dict[str, Outcome]:
+    """Scheme → outcome without accuracy, in the largest super-tiles that fit or in what a search for the `objective`
+    finds. Raises StampError for a scheme that needs data and a job beyond the hardware.
     """
     if "stamp_shuffled" in wanted:
         raise StampError("a shape has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
                          expected="stamp: it costs the same")
     config.check_n_hi([("", shape.tokens)])
     limit = accuracy.token_limit(shape, config)
-    return {scheme: Outcome(cost=layer_cost.cost(shape, schemes.configure(scheme, config), energy_set, limit),
-                            accuracy=None, kind="")
-            for scheme in wanted}
+    outcomes = {}
+    for scheme in wanted:
+        cost = search.cost(shape, schemes.configure(scheme, config), energy_set, limit, objective)
+        outcomes[scheme] = Outcome(cost=cost, accuracy=None, kind="", precision=None if objective is None else
+                                   precision(cost.task.job, config.hw, cost.size))
+    return outcomes
 
 
-def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, energy_set: EnergySet, *, version: str
-             ) -> dict[str, Any]:
+def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, energy_set: EnergySet, *, version: str,
+             objective: Objective | None = None) -> dict[str, Any]:
     """A report of layers named by their shapes, `shape` (all of them) instead of a trace, without the figures of
-    accuracy."""
+    accuracy; `objective` of a search for super-tiles."""
     return {
         "schema_version": report.SCHEMA_VERSION,
         "version": version,
         "shape": " ".join(study),
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        **report.mapping(objective),
         **report.memory_figures(config.hw.memory),
         "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},

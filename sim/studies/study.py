@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
+from sim.mapping import search
+from sim.mapping.objective import Objective
+from sim.mapping.precision import precision
 from sim.studies.accuracy import TokenEnergy, measure, token_limit
 from sim.studies.report import Outcome
 from sim.task import Shape
@@ -19,10 +21,12 @@ Progress = Callable[[str], None]
 
 
 def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[str], wanted: Sequence[str], seed: int,
-        progress: Progress = lambda _line: None) -> tuple[dict[str, dict[str, Outcome]], dict[str, TokenEnergy]]:
+        progress: Progress = lambda _line: None, objective: Objective | None = None
+        ) -> tuple[dict[str, dict[str, Outcome]], dict[str, TokenEnergy]]:
     """(layer → scheme → outcome, layer → energy of its tokens under `stamp`), a layer at a time.
 
-    The second is empty unless `stamp` is among the schemes wanted, and leaves out layers that are not transformed.
+    Super-tiles are the largest that fit, or what a search for the `objective` finds for each layer and scheme. The
+    second is empty unless `stamp` is among the schemes wanted, and leaves out layers that are not transformed.
 
     Raises
     ------
@@ -40,8 +44,10 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
             for scheme in wanted:
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
                 accuracy, energy = measure(layer, scheme, own, seed)
-                cost = layer_cost.cost(shape, schemes.configure(scheme, own), energy_set, limit)
-                outcomes[scheme] = Outcome(cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform)
+                cost = search.cost(shape, schemes.configure(scheme, own), energy_set, limit, objective)
+                outcomes[scheme] = Outcome(
+                    cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform,
+                    precision=None if objective is None else precision(cost.task.job, own.hw, cost.size))
                 if scheme == "stamp" and layer.transform:
                     energies[name] = energy
         except StampError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.engine.closed_form import PARTS
+from sim.mapping import table
 from sim.studies import notices
 from stamp_hw.text import align, labels, number, plural
 
@@ -24,7 +25,8 @@ BOTTLENECK_NAMES = {
 def render(report: Mapping[str, Any]) -> str:
     """All tables and the footer; a report of shapes has no table of accuracies, of several one of their cycles."""
     layers = [_layers(report)] if "shape" not in report else [_shapes(report)] if len(report["layers"]) > 1 else []
-    parts = [_totals(report), *layers, _energy(report), _cycles(report), _bottlenecks(report), _footer(report)]
+    found = [table.render(report)] if "mapping" in report else []
+    parts = [_totals(report), *layers, *found, _energy(report), _cycles(report), _bottlenecks(report), _footer(report)]
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sim import memory, rescale
 from sim.cost.energy import EnergySet
+from sim.division import Division
 from sim.studies.report import memory_figures
 from sim.task import Shape, Task
 from sim.workload import file, report
@@ -122,8 +123,8 @@ def multipliers(hw: HwConfig) -> int:
 def memory_bytes(config: NpuConfig) -> int:
     """All on-chip memories, each as often as it is there."""
     task = Task.of(Shape(name="", tokens=1, k=1, n=1), config)
-    parts = super_tile.split(task.job, config.hw, super_tile.token_limit(task.job, config.hw))
-    return sum(_COPIES.get(name, 1) * access.size for name, access in memory.on_chip(task, config.hw, parts).items())
+    one = Division.of(super_tile.split(task.job, config.hw, super_tile.token_limit(task.job, config.hw)))
+    return sum(_COPIES.get(name, 1) * access.size for name, access in memory.on_chip(task, config.hw, one).items())
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,

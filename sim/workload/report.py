@@ -14,7 +14,7 @@ from sim import dram
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
-from sim.studies.report import memory_figures
+from sim.studies.report import mapping, memory_figures
 from sim.workload import file
 from sim.workload.ops import Phase
 from sim.workload.run import Run
@@ -32,6 +32,7 @@ def document(run: Run, schemes: Sequence[str], energy_set: EnergySet, version: s
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(run.workload),
         "config": run.config.to_dict(), "energy_set": energy_set.describe(), **memory_figures(run.config.hw.memory),
         "vector_lanes": run.vector_lanes,
+        **mapping(run.objective),
         "schemes": {scheme: of_scheme(run, scheme) for scheme in schemes},
     }
 

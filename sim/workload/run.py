@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
+from sim.mapping import search
+from sim.mapping.objective import Objective
 from sim.task import Shape
 from sim.workload import jobs, vector
 from sim.workload.jobs import Job
@@ -26,10 +27,12 @@ class Run:
     Parameters
     ----------
     vector_lanes : of the vector unit; None leaves its work out
+    objective : what each job's super-tiles are searched for; None takes the largest that fit
     """
 
-    def __init__(self, workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None) -> None:
-        self.workload, self.config, self.vector_lanes = workload, config, vector_lanes
+    def __init__(self, workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
+                 objective: Objective | None = None) -> None:
+        self.workload, self.config, self.vector_lanes, self.objective = workload, config, vector_lanes, objective
         self._energy_set = energy_set
         self._costs: dict[tuple[Shape, NpuConfig, int], Cost] = {}
         self._sums: dict[tuple[object, ...], Totals] = {}
@@ -58,7 +61,7 @@ class Run:
     def _cost(self, job: Job) -> Cost:
         key = replace(job.shape, name=""), job.config, job.limit
         if key not in self._costs:
-            self._costs[key] = layer_cost.cost(job.shape, job.config, self._energy_set, job.limit)
+            self._costs[key] = search.cost(job.shape, job.config, self._energy_set, job.limit, self.objective)
         return self._costs[key]
 
     def _vector(self, found: Totals, op: Vector, phase: Phase) -> None:

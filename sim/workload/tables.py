@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from sim.mapping import table
 from sim.studies.tables import BOTTLENECK_NAMES, external
 from stamp_hw.text import WIDTH, align, number, plural
 
@@ -99,6 +100,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
+        *([table.title(report) + "."] if "mapping" in report else []),
         *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),

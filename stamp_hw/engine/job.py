@@ -8,6 +8,7 @@ from stamp_hw import weight_groups
 from stamp_hw.config import ResolvedJob
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar import Grid, band_shapes
@@ -70,13 +71,13 @@ class EngineJob:
 
     @classmethod
     def of(cls, job: ResolvedJob, *, k: int, n: int, params: EngineParams, symmetric: bool = False,
-           limit: int | None = None, group: int | None = None, weights: WeightFormat = BYTES,
+           limit: int | Size | None = None, group: int | None = None, weights: WeightFormat = BYTES,
            shift: int | None = None) -> EngineJob:
         """Registers of a layer of `k` input and `n` output channels.
 
         Parameters
         ----------
-        limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
+        limit : tokens of a super-tile, or its (width, height); None takes the job's own (`super_tile.token_limit`)
         group : input channels that share an activation scale, the hardware's block where that is less than the
             array's steps
         weights : how they travel

@@ -23,6 +23,7 @@ from stamp_hw.engine import linear, super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.engine.wire import WeightFormat
 from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar_slots import chain_levels, positions
@@ -32,13 +33,13 @@ from stamp_hw.weight_groups import PLAIN_ZERO, Groups, plain_nibbles
 Beats = dict[str, np.ndarray]
 
 
-def streams(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | None = None) -> dict[str, Beats]:
+def streams(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | Size | None = None) -> dict[str, Beats]:
     """Stream → its beats.
 
     Parameters
     ----------
     result : what `run_linear` made of this layer and configuration
-    limit : tokens of a super-tile; None takes the job's own (`super_tile.token_limit`)
+    limit : tokens of a super-tile, or its (width, height); None takes the job's own (`super_tile.token_limit`)
 
     Raises
     ------
@@ -55,7 +56,7 @@ def streams(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | 
     }
 
 
-def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | None = None) -> EngineJob:
+def make_job(layer: Layer, config: NpuConfig, result: LinearResult, limit: int | Size | None = None) -> EngineJob:
     """The job's registers. Raises ConfigError as `EngineJob.of`."""
     return EngineJob.of(
         result.job, k=layer.x.shape[1], n=layer.weight.shape[0], params=EngineParams.of(config.hw), limit=limit,

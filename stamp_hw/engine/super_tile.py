@@ -10,7 +10,7 @@ ceil(rows / R) array tiles.
 
 A scheme without transform has Haar tiles of one token. To compare schemes on equal terms the size limit is an
 argument in *tokens*: every scheme gets the one that the transform's tiles call for (`token_limit`), and takes less
-only where its rows do not fit the buffer.
+only where its rows do not fit the buffer. A size that was searched for (`sim.mapping`) takes the limit's place.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from stamp_hw.config import ResolvedJob
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar import Grid, band_shapes
 from stamp_hw.haar_slots import chain_levels, forward
+
+#: (width, height) in tokens of a full super-tile: the job registers `tile_width` and `tile_height`.
+Size = tuple[int, int]
 
 MIN_ARRAY_TILES = 16  # array tiles of a full super-tile at least: fill and weight loads hide under so much compute
 
@@ -90,33 +93,77 @@ def haar_tile_of(tokens: int, levels: int, grid: Grid | None) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def tile_size(job: ResolvedJob, hw: Array, limit: int) -> tuple[int, int]:
+def half_rows(job: ResolvedJob) -> np.ndarray:
+    """Half row slots that each Haar tile takes, the sinks in the first: int64[tile rows, tiles of a row]. An 8-bit
+    token fills two, a 4-bit token one, so that a super-tile of them takes ceil(half rows / 2) row slots."""
+    return _half_rows(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink)
+
+
+@lru_cache(maxsize=256)
+def _half_rows(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int) -> np.ndarray:
+    down, across = _tiles(tokens, grid, levels)
+    bits = np.where(np.arange(tokens) < n_hi, 2, 1)
+    halves = np.bincount(haar_tile_of(tokens, levels, grid), bits, down * across).astype(np.int64)
+    halves[0] += 2 * n_sink
+    halves.flags.writeable = False  # remembered, so nobody may write to it
+    return halves.reshape(down, across)
+
+
+def _tiles(tokens: int, grid: Grid | None, levels: int) -> tuple[int, int]:
+    """(tile rows, tiles of a row)."""
+    height, width = (1, tokens) if grid is None else grid
+    return 1 if grid is None else -(-height >> levels), -(-width >> levels)
+
+
+def tile_size(job: ResolvedJob, hw: Array, limit: int | Size) -> Size:
     """(width, height) in tokens of a full super-tile, multiples of the Haar tile's side (height 1 in 1-D).
 
     Whole tile rows where one fits, as many as fit; else the largest part of a tile row; evenly divided. It fits if for
-    every
-    super-tile n8 + ceil(n4 / 2) ≤ `act_slots` rows, positions (Haar tiles times T, and the sinks in the first) are at
-    most 2 · `act_slots`, and tokens (sinks excluded) at most `limit`, which a single Haar tile may exceed.
+    every super-tile n8 + ceil(n4 / 2) ≤ `act_slots` rows, positions (Haar tiles times T, and the sinks in the first)
+    are at most 2 · `act_slots`, and tokens (sinks excluded) at most `limit`, which a single Haar tile may exceed.
+
+    A size in place of the limit is taken as it is, if it fits and is of whole tile rows or a part of one.
 
     Raises
     ------
-    ConfigError : a single Haar tile (with the sinks, in the first) does not fit the buffer
+    ConfigError : a single Haar tile (with the sinks, in the first) does not fit the buffer; a size that the engine
+        would refuse or that does not fit
     """
-    return _tile_size(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.act_slots, limit)
+    if isinstance(limit, int):
+        return _tile_size(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.act_slots, limit)
+    _check_size(job, hw, limit)
+    return limit
+
+
+def _check_size(job: ResolvedJob, hw: Array, size: Size) -> None:
+    """Raise ConfigError for a size that is no rectangle of whole Haar tiles of this job, or that does not fit."""
+    wide, high = size
+    side, (down, across) = 1 << job.levels, _tiles(job.tokens, job.grid, job.levels)
+    side_y = 1 if job.grid is None else side
+    if not (0 < wide <= across * side and wide % side == 0 and 0 < high <= down * side_y and high % side_y == 0
+            and (wide == across * side or high == side_y)):
+        raise ConfigError("no super-tile of this job", where="super-tile", got=f"{wide}x{high}",
+                          expected=f"a multiple of {side}, up to {across * side}, by {side_y}" + (
+                              "" if job.grid is None else f", or {across * side} by a multiple of {side_y}"))
+    # Sums over whole tile rows or over parts of each; the other axis is not divided.
+    count, halves = (high // side_y, half_rows(job).sum(axis=1)) if wide == across * side else (
+        wide // side, half_rows(job))
+    most = int(np.add.reduceat(halves, np.arange(0, halves.shape[-1], count), axis=-1).max())
+    held = wide // side * high // side_y
+    need = max(-(-most // 2), -(-((held << chain_levels(job.levels, job.grid)) + job.n_sink) // 2))
+    if need > hw.act_slots:
+        raise ConfigError("a super-tile does not fit the activation buffer", where="super-tile", got=f"{wide}x{high}",
+                          expected=f"at most hw.act_slots = {hw.act_slots} row slots, not {need}")
 
 
 @lru_cache(maxsize=256)
 def _tile_size(tokens: int, grid: Grid | None, levels: int, n_hi: int, n_sink: int, act_slots: int,
-               limit: int) -> tuple[int, int]:
+               limit: int) -> Size:
     height, width = (1, tokens) if grid is None else grid
     size, side = 1 << chain_levels(levels, grid), 1 << levels
     high = 1 if grid is None else side
-    down, across = -(-height // high), -(-width // side)
-    tile = haar_tile_of(tokens, levels, grid)
-    # Half rows: an 8-bit token fills two, a 4-bit token one, so that rows = ceil(half rows / 2).
-    bits = np.where(np.arange(tokens) < n_hi, 2, 1)
-    halves = np.bincount(tile, bits, down * across).astype(np.int64).reshape(down, across)
-    halves[0, 0] += 2 * n_sink
+    halves = _half_rows(tokens, grid, levels, n_hi, n_sink)
+    down, across = halves.shape
     room = 2 * act_slots
     tiles = (room - n_sink) // size
     most = min(down, tiles // across, limit // (high * width) if limit < height * width else down)
@@ -152,21 +199,20 @@ def _largest(halves: np.ndarray, most: int, room: int) -> int:
     return 0
 
 
-def split(job: ResolvedJob, hw: Array, limit: int) -> tuple[SuperTile, ...]:
+def split(job: ResolvedJob, hw: Array, limit: int | Size) -> tuple[SuperTile, ...]:
     """The super-tiles of a job in raster order; sinks ride in the first.
 
     Parameters
     ----------
     job : resolved numbers of the job
     hw : gives R and the row slots of half the activation buffer
-    limit : tokens of a super-tile, see `tile_size`
+    limit : tokens of a super-tile, or its size, see `tile_size`
 
     Raises
     ------
     ConfigError : see `tile_size`
     """
-    size = _tile_size(job.tokens, job.grid, job.levels, job.n_hi, job.n_sink, hw.act_slots, limit)
-    return divide(job, *size, hw.rows)
+    return divide(job, *tile_size(job, hw, limit), hw.rows)
 
 
 def divide(job: ResolvedJob, wide: int, high: int, array_rows: int) -> tuple[SuperTile, ...]:

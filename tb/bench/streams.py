@@ -21,7 +21,7 @@ from cocotb.triggers import RisingEdge
 from tb.bench.patterns import Pattern
 
 DRAIN_CYCLES = 24  # after the last expected beat nothing more may come; longer than any block holds a stray beat
-HANG_CYCLES = 20_000  # without a beat on any port; longer than any legal silence (a group of 16384 channels, one lane)
+HANG_CYCLES = 40_000  # without a beat on any port; longer than any legal silence (a group of 32768 channels, one lane)
 
 
 class StreamError(AssertionError):

@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sim.cost import energy
+from sim.mapping.objective import OBJECTIVES
+from sim.mapping.search import search
+from sim.task import Task
 from stamp_hw import rescale
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import linear
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import MANT_WIDTH, SHIFT_WIDTH, EngineParams
 from stamp_hw.engine.streams import Beats, make_job, streams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.errors import ConfigError
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
@@ -29,10 +34,11 @@ class Case:
     job: EngineJob
     beats: dict[str, Beats]
     saturated: dict[str, int]
-    limit: int | None = None
+    limit: int | Size | None = None
 
     @classmethod
-    def of(cls, layer: Layer, config: NpuConfig, limit: int | None = None, sent: np.ndarray | None = None) -> Case:
+    def of(cls, layer: Layer, config: NpuConfig, limit: int | Size | None = None, sent: np.ndarray | None = None
+           ) -> Case:
         """`limit` as in `EngineJob.of`; `sent` int16[W, N] is what must come out, in the order of the wire, where that
         is not left to the golden model. Raises ConfigError for a job beyond the engine."""
         result = linear.run_linear(layer, config)
@@ -48,7 +54,7 @@ class Case:
                     "hadamard": result.h_saturated}, limit)
 
     @classmethod
-    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | None = None) -> Case | None:
+    def of_one_that_fits(cls, layer: Layer, config: NpuConfig, limit: int | Size | None = None) -> Case | None:
         """`of`, or None where the buffers cannot hold a Haar tile of the job."""
         try:
             return cls.of(layer, config, limit)
@@ -125,6 +131,18 @@ def draw(rng: np.random.Generator, params: EngineParams) -> Case:
         case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job), limit)
         if case is not None:
             return case
+
+
+def searched(rng: np.random.Generator, hw: HwConfig) -> Case:
+    """A random layer in the super-tiles that a search finds for it, whatever it searches for."""
+    params, objective = EngineParams.of(hw), OBJECTIVES[int(rng.integers(len(OBJECTIVES)))]
+    while True:
+        layer, job = layer_of(rng, params)
+        config = NpuConfig(hw=hw, job=job)
+        case = Case.of_one_that_fits(layer, config)
+        if case is not None:
+            task = Task.of_job(case.job, params)
+            return Case.of(layer, config, search(task, hw, energy.load(hw.technology), objective).size)
 
 
 def small_case(rng: np.random.Generator, params: EngineParams) -> Case:

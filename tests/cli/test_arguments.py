@@ -26,7 +26,8 @@ def test_no_option_silently_forgets_an_earlier_one(command: str, capsys: pytest.
     options = set(re.findall(r"^  (--[a-z-]+) ", capsys.readouterr().out, re.M))
     repeatable = ONCE - ({"--seed"} if command != "place" else set()) - ({"--fit"} if command == "tune" else set())
     values = {"--dtype": "float32", "--device": "cpu", "--rotate": "hadamard", "--levels": "1", "--transforms": "haar",
-              "--features": "none", "--mode": "scalesim", "--dataflow": "os", "--kv-bits": "4"}
+              "--features": "none", "--mode": "scalesim", "--dataflow": "os", "--kv-bits": "4",
+              "--mapping": "searched", "--objective": "edp"}
     checked = 0
     for option in options - repeatable:
         with pytest.raises(SystemExit) as stop:

@@ -94,6 +94,7 @@ def test_a_shape_beyond_the_engine_is_counted(tmp_path: Path) -> None:
     (["--shape", "4x4x4", "--dataflow", "os"], "--dataflow: option of another mode"),
     (["--shape", "4x4x4", "--mode", "scalesim", "--schemes", "a4"], "--schemes: option of the engine"),
     (["--shape", "4x4x4", "--mode", "scalesim", "--job", "n_hi=4"], "--job: option of the engine"),
+    (["--shape", "4x4x4", "--mode", "scalesim", "--mapping", "searched"], "--mapping: option of the engine"),
     (["--shape", "4x4x4", "--mode", "scalesim", "--csv", "OUT"], "--csv: option of the engine"),
     (["--shape", "4x4x4", "--mode", "scalesim", "--energy-set", "OUT"], "--energy-set: option of the engine"),
     (["--shape", "4x4x4", "--mode", "scalesim", "--prefill", "4"], "--prefill: option of whole models"),

@@ -10,6 +10,7 @@ import pytest
 from sim import memory
 from sim.cost import activity, energy, layer_cost
 from sim.cost.energy import COMPONENTS, CONSTANTS, EnergySet
+from sim.division import Division
 from sim.engine import events as engine_events
 from sim.studies import accuracy, report
 from sim.task import Shape, Task
@@ -37,7 +38,7 @@ def test_doubling_a_constant_doubles_the_events_it_prices_and_nothing_else(
     after = layer_cost.cost(shape, config, chosen.scaled(constant, 2.0)).events
     component = constant.split(".")[0]
     task = Task.of(shape, config)
-    counted = activity.events(task, config.hw, super_tile.split(task.job, config.hw, 512))
+    counted = activity.events(task, config.hw, Division.of(super_tile.split(task.job, config.hw, 512)))
     touched = {(name, event.name) for name, events in counted.items() for event in events if event.constant == constant}
     assert touched and {name for name, _ in touched} == {component}
     for name, events in before.items():
@@ -123,9 +124,9 @@ def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: n
                           n_hi=int(rng.integers(0, tokens + 1)), n_sink=0 if grid else int(rng.integers(0, 4)))
         task = task_of(rng, hw, job, int(rng.integers(1, 60)), int(rng.integers(1, 40)))
         limit = super_tile.token_limit(job, hw)
+        division = Division.of(super_tile.split(job, hw, limit))
         found = {(component, event.name): event.count
-                 for component, events in activity.events(task, hw, super_tile.split(job, hw, limit)).items()
-                 for event in events}
+                 for component, events in activity.events(task, hw, division).items() for event in events}
         params = EngineParams.of(hw)
         port = engine_events.events(params, [registers_of(rng, hw, task)], {"rescale": 0, "finish": 0})
         lanes, out = hw.lanes, hw.drain_lanes
@@ -147,8 +148,7 @@ def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: n
         assert found.get(("lifting", "hadamard_round"), 0) == lanes * port.get("hadamard_beats", 0)
         if levels:
             rotated += task.k_in is not None
-            moved = {name: access.moved for name, access in memory.on_chip(
-                task, hw, super_tile.split(job, hw, limit)).items()}
+            moved = {name: access.moved for name, access in memory.on_chip(task, hw, division).items()}
             words = [16 + 2 + level for level in range(params.rotation.beat_levels - 1)]
             assert moved.get("hadamard_beats", 0) == 2 * port["hadamard_beats"] * lanes * sum(words) // 8
     assert rotated > 3
@@ -160,7 +160,7 @@ def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
     task = Task(job=ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0), k=64, n=4)
     parts = super_tile.split(task.job, hw, 4)
     found = {component: {event.name: event.count for event in events}
-             for component, events in activity.events(task, hw, parts).items()}
+             for component, events in activity.events(task, hw, Division.of(parts)).items()}
     outputs = 4 * 4
     assert found == {
         # two pairs, two additions a channel: of 64 inputs, of 4 outputs
@@ -193,9 +193,9 @@ def test_events_and_bytes_of_blocks_are_those_counted_by_hand() -> None:
                   block=32)
     job = ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0)
     plain, blocks = (Task(job=job, k=64, n=4, group=group) for group in (None, 32))
-    parts = super_tile.split(job, hw, 4)
+    division = Division.of(super_tile.split(job, hw, 4))
     found, whole = ({component: {event.name: event.count for event in events}
-                     for component, events in activity.events(task, hw, parts).items()} for task in (blocks, plain))
+                     for component, events in activity.events(task, hw, division).items()} for task in (blocks, plain))
     assert found["rescale"]["multiply_block"] == 2 * 2 * 4 * 2 and found["rescale"]["add_block"] == 2 * 32
     assert found["scale"] == {"compare": 2 * 4 * 64, "subtract": 4 * 96, "round": 4 * 96, "divide_step": 4 * 2 * 17,
                               "multiply": 4 * 96}, "a third lane for lo beside the two"

@@ -13,6 +13,7 @@ import pytest
 
 from sim import haar, mac, memory, scale
 from sim.cost import activity
+from sim.division import Division
 from sim.dram import FULL
 from sim.engine import closed_form
 from sim.engine import front as engine_front
@@ -291,5 +292,5 @@ def test_a_llama_3_8b_layer_takes_little_time() -> None:
         closed_form.simulate(one, hw)
     assert time.process_time() - start < 0.25  # 6 ms on an idle core
     for one in drawn:
-        activity.events(one, hw, super_tile.split(one.job, hw, super_tile.token_limit(one.job, hw)))
+        activity.events(one, hw, Division.of(super_tile.split(one.job, hw, super_tile.token_limit(one.job, hw))))
     assert time.process_time() - start < 1.0

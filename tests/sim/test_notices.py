@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim.mapping.precision import Precision
 from sim.studies import notices, tables
 from tests.support.simulate_cases import document, write_one
 
@@ -54,6 +55,17 @@ def test_one_saturated_value_is_counted_and_warned_of_only_where_it_is_lost(fact
 def test_every_kind_of_warning_has_a_line_for_several_layers() -> None:
     of_jobs = [(kind, 0.0, f"{kind} = 1") for kind in ("levels", "n_hi")]
     made = [notices.headroom(1, LIMIT, 32767), *notices.of_job(of_jobs),
-            *(notices.saturated(f"{name}_saturated", name, 1, 1) for name in "xyzh")]
+            *(notices.saturated(f"{name}_saturated", name, 1, 1) for name in "xyzh"),
+            notices.rows(Precision(n_hi=2, array_tiles=2, fewer=0, fewer_tiles=1, as_many=64), 64)]
     assert {notice.kind for notice in made if notice} == set(notices.KINDS)
     assert all(0 <= notice.severity <= 1 for notice in made if notice)
+
+
+@pytest.mark.parametrize(("n_hi", "tiles", "fewer", "fewer_tiles", "tokens", "warned"), [
+    (2, 2, 0, 1, 64, True), (4, 2, 0, 1, 64, True), (5, 2, 0, 1, 64, False), (8, 8, 7, 7, 128, True),
+    (9, 9, 8, 8, 144, False), (64, 2, 0, 1, 64, False), (0, 1, None, None, 64, False)])
+def test_tiles_are_warned_of_where_one_token_in_sixteen_at_most_costs_an_eighth_of_them(
+        n_hi: int, tiles: int, fewer: int | None, fewer_tiles: int | None, tokens: int, warned: bool) -> None:
+    found = notices.rows(Precision(n_hi=n_hi, array_tiles=tiles, fewer=fewer, fewer_tiles=fewer_tiles, as_many=n_hi),
+                         tokens)
+    assert (found is not None) == warned

@@ -212,3 +212,10 @@ def test_an_impossible_workload_is_refused_with_its_place(change: str, said: str
     with pytest.raises(StampError, match=said) as refused:
         command("simulate", "--model", path)
     assert str(refused.value).startswith(str(path)) and "\n" not in str(refused.value)
+
+
+def test_a_model_of_more_than_16384_inputs_runs_on_hardware_of_one_axis() -> None:
+    options = ("--model", "llama-3-70b", "--prefill", "64", "--decode", "1", "--schemes", "stamp")
+    assert command("simulate", *options, "--hw", "max_k=28672", "--hw", "axes=1") == 0
+    with pytest.raises(StampError, match="hw.max_k.*got 28672; expected at most 16384 with axes = 2, 32768 with axes"):
+        command("simulate", *options, "--hw", "max_k=28672")

@@ -170,6 +170,18 @@ def test_the_accumulator_must_hold_the_largest_sum() -> None:
         HwConfig(max_k=16384, acc_width=29)
 
 
+def test_32768_channels_need_hardware_of_one_axis() -> None:
+    assert HwConfig(max_k=32768, axes=1).max_k == 32768 and HwConfig(max_k=16384, axes=2).max_k == 16384
+    with pytest.raises(ConfigError) as caught:
+        HwConfig(max_k=16385)
+    assert str(caught.value) == (
+        "hw.max_k: impossible value; got 16385; expected at most 16384 with axes = 2, 32768 with axes = 1")
+    with pytest.raises(ConfigError, match="hw.max_k.*got 32769; expected an integer in 1…32768"):
+        HwConfig(max_k=32769, axes=1)
+    with pytest.raises(ConfigError, match="acc_width.*at least 31 at max_k = 32768"):
+        HwConfig(max_k=32768, axes=1, acc_width=30)
+
+
 def test_configurations_are_values() -> None:
     assert JobConfig() == JobConfig(levels="auto") and hash(NpuConfig()) == hash(NpuConfig())
     with pytest.raises(AttributeError):

@@ -204,15 +204,17 @@ def test_a_sink_as_large_as_the_body_times_a_power_of_two_takes_that_power(s_x: 
     assert got.quantized.sink_shift.tolist() == [power, 0]
 
 
-def test_t_of_the_largest_layer_is_exact() -> None:
-    # T of the worst 2-D coefficients at the largest K: 46 bits, 62 with mant.
-    channels = 16384
+@pytest.mark.parametrize(("axes", "channels"), [(2, 16384), (1, 32768)])
+def test_t_of_the_largest_layer_is_exact(axes: int, channels: int) -> None:
+    # T of the worst coefficients at the largest K of a grid and of a sequence: 46 bits, 62 with mant.
     x = np.repeat(np.array([32767, -32768, -32768, 32767], np.float32)[:, None], channels, axis=1)
+    grid = (2, 2) if axes == 2 else None
     weight = np.stack([np.full(channels, 127), np.full(channels, -127)]).astype(np.float32)
     for s_y in (127.0 * 32768 * channels / 32767, 3e6):
-        layer = WireLayer("wide", x, weight, None, (2, 2), s_x=1.0, s_y=s_y)
+        layer = WireLayer("wide", x, weight, None, grid, s_x=1.0, s_y=s_y)
         for mode in ("minmax", "symmetric"):
-            _, expected = check(layer, npu(mode, weight_bits=8, levels=1, n_hi=4).with_hw(max_k=channels))
+            config = npu(mode, weight_bits=8, levels=1, n_hi=4).with_hw(max_k=channels, axes=axes)
+            _, expected = check(layer, config)
             if mode == "minmax":
                 assert max(abs(t) for row in expected.t for t in row).bit_length() == 46
 

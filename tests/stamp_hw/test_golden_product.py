@@ -30,7 +30,7 @@ def test_product_equals_the_reference(case: tuple[np.ndarray, np.ndarray]) -> No
     assert got.dtype == np.int32 and got.tolist() == reference.matmul(codes.tolist(), weights.tolist())
 
 
-@pytest.mark.parametrize("channels", [1023, 1024, 1025, 2049, 4097, 16384])
+@pytest.mark.parametrize("channels", [1023, 1024, 1025, 2049, 4097, 16384, 32768])
 def test_long_products_of_extremes_are_exact(channels: int) -> None:
     # −128 · −128 + an odd rest: the sum needs more than float32's 24 bits from K = 1025 on.
     rng = np.random.default_rng(SEED)
@@ -93,9 +93,10 @@ def test_rescale_equals_the_reference_with_sinks_and_any_factor(case: dict[str, 
 ])
 @pytest.mark.parametrize("shift", [1, 39, 40, 41, 47, 62, 63])
 @pytest.mark.parametrize("e", [0, 1, 15])
-def test_the_largest_t_of_k_16384_is_rescaled_exactly(mode: str, code: int, lo: int, span: int, shift: int,
-                                                     e: int) -> None:
-    channels, symmetric = 16384, mode == "symmetric"
+@pytest.mark.parametrize("channels", [16384, 32768])  # 18-bit coefficients of a grid, 17-bit ones of a sequence
+def test_the_largest_t_is_rescaled_exactly(channels: int, mode: str, code: int, lo: int, span: int, shift: int,
+                                           e: int) -> None:
+    lo, span, symmetric = lo * 16384 // channels, span * 16384 // channels, mode == "symmetric"
     quantized = scale.Quantized(np.full((1, channels), code, np.int8), np.array([[lo]], np.int32),
                                 np.array([[span]], np.int32), np.array([8], np.int8), channels, symmetric,
                                 np.array([e], np.int8))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,8 +12,11 @@ import pytest
 from stamp_hw import haar, haar_slots
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import super_tile
+from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.errors import ConfigError
+from tests.support.divisions import counts, fits, tiles_of
 
 
 def job(tokens: int, levels: int, n_hi: int, grid: tuple[int, int] | None = None, n_sink: int = 0) -> ResolvedJob:
@@ -42,51 +44,6 @@ def random_cases(rng: np.random.Generator, count: int) -> list[tuple[ResolvedJob
         if fits(numbers, hw, 10**6, 1, 1):
             found.append((numbers, hw, limit))
     return found
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a rectangle of Haar tiles holds."""
-
-    n8: int
-    n4: int
-    tokens: int
-    positions: int
-
-
-def tiles_of(numbers: ResolvedJob) -> tuple[int, int, list[tuple[int, int]]]:
-    """(tile rows, tiles a row, (tile row, tile column) of every coefficient), the tile whose tokens it depends on."""
-    height, width = numbers.grid or (1, numbers.tokens)
-    side = 1 << numbers.levels
-    high = side if numbers.grid else 1
-    impulses = haar.forward(np.eye(numbers.tokens, dtype=np.int32) << 12, numbers.levels, numbers.grid)
-    places = []
-    for row in impulses:
-        (place,) = {(int(token) // width // high, int(token) % width // side) for token in np.flatnonzero(row)}
-        places.append(place)
-    return math.ceil(height / high), math.ceil(width / side), places
-
-
-def counts(numbers: ResolvedJob, down: int, across: int) -> list[Count]:
-    """What every super-tile of `down` x `across` Haar tiles holds, in raster order, the sinks in the first."""
-    rows, columns, places = tiles_of(numbers)
-    size = 1 << haar_slots.chain_levels(numbers.levels, numbers.grid)
-    found = []
-    for top in range(0, rows, down):
-        for left in range(0, columns, across):
-            inside = [index for index, (r, c) in enumerate(places)
-                      if top <= r < top + down and left <= c < left + across]
-            high = sum(index < numbers.n_hi for index in inside)
-            sinks = 0 if top or left else numbers.n_sink
-            tiles = (min(top + down, rows) - top) * (min(left + across, columns) - left)
-            found.append(Count(n8=high + sinks, n4=len(inside) - high, tokens=len(inside),
-                               positions=tiles * size + sinks))
-    return found
-
-
-def fits(numbers: ResolvedJob, hw: HwConfig, limit: int, down: int, across: int) -> bool:
-    return all(part.n8 + math.ceil(part.n4 / 2) <= hw.act_slots and part.positions <= 2 * hw.act_slots
-               and (part.tokens <= limit or down * across == 1) for part in counts(numbers, down, across))
 
 
 def largest(numbers: ResolvedJob, hw: HwConfig, limit: int) -> tuple[int, int]:
@@ -218,6 +175,41 @@ def test_small_haar_tiles_share_a_super_tile_of_sixteen_array_tiles() -> None:
     assert super_tile.token_limit(job(64, 3, 0, (8, 8)), hw) == 2 * 8 * 64
     parts = super_tile.split(job(512, 0, 0), hw, super_tile.token_limit(job(512, 0, 0), hw))
     assert [part.array_tiles for part in parts] == [16, 16]
+
+
+def test_a_size_in_place_of_the_limit_is_taken_iff_it_is_of_whole_haar_tiles_and_fits(rng: np.random.Generator) -> None:
+    taken = refused = 0
+    for numbers, hw, _ in random_cases(rng, 40):
+        rows, columns, _ = tiles_of(numbers)
+        side = 1 << numbers.levels
+        high = side if numbers.grid else 1
+        for down, across in {(rows, columns), (int(rng.integers(1, rows + 1)), columns),
+                             (1, int(rng.integers(1, columns + 1)))}:
+            size = across * side, down * high
+            if fits(numbers, hw, 10**6, down, across):
+                assert super_tile.tile_size(numbers, hw, size) == size
+                parts = super_tile.split(numbers, hw, size)
+                found = [(part.n8, part.n4, part.tokens) for part in parts]
+                assert found == [(part.n8, part.n4, part.tokens) for part in counts(numbers, down, across)]
+                taken += 1
+            else:
+                with pytest.raises(ConfigError, match=f"super-tile.*{size[0]}x{size[1]}; expected at most hw.act"):
+                    super_tile.tile_size(numbers, hw, size)
+                refused += 1
+        bad = [(columns * side + side, high), (columns * side, rows * high + high), (0, high), (side, 0)]
+        bad += [(side - 1, high)] * (side > 1) + [(side, 2 * high)] * (min(rows, columns) > 1)
+        for size in bad:
+            with pytest.raises(ConfigError, match=f"no super-tile.*got {size[0]}x{size[1]}; expected a mult"):
+                super_tile.tile_size(numbers, hw, size)
+    assert taken > 20 and refused > 5
+
+
+def test_an_engines_registers_take_the_size_that_they_are_given() -> None:
+    params = EngineParams.of(HwConfig(act_slots=64))
+    for numbers, size in ((job(512, 3, 64), (72, 1)), (job(256, 1, 64, (16, 16)), (6, 2)),
+                          (job(256, 1, 64, (16, 16)), (16, 6))):
+        registers = EngineJob.of(numbers, k=64, n=8, params=params, limit=size)
+        assert (registers.tile_width, registers.tile_height) == size
 
 
 def test_a_long_job_is_divided_in_little_time_and_remembered_without_being_writable() -> None:

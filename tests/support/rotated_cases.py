@@ -11,6 +11,7 @@ from sim.task import Task
 from stamp_hw.config import HwConfig, ResolvedJob
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import Size
 from stamp_hw.hadamard_params import HadamardParams
 from tests.support.weight_formats import draw_format
 
@@ -39,7 +40,7 @@ def task_of(rng: np.random.Generator, hw: HwConfig, job: ResolvedJob, k: int, n:
     return Task(job=job, k=steps, n=n, group=group, k_in=k_in, weights=weights)
 
 
-def registers_of(rng: np.random.Generator, hw: HwConfig, task: Task, limit: int | None = None) -> EngineJob:
+def registers_of(rng: np.random.Generator, hw: HwConfig, task: Task, limit: int | Size | None = None) -> EngineJob:
     """The engine's registers for it, at any shift."""
     params = EngineParams.of(hw)
     shift = None if task.k_in is None or params.rotation is None else int(rng.integers(params.rotation.levels + 1))

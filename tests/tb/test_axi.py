@@ -29,7 +29,8 @@ from tb.run.corners import CORNERS
 DEFAULT = EngineParams.of(NpuConfig().hw)
 LARGEST = EngineParams.of(NpuConfig().with_hw(max_k=16384, max_tokens=65536, rows=256, cols=256, lanes=256,
                                               act_slots=65536).hw)
-BUILDS = {**tb_axi.PARAMETER_SETS, "default": DEFAULT, "largest": LARGEST}
+LONGEST = EngineParams.of(NpuConfig().with_hw(max_k=32768, axes=1, lanes=1).hw)
+BUILDS = {**tb_axi.PARAMETER_SETS, "default": DEFAULT, "largest": LARGEST, "longest": LONGEST}
 
 
 @pytest.mark.long

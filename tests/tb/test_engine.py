@@ -7,6 +7,7 @@ from amaranth.hdl import Const
 
 from rtl_gen.tops import units
 from stamp_hw.cli.main import main
+from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from tb import tb_engine
 from tb.commands.deep import RANDOM_TESTS, TRACE_SET
@@ -28,6 +29,15 @@ def test_rtl_equals_the_golden_model_in_values_cycles_and_events(name: str) -> N
     # the largest array takes the random layers alone here; `stamp-hw verify` runs every test on it
     result = run_block("engine", name, fresh_seed(), words=WORDS, tests=RANDOM_TESTS if name == TRACE_SET else None)
     assert result.words >= WORDS and result.timed_beats > 0
+
+
+@pytest.mark.long
+@pytest.mark.rtl
+def test_the_longest_tokens_of_a_sequence_fill_the_registers() -> None:
+    """32,768 channels of nothing but the lowest and the highest codes, on a small array of one axis."""
+    params = EngineParams.of(HwConfig(rows=1, cols=1, lanes=32, axes=1, max_levels=1, max_k=32768, max_tokens=2,
+                                      act_slots=2))
+    run_block("engine", "long", fresh_seed(), params=params, words=1, tests=["sums_and_products_fill_their_registers"])
 
 
 BROKEN = {  # what, and the parameter set in which it shows

@@ -84,12 +84,25 @@ def test_events_count_three_products_a_word() -> None:
     assert set(rescale_sim.RescaleEvents.__dataclass_fields__) == {name for name, _ in event_layout(params)}
 
 
-def test_the_inner_widths_hold_the_largest_sums_and_stay_within_the_contract() -> None:
-    params = RescaleParams(lanes=1, acc_width=32, width=18, max_k=16384, mul_stages=2)
-    largest = 255 * 2**17 * 128 * 16384
+@pytest.mark.parametrize(("width", "channels"), [(18, 16384), (17, 32768)])
+def test_the_inner_widths_hold_the_largest_sums_and_stay_within_the_contract(width: int, channels: int) -> None:
+    params = RescaleParams(lanes=1, acc_width=32, width=width, max_k=channels, mul_stages=2)
+    largest = 255 * 2 ** (width - 1) * 128 * channels
     assert -(1 << (params.total_width - 1)) <= -largest and largest < 1 << (params.total_width - 1)
     assert params.total_width == 47 and params.product_width == 63
     assert largest * (2**16 - 1) < 1 << (params.product_width - 1)
+
+
+def test_a_t_beyond_48_bits_is_refused() -> None:
+    assert RescaleParams(lanes=1, acc_width=32, width=17, max_k=32768, mul_stages=2, blocks=True).total_width == 48
+    with pytest.raises(ConfigError, match="max_k: T does not fit; got 32768; expected at most 16384 with"):
+        RescaleParams(lanes=1, acc_width=32, width=18, max_k=32768, mul_stages=2)
+
+
+@pytest.mark.rtl
+def test_rtl_of_32768_channels_equals_the_golden_model() -> None:
+    run_block("rescale", "long", fresh_seed(), words=4000, params=RescaleParams(
+        lanes=2, acc_width=32, width=17, max_k=32768, mul_stages=2))
 
 
 def test_parameters_come_from_the_one_configuration() -> None:

@@ -1,0 +1,92 @@
+"""What every division of a layer costs at least: cycles and energy, of all candidates at once.
+
+Bounds of cycles follow from single terms of the recursion in `sim.engine.passes`: whatever else a pass waits for only
+makes it later. Energy is a sum of events whose counts are affine in a division's counts, but for bytes that are rounded
+up, so that its bound is that affine function less what rounding can make of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sim import dram, haar, memory
+from sim.cost import activity
+from sim.cost.energy import EnergySet
+from sim.division import Division
+from sim.dram import FULL
+from sim.engine.array import LOAD_SETUP, LOADED, word_cycles
+from sim.engine.arrivals import Arrivals
+from sim.engine.passes import Rates
+from sim.mapping.candidates import Candidates
+from sim.task import Task
+from stamp_hw.config import HwConfig
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.haar_slots import HaarJob
+
+_STEP = 8  # further super-tiles and so on of which each moves whole bytes
+#: More than the relative error of any of these sums and products of float64.
+FLOATS = 1e-9
+
+
+def least_cycles(task: Task, hw: HwConfig, found: Candidates) -> np.ndarray:
+    """At most the cycles of each candidate (`closed_form.simulate`): int64[candidates].
+
+    The last pass ends no earlier than its weights' load, the loads of all passes in a row, the array tiles of all
+    passes in a row, behind the first load or behind the first super-tile's last token, and the last super-tile's passes
+    behind the job's last token allow. Behind it are the last inverse lifting, and in front of that those of all passes
+    in a row. The layer's bytes take the memory as long as they take.
+    """
+    params = EngineParams.of(hw)
+    rates, columns = Rates.of(task, hw, params), task.columns(hw)[0]
+    one_load = LOAD_SETUP + rates.load - 1 + LOADED
+    lead, passes, tiles = rates.span - 1, columns * found.super_tiles, columns * found.array_tiles
+    arrivals = Arrivals(task, hw, (), FULL)
+    arrivals.take_all()
+    closing = arrivals.ready[task.job.n_sink :]  # of Haar tile n the low-pass token n is the last
+    last = np.maximum.reduce([
+        rates.begin + one_load + lead + (tiles - 1) * rates.tile,
+        rates.begin + passes * one_load + lead + (found.last_tiles - 1) * rates.tile,
+        closing[found.first_haar - 1] + lead + (tiles - found.first_tiles) * rates.tile,
+        int(closing.max()) + lead + (columns - 1) * found.last_tiles * rates.tile,
+    ])
+    first = rates.begin + one_load + lead + (found.first_tiles - 1) * rates.tile
+    lifting, final = _back(task, hw, params, found)
+    end = np.maximum(last, first + lifting) + word_cycles(params) + final + params.finish.latency
+    bytes_take = {count: dram.cycles(memory.dram_bytes(task, hw, count).total, hw)
+                  for count in set(found.super_tiles.tolist())}
+    found_cycles: np.ndarray = np.maximum(end, [bytes_take[count] for count in found.super_tiles.tolist()])
+    return found_cycles
+
+
+def _back(task: Task, hw: HwConfig, params: EngineParams, found: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """(cycles of the inverse liftings of all passes but the last one, of that one to its last output beat), at least:
+    every token takes a busy slot."""
+    unit, (columns, beats) = params.inverse, task.columns(hw)
+    tokens = task.job.tokens
+    full, short = (haar.slot_cycles(unit, HaarJob(tokens=1, levels=0, beats=count)) for count in (params.chunks, beats))
+    liftings = found.super_tiles * unit.job_cycles
+    last = unit.job_cycles + found.last_tokens * short
+    before = (columns - 1) * (liftings + tokens * full) + liftings + tokens * short - last
+    return before, last - (short - beats) + unit.latency
+
+
+def least_energy(task: Task, hw: HwConfig, found: Candidates, energy_set: EnergySet) -> np.ndarray:
+    """At most the energy of each candidate in fJ (`layer_cost.energy_fj`): float64[candidates]."""
+    origin = Division(super_tiles=1, array_tiles=1, row_slots=0, row_slots4=0)
+
+    def price(division: Division) -> float:
+        return 1000 * sum(energy_set.price(event) for part in activity.events(task, hw, division).values()
+                          for event in part)
+
+    least = np.full(len(found), price(origin))
+    for name in Division.__slots__:
+        start = getattr(origin, name)
+        more = price(replace(origin, **{name: start + _STEP})) - price(origin)
+        least += (getattr(found, name) - start) * (more / _STEP)
+    # Half a fJ of every event, and a byte of every memory.
+    events = [event for part in activity.events(task, hw, origin).values() for event in part]
+    one_byte = [energy_set.price(replace(event, count=1)) for event in events if event.bits is not None]
+    rounding = 0.5 * len(events) + 1000 * sum(one_byte)
+    return np.asarray(least * (1 - FLOATS) - rounding)

@@ -1,0 +1,73 @@
+"""The size of a layer's super-tiles that costs least: deterministic, and what trying every size would find.
+
+Every candidate has a rank that no other has, so that there is one best. A candidate is costed in full only where what
+it costs at least does not rule it out: its bounds make a rank that is never beyond its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sim.cost import layer_cost
+from sim.cost.energy import EnergySet
+from sim.cost.layer_cost import Cost
+from sim.engine import closed_form
+from sim.mapping import bounds
+from sim.mapping.candidates import candidates
+from sim.mapping.objective import Objective, rank
+from sim.task import Shape, Task
+from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine.super_tile import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """`size` (width, height) in tokens of a full super-tile, `tile_width` and `tile_height` of the job registers, and
+    the `cycles` and `energy_fj` of a layer in them; `legal` sizes that there are, of which `costed` were costed in
+    full."""
+
+    size: Size
+    cycles: int
+    energy_fj: int
+    legal: int
+    costed: int
+
+
+def search(task: Task, hw: HwConfig, energy_set: EnergySet, objective: Objective) -> Mapping:
+    """The best of all sizes of super-tiles that fit.
+
+    Raises
+    ------
+    ConfigError : a Haar tile does not fit the activation buffer
+    """
+    found = candidates(task.job, hw)
+    cycles = bounds.least_cycles(task, hw, found)
+    energy = bounds.least_energy(task, hw, found, energy_set)
+    least = {"cycles": cycles.astype(np.float64), "energy": energy, "edp": cycles * energy}[objective]
+    best: tuple[tuple[int, int, int], Mapping] | None = None
+    costed = 0
+    for index in np.lexsort((cycles, least)).tolist():
+        if best is not None and least[index] * (1 - bounds.FLOATS) > best[0][0]:
+            break
+        size = found.size(index)
+        spent, tokens = layer_cost.energy_fj(task, hw, found.division(index), energy_set), size[0] * size[1]
+        if best is not None and rank(objective, int(cycles[index]), spent, tokens) > best[0]:
+            continue
+        costed += 1
+        total = closed_form.simulate(task, hw, size).total
+        own = rank(objective, total, spent, tokens)
+        if best is None or own < best[0]:
+            best = own, Mapping(size=size, cycles=total, energy_fj=spent, legal=len(found), costed=costed)
+    assert best is not None
+    return replace(best[1], costed=costed)
+
+
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int, objective: Objective | None) -> Cost:
+    """Cost of a layer in the super-tiles that a search finds; without an objective in the largest that fit, of `limit`
+    tokens at most, as the engine's own job has them. Raises ConfigError as `search`."""
+    if objective is None:
+        return layer_cost.cost(shape, config, energy_set, limit)
+    size = search(Task.of(shape, config), config.hw, energy_set, objective).size
+    return layer_cost.cost(shape, config, energy_set, size)

@@ -1,0 +1,96 @@
+"""`stamp-hw simulate --mapping`: searched super-tiles in the reports of shapes, traces and whole models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.cost import energy
+from sim.mapping.objective import OBJECTIVES, Objective
+from sim.mapping.search import cost
+from sim.task import Shape
+from stamp_hw import schemes
+from stamp_hw.cli.main import main
+from stamp_hw.config import NpuConfig
+from stamp_hw.formats.trace import Trace
+
+SHAPE, ARRAY = "1024x512x256", ("--hw", "rows=32", "--hw", "cols=32", "--hw", "act_slots=72")
+SCHEMES = ("a8", "a4", "first_n", "stamp")
+
+
+def report(folder: Path, *options: str) -> dict[str, Any]:
+    path = folder / "report.json"
+    assert main(["simulate", "--json", str(path), *options]) == 0
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_each_scheme_has_the_size_that_a_search_finds_for_it(objective: Objective, tmp_path: Path,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(tmp_path, "--shape", SHAPE, *ARRAY, "--mapping", "searched", "--objective", objective)
+    said = capsys.readouterr().out
+    assert found["mapping"] == {"objective": objective} and "Super-tiles searched for the" in said
+    config = NpuConfig.from_dict({"hw": {"rows": 32, "cols": 32, "act_slots": 72}})
+    for scheme in SCHEMES:
+        wanted = cost(Shape(name="", tokens=1024, k=512, n=256), schemes.configure(scheme, config),
+                      energy.load("horowitz45"), 1, objective)
+        figures = found["layers"][SHAPE][scheme]
+        assert (figures["mapping"]["tile_width"], figures["mapping"]["tile_height"]) == wanted.size
+        cycles = wanted.cycles
+        assert (figures["cycles"], figures["super_tiles"]) == (cycles.total, cycles.super_tiles)
+        assert f"{wanted.size[0]}x1" in said
+
+
+def test_the_largest_are_the_default_and_say_nothing_of_a_search(tmp_path: Path) -> None:
+    plain = report(tmp_path, "--shape", SHAPE, *ARRAY)
+    assert plain == report(tmp_path, "--shape", SHAPE, *ARRAY, "--mapping", "largest")
+    assert "mapping" not in plain and "mapping" not in plain["layers"][SHAPE]["stamp"]
+    edp = report(tmp_path, "--shape", SHAPE, *ARRAY, "--mapping", "searched")
+    assert edp["mapping"] == {"objective": "edp"} and edp["totals"]["a8"]["cycles"] < plain["totals"]["a8"]["cycles"]
+
+
+def test_layers_of_a_trace_keep_their_accuracy(toy: Path, toy_report: dict[str, Any], tmp_path: Path) -> None:
+    found = report(tmp_path, str(toy), "--mapping", "searched", "--objective", "energy")
+    with Trace(toy) as trace:
+        assert tuple(found["layers"]) == tuple(trace.layer_names)
+    for name, by_scheme in toy_report["layers"].items():
+        for scheme, wanted in by_scheme.items():
+            figures = found["layers"][name][scheme]
+            assert figures["sqnr_db"] == wanted["sqnr_db"] and figures["energy_pj"] <= wanted["energy_pj"]
+
+
+@pytest.mark.parametrize("mapping", [(), ("--mapping", "largest")])
+def test_an_objective_of_no_search_is_refused(mapping: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--shape", SHAPE, "--objective", "edp", *mapping]) == 2
+    assert capsys.readouterr().err == (
+        "stamp-hw: --objective edp: nothing is searched; expected --mapping searched with it\n")
+
+
+def test_a_whole_model_costs_less_of_what_is_searched_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ("--model", "smollm2-135m", "--prefill", "200", "--decode", "3", "--hw", "act_slots=72")
+    largest = report(tmp_path, *model)
+    for objective, figure in (("cycles", "cycles"), ("energy", "energy_fj")):
+        found = report(tmp_path, *model, "--mapping", "searched", "--objective", objective)
+        assert found["mapping"] == {"objective": objective}
+        assert "each scheme its own" in capsys.readouterr().out
+        for scheme in SCHEMES:
+            assert found["schemes"][scheme]["total"][figure] < largest["schemes"][scheme]["total"][figure]
+
+
+def test_a_few_8_bit_tokens_that_take_a_tile_of_their_own_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                                   ) -> None:
+    """64 tokens, two of 8 bits, are 33 rows on an array of 32: nearly twice the cycles of 32, whatever the mapping."""
+    options = ("--shape", "64x1024x128", "--hw", "rows=32", "--mapping", "searched")
+    found = report(tmp_path, *options)["layers"]["64x1024x128"]
+    said = "n_hi = 2 takes 2 array tiles a column tile, 0 would take 1"
+    assert found["stamp"]["mapping"] == {"tile_width": 64, "tile_height": 1, "array_tiles_a_column": 2,
+                                         "n_hi_of_fewer_tiles": 0, "fewer_tiles": 1, "n_hi_of_as_many": 64}
+    assert [notice["text"] for notice in found["stamp"]["warnings"]] == [said] and said in capsys.readouterr().out
+    assert found["stamp"]["cycles"] > 1.7 * found["a4"]["cycles"] and found["a4"]["warnings"] == []
+    # All tokens at 8 bits are paid for by their bits; and 33 rows of an array of 33 are one tile.
+    assert found["a8"]["warnings"] == []
+    options = ("--shape", "64x1024x128", "--hw", "rows=33", "--mapping", "searched")
+    assert report(tmp_path, *options)["layers"]["64x1024x128"]["stamp"]["warnings"] == []
