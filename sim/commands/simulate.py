@@ -85,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                        help="count the work of a vector unit of so many lanes behind the array (default: not included)")
     model.add_argument("--dump-workload", type=Path, metavar="FILE", help="write the workload as YAML, to be edited")
     model.add_argument("--accuracy", type=Path, metavar="FILE",
-                       help="what `stamp-hw eval --json` wrote of the same model, for the same table")
+                       help="what `stamp-hw eval --json`, or simulate of a trace, wrote of the same model")
     runs(parser, Options, run)
 
 

@@ -1,4 +1,5 @@
-"""What a running model was measured to do under the schemes: a report of `stamp-hw eval`, for the table of costs."""
+"""What was measured of a model's answers under the schemes, for the table of costs: a report of `stamp-hw eval`, which
+runs the model, or of `stamp-hw simulate TRACE`, which measures layers of it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.workload.find import ALIASES
-from sim.workload.ops import Workload
+from sim.workload.ops import Linear, Workload
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
 from stamp_hw.formats.safetensors_file import strict_json
@@ -25,12 +26,26 @@ def read(path: Path, workload: Workload, config: NpuConfig) -> dict[str, Any]:
     something else.
     """
     report = _load(path)
+    traced = isinstance(report.get("trace_sha256"), str)
     kind, rows, model = report.get("kind"), report.get("rows"), report.get("model")
-    if kind not in _FIGURES or not isinstance(rows, list) or not isinstance(model, str):
-        raise StampError("not a report of eval", where=str(path), expected="what `stamp-hw eval --json` writes")
-    name = Path(model).name.lower()
+    if not traced and (kind not in _FIGURES or not isinstance(rows, list) or not isinstance(model, str)):
+        raise StampError("not a report of eval", where=str(path),
+                         expected="what `stamp-hw eval --json` or `stamp-hw simulate TRACE --json` writes")
+    if traced:
+        found = _of_trace(path, report, workload)
+        _check_numbers(path, report, config)
+        return found
+    name = Path(str(model)).name.lower()
     if ALIASES.get(name, name) != workload.name.lower():
         raise StampError("accuracy of another model", where=str(path), got=model, expected=workload.name)
+    _check_numbers(path, report, config)
+    key, figure = _FIGURES[str(kind)]
+    return {"figure": figure, "schemes": {row["scheme"]: row.get(key) for row in rows or ()},
+            "source": f"{figure} measured by `stamp-hw eval` on {_what(report)}"}
+
+
+def _check_numbers(path: Path, report: dict[str, Any], config: NpuConfig) -> None:
+    """Raise StampError for a report of a job or hardware that computes something else."""
     theirs, ours = report.get("config", {}), config.to_dict()
     for section, keys in (("hw", _NUMERIC), ("job", tuple(ours["job"]))):
         for key in keys:
@@ -38,9 +53,19 @@ def read(path: Path, workload: Workload, config: NpuConfig) -> dict[str, Any]:
             if got != (list(own) if isinstance(own, tuple) else own):
                 raise StampError(f"accuracy of another {section}", where=f"{path}: config.{section}.{key}", got=got,
                                  expected=repr(own))
-    key, figure = _FIGURES[kind]
-    return {"figure": figure, "schemes": {row["scheme"]: row.get(key) for row in rows},
-            "source": f"{figure} measured by `stamp-hw eval` on {_what(report)}"}
+
+
+def _of_trace(path: Path, report: dict[str, Any], workload: Workload) -> dict[str, Any]:
+    """Mean SQNR of a trace's layers, which must all be layers of the workload by kind and output channels."""
+    known = {pair for phase in workload.phases for op in phase.ops if isinstance(op, Linear) for pair in op.outputs}
+    for name, schemes in report["layers"].items():
+        layer = next(iter(schemes.values()))
+        if (layer["kind"], layer["n"]) not in known:
+            raise StampError("accuracy of another model", where=f"{path}: layer {name}",
+                             got=f"{layer['kind']} of {layer['n']} outputs", expected=f"a layer of {workload.name}")
+    return {"figure": "SQNR dB", "schemes": {name: found["sqnr_db"] for name, found in report["totals"].items()},
+            "source": f"mean SQNR of the quantized inputs of {len(report['layers'])} layers of a trace, by the "
+                      "bit-accurate model"}
 
 
 def _what(report: dict[str, Any]) -> str:

@@ -115,6 +115,21 @@ def test_a_measured_accuracy_stands_beside_the_cost(tmp_path: Path, capsys: pyte
                 command(*words, *LANGUAGE, *SHORT, "--accuracy", path)
 
 
+def test_the_layers_of_a_trace_tell_an_accuracy_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    traced = tmp_path / "t.json"
+    trace = find.HOME / "models" / "traces" / "smollm2.safetensors"
+    assert command("simulate", trace, *LANGUAGE, "--schemes", "a4,stamp", "--layers", r"0.*\.q_proj",
+                   "--json", traced) == 0
+    capsys.readouterr()
+    assert command("simulate", "--model", "smollm2", *LANGUAGE, *SHORT, "--accuracy", traced) == 0
+    text, found = capsys.readouterr().out, written(traced)["totals"]
+    for scheme in ("a4", "stamp"):
+        line = next(line for line in text.splitlines() if f" {scheme} " in line)
+        assert f"  {found[scheme]['sqnr_db']:.2f}  " in line
+    with pytest.raises(StampError, match="q_proj of 576 outputs"):
+        command("simulate", "--model", "llama-3.2-1b", *LANGUAGE, "--hw", "max_k=8192", *SHORT, "--accuracy", traced)
+
+
 def test_a_comparison_has_every_scheme_on_every_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "c.json"
     packed = (*NPU, "--hw", "packed_weights=true", "--hw", "max_k=4096", "--hw", "act_slots=512")
