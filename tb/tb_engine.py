@@ -302,7 +302,7 @@ async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> 
 @batch_test
 async def the_last_step_of_a_pass_may_end_a_group_or_a_short_block(bench: BatchBench) -> None:
     """Then the next pass's (u, z) is offered while that step is written, and sums follow those of the block before as
-    closely as they may, tile after tile."""
+    closely as they may, tile after tile. Tokens that come slowly have codes long before their last beat."""
     rng, params = bench.rng, bench.params
     if not (ends := ends_that_meet(params)):
         bench.nothing("neither packed weights nor blocks")
@@ -310,10 +310,10 @@ async def the_last_step_of_a_pass_may_end_a_group_or_a_short_block(bench: BatchB
         tokens = int(rng.integers(1, min(params.max_tokens, 8 * params.rows) + 1))
         shape = Shape(tokens=tokens, grid=None, sinks=0, k=k, n=2 * params.cols + 1)
         job = JobConfig(levels=0, n_hi=pick(rng, 0, tokens // 2, tokens), calibration="static", hadamard="off", **given)
-        config = NpuConfig(hw=params.hw, job=job)
-        if (case := Case.of_one_that_fits(filled(rng, params, shape, job), config)) is not None:
+        if case := Case.of_one_that_fits(filled(rng, params, shape, job), NpuConfig(hw=params.hw, job=job)):
             await play(bench, [case, case], f"end {turn}")
-            await play(bench, [case], f"end {turn} under stalls", stalls_of(bench))
+            stalls = stalls_of(bench) | {"i": random_bits(bench.rng, density=0.125)}
+            await play(bench, [case], f"end {turn} under stalls", stalls)
 
 
 @batch_test

@@ -70,13 +70,13 @@ def shapes_that_fill(rng: np.random.Generator, params: EngineParams) -> list[Sha
 
 def ends_that_meet(params: EngineParams) -> list[tuple[int, dict[str, Any]]]:
     """Channels and values of a job whose last step ends more than a token: whole groups of packed weights; blocks of
-    which a token's last has from 1 step to as many as its drain takes."""
+    which a token's last has from 1 step to as many as its drain takes, and as many blocks as there may be."""
     groups = [(size * count, {"weight_bits": 4, "weight_group": size}) for size in SIZES for count in (1, 2, 3)]
     found = [one for one in groups if params.packed_weights and one[0] <= params.max_k]
     if params.block:
         gap = params.mac.min_tile_cycles
         short = [whole * params.block + steps for whole in (1, 2) for steps in (1, 2, gap // 2, gap - 1, gap)]
-        found += [(k, {"group": params.block}) for k in dict.fromkeys(short) if k <= params.max_k]
+        found += [(k, {"group": params.block}) for k in dict.fromkeys((*short, params.max_k)) if k <= params.max_k]
     return found
 
 
