@@ -95,7 +95,7 @@ def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_la
 
 def _shares(figures: Mapping[str, Any]) -> dict[str, float]:
     """Of the energy: lifting and Hadamard unit (`lifting`), scale unit, rescale and combine unit (`rescale`)."""
-    whole = figures["energy_fj"]
+    whole = figures["energy_fj"] or 1  # of vector work alone there is none
     return {name: float(f"{figures['energy_fj_by_component'].get(name, 0) / whole:.9g}")
             for name in ("lifting", "scale", "rescale")}
 
@@ -146,9 +146,10 @@ def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[Energy
 
 
 def order(found: Sequence[Row], name: str) -> list[str]:
-    """Schemes of a machine, the one of the least energy first."""
+    """Schemes of a machine, the one of the least energy first; those of one energy together, as `w4a8 = w8a8`."""
     energies = {row.scheme: row.figures["total"]["energy_fj"] for row in found if row.machine == name and row.figures}
-    return sorted(energies, key=lambda scheme: (energies[scheme], scheme))
+    return [" = ".join(sorted(scheme for scheme, own in energies.items() if own == energy))
+            for energy in sorted(set(energies.values()))]
 
 
 def survives(orders: Mapping[str, Mapping[str, list[str]]]) -> dict[str, bool]:

@@ -84,7 +84,7 @@ def _configuration(word: str, path: Path) -> Path:
     if word and "/" not in word and shipped.is_file():
         return shipped
     near = difflib.get_close_matches(word.lower(), names(), n=1)
-    raise ConfigError("no such model", where="--model", got=word,
+    raise ConfigError("no such model", where=word or "model", got=None if word else "no name",
                       expected=f"{near[0]}?" if near else "a config.json, a folder with one, a workload's YAML, or one "
                       f"of {', '.join(names())}")
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from stamp_hw.errors import ConfigError, brief
 
 MOST = 10**9  # of any count or size: sums of cycles stay far from the limits of a float64
+MOST_JOBS = 1 << 16  # of different ones of an operation: each is followed by itself
 UNITS = ("token", "image")
 
 
@@ -121,6 +122,8 @@ class Attention:
         check(not self.causal or self.context >= self.tokens, op, "context", self.context,
               f"at least the {self.tokens} queries, which a causal context ends with")
         check(self.kv_bits in (4, 8), op, "kv_bits", self.kv_bits, "4 or 8")
+        check(self.tokens <= MOST_JOBS * self.query_block, op, "query_block", self.query_block,
+              f"at least {-(-self.tokens // MOST_JOBS)}: at most {MOST_JOBS} blocks")
 
     def queries(self) -> list[tuple[int, int]]:
         """Blocks of queries: (how many, keys that they see in the first step)."""
@@ -188,6 +191,9 @@ class Phase:
     def __post_init__(self) -> None:
         _whole(self, self.name, "produces", "steps", "batch")
         check(self.unit in UNITS, self.name, "unit", self.unit, " or ".join(UNITS))
+        grows = any(getattr(op, "grow", 0) for op in self.ops)
+        check(not grows or self.steps <= MOST_JOBS, self.name, "steps", self.steps,
+              f"at most {MOST_JOBS} where a context grows")
         _check_names(self.name, "operation", [op.name for op in self.ops])
 
 

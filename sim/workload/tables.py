@@ -31,7 +31,7 @@ def _rates(report: Mapping[str, Any]) -> str:
             rows.append((place, (
                 name, scheme, number(p["average_bits"], 3) if p["average_bits"] else "–", *cell,
                 number(p["time_s"], 3), rate(p["units_per_s"]), number(p["energy_j_per_unit"], 3),
-                number(p["power_w"], 2), number(p["dram_bytes"] / 1e9, 2), number(100 * p["utilization"], 1),
+                _cell(p["power_w"], 2), number(p["dram_bytes"] / 1e9, 2), _cell(p["utilization"], 1, 100),
                 rate(p["memory_units_per_s"]), rate(p["array_units_per_s"]))))
     rows.sort(key=lambda row: row[0])
     return "\n".join([title(report), align(header, [cells for _, cells in rows], left=2), *_said(report)])
@@ -40,6 +40,11 @@ def _rates(report: Mapping[str, Any]) -> str:
 def _accuracy(accuracy: Mapping[str, Any], scheme: str) -> str:
     value = accuracy["schemes"].get(scheme)
     return "–" if value is None else number(value, 2)
+
+
+def _cell(value: float | None, decimals: int, times: float = 1) -> str:
+    """A figure, or a dash where a phase has no engine's time that it could be of."""
+    return "–" if value is None else number(times * value, decimals)
 
 
 def rate(value: float | None) -> str:
@@ -96,6 +101,7 @@ def external_memory(report: Mapping[str, Any]) -> list[str]:
 
 def _footer(report: Mapping[str, Any]) -> str:
     chosen, lanes = report["energy_set"], report["vector_lanes"]
+    kept = {op.get("kv_bits") for phase in report["workload"]["phases"] for op in phase["ops"]}
     lines = [
         "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
@@ -104,6 +110,8 @@ def _footer(report: Mapping[str, Any]) -> str:
         *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
+        *(["Keys and values of 4 bits travel as bytes here: --hw packed_weights=true packs them."]
+          if 4 in kept and not report["config"]["hw"]["packed_weights"] else []),
         f"Not included: {missing(report)}.",
         "bytes ≤: what the memory's rate alone would allow; array ≤: what an array whose row slots never idle would.",
     ]

@@ -242,6 +242,7 @@ WRONG = [  # kind, path, what stands there instead, what the line says
     ("shape", ("schema_version",), 99, "another schema"),
     ("model", ("schema_version",), None, "another schema"),
     ("comparison", ("schema_version",), "1", "another schema"),
+    pytest.param("model", ("schemes", 0, "phases", 0, "dram_bytes"), 10**400, "dram_bytes", id="beyond a float"),
     ("shape", ("energy_set",), MISSING, "not a report"),
     ("shape", ("config",), MISSING, "config"),
     ("shape", ("totals", 0, "cycles"), MISSING, "cycles"),

@@ -151,6 +151,27 @@ def test_a_comparison_has_every_scheme_on_every_machine(tmp_path: Path, capsys: 
         assert row["share_of_energy"]["rescale"] == float(f"{energy['rescale'] / row['total']['energy_fj']:.9g}")
         assert (energy["rescale"] > base["rescale"], energy["lifting"] > base["lifting"]) == (blocks, hadamard)
     assert report["survives"] == dict.fromkeys(compare.MACHINES, True)
+    assert report["orders_by_energy"]["horowitz45"]["plain"][0] == "w4a4"
+    out.unlink()
+    assert command("compare", "smollm2", *SHORT, *NPU, "--json", out) == 0  # weights of 4 bits travel as bytes there
+    assert written(out)["orders_by_energy"]["horowitz45"]["plain"][-1] == "w4a8 = w8a8"
+
+
+def test_work_of_the_vector_unit_alone_has_no_figures_of_the_engine(tmp_path: Path,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_text("name: m\nphases:\n- {name: p, unit: token, produces: 64, ops: [{op: vector, name: v, values: 100, "
+                    "passes: 3}]}\n", encoding="utf-8")
+    for words in ((), ("--vector-lanes", 4)):
+        assert command("simulate", "--model", path, *words) == 0
+        assert command("compare", path, *words) == 0
+    assert "–" in capsys.readouterr().out
+
+
+def test_keys_of_4_bits_that_travel_as_bytes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, told in (((), True), (("--hw", "packed_weights=true"), False)):
+        assert command("simulate", "--model", "smollm2", *NPU, *SHORT, "--kv-bits", 4, *words) == 0
+        assert ("Keys and values of 4 bits travel as bytes here" in capsys.readouterr().out) == told
 
 
 def test_an_order_that_hangs_on_the_constants_is_said_to(tmp_path: Path) -> None:
@@ -182,7 +203,8 @@ def test_a_machine_that_cannot_be_built_is_said_and_the_others_stand(tmp_path: P
 
 @pytest.mark.parametrize(("words", "said"), [
     (("--model", "lama-3-8b"), "llama-3-8b\\?"), (("--model", "nothing_like_it"), "one of llama"),
-    (("--model", ""), "no such model"), (("--model", "tests"), "config.json"),
+    (("--model", ""), "no such model"), (("--model", "smollm2", "--decode", 100_000), "at most 65536"),
+    (("--model", "tests"), "config.json"),
     (("--model", "smollm2", "--size", 64), "no option of language models"),
     (("--model", "sana-1024", "--prefill", 64), "no option of image models"),
     (("--model", "sana-1024", "--size", 100), "multiple of 32"),
@@ -214,6 +236,8 @@ def test_bad_input_is_refused_in_one_line(words: tuple[object, ...], said: str, 
      "outputs"),
     ("phases: [{name: p, unit: token, produces: 1, ops: [{op: linear, name: l, tokens: 4, k: 1, outputs: {a: 1}, "
      "grid: [3, 1]}]}]", "H · W"),
+    ("phases: [{name: p, unit: token, produces: 1, ops: [{op: attention, name: a, tokens: 1000000, heads: 2, "
+     "kv_heads: 2, head_dim: 8, context: 4, query_block: 1}]}]", "query_block.*at least 16"),
     ("phases: [{name: p, unit: token, produces: 1, ops: [{op: attention, name: a, tokens: 4, heads: 3, kv_heads: 2, "
      "head_dim: 8, context: 4}]}]", "multiple of kv_heads"),
     ("phases: [{name: p, unit: token, produces: 1, ops: [{op: attention, name: a, tokens: 4, heads: 2, kv_heads: 2, "
