@@ -27,7 +27,7 @@ from stamp_hw.errors import StampError
 #: Units in the order of the data.
 UNITS = ("tokens in", "weights in", "parameters in", "array", "drain", "inverse lifting", "results out",
          "external memory")
-MAX_SPANS, MAX_BEATS = 200_000, 8_000_000
+MAX_SPANS, MAX_BEATS, MAX_CYCLES = 200_000, 8_000_000, 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def timeline(task: Task, hw: HwConfig) -> Timeline:
     Raises
     ------
     ConfigError : as `sim.engine.closed_form.simulate`
-    StampError : more spans than MAX_SPANS, or beats than MAX_BEATS
+    StampError : more spans than MAX_SPANS, beats than MAX_BEATS, or cycles than MAX_CYCLES
     """
     cycles = closed_form.simulate(task, hw)
     params = EngineParams.of(hw)
@@ -109,10 +109,11 @@ def _check_size(task: Task, hw: HwConfig, params: EngineParams, cycles: EngineCy
     spans = task.tokens + 5 * passes + (1 + 2 * blocks) * cycles.array_tiles + 1
     beats = (task.tokens * (-(-task.channels_in // hw.lanes) + task.out_beats(hw))
              + passes * (task.weights.beats(task.k) + hw.cols))
-    for what, count, most in (("events", spans, MAX_SPANS), ("beats", beats, MAX_BEATS)):
+    for what, count, most in (("events", spans, MAX_SPANS), ("beats", beats, MAX_BEATS),
+                              ("cycles", cycles.total, MAX_CYCLES)):
         if count > most:
             raise StampError(f"timeline of too many {what}", where="--shape", got=f"up to {count:,}",
-                             expected=f"at most {most:,}: fewer tokens, inputs or outputs")
+                             expected=f"at most {most:,}: fewer tokens, inputs or outputs, or a faster memory")
 
 
 def _tokens(beats: EngineTiming, job: EngineJob) -> Iterator[Span]:

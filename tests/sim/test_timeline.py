@@ -162,6 +162,7 @@ def test_a_timeline_says_the_cycles_that_simulate_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "says"), [
     (("--shape", "4096x4096x60000"), "too many events"), (("--shape", "4096x4096x8"), "too many beats"),
+    (("--shape", "64x4096x64", "--hw", "dram_bytes_per_s=1000"), "too many cycles"),
     (("--shape", "40x24"), "not a shape"), (("--shape", "0x8x8"), "impossible shape"),
     (("--shape", "40x50000x8"), "max_k"), (("--shape", "8x8x8", "--scheme", "w4"), "invalid choice"),
     (("--shape", "8x8x8", "--job", "n_hi=9"), "n_hi")], ids=str)
