@@ -122,7 +122,7 @@ regress: venv-trace  ## 500 random layers and the whole shipped trace through th
 bench: venv-trace  ## speed of the golden model, its torch backend, sweeps and the RTL bench, as ratios (build/bench.json; 6 minutes)
 	$(BIN)/stamp-hw bench --json build/bench.json
 
-faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (build/faults.json; 17 minutes)
+faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (build/faults.json; 20 minutes)
 	$(BIN)/stamp-hw verify faults
 
 coverage: venv  ## line, branch and toggle coverage of the generated Verilog, and the test plan (build/coverage.json; 25 minutes)
