@@ -73,7 +73,7 @@ ROWS = "axes: {hw.rows: [4, 8]}\n"
     ("workload: {shapes: [64x64]}\n" + ROWS, "workload.shapes: not a shape; got '64x64'"),
     ("workload: {shapes: 64x64x64}\n" + ROWS, "workload.shapes: not a list"),
     ("workload: {shapes: [8x8x8, 8x8x8]}\n" + ROWS, "two operations of one name"),
-    ("workload: {model: lama-3-8b}\n" + ROWS, "no such model; got lama-3-8b; expected llama-3-8b?"),
+    ("workload: {model: lama-3-8b}\n" + ROWS, "lama-3-8b: no such model; expected llama-3-8b?"),
     ("workload: {model: 7}\n" + ROWS, "workload.model: not a model; got 7"),
     ("workload: {model: llama-3-8b, prefill: -1}\n" + ROWS, "workload.prefill: impossible value; got -1"),
     ("workload: {model: llama-3-8b, prefill: x}\n" + ROWS, "workload.prefill: impossible value; got 'x'"),
