@@ -103,6 +103,19 @@ def random_stimuli(component: wiring.Component, rng: np.random.Generator, chance
     return rows
 
 
+def comparable(stimuli: Rows, read: int | None) -> list[int]:
+    """Rows behind the first reset, before which registers hold anything. A reset also sets what a memory's port has
+    read in Amaranth's simulator, and not in its netlist nor in the text, so that of a component with such a port, whose
+    enable is input `read`, rows count again once something was read."""
+    rows, known = [], True
+    for number, row in enumerate(stimuli):
+        if number and known:
+            rows.append(number)
+        if read is not None:
+            known = not row[0] and (known or row[read] == 1)
+    return rows
+
+
 def counters() -> EventCounters:
     return EventCounters(data.StructLayout({"a": 1, "b": 2, "c": 1}))
 
@@ -116,7 +129,9 @@ def test_the_text_in_verilator_is_the_component_in_amaranths_simulator(
     component = make()
     files, stimuli = verilog(component, "top"), random_stimuli(component, rng, chances)
     expected, found = simulated(make(), stimuli), verilated(files, component, stimuli, tmp_path)
-    assert found[1:] == expected[1:]  # before the reset registers hold anything
+    place = 1 + list(ports(component, In)).index("c") if make is Everything else None
+    rows = comparable(stimuli, place)
+    assert [found[row] for row in rows] == [expected[row] for row in rows]
     assert len({tuple(row) for row in found}) > CYCLES // 50
 
 
