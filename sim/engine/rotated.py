@@ -16,9 +16,10 @@ from stamp_hw.hadamard_params import HadamardParams
 
 BEGIN = 2  # cycles from a job's start in the stages behind to the first beat that the unit may take
 
-#: A unit at rest between two tokens, in cycles from now: last beat taken from the stream, first cycle of the pipeline's
-#: own time that is free, and where from there on it stands still and for how long.
-State = tuple[int, int, tuple[tuple[int, int], ...]]
+#: A unit at rest between two tokens, in cycles from now: last beat taken from the stream; the same or, later, the first
+#: cycle in which the job's first beat may be taken; first cycle of the pipeline's own time that is free, and where from
+#: there on it stands still and for how long.
+State = tuple[int, int, int, tuple[tuple[int, int], ...]]
 
 
 class Beats(Protocol):
@@ -88,10 +89,11 @@ class Rotated:
         """Between two tokens: all that the cycles of the next ones depend on, but where `now` is in the stream's own
         period."""
         free, stalls = self._elastic.seen_from(self._least)
-        return self._source.last - now, free - now, stalls
+        last = self._source.last
+        return last - now, max(last, self._begin) - now, free - now, stalls
 
     def restore(self, now: int, state: State) -> None:
-        """As if it had come to that state."""
-        last, free, stalls = state
+        """As if it had come to that state, in a job whose first beat was taken."""
+        last, _, free, stalls = state
         self._source.record(last + now)
         self._elastic.restore(self._least, free + now, stalls)

@@ -132,6 +132,17 @@ def test_the_closed_forms_are_the_engine_followed_beat_by_beat_at_the_memorys_ra
     assert {"array", "drain", "activations", "dram_activations", "dram_weights", "dram_bytes", "back"} <= seen.keys()
 
 
+def test_the_first_token_behind_a_hadamard_unit_is_not_taken_for_a_later_one(rng: np.random.Generator) -> None:
+    """It waits for the job's start; one that comes as long behind the beat before it, at the same place of the memory's
+    period, does not."""
+    hw = HwConfig(rows=3, cols=6, lanes=2, axes=1, max_levels=6, max_k=64, max_tokens=200, act_slots=64,
+                  rescale_lanes=1, in_width=9, mul_stages=3, hadamard=16, freq_hz=5e8, dram_bytes_per_s=1.5e9)
+    drawn = Task(job=ResolvedJob(tokens=11, grid=None, levels=0, n_hi=11, n_sink=4), k=32, n=11, k_in=31)
+    timing = engine_timing.timing(EngineParams.of(hw), [registers_of(rng, hw, drawn, 8)], Memory.of(hw).patterns)
+    found = closed_form.simulate(drawn, hw, 8)
+    assert found.total - found.wait_dram_bytes == timing.cycles
+
+
 def test_a_full_size_layer_takes_little_time_at_any_rate() -> None:
     # 16 bytes a cycle, and a rate whose pattern repeats after no layer.
     for rate in (12.8e9, 1.234567891e9):
