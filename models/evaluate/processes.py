@@ -6,20 +6,14 @@ Each computes on one thread, since the threads of a product do not survive a for
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 
-from stamp_hw.errors import StampError
+from stamp_hw.forks import forked
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -36,35 +30,15 @@ def each(work: Callable[[T], U], pieces: Sequence[T], jobs: int) -> Iterator[Ite
     if min(jobs, len(pieces)) < 2:
         yield map(work, pieces)
         return
-    before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(jobs, len(pieces)), multiprocessing.get_context("fork"), _begin, (work,)) as pool:
-        try:
-            yield pool.map(_call, pieces)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(multiprocessing.active_children()) - before:
-                worker.kill()
-                worker.join()
-            if isinstance(error, BrokenProcessPool):
-                raise StampError("a process was ended from outside, for want of memory perhaps", where="--jobs",
-                                 got=jobs, expected="fewer of them") from None
-            raise
+    with forked(min(jobs, len(pieces)), partial(_begin, work)) as pool:
+        yield pool.map(_call, pieces)
 
 
 def _begin(work: Callable[[Any], Any]) -> None:
-    """A worker: one thread, deaf to the terminal's interrupt, which is for the main process, and gone when that is."""
+    """A worker: one thread, and what it is to do."""
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    main = multiprocessing.parent_process()
-    assert main is not None
-    threading.Thread(target=_leave_with, args=(main.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
 
 
 def _call(piece: Any) -> Any:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Protocol
 
 from sim.sweep.points import code_here, work
-from stamp_hw.errors import StampError
+from stamp_hw.forks import forked
 
 Done = tuple[float, str]  # what `work` returns
 
@@ -66,29 +60,5 @@ def local(count: int) -> Iterator[Workers]:
         yield Here()
         return
     code_here()  # once for all that are forked
-    before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _begin) as pool:
-        try:
-            yield Forked(pool, count)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(multiprocessing.active_children()) - before:
-                worker.kill()
-                worker.join()
-            if isinstance(error, BrokenProcessPool):
-                raise StampError("a process was ended from outside, for want of memory perhaps", where="--jobs",
-                                 got=count, expected="fewer of them; points that are done are kept") from None
-            raise
-
-
-def _begin() -> None:
-    """A worker: deaf to the terminal's interrupt, which is for the main process, and gone when that is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main = multiprocessing.parent_process()
-    assert main is not None
-    threading.Thread(target=_leave_with, args=(main.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
+    with forked(count, expected="fewer of them; points that are done are kept") as pool:
+        yield Forked(pool, count)
