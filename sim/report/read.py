@@ -10,7 +10,7 @@ from typing import Any
 from sim.report import comparison, layers, model
 from sim.report.view import View
 from stamp_hw.errors import StampError
-from stamp_hw.formats.safetensors_file import strict_json
+from stamp_hw.formats.json_file import load_json
 
 _MAX_BYTES = 1 << 28
 _WRITERS = "what `stamp-hw simulate --json` or `compare --json` writes"
@@ -42,14 +42,7 @@ def read(path: Path) -> View:
     StampError : no such file, no JSON, no report, one of another schema, one without a key or with a figure that is
         none
     """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise StampError("cannot read a report", where=str(path), got=error.strerror, expected=_WRITERS) from None
-    if len(content) > _MAX_BYTES:
-        raise StampError("report too large", where=str(path), expected=f"at most {_MAX_BYTES >> 20} MiB")
-    return view_of(strict_json(content, path), str(path))
+    return view_of(load_json(path, "a report", _MAX_BYTES, _WRITERS), str(path))
 
 
 def view_of(document: Any, where: str) -> View:

@@ -87,7 +87,7 @@ def memory_figures(memory: MemoryConfig | None) -> dict[str, Any]:
     if memory is None:
         return {}
     return {"memory": {"kind": memory.kind, **{name: getattr(memory, name) for name in CONSTANTS},
-                       "effective_bytes_per_s": _round(memory.effective_bytes_per_s), "sources": memory.sources}}
+                       "effective_bytes_per_s": nine_digits(memory.effective_bytes_per_s), "sources": memory.sources}}
 
 
 def schemes_of(study: Study) -> tuple[str, ...]:
@@ -104,8 +104,8 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
         "critical_path": dict(outcome.cost.cycles.critical_path),
         **({} if accuracy is None else
-           {"s_x": _round(accuracy.s_x), "s_y": _round(accuracy.s_y), "headroom": _round(accuracy.headroom),
-            "calibration": accuracy.calibration}),
+           {"s_x": nine_digits(accuracy.s_x), "s_y": nine_digits(accuracy.s_y),
+            "headroom": nine_digits(accuracy.headroom), "calibration": accuracy.calibration}),
         **({} if outcome.precision is None else {"mapping": _mapping(outcome.cost, outcome.precision)}),
         "warnings": _rounded([notice.to_dict() for notice in _warnings(outcome)]),
     }
@@ -169,21 +169,21 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "exposed_fill_cycles": sum(cost.cycles.exposed for cost in costs),
         "array_tiles": sum(cost.cycles.array_tiles for cost in costs),
         "super_tiles": sum(cost.cycles.super_tiles for cost in costs),
-        "time_s": _round(seconds),
-        "tokens_per_s": _round(max(cost.task.job.tokens for cost in costs) / seconds),
+        "time_s": nine_digits(seconds),
+        "tokens_per_s": nine_digits(max(cost.task.job.tokens for cost in costs) / seconds),
         "macs": macs,
-        "tops": _round(2 * macs / seconds / 1e12),
-        "utilization": _round(sum(cost.row_slot_steps for cost in costs)
+        "tops": nine_digits(2 * macs / seconds / 1e12),
+        "utilization": nine_digits(sum(cost.row_slot_steps for cost in costs)
                               / sum(cost.pes * cost.cycles.total for cost in costs)),
         "dram_bytes": sum(dram.values()),
         "dram_bytes_by_operand": dram,
         **_port(costs, seconds),
-        "energy_pj": _round(energy),
+        "energy_pj": nine_digits(energy),
         "energy_by_component": _rounded(events),
-        "power_w": _round(energy * 1e-12 / seconds),
-        "tops_per_w": _round(2 * macs / energy),
-        "average_bits": _round(bits),
-        "average_bits_with_scales": _round(bits + scale_bits),
+        "power_w": nine_digits(energy * 1e-12 / seconds),
+        "tops_per_w": nine_digits(2 * macs / energy),
+        "average_bits": nine_digits(bits),
+        "average_bits_with_scales": nine_digits(bits + scale_bits),
         **_accuracy(outcomes),
     }
 
@@ -194,7 +194,7 @@ def _port(costs: Sequence[Cost], seconds: float) -> dict[str, Any]:
     rate = costs[0].port_bytes_per_s
     if rate is None:
         return {}
-    return {"port_bytes": sum(moved), "port_utilization": _round(sum(moved) / (rate * seconds))}
+    return {"port_bytes": sum(moved), "port_utilization": nine_digits(sum(moved) / (rate * seconds))}
 
 
 def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -263,7 +263,8 @@ def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
             **({f"{name}_layers": len(finite)} if len(values) > 1 else {})}
 
 
-def _round(value: float) -> float:
+def nine_digits(value: float) -> float:
+    """As reports hold a figure that is no count."""
     return float(f"{value:.9g}")
 
 
@@ -272,4 +273,4 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return _round(value) if isinstance(value, float) else value
+    return nine_digits(value) if isinstance(value, float) else value

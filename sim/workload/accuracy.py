@@ -10,7 +10,7 @@ from sim.workload.find import ALIASES
 from sim.workload.ops import Linear, Workload
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import StampError
-from stamp_hw.formats.safetensors_file import strict_json
+from stamp_hw.formats.json_file import load_json
 
 _MAX_BYTES = 1 << 26
 #: Kind of a report of `eval` → what its rows hold, and what a column is called.
@@ -73,13 +73,7 @@ def _what(report: dict[str, Any]) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(_MAX_BYTES)
-    except OSError as error:
-        raise StampError("cannot read a report", where=str(path), got=error.strerror,
-                         expected="what `stamp-hw eval --json` writes") from None
-    data = strict_json(text, path)
+    data = load_json(path, "a report", _MAX_BYTES, "what `stamp-hw eval --json` writes")
     if not isinstance(data, dict):
         raise StampError("not a report of eval", where=str(path), got=type(data).__name__, expected="a JSON object")
     return data

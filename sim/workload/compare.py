@@ -14,7 +14,7 @@ from typing import Any
 from sim import memory, rescale
 from sim.cost.energy import EnergySet
 from sim.division import Division
-from sim.studies.report import memory_figures
+from sim.studies.report import memory_figures, nine_digits
 from sim.task import Shape, Task
 from sim.workload import file, report
 from sim.workload.ops import Workload
@@ -96,7 +96,7 @@ def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_la
 def _shares(figures: Mapping[str, Any]) -> dict[str, float]:
     """Of the energy: lifting and Hadamard unit (`lifting`), scale unit, rescale and combine unit (`rescale`)."""
     whole = figures["energy_fj"] or 1  # of vector work alone there is none
-    return {name: float(f"{figures['energy_fj_by_component'].get(name, 0) / whole:.9g}")
+    return {name: nine_digits(figures["energy_fj_by_component"].get(name, 0) / whole)
             for name in ("lifting", "scale", "rescale")}
 
 

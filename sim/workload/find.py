@@ -12,7 +12,7 @@ from sim.workload import file, images, language
 from sim.workload.fields import Fields
 from sim.workload.ops import Workload
 from stamp_hw.errors import ConfigError, StampError
-from stamp_hw.formats.safetensors_file import strict_json
+from stamp_hw.formats.json_file import load_json
 from stamp_hw.rooms import HOME
 
 SHIPPED = HOME / "configs" / "models"
@@ -90,16 +90,7 @@ def _configuration(word: str, path: Path) -> Path:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError("cannot read a model's configuration", where=str(path), got=error.strerror,
-                          expected="a readable JSON file") from None
-    if len(text) > _MAX_BYTES:
-        raise ConfigError("cannot read a model's configuration", where=str(path), got="a longer file",
-                          expected=f"at most {_MAX_BYTES} bytes")
-    data = strict_json(text, path)
+    data = load_json(path, "a model's configuration", _MAX_BYTES, "a readable JSON file")
     if not isinstance(data, dict):
         raise ConfigError("not a model's configuration", where=str(path), got=type(data).__name__,
                           expected="a JSON object")

@@ -14,7 +14,7 @@ from sim import dram
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
-from sim.studies.report import mapping, memory_figures
+from sim.studies.report import mapping, memory_figures, nine_digits
 from sim.workload import file
 from sim.workload.ops import Phase
 from sim.workload.run import Run
@@ -61,7 +61,7 @@ def phase_figures(totals: Totals, phase: Phase, hw: HwConfig) -> dict[str, Any]:
     return {
         "unit": phase.unit, "produces": phase.produces, "steps": phase.steps, "batch": phase.batch, **found,
         "units_per_s": rate(totals.all_cycles), "memory_units_per_s": rate(dram.cycles(totals.dram_bytes, hw)),
-        "array_units_per_s": rate(full), "energy_j_per_unit": _rounded(totals.energy_fj / 1e15 / phase.produces),
+        "array_units_per_s": rate(full), "energy_j_per_unit": nine_digits(totals.energy_fj / 1e15 / phase.produces),
     }
 
 
@@ -76,7 +76,7 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "array_tiles": totals.array_tiles, "macs": totals.macs, "dram_bytes": totals.dram_bytes,
         "dram_bytes_by_operand": {operand: totals.dram[operand] for operand in OPERANDS},
         "energy_fj": totals.energy_fj, "energy_fj_by_component": totals.components(),
-        "time_s": _rounded(seconds), "power_w": _ratio(totals.energy_fj / 1e15, seconds),
+        "time_s": nine_digits(seconds), "power_w": _ratio(totals.energy_fj / 1e15, seconds),
         "tops": _ratio(2 * totals.macs / 1e12, seconds), "tops_per_w": _ratio(2000 * totals.macs, totals.energy_fj),
         "utilization": _ratio(totals.slot_steps, 8 * hw.rows * hw.cols * totals.cycles),
         "average_bits": _ratio(totals.value_bits, totals.values),
@@ -103,8 +103,4 @@ def bottleneck(totals: Totals) -> str | None:
 
 
 def _ratio(part: float, whole: float) -> float | None:
-    return _rounded(part / whole) if whole else None
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.9g}")
+    return nine_digits(part / whole) if whole else None

@@ -37,22 +37,23 @@ class Run:
         self._costs: dict[tuple[Shape, NpuConfig, int], Cost] = {}
         self._sums: dict[tuple[object, ...], Totals] = {}
 
-    def of(self, phase: Phase, scheme: str, config: NpuConfig | None = None) -> dict[str, Totals]:
+    def of(self, phase: Phase, scheme: str) -> dict[str, Totals]:
         """Operation → its totals over the phase. Raises StampError for a job beyond the hardware."""
-        return {op.name: self._operation(op, phase, scheme, config or self.config) for op in phase.ops}
+        return {op.name: self._operation(op, phase, scheme) for op in phase.ops}
 
-    def _operation(self, op: Op, phase: Phase, scheme: str, config: NpuConfig) -> Totals:
+    def _operation(self, op: Op, phase: Phase, scheme: str) -> Totals:
         """The same for every scheme where that has no say, so kept."""
-        key = op, phase.steps, phase.batch, config, scheme if isinstance(op, Linear) else None
+        key = op, phase.steps, phase.batch, scheme if isinstance(op, Linear) else None
         if key not in self._sums:
             found = Totals()
             if isinstance(op, Vector):
                 self._vector(found, op, phase)
             else:
-                for job in _jobs(op, phase, scheme, config):
-                    found.add(self._cost(job), job.times)
+                for job in _jobs(op, phase, scheme, self.config):
+                    cost = self._cost(job)
+                    found.add(cost, job.times)
                     if isinstance(op, Linear):
-                        found.add_activations(self._cost(job), job.times)
+                        found.add_activations(cost, job.times)
                 if isinstance(op, Attention):
                     self._softmax(found, op, phase)
             self._sums[key] = found
@@ -65,14 +66,12 @@ class Run:
         return self._costs[key]
 
     def _vector(self, found: Totals, op: Vector, phase: Phase) -> None:
-        for step in range(phase.steps if op.grow else 1):
-            times = op.repeat * (1 if op.grow else phase.steps)
+        for step, times in _steps(op, phase):
             self._add_vector(found, (op.values + op.grow * step) * phase.batch, op.passes, times)
 
     def _softmax(self, found: Totals, op: Attention, phase: Phase) -> None:
         """Scores of every head; and where a context is beyond the array's K, the sums of its parts."""
-        for step in range(phase.steps if op.grow else 1):
-            times = op.repeat * (1 if op.grow else phase.steps)
+        for step, times in _steps(op, phase):
             for queries, seen in op.queries():
                 keys, rows = seen + op.grow * step, queries * op.heads * phase.batch
                 self._add_vector(found, rows * keys, vector.PASSES["softmax"], times)
@@ -84,6 +83,11 @@ class Run:
         if self.vector_lanes is not None:
             found.vector += values * passes * times
             found.vector_cycles += vector.cycles(values, passes, self.vector_lanes) * times
+
+
+def _steps(op: Attention | Vector, phase: Phase) -> list[tuple[int, int]]:
+    """(number of a step, times that it counts with all repeats): one by one where they grow, else all at once."""
+    return [(step, op.repeat) for step in range(phase.steps)] if op.grow else [(0, op.repeat * phase.steps)]
 
 
 def _jobs(op: Linear | Attention | Product, phase: Phase, scheme: str, config: NpuConfig) -> Iterator[Job]:

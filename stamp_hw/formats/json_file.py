@@ -1,0 +1,26 @@
+"""Reading a JSON file strictly: whatever is wrong with it is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stamp_hw.errors import StampError
+from stamp_hw.formats.safetensors_file import strict_json
+
+
+def load_json(path: Path, what: str, most: int, expected: str) -> Any:
+    """The document of a file of at most `most` bytes, as `strict_json` reads it.
+
+    Raises StampError ("cannot read `what`", with what is `expected`) where the file cannot be read or is longer, and as
+    `strict_json` does.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise StampError(f"cannot read {what}", where=str(path), got=error.strerror, expected=expected) from None
+    if len(content) > most:
+        raise StampError(f"cannot read {what}", where=str(path), got="a longer file",
+                         expected=f"at most {most:,} bytes")
+    return strict_json(content, path)
