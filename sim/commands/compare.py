@@ -86,6 +86,7 @@ def _accuracy(paths: Sequence[Path], workload: Any, config: Any) -> dict[str, An
     figures, sources = set(), []
     for path in paths:
         error: StampError | None = None
+        fits = False
         for name in compare.MACHINES:
             for bits in (8, 4):
                 try:
@@ -94,11 +95,12 @@ def _accuracy(paths: Sequence[Path], workload: Any, config: Any) -> dict[str, An
                     if error is None or error.what.endswith("hw"):  # of all rows the one that fits best
                         error = refused
                     continue
+                fits = True
                 figures.add(found["figure"])
                 sources.append(found["source"])
                 rows |= {f"{name} {scheme}": found["schemes"].get(tokens)
                          for scheme, (own, tokens) in compare.SCHEMES.items() if own == bits}
-        if error is not None and not any(rows):
+        if error is not None and not fits:
             raise error
     if len(figures) > 1:
         raise StampError("accuracies of two kinds", where="--accuracy", got=", ".join(sorted(figures)),

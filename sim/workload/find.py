@@ -51,7 +51,8 @@ def workload(word: str, ask: Ask) -> Workload:
         return file.read(path)
     found = _configuration(word, path)
     data = Fields(_json(found), str(found))
-    name = found.stem if found.parent == SHIPPED or found.name != "config.json" else found.resolve().parent.name
+    folder = (path if path.is_dir() else found.parent).resolve()  # what a file of that common name is called by
+    name = folder.name if found.name == "config.json" else found.stem
     if data.data.get("_class_name") in images.CLASSES:
         return images.workload(name, data, _of_family(images.Ask, ask, "image"))
     return language.workload(name, data, _of_family(language.Ask, ask, "language"))

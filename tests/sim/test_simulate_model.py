@@ -105,6 +105,9 @@ def test_a_measured_accuracy_stands_beside_the_cost(tmp_path: Path, capsys: pyte
     assert command("compare", "smollm2", *LANGUAGE, *SHORT, "--accuracy", eight) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "25.50" in line]
     assert [line.split()[:3] for line in lines] == [["both", "w8a8", "25.50"]]
+    other = report_of_eval(tmp_path / "other.json", config, model="llama-3-8b")
+    with pytest.raises(StampError, match="another model"):  # behind one that fits as well
+        command("compare", "smollm2", *LANGUAGE, *SHORT, "--accuracy", eight, "--accuracy", other)
     for path, said in ((report_of_eval(tmp_path / "m", config, model="llama-3-8b"), "another model"),
                        (report_of_eval(tmp_path / "h", config.with_hw(in_width=8)), "in_width: accuracy of another hw"),
                        (report_of_eval(tmp_path / "j", config.with_job(n_hi=3)), "n_hi: accuracy of another job"),

@@ -250,6 +250,15 @@ def test_a_model_of_another_form_is_refused(change: dict[str, Any], said: str, t
         find.workload(str(tmp_path), Ask())
 
 
+def test_a_model_of_a_folder_is_called_by_the_folder(tmp_path: Path) -> None:
+    for shipped, inner in (("llama-3-8b", "config.json"), ("pixart-sigma-512", "transformer/config.json")):
+        place = tmp_path / f"my-{shipped}" / inner
+        place.parent.mkdir(parents=True)
+        place.write_bytes((find.SHIPPED / f"{shipped}.json").read_bytes())
+        found = find.workload(str(tmp_path / f"my-{shipped}"), Ask())
+        assert found == replace(find.workload(shipped, Ask()), name=f"my-{shipped}")
+
+
 def test_a_size_that_an_image_model_cannot_have_is_refused() -> None:
     with pytest.raises(StampError, match="multiple of 16"):
         find.workload("pixart-sigma-512", Ask(size=520))
