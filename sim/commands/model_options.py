@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sim.workload import find
 from sim.workload.ops import Workload
@@ -11,26 +11,12 @@ from stamp_hw.cli.common import count, seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(find.Ask):
     """What the command line asks of a model; None: not given."""
-
-    prefill: int | None
-    decode: int | None
-    batch: int | None
-    kv_bits: int | None
-    size: int | None
-    steps: int | None
-    guidance: bool | None
-    prompt: int | None
-
-    def given(self) -> list[str]:
-        """The options that were given."""
-        return [f"--{item.name.replace('_', '-')}" for item in fields(find.Ask)
-                if getattr(self, item.name) is not None]
 
     def workload_of(self, word: str) -> Workload:
         """The workload of a model, or of a file. Raises StampError."""
-        return find.workload(word, find.Ask(**{item.name: getattr(self, item.name) for item in fields(find.Ask)}))
+        return find.workload(word, self)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -151,7 +151,7 @@ def _check_source(args: Options, wanted: Sequence[str]) -> None:
             raise StampError("option of traces", where=f"--{name}",
                              expected=f"TRACE with it, not --{'shape' if args.shape else 'model'}")
     if args.model is None:
-        others = [*args.given(), *_given(args, _OF_MODELS)]
+        others = _given(args, (*args.given(), *_OF_MODELS))
         if others:
             raise StampError("option of whole models", where=others[0], expected="--model with it")
     elif "stamp_shuffled" in wanted:

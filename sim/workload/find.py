@@ -35,6 +35,15 @@ class Ask:
     guidance: bool | None = None
     prompt: int | None = None
 
+    def given(self) -> list[str]:
+        """The names of what was asked for."""
+        return [item.name for item in fields(Ask) if getattr(self, item.name) is not None]
+
+
+def option(name: str) -> str:
+    """The option of the command line that asks for it."""
+    return f"--{name.replace('_', '-')}"
+
 
 def names() -> list[str]:
     """The models that ship."""
@@ -46,8 +55,8 @@ def workload(word: str, ask: Ask) -> Workload:
     a model of another form."""
     path = Path(word)
     if path.suffix in _YAML and (path.exists() or "/" in word):
-        if given := _given(ask):
-            raise StampError("option of models", where=f"--{given[0]}", expected="it in the workload's file")
+        if given := ask.given():
+            raise StampError("option of models", where=option(given[0]), expected="it in the workload's file")
         return file.read(path)
     found = _configuration(word, path)
     data = Fields(_json(found), str(found))
@@ -58,18 +67,13 @@ def workload(word: str, ask: Ask) -> Workload:
     return language.workload(name, data, _of_family(language.Ask, ask, "language"))
 
 
-def _given(ask: Ask) -> list[str]:
-    return [item.name.replace("_", "-") for item in fields(ask) if getattr(ask, item.name) is not None]
-
-
 def _of_family(family: type[T], ask: Ask, kind: str) -> T:
     known = {item.name for item in fields(family)}
-    for name in _given(ask):
-        if name.replace("-", "_") not in known:
-            raise StampError(f"no option of {kind} models", where=f"--{name}",
-                             expected=f"some of {', '.join('--' + n.replace('_', '-') for n in sorted(known))}")
-    given = {item.name: getattr(ask, item.name) for item in fields(ask) if getattr(ask, item.name) is not None}
-    return family(**given)
+    for name in ask.given():
+        if name not in known:
+            raise StampError(f"no option of {kind} models", where=option(name),
+                             expected=f"some of {', '.join(map(option, sorted(known)))}")
+    return family(**{name: getattr(ask, name) for name in ask.given()})
 
 
 def _configuration(word: str, path: Path) -> Path:
