@@ -17,6 +17,7 @@ from sim.sweep.workloads import Load
 from stamp_hw import schemes
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.errors import ConfigError, StampError, brief
+from stamp_hw.formats.values import check_whole, name
 from stamp_hw.formats.yaml_file import load_yaml
 
 _KEYS = ("name", "base", "workload", "schemes", "axes", "together", "samples", "seed", "objectives", "energy_set")
@@ -82,11 +83,11 @@ def _sweep(data: Any, path: Path) -> Sweep:
         if key not in _KEYS:
             raise ConfigError("unknown key", where=str(key), expected=f"one of {', '.join(_KEYS)}")
     samples, seed = data.get("samples"), data.get("seed", 0)
-    _whole("samples", samples, 1, axes.MOST_POINTS, optional=True)
-    _whole("seed", seed, 0, 2**63)
+    check_whole("samples", samples, 1, axes.MOST_POINTS, optional=True)
+    check_whole("seed", seed, 0, 2**63)
     moved = _axes(data, samples is not None)
     sweep = Sweep(
-        name=_text("name", data.get("name", path.stem)), base=_base(data.get("base"), path.parent),
+        name=name("name", data.get("name", path.stem)), base=_base(data.get("base"), path.parent),
         workload=_mapping("workload", data.get("workload")), folder=path.parent,
         schemes=tuple(_texts("schemes", data.get("schemes", ["stamp"]))), axes=moved, samples=samples, seed=seed,
         objectives=tuple(_texts("objectives", data.get("objectives", list(OBJECTIVES)))),
@@ -130,9 +131,9 @@ def _axes(data: dict[str, Any], random: bool) -> tuple[Axis, ...]:
 
 
 def _check_field(field: str) -> None:
-    section, _, name = field.partition(".")
+    section, _, key = field.partition(".")
     known = _FIELDS.get(section, ())
-    if name.partition(".")[0] not in known:
+    if key.partition(".")[0] not in known:
         every = [f"{part}.{one}" for part, names in _FIELDS.items() for one in names]
         near = difflib.get_close_matches(field, every, 1)
         raise ConfigError("no such field", where="axes", got=field, expected=f"{near[0]}?" if near else
@@ -156,7 +157,7 @@ def _base(data: Any, folder: Path) -> dict[str, Any]:
 def _energy_set(data: Any, folder: Path) -> str | None:
     if data is None:
         return None
-    path = folder / _text("energy_set", data)
+    path = folder / name("energy_set", data)
     energy.load_file(path)
     return path.read_text("utf-8")
 
@@ -179,15 +180,3 @@ def _texts(where: str, data: Any) -> list[str]:
     if len(set(data)) < len(data):
         raise ConfigError("name given twice", where=where, got=brief(data), expected="each once")
     return data
-
-
-def _text(where: str, data: Any) -> str:
-    if not (isinstance(data, str) and 1 <= len(data) <= 200 and data.isprintable()):
-        raise ConfigError("not a name", where=where, got=brief(data), expected="1 to 200 printable characters")
-    return data
-
-
-def _whole(where: str, value: Any, least: int, most: int, *, optional: bool = False) -> None:
-    if not (optional and value is None) and not (type(value) is int and least <= value <= most):
-        raise ConfigError("impossible value", where=where, got=brief(value),
-                          expected=f"a whole number in {least}…{most}")

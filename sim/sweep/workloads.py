@@ -14,6 +14,7 @@ from typing import Any
 from sim.workload import find
 from sim.workload.ops import MOST, Linear, Phase, Workload
 from stamp_hw.errors import ConfigError, brief
+from stamp_hw.formats.values import check_whole
 
 _ASK = tuple(item.name for item in fields(find.Ask))
 _OWN = {"layer": ("tokens", "k", "n"), "layers": ("shapes",), "model": ("model", *_ASK)}
@@ -50,7 +51,7 @@ def check_keys(where: str, keys: Iterable[str]) -> None:
 def build(data: Mapping[str, Any], folder: Path) -> Load:
     """The workload of a point's section. Paths are looked for in `folder`. Raises StampError for an impossible one."""
     lanes = data.get(_LANES)
-    _whole(_LANES, lanes, 1, optional=True)
+    check_whole(f"workload.{_LANES}", lanes, 1, MOST, optional=True)
     if "model" in data:
         found = _model(data, folder)
     else:
@@ -72,7 +73,7 @@ def _model(data: Mapping[str, Any], folder: Path) -> Workload:
                 raise ConfigError("impossible value", where="workload.guidance", got=brief(value),
                                   expected="true or false")
         else:
-            _whole(key, value, 0 if key in ("prefill", "decode") else 1)
+            check_whole(f"workload.{key}", value, 0 if key in ("prefill", "decode") else 1, MOST)
     beside = folder / word
     return find.workload(str(beside) if beside.exists() else word, find.Ask(**ask))
 
@@ -97,13 +98,7 @@ def _layer(name: str, tokens: Any, k: Any, n: Any) -> Linear:
     if not isinstance(tokens, list):
         return Linear(name=name, tokens=tokens, k=k, outputs=((name, n),))
     for side in tokens:
-        _whole("tokens", side, 1)
+        check_whole("workload.tokens", side, 1, MOST)
     if len(tokens) != 2:
         raise ConfigError("impossible value", where="workload.tokens", got=brief(tokens), expected="a number or [H, W]")
     return Linear(name=name, tokens=tokens[0] * tokens[1], k=k, outputs=((name, n),), grid=(tokens[0], tokens[1]))
-
-
-def _whole(key: str, value: Any, least: int, *, optional: bool = False) -> None:
-    if not (optional and value is None) and not (type(value) is int and least <= value <= MOST):
-        raise ConfigError("impossible value", where=f"workload.{key}", got=brief(value),
-                          expected=f"a whole number in {least}…{MOST}")

@@ -11,6 +11,7 @@ import yaml
 
 from sim.workload.ops import OPS, Linear, Op, Phase, Workload
 from stamp_hw.errors import ConfigError, brief
+from stamp_hw.formats.values import name
 from stamp_hw.formats.yaml_file import load_yaml
 
 HEAD = """\
@@ -49,9 +50,9 @@ def from_dict(data: Any) -> Workload:
     _keys("workload", data, {"name", "phases"}, {"not_included"})
     phases = _list("phases", data["phases"])
     notes = _list("not_included", data.get("not_included", []))
-    return Workload(name=_text("name", data["name"]), phases=tuple(_phase(f"phases[{n}]", p)
+    return Workload(name=name("name", data["name"]), phases=tuple(_phase(f"phases[{n}]", p)
                                                                    for n, p in enumerate(phases)),
-                    not_included=tuple(_text("not_included", note) for note in notes))
+                    not_included=tuple(name("not_included", note) for note in notes))
 
 
 def _op_values(op: Op) -> dict[str, Any]:
@@ -71,9 +72,8 @@ def _values(owner: Op | Phase, apart: tuple[str, ...]) -> dict[str, Any]:
 def _phase(where: str, data: Any) -> Phase:
     known = {item.name: item for item in fields(Phase)}
     _keys(where, data, _needed(known), set(known))
-    name = _text(f"{where}.name", data["name"])
     ops = tuple(_op(f"{where}.ops[{n}]", op) for n, op in enumerate(_list(f"{where}.ops", data["ops"])))
-    return Phase(**{**data, "name": name, "ops": ops})
+    return Phase(**{**data, "name": name(f"{where}.name", data["name"]), "ops": ops})
 
 
 def _op(where: str, data: Any) -> Op:
@@ -84,13 +84,13 @@ def _op(where: str, data: Any) -> Op:
     values = {key: value for key, value in data.items() if key != "op"}
     known = {item.name: item for item in fields(kind)}
     _keys(where, values, _needed(known), set(known))
-    values["name"] = _text(f"{where}.name", values["name"])
+    values["name"] = name(f"{where}.name", values["name"])
     if kind is Linear:
         outputs = values["outputs"]
         if not isinstance(outputs, dict):
             raise ConfigError("not a mapping", where=f"{where}.outputs", got=brief(outputs),
                               expected="kinds of layers and their output channels, as in {q_proj: 576}")
-        values["outputs"] = tuple((_text(f"{where}.outputs", kind), n) for kind, n in outputs.items())
+        values["outputs"] = tuple((name(f"{where}.outputs", kind), n) for kind, n in outputs.items())
         if values.get("grid") is not None:
             values["grid"] = tuple(_list(f"{where}.grid", values["grid"]))
     return kind(**values)
@@ -115,11 +115,4 @@ def _keys(where: str, data: Any, needed: set[str], known: set[str]) -> None:
 def _list(where: str, data: Any) -> list[Any]:
     if not isinstance(data, list):
         raise ConfigError("not a list", where=where, got=brief(data), expected="a list")
-    return data
-
-
-def _text(where: str, data: Any) -> str:
-    """A name of printable characters."""
-    if not (isinstance(data, str) and 1 <= len(data) <= 200 and data.isprintable()):
-        raise ConfigError("not a name", where=where, got=brief(data), expected="1 to 200 printable characters")
     return data
