@@ -54,3 +54,8 @@ def compiled(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(["g++", "-x", "c", *STRICT, "main.c", "-o", "main"], cwd=folder, capture_output=True,
                           text=True, check=False)
     return done if done.returncode else subprocess.run([folder / "main"], capture_output=True, text=True, check=False)
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Name → text of every file below a folder."""
+    return {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
