@@ -56,8 +56,8 @@ def machine(name: str, config: NpuConfig) -> NpuConfig:
         raise ConfigError("no block of whole beats", where="hw.lanes", got=lanes, expected=f"at most {MAX_BLOCK}")
     own = replace(config, hw=replace(hw, hadamard=(hw.hadamard or BLOCK) if hadamard else None,
                                      block=block if blocks else None))
-    shift = config.job.hadamard if hadamard and config.job.hadamard != "off" else "auto" if hadamard else "off"
-    return own.with_job(hadamard=shift, group=block if blocks else None)
+    shift = "auto" if config.job.hadamard == "off" else config.job.hadamard
+    return own.with_job(hadamard=shift if hadamard else "off", group=block if blocks else None)
 
 
 def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
@@ -75,21 +75,22 @@ def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
 
 def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None) -> list[Row]:
     """Every scheme on every machine; of one that cannot be, why. Raises ConfigError where none can."""
-    found = []
-    last: ConfigError | None = None
+    found, errors = [], []
     for name in MACHINES:
+        runs: dict[int, Run] = {}  # by bits of the weights: schemes share what they have in common
         for scheme, (bits, tokens) in SCHEMES.items():
             try:
-                own = with_weights(machine(name, config), bits)
-                figures = report.of_scheme(Run(workload, own, energy_set, vector_lanes), tokens)
+                if bits not in runs:
+                    runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes)
+                figures = report.of_scheme(runs[bits], tokens)
             except ConfigError as error:
                 found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
-                last = error
+                errors.append(error)
             else:
                 figures["share_of_energy"] = _shares(figures["total"])
                 found.append(Row(machine=name, scheme=scheme, figures=figures))
-    if last is not None and all(row.refusal for row in found):
-        raise last
+    if len(errors) == len(found):
+        raise errors[-1]
     return found
 
 
