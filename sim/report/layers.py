@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sim.report import common, layer_sections, names
+from sim.report import common, layer_sections, memories, names
 from sim.report.check import (
     COMMON,
     above_zero,
@@ -50,6 +50,7 @@ def check(document: Figures, where: str) -> None:
     measured = {} if "shape" in document else _DECIBELS
     record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured))),
             "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, where)
+    memories.check(document, where)
     same_keys({"totals": document["totals"], **document["layers"]}, f"{where}: layers")
     if not measured:
         text(document["shape"], f"{where}: shape")

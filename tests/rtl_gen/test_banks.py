@@ -1,0 +1,69 @@
+"""The list of on-chip memories (`sim.banks`) is that of the generated Verilog."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rtl_gen.engine.top import Engine
+from rtl_gen.verilog.emit import verilog
+from sim.banks import banks, total_bytes
+from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine.params import EngineParams
+from stamp_hw.rooms import HOME
+from tests.support import memories
+from tests.support.rotated_cases import perhaps_in_blocks, perhaps_rotated
+
+TOP = "stamp_engine"
+SHIPPED = ("default", "fpga", "image", "language")
+CASES = 24
+
+
+def of_the_list(hw: HwConfig) -> Counter[tuple[str, int, int]]:
+    """(Name, words, bits) → banks."""
+    return Counter({(one.name, one.words, one.bits): one.count for one in banks(hw)})
+
+
+def of_the_verilog(hw: HwConfig) -> Counter[tuple[str, int, int]]:
+    """The same of what is generated; each memory has one read and one write port."""
+    files = verilog(Engine(EngineParams.of(hw)), TOP)
+    found: Counter[tuple[str, int, int]] = Counter()
+    for module, count in memories.instances(files, TOP).items():
+        for one in memories.declared(module, files[f"{module}.v"]):
+            assert len(one.reads) == len(one.writes) == 1, (module, one)
+            found[one.name, one.words, one.bits] += count
+    assert sum(text.count(" [0:") for text in files.values()) == sum(
+        len(list(memories.declared(file.removesuffix(".v"), text))) for file, text in files.items())
+    return found
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_list_of_a_shipped_configuration_is_that_of_its_verilog(name: str) -> None:
+    hw = NpuConfig.load(HOME / f"configs/{name}.yaml").hw
+    assert of_the_list(hw) == of_the_verilog(hw)
+
+
+def test_the_list_of_any_hardware_is_that_of_its_verilog(rng: np.random.Generator) -> None:
+    seen: Counter[str] = Counter()
+    for _ in range(CASES):
+        cols = int(rng.integers(1, 7))
+        hw = perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(
+            rows=int(rng.integers(1, 6)), cols=cols, lanes=int(rng.choice([1, 2, 3, 4, 5, 8, 16])),
+            axes=int(rng.integers(1, 3)), max_levels=int(rng.integers(9)), max_k=int(rng.integers(16, 400)),
+            max_tokens=int(rng.integers(1, 600)), act_slots=int(rng.integers(1, 90)),
+            rescale_lanes=int(rng.choice([lanes for lanes in range(1, cols + 1) if cols % lanes == 0])),
+            in_width=int(rng.integers(8, 17)), packed_weights=bool(rng.integers(2)))))
+        assert of_the_list(hw) == of_the_verilog(hw), hw
+        seen.update({"blocks": hw.block is not None, "packed": hw.packed_weights, "2-D": hw.axes == 2,
+                     "rotated": hw.hadamard is not None, "no levels": hw.max_levels == 0,
+                     "beats": any(one.name.startswith("hadamard") for one in banks(hw))})
+    assert all(seen[name] for name in ("blocks", "packed", "2-D", "rotated", "beats")), seen
+
+
+def test_the_bytes_of_all_memories_are_those_of_the_verilog() -> None:
+    hw = replace(HwConfig(), rows=2, cols=3, lanes=4, max_k=48, act_slots=9, max_tokens=64, block=8, hadamard=16)
+    assert total_bytes(hw) == -(-sum(count * words * bits for (_, words, bits), count in of_the_verilog(hw).items())
+                                // 8)
