@@ -38,7 +38,7 @@ def rows() -> Iterator[dict[str, Any]]:
     for name, (tokens, k, n) in LAYERS.items():
         config = schemes.configure(SCHEME, NpuConfig.load(HOME / "configs" / f"{name}.yaml"))
         shape, chosen = Shape(name="", tokens=tokens, k=k, n=n), energy.load(config.hw.technology)
-        found = {"config": name, "shape": f"{tokens}x{k}x{n}"}
+        found: dict[str, Any] = {"config": name, "shape": f"{tokens}x{k}x{n}"}
         for prefix, one in (("", chosen), ("held_", held(chosen))):
             events = layer_cost.cost(shape, config, one).events
             spent = {part: sum(round(1000 * event.energy_pj) for event in events[part].values()) for part in events}
