@@ -124,6 +124,12 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                      "--config configs/language.yaml --job weight_bits=8 --job weight_group=null", {
                          "measured": "the running model, every linear layer on the bit-accurate engine"},
                      figures.rows_of),
+    "smollm2_cost_full": ("eval/smollm2_cost_full.json",
+                          f"OMP_NUM_THREADS=1 stamp-hw eval {SMOLLM2.removesuffix(W8)} --config configs/language.yaml "
+                          "--job weight_bits=8 --job weight_group=null --hw hadamard=null --rotate hadamard "
+                          "--schemes a8,a4,first_n,stamp,stamp_shuffled", {
+                              "measured": "the running model, every linear layer on the bit-accurate engine"},
+                          figures.rows_of),
     "smollm2_kv": ("eval/smollm2_kv.json", "stamp-hw eval --model smollm2 --text models/texts/alice.txt --sequences 3 "
                    "--kv 16", {"measured": "the running model, its float layers reading quantized keys and values"},
                    figures.rows_of),
