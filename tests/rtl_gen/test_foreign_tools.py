@@ -13,10 +13,10 @@ from rtl_gen.delivery import generate as generator
 from rtl_gen.delivery.generate import delivered
 from stamp_hw.config import NpuConfig
 from tests.support.foreign import VERILATORS, environment, needs_icarus, needs_other, run, script, slang
-from tests.support.generate_cases import BLOCKED, LINE, ROTATED, SMALL, generated
+from tests.support.generate_cases import BLOCKED, LINE, PADDED, ROTATED, SMALL, generated
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL_ONES = {"small": SMALL, "line": LINE, "blocked": BLOCKED, "rotated": ROTATED}
+SMALL_ONES = {"padded": PADDED, "line": LINE, "blocked": BLOCKED, "rotated": ROTATED}
 SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 CASES = [*SMALL_ONES, *(pytest.param(name, marks=pytest.mark.long) for name in SHIPPED)]
 # Verible's rules of style that plain Verilog cannot keep, or that the writer decides otherwise
