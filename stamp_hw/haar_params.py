@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stamp_hw.beats import OUT_WIDTH
 from stamp_hw.errors import ConfigError
 from stamp_hw.hw_config import HwConfig, in_range
 
 INVERSE_WIDTH = 28  # bits inside the inverse lifting (docs/contract.md §3.7)
-OUT_WIDTH = 16  # bits of an output value (docs/contract.md §3.7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

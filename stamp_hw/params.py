@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stamp_hw.beats import OUT_WIDTH
 from stamp_hw.config import HwConfig, least_acc_width
 from stamp_hw.errors import ConfigError
-from stamp_hw.haar_params import INVERSE_WIDTH, OUT_WIDTH, FinishParams, HaarParams
+from stamp_hw.haar_params import INVERSE_WIDTH, FinishParams, HaarParams
 from stamp_hw.hw_config import MAX_BLOCK, in_range
 
 __all__ = ["CODE_WIDTH", "COMBINE_TURN", "INVERSE_WIDTH", "OUT_WIDTH", "SCALE_TOKEN_WIDTH", "Z_WIDTH", "CombineParams",

@@ -11,7 +11,7 @@ import numpy as np
 from rtl_gen.axi.registers import EDGE_ERROR_BIT, WORD_BYTES
 from rtl_gen.axi.top import EngineAxi
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.wire import OUT_BYTES
+from stamp_hw.engine.wire import result_beat_bytes
 from stamp_hw.weight_groups import SIZES
 from tb.axi.bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
 from tb.axi.cases import draw
@@ -144,7 +144,7 @@ async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_righ
     fill = job["width"] * max(job["beats"], params.haar.min_slot_cycles)  # before the first result
     beats = len(layer.beats["o"]["last"])
     frame = await bench.within(bench.out.recv(compact=False), HANG_CYCLES + fill + BEAT_CYCLES * beats)
-    bench.check("bytes of results", len(frame.tdata), OUT_BYTES * params.rescale_lanes * beats)
+    bench.check("bytes of results", len(frame.tdata), result_beat_bytes(params) * beats)
     await swallowed(bench)
     await bench.expect("STATUS", bench.at_rest(halted=True), layer.name)
     await bench.expect("ERROR", OVERFLOW, layer.name)

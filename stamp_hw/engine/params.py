@@ -35,6 +35,7 @@ class EngineParams:
     mul_stages: int
     block: int | None = None
     packed_weights: bool = False
+    pad_beats: bool = False
     hadamard: int | None = None
     dsp: str | None = None
 
