@@ -6,7 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from sim.mapping import table
+from sim.mapping.objective import LARGEST
 from sim.sweep import figures
+from sim.sweep.points import MAPPING
 from sim.sweep.results import Front, Row, text_of
 from sim.sweep.spec import Sweep
 from sim.workload.tables import LIMITS
@@ -82,10 +85,12 @@ def _failures(failed: Sequence[Row]) -> str:
 
 
 def _footer(sweep: Sweep) -> str:
+    searched = sweep.mapping != LARGEST and MAPPING not in sweep.moved
     name = "the sweep's own set" if sweep.energy_set is not None else "the set that hw.technology names"
     return "\n".join([
         _wrapped("Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is "
                  "modelled."),
+        *([_wrapped(f"{table.title(sweep.mapping)}.")] if searched else []),
         _wrapped(f"Energy: modelled, event counts times the constants of {name}, the memory's own where hw.memory has "
                  "them."),
         _wrapped("A front holds the points of its own scheme alone: schemes differ in accuracy, which is not a figure "

@@ -90,6 +90,11 @@ def _operations(report: Mapping[str, Any]) -> str:
     return align(header, rows, left=2)
 
 
+def searched(report: Mapping[str, Any]) -> list[str]:
+    """What super-tiles were searched for, where they were."""
+    return [f"{table.title(report['mapping']['objective'])}."] if "mapping" in report else []
+
+
 def external_memory(report: Mapping[str, Any]) -> list[str]:
     """The constants of `hw.memory`, where there is one."""
     if "memory" not in report:
@@ -106,8 +111,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
-        *([table.title(report) + "."] if "mapping" in report else []),
-        *external_memory(report),
+        *searched(report), *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
         *(["Keys and values of 4 bits travel as bytes here: --hw packed_weights=true packs them."]
