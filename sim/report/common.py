@@ -85,9 +85,9 @@ def _value(value: Any, axis: str | None) -> str:
 
 
 def _place(text: str) -> str:
-    """A place on a curve's axis, which a report writes with six digits."""
+    """A place on a curve's axis, in groups of three digits."""
     try:
-        return f"{float(text):,.0f}" if float(text) < 1e6 else f"{float(text) / 1e6:.3g} M"
+        return f"{float(text):,.15g}"
     except ValueError:
         return text
 

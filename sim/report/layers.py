@@ -45,16 +45,16 @@ _LAYER = {**_FIGURES, **dict.fromkeys(("k", "n", "levels", "n_hi", "n_sink"), fi
 Figures = Mapping[str, Any]
 
 
-def check(document: Figures, where: str) -> None:
+def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
     measured = {} if "shape" in document else _DECIBELS
     record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured))),
-            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, where)
-    same_keys({"totals": document["totals"], **document["layers"]}, f"{where}: layers")
+            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, "")
+    same_keys({"totals": document["totals"], **document["layers"]}, "layers")
     if not measured:
-        text(document["shape"], f"{where}: shape")
+        text(document["shape"], "shape")
     else:
-        text(document.get("calibration"), f"{where}: calibration")
+        text(document.get("calibration"), "calibration")
 
 
 def view(document: Figures) -> View:

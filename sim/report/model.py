@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sim.report import common, names, phases
-from sim.report.check import COMMON, figure, listing, mapping, maybe, record, same_keys, text
+from sim.report.check import COMMON, figure, listing, mapping, maybe, place, record, same_keys, text
 from sim.report.figures import digits, percent, quantity, rate
 from sim.report.view import Card, View
 from sim.workload.report import SCHEMA_VERSION
@@ -32,19 +32,19 @@ _ACCURACY = record({"figure": text, "schemes": mapping(maybe(figure)), "source":
 Figures = Mapping[str, Any]
 
 
-def check(document: Figures, where: str) -> None:
+def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
-    _RULE(document, where)
+    _RULE(document, "")
     if "accuracy" in document:
-        _ACCURACY(document["accuracy"], f"{where}: accuracy")
-    check_phases({name: found["phases"] for name, found in document["schemes"].items()}, f"{where}: schemes")
+        _ACCURACY(document["accuracy"], "accuracy")
+    check_phases({name: found["phases"] for name, found in document["schemes"].items()}, "schemes")
 
 
 def check_phases(schemes: Mapping[str, Figures], where: str) -> None:
     """Raise StampError unless all schemes have the same phases, and these the same operations."""
     same_keys(schemes, where)
     for phase in next(iter(schemes.values())):
-        same_keys({name: found[phase]["ops"] for name, found in schemes.items()}, f"{where}: {phase}: operations")
+        same_keys({name: found[phase]["ops"] for name, found in schemes.items()}, place(where, f"{phase}.ops"))
 
 
 def view(document: Figures) -> View:

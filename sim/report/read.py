@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.report import comparison, layers, model
+from sim.report.check import within
 from sim.report.view import View
 from stamp_hw.errors import StampError
 from stamp_hw.formats.json_file import load_json
@@ -22,7 +23,7 @@ class Kind:
 
     keys: frozenset[str]
     schema_version: int
-    check: Callable[[Mapping[str, Any], str], None]
+    check: Callable[[Mapping[str, Any]], None]
     view: Callable[[Mapping[str, Any]], View]
 
 
@@ -55,5 +56,6 @@ def view_of(document: Any, where: str) -> View:
     if document.get("schema_version") != kind.schema_version:
         raise StampError("report of another schema", where=f"{where}: schema_version",
                          got=document.get("schema_version"), expected=f"{kind.schema_version}, as this version writes")
-    kind.check(document, where)
+    with within(where):
+        kind.check(document)
     return kind.view(document)

@@ -110,10 +110,7 @@ def _check(sweep: Sweep) -> None:
         twice = next(field for field in sweep.moved if sweep.moved.count(field) > 1)
         raise ConfigError("field on two axes", where="axes", got=twice, expected="each once")
     objective.searched(MAPPING, sweep.mapping)
-    schemes.check(sweep.schemes)
-    if schemes.SHUFFLED in sweep.schemes:
-        raise ConfigError("a workload without data has no tokens to shuffle", where="schemes", got=schemes.SHUFFLED,
-                          expected="stamp: it costs the same")
+    schemes.check(sweep.schemes, where="schemes", data=False)
     there = axes.combinations(sweep.axes)
     if sweep.samples is None and there is not None and there > axes.MOST_POINTS:
         raise ConfigError("too many points", where="axes", got=there,

@@ -75,6 +75,7 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "vector_operations": totals.vector, "vector_cycles": totals.vector_cycles,
         "array_tiles": totals.array_tiles, "macs": totals.macs, "dram_bytes": totals.dram_bytes,
         "dram_bytes_by_operand": {operand: totals.dram[operand] for operand in OPERANDS},
+        **_port(totals, hw, seconds),
         "energy_fj": totals.energy_fj, "energy_fj_by_component": totals.components(),
         "time_s": nine_digits(seconds), "power_w": _ratio(totals.energy_fj / 1e15, seconds),
         "tops": _ratio(2 * totals.macs / 1e12, seconds), "tops_per_w": _ratio(2000 * totals.macs, totals.energy_fj),
@@ -82,6 +83,14 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "average_bits": _ratio(totals.value_bits, totals.values),
         "macs_per_byte": _ratio(totals.macs, totals.dram_bytes), "bottleneck": bottleneck(totals),
     }
+
+
+def _port(totals: Totals, hw: HwConfig, seconds: float) -> dict[str, Any]:
+    """What the one port moves in whole bursts, and the part of the time that this takes it; nothing without a port."""
+    if hw.memory is None:
+        return {}
+    return {"port_bytes": totals.port_bytes,
+            "port_utilization": _ratio(totals.port_bytes, hw.memory.effective_bytes_per_s * seconds)}
 
 
 def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:

@@ -50,7 +50,7 @@ ROWS = "axes: {hw.rows: [4, 8]}\n"
     (LAYER + ROWS + "samples: 3\n", "samples: more samples than points; got 3; expected at most 2"),
     (LAYER + ROWS + "samples: 0\n", "samples: impossible value; got 0"),
     (LAYER + ROWS + "seed: -1\n", "seed: impossible value; got -1"),
-    (LAYER + ROWS + "schemes: [best]\n", "unknown scheme; got best"),
+    (LAYER + ROWS + "schemes: [best]\n", "schemes: unknown scheme; got best; expected some of a8,a4,first_n,stamp"),
     (LAYER + ROWS + "schemes: stamp\n", "schemes: not a list of names"),
     (LAYER + ROWS + "schemes: [stamp_shuffled]\n", "no tokens to shuffle"),
     (LAYER + ROWS + "objectives: [speed]\n", "objectives: no such objective; got speed; expected some of cycles"),
