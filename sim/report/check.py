@@ -100,13 +100,16 @@ def listing(rule: Rule) -> Rule:
     return check
 
 
-def record(rules: Mapping[str, Rule]) -> Rule:
-    """An object that has these keys."""
+def record(rules: Mapping[str, Rule], *, perhaps: Mapping[str, Rule] | None = None) -> Rule:
+    """An object that has these keys, and `perhaps` those, which no older program wrote."""
     def check(value: Any, where: str) -> None:
         need(isinstance(value, Mapping), where, value, "an object")
         for key, rule in rules.items():
             need(key in value, place(where, key), "nothing", "this key")
             rule(value[key], place(where, key))
+        for key, rule in (perhaps or {}).items():
+            if key in value:
+                rule(value[key], place(where, key))
 
     return check
 
@@ -119,11 +122,14 @@ def same_keys(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
              + ", ".join(tables[first]))
 
 
+#: What a layer or an operation has that the drain paces (`sim.studies.drains`).
+DRAIN: Mapping[str, Rule] = {"drain": maybe(record(dict.fromkeys(
+    ("steps", "tile_cycles", "rescale_lanes", "tile_cycles_then"), figure)))}
 #: What all reports have beside their figures.
 COMMON: Mapping[str, Rule] = {
     "version": text,
-    "config": record({"hw": record({"rows": above_zero, "cols": above_zero, "lanes": above_zero,
-                                    "freq_hz": above_zero, "dram_bytes_per_s": above_zero}),
+    "config": record({"hw": record(dict.fromkeys(
+        ("rows", "cols", "lanes", "rescale_lanes", "freq_hz", "dram_bytes_per_s"), above_zero)),
                       "job": record({"weight_bits": above_zero})}),
     "energy_set": record({
         "name": text, "node": text, "sources": mapping(text), "not_modelled": listing(text),

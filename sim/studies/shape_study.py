@@ -56,7 +56,7 @@ def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, ener
         "energy_set": energy_set.describe(),
         **report.mapping(objective),
         **report.memory_figures(config.hw.memory),
-        "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
+        "layers": {name: {scheme: report.layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])
                    for scheme in report.schemes_of(study)},

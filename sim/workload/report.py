@@ -14,6 +14,7 @@ from sim import dram
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
+from sim.studies import drains
 from sim.studies.report import mapping, memory_figures, nine_digits
 from sim.workload import file
 from sim.workload.ops import Phase
@@ -45,7 +46,8 @@ def of_scheme(run: Run, scheme: str) -> dict[str, Any]:
         ops = run.of(phase, scheme)
         sums.append(total(ops.values()))
         phases[phase.name] = {**phase_figures(sums[-1], phase, hw),
-                              "ops": {name: figures(part, hw) for name, part in ops.items()}}
+                              "ops": {name: {**figures(part, hw), "drain": _drain(part, hw)}
+                                      for name, part in ops.items()}}
     return {"phases": phases, "total": figures(total(sums), hw)}
 
 
@@ -83,6 +85,13 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "average_bits": _ratio(totals.value_bits, totals.values),
         "macs_per_byte": _ratio(totals.macs, totals.dram_bytes), "bottleneck": bottleneck(totals),
     }
+
+
+def _drain(totals: Totals, hw: HwConfig) -> dict[str, int] | None:
+    """What would lift the drain of the jobs that it paces, those of most cycles; None where it paces none."""
+    if not totals.drained:
+        return None
+    return drains.figures(max(totals.drained, key=lambda steps: (totals.drained[steps], -steps)), hw)
 
 
 def _port(totals: Totals, hw: HwConfig, seconds: float) -> dict[str, Any]:
