@@ -108,7 +108,7 @@ def missing(document: Mapping[str, Any], more: Sequence[str]) -> Section:
 
 def configuration(document: Mapping[str, Any]) -> Section:
     """Every value of the configuration."""
-    rows = tuple((Cell(text=section), Cell(text=key), Cell(text=_written(value)))
+    rows = tuple((Cell(text=section), Cell(text=key), Cell(text=written(value)))
                  for section, values in document["config"].items() if isinstance(values, Mapping)
                  for key, value in values.items())
     return Section(anchor="configuration", title="Configuration", parts=(
@@ -116,9 +116,10 @@ def configuration(document: Mapping[str, Any]) -> Section:
               words=(0, 1, 2), rows=rows),))
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value of a configuration."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_written(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key}: {written(item)}" for key, item in value.items()) or "none"
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
     return "–" if value is None else str(value)
