@@ -13,7 +13,7 @@ NAMES = {"cycles": "fewest cycles", "energy": "least energy", "edp": "least ener
 
 def title(objective: str) -> str:
     """What was searched for."""
-    return f"Super-tiles searched for the {NAMES[objective]}, each scheme its own"
+    return f"Super-tiles searched for the {NAMES.get(objective, objective)}, each scheme its own"
 
 
 def render(report: Mapping[str, Any]) -> str:

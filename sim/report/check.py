@@ -125,6 +125,8 @@ def same_keys(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
 #: What a layer or an operation has that the drain paces (`sim.studies.drains`).
 DRAIN: Mapping[str, Rule] = {"drain": maybe(record(dict.fromkeys(
     ("steps", "tile_cycles", "rescale_lanes", "tile_cycles_then"), figure)))}
+#: What a report has whose super-tiles were searched.
+MAPPING = record({}, perhaps={"mapping": record({"objective": text})})
 #: What all reports have beside their figures.
 COMMON: Mapping[str, Rule] = {
     "version": text,

@@ -64,7 +64,7 @@ def view(document: Figures) -> View:
     chosen = common.lead(list(document["totals"]))
     used = ["cycles", "bytes", "energy", "bounds", *([] if "shape" in document else ["accuracy"]), "given"]
     return View(
-        title="Linear layers on stamp-hw", subtitle=f"{_what(document)}. {common.hardware(document['config'])}.",
+        title="Linear layers on stamp-hw", subtitle=f"{_what(document)}. {common.asked(document)}",
         cards=_cards(document, chosen), verdict=tuple(_verdict(document, chosen)),
         sections=(
             layer_sections.overview(document), layer_sections.cycles(document),

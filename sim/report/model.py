@@ -70,7 +70,7 @@ def subtitle(document: Figures) -> str:
                       f"{plural(round(phase['steps']), 'step')}"
                       + (f", {phase['batch']} side by side" if phase["batch"] > 1 else "")
                       for name, phase in first.items())
-    return f"{asked}. {common.hardware(document['config'])}."
+    return f"{asked}. {common.asked(document)}"
 
 
 def cards(document: Figures, chosen: str) -> tuple[Card, ...]:

@@ -123,6 +123,23 @@ SWEEP = ("base: {hw: {rows: 32, cols: 32, act_slots: 72}}\nworkload: {tokens: 10
          "schemes: [a8, stamp]")
 
 
+@pytest.mark.parametrize("words", [
+    ("simulate", "--shape", SHAPE, *ARRAY), ("simulate", "--model", "smollm2-135m", "--prefill", "8", "--decode", "0"),
+    ("compare", "smollm2-135m", "--prefill", "8", "--decode", "0")], ids=lambda words: " ".join(words[:2]))
+def test_a_page_says_what_was_searched_for(words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                           ) -> None:
+    path, said = tmp_path / "r.json", "Super-tiles searched for the fewest cycles, each scheme its own."
+    for mapping in ((), ("--mapping", "searched", "--objective", "cycles")):
+        assert main([*words, *mapping, "--json", str(path)]) == 0
+        assert main(["report", str(path), "--out", str(tmp_path / "p.html")]) == 0
+        assert (said in (tmp_path / "p.html").read_text(encoding="utf-8")) == bool(mapping)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**found, "mapping": {"objective": 7}}), encoding="utf-8")
+    capsys.readouterr()
+    line = refused(["report", str(path), "--out", str(tmp_path / "q")], capsys)
+    assert "r.json: mapping.objective: not a report" in line
+
+
 def test_points_of_a_sweep_are_costed_in_the_super_tiles_that_their_mapping_says(tmp_path: Path) -> None:
     sweep = write(tmp_path, f"{SWEEP}\naxes: {{mapping: [largest, cycles, energy, edp], job.n_hi: [8, 32]}}\n"
                             "objectives: [cycles, energy_fj]\n")
