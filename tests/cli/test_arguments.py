@@ -19,15 +19,17 @@ ONCE = {  # options that may be repeated; a repeat of any other is refused
 
 
 @pytest.mark.parametrize("command", [word for word in (
-    "simulate", "ablate", "widths", "tune", "trace dump", "eval", "generate", "program", "synth", "place", "verify")])
+    "simulate", "compare", "sweep", "report", "ablate", "widths", "tune", "trace dump", "eval", "generate", "program",
+    "synth", "place", "verify")])
 def test_no_option_silently_forgets_an_earlier_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args([*command.split(), "--help"])
     options = set(re.findall(r"^  (--[a-z-]+) ", capsys.readouterr().out, re.M))
     repeatable = ONCE - ({"--seed"} if command != "place" else set()) - ({"--fit"} if command == "tune" else set())
+    repeatable |= {"--energy-set", "--accuracy"} if command == "compare" else set()
     values = {"--dtype": "float32", "--device": "cpu", "--rotate": "hadamard", "--levels": "1", "--transforms": "haar",
               "--features": "none", "--mode": "scalesim", "--dataflow": "os", "--kv-bits": "4",
-              "--mapping": "searched", "--objective": "edp"}
+              "--mapping": "searched", "--objective": "edp", "--block": "engine"}
     checked = 0
     for option in options - repeatable:
         with pytest.raises(SystemExit) as stop:
