@@ -96,13 +96,11 @@ def arrival(params: HaarParams, job: HaarJob) -> np.ndarray:
 
 def events(params: HaarParams, jobs: Sequence[HaarJob]) -> HaarEvents:
     """Event counts, whatever the stalls."""
-    found = HaarEvents(butterflies=0, cross_butterflies=0, line_reads=0, line_writes=0)
-    for job in jobs:
-        nodes, words = _nodes(job), sum(line_words(params, job).values())
-        found = HaarEvents(butterflies=found.butterflies + sum(nodes.pairs) * job.beats,
-                           cross_butterflies=found.cross_butterflies + nodes.hh * job.beats,
-                           line_reads=found.line_reads + words, line_writes=found.line_writes + words)
-    return found
+    each = [(sum(nodes.pairs) * job.beats, nodes.hh * job.beats, sum(line_words(params, job).values()))
+            for job in jobs for nodes in (_nodes(job),)]
+    butterflies, cross_butterflies, words = map(sum, zip(*each, strict=True))
+    return HaarEvents(butterflies=butterflies, cross_butterflies=cross_butterflies, line_reads=words,
+                      line_writes=words)
 
 
 def finish_timing(params: FinishParams, beats: int, valid: Pattern = always, ready: Pattern = always) -> Timing:

@@ -7,13 +7,14 @@ affine function less what rounding to whole fJ can make of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sim import dram, haar, memory
 from sim.cost import activity
-from sim.cost.energy import EnergySet
+from sim.cost.energy import EnergySet, Event
 from sim.division import Division
 from sim.dram import FULL
 from sim.engine.array import LOAD_SETUP, LOADED, word_cycles
@@ -75,14 +76,18 @@ def least_energy(task: Task, hw: HwConfig, found: Candidates, energy_set: Energy
     """At most the energy of each candidate in fJ (`layer_cost.energy_fj`): float64[candidates]."""
     origin = Division(super_tiles=1, array_tiles=1, row_slots=0, row_slots4=0)
 
-    def price(division: Division) -> float:
-        return 1000 * sum(energy_set.price(event) for part in activity.events(task, hw, division).values()
-                          for event in part)
+    def events_of(division: Division) -> list[Event]:
+        return [event for part in activity.events(task, hw, division).values() for event in part]
 
-    least = np.full(len(found), price(origin))
+    def price(events: Sequence[Event]) -> float:
+        return 1000 * sum(map(energy_set.price, events))
+
+    events = events_of(origin)
+    first = price(events)
+    least = np.full(len(found), first)
     for name in Division.__slots__:
         start = getattr(origin, name)
-        more = price(replace(origin, **{name: start + 1})) - price(origin)
+        more = price(events_of(replace(origin, **{name: start + 1}))) - first
         least += (getattr(found, name) - start) * more
-    rounding = 0.5 * sum(map(len, activity.events(task, hw, origin).values()))  # half a fJ of every event
+    rounding = 0.5 * len(events)  # half a fJ of every event
     return np.asarray(least * (1 - FLOATS) - rounding)

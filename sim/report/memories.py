@@ -9,16 +9,12 @@ from sim.report import cells
 from sim.report.check import above_zero, figure, mapping, record
 from sim.report.view import Table
 
-#: What a report may have: of each memory its banks and the price of an access.
-RULE = mapping(record({**dict.fromkeys(("banks", "words", "bits"), above_zero), "access_pj": figure}))
+#: What a report may have: of each memory its banks and the price of an access; and what a model's scheme may have.
+DESCRIBED = {"memories": mapping(record({**dict.fromkeys(("banks", "words", "bits"), above_zero),
+                                         "access_pj": figure}))}
+SPENT = {"memories": mapping(record({"accesses": figure, "energy_fj": figure}))}
 
 Figures = Mapping[str, Any]
-
-
-def check(document: Figures, where: str) -> None:
-    """Raise StampError unless the document's memories, if it has any, are such."""
-    if "memories" in document:
-        RULE(document["memories"], f"{where}: memories")
 
 
 def table(document: Figures, scheme: str, spent: Mapping[str, tuple[float, float]], whole: float) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -282,3 +283,15 @@ def test_what_is_priced_is_every_memory_and_nothing_else(rng: np.random.Generato
         job = ResolvedJob(tokens=50, grid=None, levels=2, n_hi=3, n_sink=1)
         events = activity.events(task_of(rng, hw, job, 40, 20), hw, Division.of(super_tile.split(job, hw, 50)))
         assert [event.name for event in events["memory"]] == [one.name for one in banks.banks(hw)]
+
+
+def test_a_place_on_a_curve_is_written_with_every_digit(priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, *_ = priced
+    memory_energy = chosen.describe()["constants"]["memory.access"]["energy_pj"]
+    assert memory_energy == {"8192": 10.0, "32768": 20.0, "1048576": 100.0}
+    for constant in chosen.constants.values():
+        points = tuple((place, 1.0) for place in (0.1, 123456789.0, 999999999999.0, energy.MAX_FIGURE))
+        curve = replace(constant, axis="bits", points=points)
+        own = replace(chosen, constants=chosen.constants | {constant.name: curve})
+        written = own.describe()["constants"][constant.name]["energy_pj"]
+        assert list(written) == ["0.1", "123456789", "999999999999", "1000000000000"]
