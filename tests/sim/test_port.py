@@ -121,7 +121,7 @@ def test_streams_at_one_port_are_taken_a_unit_at_a_time_as_they_are_beat_by_beat
         line = Line(name, unit, pace(weights, k) if packed else np.arange(unit.beats), plan.depth[name], plan.latency,
                     timeline)
         flow, stream, begin = Flow.of(line, 1), PortStream(name, timeline), 0
-        stream.job(0, plan)
+        stream.job(1, plan)
         for _ in range(plan.counts[name]):
             begin += int(rng.choice([0, 3, 100, 1000]))
             flow, taken = flow.take(begin)
