@@ -45,8 +45,9 @@ class Arrivals:
     tokens of a super-tile leave it behind the first tokens of the next, so that a super-tile is complete when the next
     one has been taken too, and the last one when it has itself.
 
-    `supply` is a rate or a port. `accepted` where the job waits for another one's results: the cycle in which
-    its registers were taken, before 0, from which on its tokens come. Raises ConfigError for a block that the scale unit does not have.
+    `supply` is a rate or a port. `accepted` where the job waits for another one's results: the cycle in which its
+    registers were taken, counted from that in which these are there, in which its first token may come. Raises
+    ConfigError for a block that the scale unit does not have.
     """
 
     def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], supply: Rate | PortTokens,

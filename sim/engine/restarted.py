@@ -1,5 +1,5 @@
-"""Streams of the engine whose patterns count from each job's own begin: a memory's rate (`sim.dram`) where jobs wait for
-results, beat by beat."""
+"""Streams of the engine whose patterns count from each job's own begin: a memory's rate (`sim.dram`) where jobs wait
+for results, beat by beat."""
 
 from __future__ import annotations
 

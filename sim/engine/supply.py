@@ -1,5 +1,5 @@
-"""What the memory has for a job of the closed form, alone or behind another one: tokens, weights and parameters, and the
-cycles that its bytes take.
+"""What the memory has for a job of the closed form, alone or behind another one: tokens, weights and parameters, and
+the cycles that its bytes take.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
     return replace(config, job=four(config.job), kinds=kinds)
 
 
-def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None) -> list[Row]:
+def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None, *,
+         prefetch: bool = True) -> list[Row]:
     """Every scheme on every machine; of one that cannot be, why. Raises ConfigError where none can."""
     found, errors = [], []
     for name in MACHINES:
@@ -81,7 +82,8 @@ def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_la
         for scheme, (bits, tokens) in SCHEMES.items():
             try:
                 if bits not in runs:
-                    runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes)
+                    runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes,
+                                     prefetch=prefetch)
                 figures = report.of_scheme(runs[bits], tokens)
             except ConfigError as error:
                 found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
@@ -129,17 +131,17 @@ def memory_bytes(config: NpuConfig) -> int:
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
-             version: str) -> dict[str, Any]:
+             version: str, *, prefetch: bool = True) -> dict[str, Any]:
     """All rows under the first set, and the order of schemes by energy under every set."""
-    base = rows(workload, config, energy_sets[0], vector_lanes)
+    base = rows(workload, config, energy_sets[0], vector_lanes, prefetch=prefetch)
     orders = {}
     for number, one in enumerate(energy_sets):
-        found = base if number == 0 else rows(workload, config, one, vector_lanes)
+        found = base if number == 0 else rows(workload, config, one, vector_lanes, prefetch=prefetch)
         orders[one.name] = {name: order(found, name) for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
-        "vector_lanes": vector_lanes,
+        "vector_lanes": vector_lanes, "prefetch": prefetch,
         "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

@@ -8,23 +8,25 @@ constant of any set for a job of a thousand such events.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sim.cost.layer_cost import Cost
-from sim.engine.closed_form import PARTS
+from sim.engine.closed_form import PARTS, EngineCycles
 from sim.memory import OPERANDS
 
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """`jobs`; `cycles` of all; `parts` cycles by `sim.engine.closed_form.PARTS`; `limits` cycles of jobs by their
-    bottleneck; `macs` useful products; `slot_steps` eighths of a row slot's steps that worked on a real token and
-    output; `array_tiles`; `dram` bytes by operand; `energy` fJ by (component, event); `vector` operations of the vector
-    unit and `vector_cycles` that they take; `values` that linear layers took as activations, and their `value_bits`."""
+    """`jobs`; `cycles` of all, and those `saved` because jobs are prefetched; `parts` cycles by
+    `sim.engine.closed_form.PARTS`; `limits` cycles of jobs by their bottleneck; `macs` useful products; `slot_steps`
+    eighths of a row slot's steps that worked on a real token and output; `array_tiles`; `dram` bytes by operand;
+    `energy` fJ by (component, event); `vector` operations of the vector unit and `vector_cycles` that they take;
+    `values` that linear layers took as activations, and their `value_bits`."""
 
     jobs: int = 0
     cycles: int = 0
+    saved: int = 0
     macs: int = 0
     slot_steps: int = 0
     array_tiles: int = 0
@@ -40,18 +42,30 @@ class Totals:
     def add(self, cost: Cost, times: int) -> None:
         """So many jobs of this cost."""
         self.jobs += times
-        self.cycles += times * cost.cycles.total
+        self._add_cycles(cost.cycles, times)
         self.macs += times * cost.macs
         self.slot_steps += times * round(8 * cost.row_slot_steps)
         self.array_tiles += times * cost.cycles.array_tiles
-        for part in PARTS:
-            self.parts[part] += times * getattr(cost.cycles, part)
-        self.limits[cost.cycles.bottleneck] += times * cost.cycles.total
         for operand in OPERANDS:
             self.dram[operand] += times * getattr(cost.dram, operand)
         for component, events in cost.events.items():
             for name, event in events.items():
                 self.energy[component, name] += times * round(1000 * event.energy_pj)
+
+    def _add_cycles(self, cycles: EngineCycles, times: int) -> None:
+        self.cycles += times * cycles.total
+        for part in PARTS:
+            self.parts[part] += times * getattr(cycles, part)
+        self.limits[cycles.bottleneck] += times * cycles.total
+
+    def in_a_row(self, jobs: Mapping[EngineCycles, int]) -> Totals:
+        """The same with the cycles of the jobs one behind the other, so many of each."""
+        assert sum(jobs.values()) == self.jobs
+        found = replace(self, cycles=0, parts=Counter(), limits=Counter())
+        for cycles, times in jobs.items():
+            found._add_cycles(cycles, times)
+        found.saved = self.cycles - found.cycles
+        return found
 
     def add_activations(self, cost: Cost, times: int) -> None:
         """The same jobs' activations and the bits that these take, of linear layers."""
@@ -61,8 +75,8 @@ class Totals:
 
     def merge(self, other: Totals) -> None:
         """What another has as well."""
-        for name in ("jobs", "cycles", "macs", "slot_steps", "array_tiles", "vector", "vector_cycles", "values",
-                     "value_bits"):
+        for name in ("jobs", "cycles", "saved", "macs", "slot_steps", "array_tiles", "vector", "vector_cycles",
+                     "values", "value_bits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("parts", "limits", "dram", "energy"):
             getattr(self, name).update(getattr(other, name))

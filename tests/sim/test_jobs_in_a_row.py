@@ -86,4 +86,6 @@ def test_the_closed_form_of_jobs_in_a_row_is_the_engine_followed_beat_by_beat(ca
             assert sum(parts.values()) == cycles.total and min(parts.values()) >= 0, (hw, chain, early)
             assert sum(count for _, count in cycles.critical_path) == cycles.total - cycles.wait_dram_bytes
         seen.update({f"{ahead.value}, {wish.value}": 1 for ahead, wish in zip(early, wanted, strict=True)})
-    print(seen)
+    # Every kind of begin many times: nothing was equal for want of something to differ.
+    assert min(seen[name] for name in ("ready", "registers", "neither", "weights, weights")) > cases // 20, seen
+    assert port or seen["registers, weights"] > cases // 50, seen
