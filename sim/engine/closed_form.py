@@ -22,7 +22,7 @@ The layer as a whole takes at least as long as the memory takes for all its byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sim.dram import FULL
@@ -135,6 +135,22 @@ def follow(task: Task, hw: HwConfig, limit: int | Size | None, before: Handover 
     what this one leaves. None: alone."""
     size = super_tile.token_limit(task.job, hw) if limit is None else limit
     return _simulate(task, hw, size, None if before is None else simplest(task, hw, size, before))
+
+
+def in_a_row(jobs: Sequence[tuple[Task, int | Size | None]], hw: HwConfig, wanted: Sequence[Early]
+             ) -> list[tuple[EngineCycles, Early]]:
+    """Layers (task, limit) behind each other: cycles of each, from the results of the one before on, and what of it
+    came early, at most what is `wanted`."""
+    found: list[tuple[EngineCycles, Early]] = []
+    before: Handover | None = None
+    for (task, limit), early in zip(jobs, wanted, strict=True):
+        if before is not None:
+            size = super_tile.token_limit(task.job, hw) if limit is None else limit
+            before = simplest(task, hw, size, replace(before, early=early))
+            early = before.early
+        cycles, before = follow(task, hw, limit, before)
+        found.append((cycles, early))
+    return found
 
 
 @lru_cache(maxsize=1024)
