@@ -201,6 +201,14 @@ PRINTED = {
                       {"modelled": SIMULATED["modelled"]}, 100),
     "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
                           "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),
+    # The line of the footer that says what prefetch saves: of a prompt and its decode, behind a port, on a small array.
+    **{f"printed_prefetch{name}": (("simulate", "--model", *words), slice(line, line + 1),
+                                   {"modelled": SIMULATED["modelled"]}, 100)
+       for name, line, words in (
+           ("", 32, ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true")),
+           ("_port", 32, ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true", "--hw",
+                          "memory=LPDDR5")),
+           ("_small", 32, ("smollm2-135m", "--config", "configs/language.yaml")))},
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
                        slice(0, 4), {"RTL-simulated": "all"}, 66),
     **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),

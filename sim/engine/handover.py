@@ -20,6 +20,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 
 LONG_AGO = -(1 << 40)
+ENOUGH = 1 << 40
 HALVES = 2  # of the weight buffer
 
 
@@ -54,7 +55,7 @@ class Handover:
 
 #: A job that waits with all that it can have: its registers, and of its weights and parameters what the engine takes.
 READY, REGISTERS = (Handover(accept=LONG_AGO, loader=LONG_AGO, releases=(LONG_AGO, LONG_AGO), lifting=0, left=None,
-                             slack=0, early=early) for early in (Early.WEIGHTS, Early.REGISTERS))
+                             slack=ENOUGH, early=early) for early in (Early.WEIGHTS, Early.REGISTERS))
 
 
 def early_passes(loads: Loads, before: Handover, task: Task, hw: HwConfig) -> tuple[int, bool]:

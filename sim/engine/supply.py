@@ -12,7 +12,7 @@ import numpy as np
 from sim import dram, memory
 from sim.dram import Memory, Rate
 from sim.engine.early import Early
-from sim.engine.handover import LONG_AGO, READY, REGISTERS, Handover, early_passes
+from sim.engine.handover import ENOUGH, LONG_AGO, READY, REGISTERS, Handover, early_passes
 from sim.engine.loads import Left, Loads, PortLoads, RateLoads
 from sim.engine.port_flow import PortTokens
 from sim.port import TICKS, Plan, Port
@@ -88,4 +88,4 @@ def simplest(task: Task, hw: HwConfig, size: int | Size, before: Handover) -> Ha
         return simplest(task, hw, size, replace(before, early=Early.REGISTERS))
     if supply.settled:
         return READY if before.early is Early.WEIGHTS else REGISTERS
-    return replace(before, slack=0)
+    return replace(before, slack=ENOUGH)

@@ -25,6 +25,7 @@ from stamp_hw.engine import super_tile
 from stamp_hw.errors import ConfigError
 from tests.sim.test_dram import draw_hw, draw_task
 from tests.sim.test_port import draw_memory
+from tests.support.refusals import TRACE
 
 SET = energy.load("horowitz45")
 CONFIG = NpuConfig.load(find.HOME / "configs/language.yaml")
@@ -169,3 +170,18 @@ def test_operations_of_as_many_repeats_are_a_block_and_others_are_not() -> None:
     names = [link.name for link in one_by_one(run._chain(phase, "a4"))]
     assert names == 2 * ["in", *4 * ["x", "y"], "out"]
     assert report.of_scheme(run, "a4")["total"]["jobs"] == 20
+
+
+def test_layers_of_a_trace_add_up_to_those_in_a_row_and_what_prefetch_saves(tmp_path: Path,
+                                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    assert main(["simulate", str(TRACE), "--layers", r"layers\.1\.(self_attn\.q|mlp\.up)", "--schemes", "a4,stamp",
+                 "--json", str(path)]) == 0
+    found, said = json.loads(path.read_text()), capsys.readouterr().out
+    (row,) = (line.split() for line in said.splitlines() if line.startswith("saved if prefetched in a row"))
+    for scheme, totals in found["totals"].items():
+        layers = [schemes[scheme] for schemes in found["layers"].values()]
+        assert len(layers) == 2 and sum(layer["cycles"] for layer in layers) == totals["cycles"]
+        assert totals["cycles_in_a_row"] + totals["prefetch_saved_cycles"] == totals["cycles"]
+        assert totals["prefetch_saved_cycles"] > 0
+        assert f"{totals['prefetch_saved_cycles']:,}" in row
