@@ -43,8 +43,10 @@ class Handover:
     early: Early
 
     def begin(self, task: Task, params: EngineParams) -> int:
-        """First cycle in which the loader works on the next job."""
-        return max(self.accept + _start(task, params) + START, self.loader) + START
+        """First cycle in which the loader works on the next job; of weights that wait for results, the one in front of
+        their first possible beat at the earliest, so that nothing before it counts as waiting for the memory."""
+        begin = max(self.accept + _start(task, params) + START, self.loader) + START
+        return begin if self.early is Early.WEIGHTS else max(begin, -LOAD_SETUP)
 
 
     @property
@@ -69,7 +71,7 @@ def early_passes(loads: Loads, before: Handover, task: Task, hw: HwConfig) -> tu
     tokens = before.accept + _start(task, params) + max(BEGIN, 1 + params.haar.job_cycles)
     settled = before.lifting <= 0 and tokens <= 0
     if before.early is Early.REGISTERS:
-        return 0, settled and max(before.releases[0] + 1, load) + LOAD_SETUP <= 0
+        return 0, settled and max(before.releases[0] + 1, load) + LOAD_SETUP == 0
     for released in before.releases[: min(task.columns(hw)[0], HALVES)]:
         loads, written, words = loads.take(max(released + 1, load) + LOAD_SETUP)
         load = max(written, words) + LOADED

@@ -4,7 +4,9 @@ memory's rate and behind its port."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -17,13 +19,15 @@ from sim.engine.early import Early
 from sim.engine.handover import READY, REGISTERS, Handover
 from sim.engine.port_streams import PortMemory
 from sim.engine.restarted import RestartedMemory
-from sim.engine.supply import simplest
+from sim.engine.supply import Supply, simplest
 from sim.engine.timing import EngineTiming, timing
+from sim.port import TICKS
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.errors import ConfigError
 from tests.sim.test_dram import draw_hw, draw_task
 from tests.sim.test_port import draw_memory
@@ -89,3 +93,63 @@ def test_the_closed_form_of_jobs_in_a_row_is_the_engine_followed_beat_by_beat(ca
     # Every kind of begin many times: nothing was equal for want of something to differ.
     assert min(seen[name] for name in ("ready", "registers", "neither", "weights, weights")) > cases // 20, seen
     assert port or seen["registers, weights"] > cases // 50, seen
+
+
+def test_a_memory_that_never_waits_is_not_what_a_job_in_a_row_waits_for(rng: np.random.Generator) -> None:
+    for _ in range(100):
+        hw = replace(draw_hw(rng), dram_bytes_per_s=1e15)
+        chain = draw_chain(rng, hw)
+        wanted = [Early(rng.choice(["weights", "registers"])) for _ in chain]
+        for cycles, _ in closed_form.in_a_row([(task, limit) for task, limit, _ in chain], hw, wanted):
+            assert cycles.wait_dram_activations == cycles.wait_dram_weights == cycles.wait_dram_bytes == 0, (hw, chain)
+
+
+def later(before: Handover, cycles: int) -> Handover:
+    """What a job leaves to another one, if all of it had happened so much later."""
+    left = before.left
+    assert left is not None
+    if left.free[0]:
+        free_w, free_p = ((np.frombuffer(free, np.int64) + cycles).tobytes() for free in left.free)
+        left = replace(left, ends=(left.ends[0] + cycles * TICKS, left.ends[1] + cycles * TICKS), free=(free_w, free_p))
+    else:
+        left = replace(left, ends=(left.ends[0] + cycles, left.ends[1] + cycles))
+    a, b = before.releases
+    return replace(before, accept=before.accept + cycles, loader=before.loader + cycles,
+                   releases=(a + cycles, b + cycles), lifting=min(0, before.lifting + cycles), left=left)
+
+
+def latest_that_settles(settled: Callable[[int], bool]) -> int | None:
+    """The last of some cycles before 0 at which that is so, None where it is at all or at none."""
+    low, high = -200_000, 0
+    if settled(high) or not settled(low):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if settled(middle) else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("port", [False, True])
+def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: bool, rng: np.random.Generator) -> None:
+    """At the latest that counts a layer takes as long as with all of it long ago, and so does the layer behind it."""
+    tried = 0
+    while tried < 200:
+        hw = draw_hw(rng)
+        hw = draw_memory(rng, hw) if port else hw
+        (first, limit, _), (task, size, _), (third, third_limit, _) = (draw_chain(rng, hw)[0] for _ in range(3))
+        _, before = closed_form.follow(first, hw, limit, None)
+        parts = super_tile.split(task.job, hw, size)
+        cycles = latest_that_settles(partial(is_settled, task, hw, parts, before))
+        if cycles is None:
+            continue
+        found, left = closed_form._simulate(task, hw, size, later(before, cycles))
+        wanted, expected = closed_form._simulate(task, hw, size, READY)
+        assert found == wanted, (hw, task, size, cycles)
+        assert (left.accept, left.loader, left.lifting) == (expected.accept, expected.loader, expected.lifting)
+        behind = [closed_form._simulate(third, hw, third_limit, found)[0] for found in (left, expected)]
+        assert behind[0] == behind[1], (hw, task, size, third, cycles)
+        tried += 1
+
+
+def is_settled(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover, cycles: int) -> bool:
+    return Supply.of(task, hw, parts, later(before, cycles)).settled
