@@ -76,7 +76,7 @@ def early_passes(loads: Loads, before: Handover, task: Task, hw: HwConfig) -> tu
         loads, written, words = loads.take(max(released + 1, load) + LOAD_SETUP)
         load = max(written, words) + LOADED
         count += max(written, words) < 0
-    return count, settled and load <= 0 and loads.waits(0)
+    return count, settled and load <= 0 and loads.waits()
 
 
 def _start(task: Task, params: EngineParams) -> int:

@@ -55,8 +55,9 @@ class Loads(Protocol):
     def left(self, cycle: int) -> Left:
         """What the job behind finds, counted from a cycle."""
 
-    def waits(self, cycle: int) -> bool:
-        """Whether all that the memory reads ahead is there before a cycle."""
+    def waits(self) -> bool:
+        """Whether all that the memory reads ahead is there before cycle 0, from which its rates count: in the one
+        before it they offer a beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +95,8 @@ class RateLoads:
     def left(self, cycle: int) -> Left:
         return Left(ends=(self.taken[0] - cycle, self.taken[1] - cycle))
 
-    def waits(self, cycle: int) -> bool:
-        periods = (-(-rate.den // rate.num) for rate in (self.memory.w, self.memory.p))
-        return all(last + period < cycle for last, period in zip(self.taken, periods, strict=True))
+    def waits(self) -> bool:
+        return max(self.taken) < -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -148,5 +148,5 @@ class PortLoads:
         return Left(ends=(self.w.end - cycle * TICKS, self.p.end - cycle * TICKS),
                     free=(self.w.left(cycle), self.p.left(cycle)), spacing=(spacing["w"], spacing["p"]))
 
-    def waits(self, cycle: int) -> bool:
-        return max(self.w.ahead(), self.p.ahead()) <= cycle * TICKS
+    def waits(self) -> bool:
+        return max(self.w.ahead(), self.p.ahead()) <= 0
