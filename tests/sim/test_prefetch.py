@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from sim.cost import energy
 from sim.engine import closed_form
 from sim.engine.early import Early
+from sim.report import read
+from sim.report.view import Table
 from sim.workload import find, report
 from sim.workload.in_a_row import Chain, Link, Row, Tally
 from sim.workload.ops import Attention, Linear, Phase, Product, Workload
@@ -185,3 +188,19 @@ def test_layers_of_a_trace_add_up_to_those_in_a_row_and_what_prefetch_saves(tmp_
         assert totals["cycles_in_a_row"] + totals["prefetch_saved_cycles"] == totals["cycles"]
         assert totals["prefetch_saved_cycles"] > 0
         assert f"{totals['prefetch_saved_cycles']:,}" in row
+
+
+def test_a_page_says_what_prefetch_saves_of_each_operation_and_of_old_reports_nothing() -> None:
+    workload = find.workload("smollm2-135m", find.Ask(prefill=8, decode=2))
+    document = report.document(Run(workload, CONFIG, SET, None), ("stamp",), SET, "0")
+
+    def saved(of: dict[str, Any]) -> int | None:
+        (table,) = (part for section in read.view_of(of, "x.json").sections for part in section.parts
+                    if isinstance(part, Table) and part.caption.startswith("Operations"))
+        if "saved by prefetch" not in table.columns:
+            return None
+        return sum(int(row[table.columns.index("saved by prefetch")].value or 0) for row in table.rows)
+
+    assert saved(document) == document["schemes"]["stamp"]["total"]["prefetch_saved_cycles"] > 0
+    old = json.loads(json.dumps(document).replace("prefetch_saved_cycles", "of_another_version"))
+    assert saved(old) is None
