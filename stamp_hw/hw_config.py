@@ -13,6 +13,7 @@ MAX_BLOCK = 1024  # channels of a block
 WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
 DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
+DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
@@ -81,6 +82,8 @@ class HwConfig:
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
+    dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
+        them to synthesis. No value and no cycle depends on it
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory; the short form of `memory`, from which it is taken where that
         is given
@@ -107,6 +110,7 @@ class HwConfig:
     block: int | None = None
     packed_weights: bool = False
     hadamard: int | None = None
+    dsp: str | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = DRAM_BYTES_PER_S
     memory: MemoryConfig | None = None
@@ -132,6 +136,7 @@ class HwConfig:
             require(self.block % self.lanes == 0, "hw.block", self.block, f"a multiple of lanes = {self.lanes}")
         require(self.hadamard is None or type(self.hadamard) is int and self.hadamard in HADAMARD_BLOCKS, "hw.hadamard",
                 self.hadamard, "null, 16, 64 or 256")
+        require(self.dsp is None or self.dsp in DSPS, "hw.dsp", self.dsp, f"null or {' or '.join(DSPS)}")
         require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
                 f"a power of two with hw.hadamard = {self.hadamard}")
         number("hw", self, "freq_hz", 1e3, 1e11)
@@ -160,8 +165,6 @@ class HwConfig:
         return self.rescale_lanes
 
     def to_dict(self) -> dict[str, Any]:
-        """Key → value, as a configuration has them; without `memory` where there is none."""
-        values = asdict(self)
-        if self.memory is None:
-            del values["memory"]
-        return values
+        """Key → value, as a configuration has them; without `memory` and `dsp` where there is none."""
+        none = [name for name in ("memory", "dsp") if getattr(self, name) is None]
+        return {key: value for key, value in asdict(self).items() if key not in none}

@@ -146,7 +146,7 @@ class ScaleJob:
 class MacParams:
     """Output-stationary array of `rows` × `cols` PEs; `lanes` accumulators a cycle leave it. With `blocks` tiles have
     at most `max_k` steps, a block's, codes an integer zero, and a whole row leaves in a cycle, each column a cycle
-    behind the one before it (docs/contract.md §4, "Blocks")."""
+    behind the one before it (docs/contract.md §4, "Blocks"). `dsp` is the slice that multiplies, where one is named."""
 
     rows: int
     cols: int
@@ -155,6 +155,7 @@ class MacParams:
     max_k: int
     mul_stages: int
     blocks: bool = False
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, self.cols), ("acc_width", 16, 32),
@@ -172,9 +173,9 @@ class MacParams:
     def of(cls, hw: HwConfig) -> MacParams:
         if hw.block:
             return cls(rows=hw.rows, cols=hw.cols, lanes=hw.cols, acc_width=block_acc_width(hw.block), max_k=hw.block,
-                       mul_stages=hw.mul_stages, blocks=True)
+                       mul_stages=hw.mul_stages, blocks=True, dsp=hw.dsp)
         return cls(rows=hw.rows, cols=hw.cols, lanes=hw.drain_lanes, acc_width=hw.acc_width, max_k=hw.max_k,
-                   mul_stages=hw.mul_stages)
+                   mul_stages=hw.mul_stages, dsp=hw.dsp)
 
     @property
     def pair_width(self) -> int:

@@ -269,7 +269,8 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
     """Clock rates of the seeds that were placed, and the slowest path of the best one."""
     seeds = report["seeds"]
     whole(len(seeds) >= 3, f"{len(seeds)} of 3 seeds")
-    return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds)}
+    return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds),
+            "ff": report["cells"]["TRELLIS_FF"]["used"]}
 
 
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:

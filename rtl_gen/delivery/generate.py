@@ -11,6 +11,7 @@ from rtl_gen.delivery import handover
 from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
 from rtl_gen.delivery.prefix import PREFIX, renamed
+from rtl_gen.mac import ecp5
 from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
 from rtl_gen.verilog.emit import PLAIN, Style, verilog
 from rtl_gen.verilog.fields import comment, streams
@@ -57,6 +58,7 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     modules = list(files)
     files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
     files[WAIVER_FILE] = control_file()
+    files |= ecp5.delivered(config.hw)
     files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE)
     if vectors:
         extra = {name: text for group in chosen.values() for unit in group if unit.inside is None

@@ -36,6 +36,7 @@ class EngineParams:
     block: int | None = None
     packed_weights: bool = False
     hadamard: int | None = None
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
