@@ -33,6 +33,11 @@ class Timeline:
         self._plan, self._phase = plan, 0
         self._add(cycle)
 
+    def replan(self, plan: Plan) -> None:
+        """Other spacings of the job's phases, of which the first began last."""
+        self._plan = plan
+        self.spacings[-1] = dict(plan.spacing[0])
+
     def taken(self, cycle: int, tokens: int) -> None:
         """So many tokens of the job were taken, the last beat in `cycle`: the next phase begins behind it where they
         are as many as it waits for."""
@@ -91,6 +96,10 @@ class PortStream:
     def job(self, begin: int, plan: Plan) -> None:
         """A job of which nothing is asked before the cycle `begin`: its beats follow those of the jobs before."""
         self._jobs.append(_Job(begin, plan))
+
+    def replan(self, plan: Plan) -> None:
+        """The plan of the job that came last, of the same units."""
+        self._jobs[-1].plan = plan
 
     def hold(self, cycle: int) -> None:
         """The job that came last is not asked for before this cycle."""
@@ -152,11 +161,21 @@ class PortMemory:
     def __init__(self, hw: HwConfig) -> None:
         self._hw, self._timeline = hw, Timeline()
         self.streams = {name: PortStream(name, self._timeline) for name in STREAMS}
+        self._jobs: list[tuple[Task, Sequence[SuperTile]]] = []
 
     def job(self, cycle: int, results: int | None, task: Task, parts: Sequence[SuperTile]) -> None:
         """A job whose registers are taken in `cycle`, cut into `parts`. Where its tokens wait for the `results` of the
         job before, which are there from that cycle on, so does its first phase."""
         plan = Plan.of(task, self._hw, parts)
+        self._jobs.append((task, parts))
         self._timeline.begin(cycle + 1 if results is None else max(cycle + 1, results), plan)
         for stream in self.streams.values():
             stream.job(cycle + 1, plan)
+
+    def loaded(self) -> None:
+        """The engine has a pass of the job that came last before its tokens may come."""
+        task, parts = self._jobs[-1]
+        plan = Plan.of(task, self._hw, parts, loaded=True)
+        self._timeline.replan(plan)
+        for stream in self.streams.values():
+            stream.replan(plan)

@@ -27,7 +27,8 @@ from stamp_hw.engine.wire import beat_bytes
 class Supply:
     """`tokens`, of one use; `loads` weights and parameters; `early` passes of these that are there before the tokens
     may come, and whether all is `settled` by then (`sim.engine.handover.early_passes`); `least` cycles that the other
-    bytes take, `fetched` those of the early ones."""
+    bytes take, `fetched` those of the early ones, where that is time of the job before (a port's streams have theirs).
+    """
 
     tokens: Rate | PortTokens
     loads: Loads
@@ -39,36 +40,37 @@ class Supply:
     @classmethod
     def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None) -> Supply:
         """Of a layer that is cut into `parts`."""
-        plan = None if hw.memory is None else Plan.of(task, hw, parts)
-        tokens, loads = _at_the_rate(task, hw, before) if plan is None else _at_the_port(task, hw, plan, before)
+        if hw.memory is not None:
+            return cls._at_the_port(task, hw, parts, before)
+        rates, sizes = Memory.of(hw), beat_bytes(hw)
+        loads = RateLoads(memory=rates, weights=task.weights, steps=task.k, words=hw.cols)
+        if before is not None and before.early is Early.WEIGHTS:
+            loads = replace(loads, taken=(LONG_AGO, LONG_AGO) if before.left is None else before.left.ends)
         early, settled = (0, False) if before is None else early_passes(loads, before, task, hw)
-        if plan is None:
-            sizes = beat_bytes(hw)
-            size = task.weights.beats(task.k) * sizes["w"] + hw.cols * sizes["p"]
-            least, fetched = (dram.cycles(moved, hw) for moved in (
-                memory.dram_bytes(task, hw, len(parts)).total - early * size, early * size))
+        fetched = early * (task.weights.beats(task.k) * sizes["w"] + hw.cols * sizes["p"])
+        moved = memory.dram_bytes(task, hw, len(parts)).total
+        return cls(tokens=rates.i, loads=loads, early=early, settled=settled, fetched=dram.cycles(fetched, hw),
+                   least=dram.cycles(moved - fetched, hw))
+
+    @classmethod
+    def _at_the_port(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None,
+                     loaded: bool = False) -> Supply:
+        """`loaded` as in `Plan.of`; whether it is so does not hang on what it changes, which comes later."""
+        plan, early, settled = Plan.of(task, hw, parts, loaded), 0, False
+        if before is None:
+            tokens = PortTokens(plan)
+            loads = PortLoads.of(plan, tokens.timeline, task.weights, task.k)
         else:
-            size = plan.units["w"].moved + plan.units["p"].moved
-            least, fetched = Port.of(hw).cycles(plan.moved - early * size), 0
-        return cls(tokens=tokens, loads=loads, early=early, settled=settled, least=least, fetched=fetched)
-
-
-def _at_the_rate(task: Task, hw: HwConfig, before: Handover | None) -> tuple[Rate, RateLoads]:
-    rates = Memory.of(hw)
-    loads = RateLoads(memory=rates, weights=task.weights, steps=task.k, words=hw.cols)
-    if before is not None and before.early is Early.WEIGHTS:
-        loads = replace(loads, taken=(LONG_AGO, LONG_AGO) if before.left is None else before.left.ends)
-    return rates.i, loads
-
-
-def _at_the_port(task: Task, hw: HwConfig, plan: Plan, before: Handover | None) -> tuple[PortTokens, PortLoads]:
-    if before is None:
-        tokens = PortTokens(plan)
-        return tokens, PortLoads.of(plan, tokens.timeline, task.weights, task.k)
-    left = _long_ago(plan) if before.left is None else before.left
-    tokens = PortTokens(plan, dict(zip(("w", "p"), left.spacing, strict=True)))
-    begin = before.accept + 1 if before.early is Early.WEIGHTS else 0
-    return tokens, PortLoads.of(plan, tokens.timeline, task.weights, task.k, begin, left)
+            left = _long_ago(plan) if before.left is None else before.left
+            tokens = PortTokens(plan, dict(zip(("w", "p"), left.spacing, strict=True)))
+            begin = before.accept + 1 if before.early is Early.WEIGHTS else 0
+            loads = PortLoads.of(plan, tokens.timeline, task.weights, task.k, begin, left)
+            early, settled = early_passes(loads, before, task, hw)
+            if early and not loaded:
+                return cls._at_the_port(task, hw, parts, before, loaded=True)
+        fetched = early * (plan.units["w"].moved + plan.units["p"].moved)
+        return cls(tokens=tokens, loads=loads, early=early, settled=settled, fetched=0,
+                   least=Port.of(hw).cycles(plan.moved - fetched))
 
 
 def _long_ago(plan: Plan) -> Left:

@@ -9,12 +9,13 @@ job's streams for the results of the job before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
 
-from sim.engine.array import NEVER, Passes
+from sim.engine.array import LOADED, NEVER, Passes
 from sim.engine.back import Back, Lifting
 from sim.engine.early import Early
 from sim.engine.front import Front, Source, Stream
@@ -57,6 +58,9 @@ class Memory(Protocol):
 
     def job(self, cycle: int, results: int | None, task: Task, parts: Sequence[SuperTile]) -> None:
         """A job whose registers are taken in `cycle`; `results` as in `sim.engine.port_streams.PortMemory`."""
+
+    def loaded(self) -> None:
+        """The engine has a pass of the job that came last before its tokens may come."""
 
 
 class Watch(Protocol):
@@ -132,6 +136,8 @@ class _Engine:
         if results is not None:
             for name in early.waiting:
                 self.streams[name].hold(results)
+            if self.memory is not None and early is Early.WEIGHTS and self._loads_before(results):
+                self.memory.loaded()
         ready = np.full(job.n_sink + job.width * job.height, -1, np.int64)
         self.super_tiles += [_SuperTile(job=len(self.jobs) - 1, part=part, last=part is parts[-1], ready=ready)
                              for part in parts]
@@ -162,6 +168,14 @@ class _Engine:
         """Cycle behind that in which the last result of the jobs so far is taken."""
         self.follow(len(self.super_tiles))
         return self.back.outputs[-1] + 1
+
+    def _loads_before(self, results: int) -> bool:
+        """Whether the first pass of the job that was taken last is loaded before its tokens may come: on a copy, since
+        tokens are followed before passes. What the port does later has no say in it."""
+        job, loader = self.jobs[-1], deepcopy(self.passes.loader, {id(self.params): self.params})
+        loader.start(self._starts[-1])
+        k, _ = job.channels(self.params)
+        return loader.load(k, job.weights, self.passes.released) < results + LOADED
 
     def _liftings(self, job: EngineJob, part: SuperTile) -> list[Lifting]:
         """The lifting jobs of a pass: the sinks in the first super-tile, then the rectangle."""
