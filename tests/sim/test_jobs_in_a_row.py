@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -17,11 +18,11 @@ from sim.dram import Memory
 from sim.engine import closed_form
 from sim.engine.early import Early
 from sim.engine.handover import READY, REGISTERS, Handover
-from sim.engine.port_streams import PortMemory
+from sim.engine.port_streams import PortMemory, Timeline
 from sim.engine.restarted import RestartedMemory
 from sim.engine.supply import Supply, simplest
 from sim.engine.timing import EngineTiming, timing
-from sim.port import TICKS
+from sim.port import OTHERS, TICKS, Plan, Port
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
@@ -29,8 +30,9 @@ from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.errors import ConfigError
+from stamp_hw.memory_config import CUSTOM, MemoryConfig
 from tests.sim.test_dram import draw_hw, draw_task
-from tests.sim.test_port import draw_memory
+from tests.sim.test_port import draw_memory, lateness, shape
 from tests.support.rotated_cases import registers_of
 
 CHAINS = 1000
@@ -153,3 +155,48 @@ def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: 
 
 def is_settled(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover, cycles: int) -> bool:
     return Supply.of(task, hw, parts, later(before, cycles)).settled
+
+
+def test_one_port_keeps_what_every_stream_of_jobs_in_a_row_is_promised(rng: np.random.Generator,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `tests.sim.test_port` for a job alone: every burst of every stream, results as often as they may."""
+    asked: list[tuple[Timeline, int, int]] = []
+    late: list[Fraction] = []
+    at = Timeline.at
+
+    def seen(self: Timeline, name: str, start: int) -> tuple[int, int | None]:
+        found = at(self, name, start)
+        asked.append((self, start, start + found[0]))
+        return found
+
+    for _ in range(40):
+        hw = draw_memory(rng, draw_hw(rng))
+        chain = [link for link in draw_chain(rng, hw) if link[0].tokens + link[0].n < 60]
+        if len(chain) < 2:
+            continue
+        memory = PortMemory(hw)
+        asked.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Timeline, "at", seen)
+            timing(EngineParams.of(hw), [job for *_, job in chain], memory=memory, early=[Early.WEIGHTS] * len(chain))
+        timeline = memory._timeline
+        bursts = [(start, end) for whose, start, end in asked if whose is timeline]  # not those of what only looked
+        starts = [*timeline.starts, max(end for _, end in bursts) // TICKS]
+        for spacing, begin, until in zip(timeline.spacings, starts, starts[1:], strict=False):
+            if own := spacing.get("o"):
+                bursts += [(tick, tick + own) for tick in range(begin * TICKS, until * TICKS, own)]
+        late += lateness(bursts, Port.of(hw))
+    assert len(late) > 1000 and max(late) <= OTHERS, float(max(late))
+
+
+def test_a_token_of_a_job_whose_first_pass_is_loaded_has_the_port_for_itself() -> None:
+    hw = HwConfig(rows=4, cols=4, lanes=4, max_k=256, memory=MemoryConfig(
+        kind=CUSTOM, bytes_per_s=1e9, latency_ns=100, burst=16, efficiency=1))
+    long, task = (shape(tokens, 256, 256, hw) for tokens in (64, 1))
+    jobs = [EngineJob.of(one.job, k=256, n=256, params=EngineParams.of(hw)) for one in (long, task)]
+    beats, ends = followed(hw, [(long, 0, jobs[0]), (task, 0, jobs[1])], [Early.WEIGHTS] * 2)
+    plan = Plan.of(task, hw, super_tile.split(task.job, hw, 1))
+    alone = (plan.units["i"].moved + 2 * 16) / Port.of(hw).rate + plan.latency / TICKS
+    assert alone - 2 < int(beats.tokens[-1]) - ends[0] < alone + 2
+    own = plan.counts["w"] * plan.units["w"].beats
+    assert int(beats.weights[-own + plan.units["w"].beats - 1]) < ends[0]  # its first pass
