@@ -29,7 +29,7 @@ from sim.dram import FULL
 from sim.engine.array import NEVER, free_cycles
 from sim.engine.arrivals import Arrivals
 from sim.engine.early import Early
-from sim.engine.handover import Handover
+from sim.engine.handover import HALVES, Handover
 from sim.engine.passes import (
     BACK,
     LOADS,
@@ -204,7 +204,8 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | No
         total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
-        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts, before),
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill,
+        fill=int(late.ready.max()) if len(parts) <= HALVES else _fill(task, hw, parts, before),
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
         critical_path=tuple(zip(STAGES, end.path, strict=True)),
         bottleneck=_bottleneck(end.path, slow, {
@@ -220,7 +221,7 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | No
 
 
 def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None) -> int:
-    """From when the last token's codes are there when no gate is ever closed."""
+    """From when the last token's codes are there when no gate is ever closed, as none is for two super-tiles."""
     front = Arrivals(task, hw, parts, Supply.of(task, hw, parts, before).tokens,
                      0 if before is None else before.accept)
     front.take_all()

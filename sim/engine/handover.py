@@ -21,7 +21,7 @@ from stamp_hw.engine.params import EngineParams
 
 LONG_AGO = -(1 << 40)
 ENOUGH = 1 << 40
-HALVES = 2  # of the weight buffer
+HALVES = 2  # of the weight and of the activation buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

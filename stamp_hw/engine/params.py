@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from stamp_hw.config import HwConfig
 from stamp_hw.hadamard_params import HadamardParams
@@ -39,16 +40,16 @@ class EngineParams:
     dsp: str | None = None
 
     def __post_init__(self) -> None:
-        self.hw  # noqa: B018  (HwConfig validates every field)
+        _hw_of.__wrapped__(self)  # HwConfig validates every field
 
-    @classmethod
-    def of(cls, hw: HwConfig) -> EngineParams:
-        return cls(**{name: getattr(hw, name) for name in cls.__slots__})
+    @staticmethod
+    def of(hw: HwConfig) -> EngineParams:
+        return _params_of(hw)
 
     @property
     def hw(self) -> HwConfig:
         """The configuration, clock and memory left at their defaults."""
-        return HwConfig(**{name: getattr(self, name) for name in self.__slots__})
+        return _hw_of(self)
 
     @property
     def rotation(self) -> HadamardParams | None:
@@ -155,3 +156,14 @@ class EngineParams:
         first = min(k, self.block)
         later = sum(max(min(self.block, k - start), least) for start in range(self.block, k, self.block))
         return first + later, max(max(first, least) + later, self.min_read_cycles)
+
+
+# Remembered, because the cycle models ask for them at every job; equal objects are found whatever made them.
+@lru_cache(maxsize=64)
+def _params_of(hw: HwConfig) -> EngineParams:
+    return EngineParams(**{name: getattr(hw, name) for name in EngineParams.__slots__})
+
+
+@lru_cache(maxsize=64)
+def _hw_of(params: EngineParams) -> HwConfig:
+    return HwConfig(**{name: getattr(params, name) for name in params.__slots__})
