@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from stamp_hw.beats import OUT_WIDTH, PADDED_BYTES, value_bytes
@@ -16,6 +17,11 @@ DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
+
+
+#: A function of hardware whose last results are kept: what is derived from it is made and validated once, where the
+#: cycles of a layer ask for it some thirty times.
+remembered = lru_cache(maxsize=64)
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:

@@ -277,5 +277,5 @@ def bench(report: Mapping[str, Any]) -> dict[str, Any]:
     """Ratios, and the rates that they are of, what the process of a whole model takes, and what a sweep gives; a
     document's may be a range, so that each is a list."""
     return {key: [value] for key, value in report.items()
-            if "_vs_" in key or key.endswith("_cycles_per_s") or key.startswith("llama3_8b_model")
+            if "_vs_" in key or key.endswith("_cycles_per_s") or key.startswith("llama3_8b_")
             or key in ("sweep_points_per_s", "sweep_two_workers")}

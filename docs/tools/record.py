@@ -207,7 +207,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
 PRINTED = {
     "printed_model": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--hw",
-                       "packed_weights=true"), slice(0, 24),
+                       "packed_weights=true"), slice(0, 26),
                       {"modelled": SIMULATED["modelled"]}, 100),
     "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
                           "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),
