@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine.closed_form import PARTS
@@ -64,6 +65,7 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        "memories": bank_prices.described(config.hw, energy_set),
         **memory_figures(config.hw.memory),
         "permutation_seed": seed,
         "calibration": calibration,

@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sim import memory, rescale
+from sim import banks, rescale
 from sim.cost.energy import EnergySet
-from sim.division import Division
 from sim.mapping.objective import Objective
 from sim.studies.report import mapping, memory_figures, nine_digits
-from sim.task import Shape, Task
 from sim.workload import file, report
 from sim.workload.ops import Workload
 from sim.workload.run import Run
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.engine import super_tile
 from stamp_hw.errors import ConfigError
 from stamp_hw.hw_config import MAX_BLOCK
 
@@ -30,9 +27,6 @@ BLOCK = 64  # channels of a block, of scales or of the Hadamard unit, where the 
 #: Name → (bits of the weights, scheme of `stamp_hw.schemes` for the tokens).
 SCHEMES = {"w8a8": (8, "a8"), "w4a8": (4, "a8"), "w4a4": (4, "a4"), "w4_first_n": (4, "first_n"),
            "w4_stamp": (4, "stamp")}
-#: On-chip memories of which `sim.memory` tells one half, or one pass's → how many there are (docs/contract.md §4).
-_COPIES = {"activation_buffer": 2, "weight_buffer": 2, "scale_buffer": 2, "output_buffer": 2, "parameter_buffer": 4,
-           "span_buffer": 2, "combine_banks": 2}
 #: Name → (with a block Hadamard unit, with a scale a block).
 MACHINES = {"plain": (False, False), "hadamard": (True, False), "blocks": (False, True), "both": (True, True)}
 
@@ -114,7 +108,7 @@ def hardware(config: NpuConfig) -> dict[str, dict[str, int]]:
             own = machine(name, config)
         except ConfigError:
             continue
-        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": memory_bytes(own)}
+        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": banks.total_bytes(own.hw)}
     return found
 
 
@@ -123,13 +117,6 @@ def multipliers(hw: HwConfig) -> int:
     with blocks one a column, of the combine unit."""
     blocks = 0 if hw.block is None else 1 + hw.cols
     return hw.rows * hw.cols + hw.lanes + rescale.MULTIPLIES_PER_LANE * hw.drain_lanes + blocks
-
-
-def memory_bytes(config: NpuConfig) -> int:
-    """All on-chip memories, each as often as it is there."""
-    task = Task.of(Shape(name="", tokens=1, k=1, n=1), config)
-    one = Division.of(super_tile.split(task.job, config.hw, super_tile.token_limit(task.job, config.hw)))
-    return sum(_COPIES.get(name, 1) * access.size for name, access in memory.on_chip(task, config.hw, one).items())
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,

@@ -21,8 +21,8 @@ class Totals:
     """`jobs`; `cycles` of all; `parts` cycles by `sim.engine.closed_form.PARTS`; `limits` cycles of jobs by their
     bottleneck; `macs` useful products; `slot_steps` eighths of a row slot's steps that worked on a real token and
     output; `array_tiles`; `dram` bytes by operand, `port_bytes` that the one port moves for them, 0
-    where there is none; `energy` fJ by (component, event); `drained` cycles of jobs that the drain paces by
-    the steps of their tiles; `vector` operations of the vector unit and `vector_cycles`
+    where there is none; `energy` fJ by (component, event); `accesses` of each on-chip memory; `drained` cycles of jobs
+    that the drain paces by the steps of their tiles; `vector` operations of the vector unit and `vector_cycles`
     that they take; `values` that linear layers took as activations, and their `value_bits`."""
 
     jobs: int = 0
@@ -39,6 +39,7 @@ class Totals:
     limits: Counter[str] = field(default_factory=Counter)
     dram: Counter[str] = field(default_factory=Counter)
     energy: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accesses: Counter[str] = field(default_factory=Counter)
     drained: Counter[int] = field(default_factory=Counter)
 
     def add(self, cost: Cost, times: int) -> None:
@@ -59,6 +60,8 @@ class Totals:
         for component, events in cost.events.items():
             for name, event in events.items():
                 self.energy[component, name] += times * round(1000 * event.energy_pj)
+        for name, event in cost.events["memory"].items():
+            self.accesses[name] += times * event.count
 
     def add_activations(self, cost: Cost, times: int) -> None:
         """The same jobs' activations and the bits that these take, of linear layers."""
@@ -71,7 +74,7 @@ class Totals:
         for name in ("jobs", "cycles", "macs", "slot_steps", "array_tiles", "port_bytes", "vector", "vector_cycles",
                      "values", "value_bits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("parts", "limits", "dram", "energy", "drained"):
+        for name in ("parts", "limits", "dram", "energy", "accesses", "drained"):
             getattr(self, name).update(getattr(other, name))
 
     @property
@@ -95,6 +98,11 @@ class Totals:
         for (component, _), energy in self.energy.items():
             found[component] += energy
         return dict(found)
+
+    def memories(self) -> dict[str, dict[str, int]]:
+        """Accesses and fJ of each on-chip memory."""
+        return {name: {"accesses": count, "energy_fj": self.energy["memory", name]}
+                for name, count in self.accesses.items()}
 
 
 def total(parts: Iterable[Totals]) -> Totals:
