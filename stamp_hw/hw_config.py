@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
+from stamp_hw.beats import OUT_WIDTH, PADDED_BYTES, value_bytes
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.memory_config import MemoryConfig
 
@@ -15,6 +17,11 @@ DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
+
+
+#: A function of hardware whose last results are kept: what is derived from it is made and validated once, where the
+#: cycles of a layer ask for it some thirty times.
+remembered = lru_cache(maxsize=64)
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -80,6 +87,7 @@ class HwConfig:
     block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
         blocks
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
+    pad_beats : beats of the AXI streams are padded to a power of two of bytes, at most 128; False: to whole bytes
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
     dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
@@ -109,6 +117,7 @@ class HwConfig:
     mul_stages: int = 2
     block: int | None = None
     packed_weights: bool = False
+    pad_beats: bool = False
     hadamard: int | None = None
     dsp: str | None = None
     freq_hz: float = 500e6
@@ -121,7 +130,8 @@ class HwConfig:
             integer("hw", self, name, low, high)
         require(self.max_k <= MOST_K[self.axes], "hw.max_k", self.max_k,
                 f"at most {MOST_K[self.axes]} with axes = {self.axes}, {MOST_K[1]} with axes = 1")
-        require(isinstance(self.packed_weights, bool), "hw.packed_weights", self.packed_weights, "true or false")
+        for name in ("packed_weights", "pad_beats"):
+            require(isinstance(getattr(self, name), bool), f"hw.{name}", getattr(self, name), "true or false")
         if self.rescale_lanes is None:
             lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
             object.__setattr__(self, "rescale_lanes", lanes)
@@ -129,6 +139,11 @@ class HwConfig:
         assert self.rescale_lanes is not None
         require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
                  f"a divisor of cols = {self.cols}")
+        if self.pad_beats:
+            sizes = {"lanes": value_bytes(self.in_width), "cols": 1, "rescale_lanes": value_bytes(OUT_WIDTH)}
+            for name, size in sizes.items():
+                require(getattr(self, name) * size <= PADDED_BYTES, f"hw.{name}", getattr(self, name),
+                        f"at most {PADDED_BYTES // size} with pad_beats, whose beats have {PADDED_BYTES} bytes at most")
         needed = least_acc_width(self.max_k)
         require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
         if self.block is not None:
@@ -165,6 +180,6 @@ class HwConfig:
         return self.rescale_lanes
 
     def to_dict(self) -> dict[str, Any]:
-        """Key → value, as a configuration has them; without `memory` and `dsp` where there is none."""
-        none = [name for name in ("memory", "dsp") if getattr(self, name) is None]
+        """Key → value, as a configuration has them; without `memory`, `dsp` and `pad_beats` where there is none."""
+        none = [name for name in ("memory", "dsp", "pad_beats") if not getattr(self, name)]
         return {key: value for key, value in asdict(self).items() if key not in none}

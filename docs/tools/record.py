@@ -199,6 +199,8 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "decode": ("decode.json", "python -m sim.workload.decode",
                {"modelled": "cycles, by the cycle model, which equals the RTL where there is one entry row; energy, "
                             "with 45 nm constants from the literature"}, figures.decode),
+    "small_banks": ("small_banks.json", "python -m sim.studies.small_banks",
+                    {"modelled": "energy, with 45 nm constants from the literature"}, figures.small_banks),
     "peers": ("peers.json", "make peers", {
         "measured": "CPU seconds, on one machine in one run",
         "modelled": "cycles, bytes and energy, by each simulator"}, peers.beside),
@@ -207,7 +209,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
 PRINTED = {
     "printed_model": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--hw",
-                       "packed_weights=true"), slice(0, 24),
+                       "packed_weights=true"), slice(0, 26),
                       {"modelled": SIMULATED["modelled"]}, 100),
     "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
                           "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),

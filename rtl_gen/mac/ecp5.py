@@ -40,13 +40,13 @@ def multiplier(mul_stages: int) -> str:
     names = [f"product{stage}" for stage in range(INSIDE + 1, mul_stages + 1)]
     delayed = "".join(f"    {name} <= {before};\n" for before, name in zip(["slice", *names], names, strict=False))
     return "".join((
-        _HEAD, f"module {MODULE} (\n  input wire clk,\n",
+        _HEAD, f"`default_nettype none\n\nmodule {MODULE} (\n  input wire clk,\n",
         f"  input wire [{OPERAND_WIDTH - 1}:0] operand_i,\n  input wire [{CODE_WIDTH - 1}:0] wgt_i,\n",
         f"  output wire [{PRODUCT_WIDTH - 1}:0] product_o\n);\n  wire [{PRODUCT_WIDTH - 1}:0] slice;\n",
         *(f"  reg [{PRODUCT_WIDTH - 1}:0] {name};\n" for name in names),
         f"  {PRIMITIVE} #(\n{_listed(registers, quote=True)}\n  ) multiplier (\n{_listed(pins)}\n  );\n",
         f"  always @(posedge clk) begin\n{delayed}  end\n" if outside else "",
-        f"  assign product_o = {names[-1] if outside else 'slice'};\nendmodule\n"))
+        f"  assign product_o = {names[-1] if outside else 'slice'};\nendmodule\n`default_nettype wire\n"))
 
 
 def for_synthesis(files: Mapping[str, str], hw: HwConfig) -> dict[str, str]:

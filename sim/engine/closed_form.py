@@ -29,7 +29,7 @@ from sim.dram import FULL
 from sim.engine.array import NEVER, free_cycles
 from sim.engine.arrivals import Arrivals
 from sim.engine.early import Early
-from sim.engine.handover import HALVES, Handover
+from sim.engine.handover import Handover
 from sim.engine.passes import (
     BACK,
     LOADS,
@@ -171,11 +171,14 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | No
     since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
     # The first tile is issued without another one's drain in front of it.
     state.last = Event(rates.span - rates.tile - 1)
-    first_fill = 0
+    first_fill, gated = 0, False
 
     def take(number: int, gate: Event) -> None:
+        nonlocal gated
         if number < len(parts):
-            since[number] = gate if late.take(gate.cycle) else since[number - 1]
+            waited = late.take(gate.cycle)
+            gated |= waited
+            since[number] = gate if waited else since[number - 1]
             if prompt is not late:
                 prompt.take(gate.cycle)
 
@@ -200,12 +203,12 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | No
     end = state.free[1].after(BACK, params.finish.latency)
     slow = max(0, supply.least - end.cycle)
     streaming = array_tiles * task.k
+    fill = _fill(task, hw, parts, before) if gated else int(late.ready.max())
     cycles = EngineCycles(
         total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
-        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill,
-        fill=int(late.ready.max()) if len(parts) <= HALVES else _fill(task, hw, parts, before),
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=fill,
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
         critical_path=tuple(zip(STAGES, end.path, strict=True)),
         bottleneck=_bottleneck(end.path, slow, {

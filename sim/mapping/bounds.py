@@ -1,19 +1,20 @@
 """What every division of a layer costs at least: cycles and energy, of all candidates at once.
 
 Bounds of cycles follow from single terms of the recursion in `sim.engine.passes`: whatever else a pass waits for only
-makes it later. Energy is a sum of events whose counts are affine in a division's counts, but for bytes that are rounded
-up, so that its bound is that affine function less what rounding can make of it.
+makes it later. Energy is a sum of events whose counts are affine in a division's counts, so that its bound is that
+affine function less what rounding to whole fJ can make of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sim import dram, haar, memory
 from sim.cost import activity
-from sim.cost.energy import EnergySet
+from sim.cost.energy import EnergySet, Event
 from sim.division import Division
 from sim.dram import FULL
 from sim.engine.array import LOAD_SETUP, LOADED, word_cycles
@@ -25,7 +26,6 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.haar_slots import HaarJob
 
-_STEP = 8  # further super-tiles and so on of which each moves whole bytes
 #: More than the relative error of any of these sums and products of float64.
 FLOATS = 1e-9
 
@@ -76,17 +76,18 @@ def least_energy(task: Task, hw: HwConfig, found: Candidates, energy_set: Energy
     """At most the energy of each candidate in fJ (`layer_cost.energy_fj`): float64[candidates]."""
     origin = Division(super_tiles=1, array_tiles=1, row_slots=0, row_slots4=0)
 
-    def price(division: Division) -> float:
-        return 1000 * sum(energy_set.price(event) for part in activity.events(task, hw, division).values()
-                          for event in part)
+    def events_of(division: Division) -> list[Event]:
+        return [event for part in activity.events(task, hw, division).values() for event in part]
 
-    least = np.full(len(found), price(origin))
+    def price(events: Sequence[Event]) -> float:
+        return 1000 * sum(map(energy_set.price, events))
+
+    events = events_of(origin)
+    first = price(events)
+    least = np.full(len(found), first)
     for name in Division.__slots__:
         start = getattr(origin, name)
-        more = price(replace(origin, **{name: start + _STEP})) - price(origin)
-        least += (getattr(found, name) - start) * (more / _STEP)
-    # Half a fJ of every event, and a byte of every memory.
-    events = [event for part in activity.events(task, hw, origin).values() for event in part]
-    one_byte = [energy_set.price(replace(event, count=1)) for event in events if event.bits is not None]
-    rounding = 0.5 * len(events) + 1000 * sum(one_byte)
+        more = price(events_of(replace(origin, **{name: start + 1}))) - first
+        least += (getattr(found, name) - start) * more
+    rounding = 0.5 * len(events)  # half a fJ of every event
     return np.asarray(least * (1 - FLOATS) - rounding)

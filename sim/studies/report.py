@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine import closed_form
@@ -23,7 +24,7 @@ from sim.engine.early import Early
 from sim.mapping.objective import Objective
 from sim.mapping.precision import Precision
 from sim.memory import OPERANDS
-from sim.studies import notices
+from sim.studies import drains, notices
 from sim.studies.accuracy import Accuracy
 from sim.studies.notices import Notice
 from stamp_hw.config import HwConfig, NpuConfig
@@ -66,13 +67,14 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        "memories": bank_prices.described(config.hw, energy_set),
         **memory_figures(config.hw.memory),
         "permutation_seed": seed,
         "calibration": calibration,
         "linear_layers": linear_layers,
         "model_linear_layers": model_linear_layers,
         **mapping(objective),
-        "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
+        "layers": {name: {scheme: layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: {**totals(of := [outcomes[scheme] for outcomes in study.values()]),
                             **_in_a_row(of, config.hw)} for scheme in schemes_of(study)},
@@ -107,7 +109,7 @@ def schemes_of(study: Study) -> tuple[str, ...]:
     return tuple(next(iter(study.values())))
 
 
-def layer_figures(outcome: Outcome) -> dict[str, Any]:
+def layer_figures(outcome: Outcome, hw: HwConfig) -> dict[str, Any]:
     """Figures of one layer under one scheme."""
     accuracy, task, job = outcome.accuracy, outcome.cost.task, outcome.cost.task.job
     return {
@@ -115,6 +117,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
         "critical_path": dict(outcome.cost.cycles.critical_path),
+        "drain": drains.figures(task.k, hw) if outcome.cost.cycles.bottleneck == "drain" else None,
         **({} if accuracy is None else
            {"s_x": nine_digits(accuracy.s_x), "s_y": nine_digits(accuracy.s_y),
             "headroom": nine_digits(accuracy.headroom), "calibration": accuracy.calibration}),

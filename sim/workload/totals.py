@@ -20,9 +20,11 @@ from sim.memory import OPERANDS
 class Totals:
     """`jobs`; `cycles` of all, and those `saved` because jobs are prefetched; `parts` cycles by
     `sim.engine.closed_form.PARTS`; `limits` cycles of jobs by their bottleneck; `macs` useful products; `slot_steps`
-    eighths of a row slot's steps that worked on a real token and output; `array_tiles`; `dram` bytes by operand;
-    `energy` fJ by (component, event); `vector` operations of the vector unit and `vector_cycles` that they take;
-    `values` that linear layers took as activations, and their `value_bits`."""
+    eighths of a row slot's steps that worked on a real token and output; `array_tiles`; `dram` bytes by operand,
+    `port_bytes` that the one port moves for them, 0 where there is none; `energy` fJ by (component, event); `accesses`
+    of each on-chip memory; `drained` cycles of jobs that the drain paces by the steps of their tiles; `vector`
+    operations of the vector unit and `vector_cycles` that they take; `values` that linear layers took as activations,
+    and their `value_bits`."""
 
     jobs: int = 0
     cycles: int = 0
@@ -30,6 +32,7 @@ class Totals:
     macs: int = 0
     slot_steps: int = 0
     array_tiles: int = 0
+    port_bytes: int = 0
     vector: int = 0
     vector_cycles: int = 0
     values: int = 0
@@ -38,6 +41,8 @@ class Totals:
     limits: Counter[str] = field(default_factory=Counter)
     dram: Counter[str] = field(default_factory=Counter)
     energy: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accesses: Counter[str] = field(default_factory=Counter)
+    drained: Counter[int] = field(default_factory=Counter)
 
     def add(self, cost: Cost, times: int) -> None:
         """So many jobs of this cost."""
@@ -46,22 +51,27 @@ class Totals:
         self.macs += times * cost.macs
         self.slot_steps += times * round(8 * cost.row_slot_steps)
         self.array_tiles += times * cost.cycles.array_tiles
+        self.port_bytes += times * (cost.port_bytes or 0)
         for operand in OPERANDS:
             self.dram[operand] += times * getattr(cost.dram, operand)
         for component, events in cost.events.items():
             for name, event in events.items():
                 self.energy[component, name] += times * round(1000 * event.energy_pj)
+        for name, event in cost.events["memory"].items():
+            self.accesses[name] += times * event.count
 
     def _add_cycles(self, cycles: EngineCycles, times: int) -> None:
         self.cycles += times * cycles.total
         for part in PARTS:
             self.parts[part] += times * getattr(cycles, part)
         self.limits[cycles.bottleneck] += times * cycles.total
+        if cycles.bottleneck == "drain":
+            self.drained[cycles.steps] += times * cycles.total
 
     def in_a_row(self, jobs: Mapping[EngineCycles, int]) -> Totals:
         """The same with the cycles of the jobs one behind the other, so many of each."""
         assert sum(jobs.values()) == self.jobs
-        found = replace(self, cycles=0, parts=Counter(), limits=Counter())
+        found = replace(self, cycles=0, parts=Counter(), limits=Counter(), drained=Counter())
         for cycles, times in jobs.items():
             found._add_cycles(cycles, times)
         found.saved = self.cycles - found.cycles
@@ -75,10 +85,10 @@ class Totals:
 
     def merge(self, other: Totals) -> None:
         """What another has as well."""
-        for name in ("jobs", "cycles", "saved", "macs", "slot_steps", "array_tiles", "vector", "vector_cycles",
-                     "values", "value_bits"):
+        for name in ("jobs", "cycles", "saved", "macs", "slot_steps", "array_tiles", "port_bytes", "vector",
+                     "vector_cycles", "values", "value_bits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("parts", "limits", "dram", "energy"):
+        for name in ("parts", "limits", "dram", "energy", "accesses", "drained"):
             getattr(self, name).update(getattr(other, name))
 
     @property
@@ -102,6 +112,11 @@ class Totals:
         for (component, _), energy in self.energy.items():
             found[component] += energy
         return dict(found)
+
+    def memories(self) -> dict[str, dict[str, int]]:
+        """Accesses and fJ of each on-chip memory."""
+        return {name: {"accesses": count, "energy_fj": self.energy["memory", name]}
+                for name, count in self.accesses.items()}
 
 
 def total(parts: Iterable[Totals]) -> Totals:

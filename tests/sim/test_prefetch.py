@@ -32,7 +32,7 @@ from tests.support.refusals import TRACE
 
 SET = energy.load("horowitz45")
 CONFIG = NpuConfig.load(find.HOME / "configs/language.yaml")
-CYCLES = ("cycles", "saved", "parts", "limits")
+CYCLES = ("cycles", "saved", "parts", "limits", "drained")
 
 
 def draw_links(rng: np.random.Generator, hw: HwConfig, count: int) -> list[Link]:
