@@ -132,5 +132,6 @@ def vector_unit(document: Figures) -> list[tuple[str, ...]]:
 def not_included(document: Figures) -> list[str]:
     """What of the model is not in the figures."""
     beside = [] if document["vector_lanes"] is not None else ["norms, rotary positions, softmax, activations"]
-    return [*beside, *document["workload"]["not_included"],
-            "cycles: what one job could overlap with the next is not counted; jobs run one after the other"]
+    order = ("tokens that could come while another job runs; all wait for the results of the job before"
+             if document.get("prefetch") else "jobs run one after the other, each on an engine at rest")
+    return [*beside, *document["workload"]["not_included"], f"cycles: {order}"]

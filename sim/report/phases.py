@@ -139,10 +139,17 @@ def operations(document: Figures) -> Section:
         ("utilization, %", cells.plain(_percent(ops, "utilization"), 1)),
         ("products a byte", cells.plain([op["macs_per_byte"] for op in ops], 2)),
         ("paced by", cells.words([names.limit(op["bottleneck"]) for op in ops])),
+        *_saved(ops),
     ], (0, 1, 2, 11), origin="cycles")
     return Section(anchor="layers", title="Operations", parts=(table,), words=(
         "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the "
         "share in which it streams operands.",))
+
+
+def _saved(ops: list[Figures]) -> list[tuple[str, list[Cell]]]:
+    """A column of what prefetch saves, where the report tells it."""
+    saved = [value for op in ops if type(value := op.get("prefetch_saved_cycles")) is int]
+    return [("saved by prefetch", cells.counts(saved))] if len(saved) == len(ops) else []
 
 
 def _strip(op: Figures) -> Cell:

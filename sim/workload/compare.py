@@ -69,9 +69,9 @@ def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
 
 
 def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
-         objective: Objective | None = None) -> list[Row]:
-    """Every scheme on every machine; of one that cannot be, why. `objective` as of `Run`. Raises ConfigError where none
-    can."""
+         objective: Objective | None = None, *, prefetch: bool = True) -> list[Row]:
+    """Every scheme on every machine; of one that cannot be, why. `objective` and `prefetch` as of `Run`. Raises
+    ConfigError where none can."""
     found, errors = [], []
     for name in MACHINES:
         runs: dict[int, Run] = {}  # by bits of the weights: schemes share what they have in common
@@ -79,7 +79,7 @@ def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_la
             try:
                 if bits not in runs:
                     runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes,
-                                     objective)
+                                     objective, prefetch=prefetch)
                 figures = report.of_scheme(runs[bits], tokens)
             except ConfigError as error:
                 found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
@@ -120,18 +120,18 @@ def multipliers(hw: HwConfig) -> int:
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
-             version: str, objective: Objective | None = None) -> dict[str, Any]:
+             version: str, objective: Objective | None = None, *, prefetch: bool = True) -> dict[str, Any]:
     """All rows under the first set, and the order of schemes by energy under every set, each with super-tiles searched
     for the `objective` under that set, None: the largest."""
-    base = rows(workload, config, energy_sets[0], vector_lanes, objective)
+    base = rows(workload, config, energy_sets[0], vector_lanes, objective, prefetch=prefetch)
     orders = {}
     for number, one in enumerate(energy_sets):
-        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective)
+        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective, prefetch=prefetch)
         orders[one.name] = {name: order(found, name) for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
-        "vector_lanes": vector_lanes, **mapping(objective),
+        "vector_lanes": vector_lanes, "prefetch": prefetch, **mapping(objective),
         "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

@@ -34,7 +34,7 @@ def document(run: Run, schemes: Sequence[str], energy_set: EnergySet, version: s
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(run.workload),
         "config": run.config.to_dict(), "energy_set": energy_set.describe(), **memory_figures(run.config.hw.memory),
         "memories": bank_prices.described(run.config.hw, energy_set),
-        "vector_lanes": run.vector_lanes,
+        "vector_lanes": run.vector_lanes, "prefetch": run.prefetch,
         **mapping(run.objective),
         "schemes": {scheme: of_scheme(run, scheme) for scheme in schemes},
     }
@@ -75,6 +75,7 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
     seconds = totals.all_cycles / hw.freq_hz
     return {
         "jobs": totals.jobs, "cycles": totals.all_cycles, "engine_cycles": totals.cycles,
+        "prefetch_saved_cycles": totals.saved,
         "cycles_by_part": {part: totals.parts[part] for part in PARTS},
         "cycles_by_limit": dict(sorted(totals.limits.items())),
         "vector_operations": totals.vector, "vector_cycles": totals.vector_cycles,
