@@ -13,6 +13,7 @@ MAX_BLOCK = 1024  # channels of a block
 WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
 DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
+BUS_WIDTHS = (64, 128, 256, 512)  # bits of a word of the DMA's bus
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
@@ -81,6 +82,8 @@ class HwConfig:
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
+    bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None
+        builds none
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory; the short form of `memory`, from which it is taken where that
         is given
@@ -107,6 +110,7 @@ class HwConfig:
     block: int | None = None
     packed_weights: bool = False
     hadamard: int | None = None
+    bus_width: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = DRAM_BYTES_PER_S
     memory: MemoryConfig | None = None
@@ -134,6 +138,8 @@ class HwConfig:
                 self.hadamard, "null, 16, 64 or 256")
         require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
                 f"a power of two with hw.hadamard = {self.hadamard}")
+        require(self.bus_width is None or type(self.bus_width) is int and self.bus_width in BUS_WIDTHS, "hw.bus_width",
+                self.bus_width, "null, 64, 128, 256 or 512")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
         if self.memory is not None:
@@ -160,8 +166,6 @@ class HwConfig:
         return self.rescale_lanes
 
     def to_dict(self) -> dict[str, Any]:
-        """Key → value, as a configuration has them; without `memory` where there is none."""
-        values = asdict(self)
-        if self.memory is None:
-            del values["memory"]
-        return values
+        """Key → value, as a configuration has them; without `memory` and `bus_width` where there is none."""
+        return {name: value for name, value in asdict(self).items()
+                if value is not None or name not in ("memory", "bus_width")}
