@@ -21,7 +21,7 @@ from tb.dma.halts import (  # noqa: F401  tests of this bench
 
 PARAMETER_SETS = {
     "grid64": DmaParams(bus_width=64, burst_words=4, fifo_words=16, address_width=36, engine=EngineParams(
-        rows=2, cols=4, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24, rescale_lanes=2,
+        rows=2, cols=8, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24, rescale_lanes=2,
         in_width=16, acc_width=32, recip_frac=8, z_frac=4, mul_stages=2, packed_weights=True)),
     "line128": DmaParams(bus_width=128, burst_words=16, fifo_words=32, address_width=56, engine=EngineParams(
         rows=3, cols=6, lanes=4, axes=1, max_levels=3, max_k=32, max_tokens=50, act_slots=20, rescale_lanes=6,

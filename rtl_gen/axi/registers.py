@@ -221,6 +221,11 @@ def job_register(name: str) -> str:
     return JOB_PREFIX + name.upper()
 
 
+def job_descriptions() -> dict[str, str]:
+    """Every job register, those that only some builds have among them → what it holds."""
+    return dict(_JOB)
+
+
 def events(params: EngineParams) -> dict[str, str]:
     """Event → what it counts; its place is its number in EVENT_SELECT. Those of units that only some builds have come
     last."""

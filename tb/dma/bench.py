@@ -46,6 +46,7 @@ class NpuBench(AxiBench):
         self.broken: list[str] = []
         for prefix, parts in _WATCHED.items():
             cocotb.start_soon(self._watch(prefix, parts))
+        cocotb.start_soon(self._watch_bursts())
         cocotb.start_soon(self._count_cycles())
 
     async def reset(self, cycles: int = 3) -> None:
@@ -56,6 +57,28 @@ class NpuBench(AxiBench):
             assert not getattr(self.dut, f"{prefix}valid").value, f"{prefix}valid is high in reset"
         self.dut.aresetn.value = 1
         await RisingEdge(self.dut.aclk)
+
+    async def _watch_bursts(self) -> None:
+        """Hold the DUT to what it promises beyond AXI: words and responses are always taken, data follows its address,
+        and a burst that has begun has no gap."""
+        dut = self.dut
+        names = ("awvalid", "awready", "wvalid", "wready", "wlast", "rready", "bready")
+        signals = [getattr(dut, f"m_axi_{name}") for name in names]
+        owed, begun = 0, False
+        while True:
+            await RisingEdge(dut.aclk)
+            if not dut.aresetn.value:
+                owed, begun = 0, False
+                continue
+            awvalid, awready, wvalid, wready, wlast, rready, bready = (int(signal.value) for signal in signals)
+            if not (rready and bready):
+                self.broken.append("m_axi: a word or a response is not taken at once")
+            if wvalid and not owed:
+                self.broken.append("m_axi_wvalid: data before its address was taken")
+            if begun and not wvalid:
+                self.broken.append("m_axi_wvalid: a gap in a burst")
+            begun = (begun or bool(wvalid)) and not (wready and wlast)
+            owed += (awvalid and awready) - (wvalid and wready and wlast)
 
     @property
     def channels(self) -> tuple[Any, ...]:

@@ -39,7 +39,7 @@ FAULTS: tuple[Fault, ...] = (
            lambda resp: Const(0)),
     _fault("run_ahead_of_the_writes", ANSWERED, "a layer is done before its results are in the memory",
            "sequencer.is_over", lambda finished, written, idle: finished & idle),
-    _fault("send_before_the_address", FLUSH, "data goes out before its burst is whole", "write_port.may_send",
+    _fault("send_before_the_address", CHAINS, "data goes out before its burst is whole", "write_port.may_send",
            lambda granted: Const(1)),
     _fault("keep_the_engine", FLUSH, "a halt does not reset the engine and what feeds it", "top.resets",
            lambda aresetn, halted: ~aresetn),
