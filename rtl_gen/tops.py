@@ -37,6 +37,7 @@ class Unit:
 
     `inside` is the module of another top that it instantiates. Such a top has no vectors of its own. `key` of the
     hardware's configuration and `exists`, a test of its value, say where there is one; without them it is always there.
+    `wanted` is what that key would have to hold.
     """
 
     module: str
@@ -45,6 +46,7 @@ class Unit:
     inside: str | None = None
     key: str | None = None
     exists: Callable[[Any], bool] = bool
+    wanted: str = "channels of a block"
 
     def is_built(self, hw: HwConfig) -> bool:
         """Whether hardware of this configuration has one."""
@@ -64,7 +66,8 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
     "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
-    "dma": (Unit(module=NPU_TOP, component=Npu, params=DmaParams.of, inside=ENGINE_TOP, key="bus_width"),),
+    "dma": (Unit(module=NPU_TOP, component=Npu, params=DmaParams.of, inside=ENGINE_TOP, key="bus_width",
+                 wanted="bits of a word of the bus"),),
 }
 DESIGN = ("engine", "axi", "dma")  # what a design takes; the others are its parts, each as a top of its own
 
@@ -82,5 +85,5 @@ def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, .
     if not found and hw is not None:
         key = str(chosen[0].key)
         raise ConfigError(f"hardware without a block {block}", where=f"hw.{key}", got=getattr(hw, key) or "none",
-                          expected="channels of a block")
+                          expected=chosen[0].wanted)
     return found

@@ -3,11 +3,17 @@ and burst by burst with `stamp_hw.dma.walk`."""
 
 from __future__ import annotations
 
+import cocotb
+from cocotb.utils import get_sim_time
+
 from rtl_gen.dma.top import Npu
+from sim.engine.timing import timing
 from stamp_hw.dma import walk
 from stamp_hw.dma.descriptor import BYTES
 from stamp_hw.dma.params import DmaParams
+from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.params import EngineParams
+from tb.axi.bench import PERIOD_NS
 from tb.dma.bench import NpuBench, npu_test
 from tb.dma.cases import chain
 from tb.dma.halts import (  # noqa: F401  tests of this bench
@@ -31,6 +37,7 @@ PARAMETER_SETS = {
         in_width=8, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
 }
 build = Npu
+OVERHEAD = 300  # cycles of a layer: registers, a descriptor word by word, the first words and the last responses
 WORDS = 12_000  # results of all parameter sets
 
 
@@ -65,6 +72,32 @@ async def a_layer_is_done_when_its_last_write_was_answered(bench: NpuBench) -> N
     await bench.ended()
     await bench.expect("DONE", before + 2)
     bench.same("once it was answered", wanted, drawn)
+
+
+@npu_test
+async def on_a_wide_bus_the_engine_never_waits_for_it(bench: NpuBench) -> None:
+    """From the descriptor to the last response a layer takes the engine's own cycles, a bus that moves all that the
+    engine could take in one, and what a layer costs by itself."""
+    bench.memory.mixed = False
+    for _ in range(3):
+        bench.mood(0)
+        drawn, image = chain(bench.params, bench.rng, 1, most_tokens=40, most_k=bench.params.engine.max_k)
+        wanted = bench.fill(image, drawn)
+        begin = int(get_sim_time("ns"))
+        await bench.write("IRQ_ENABLE", 1)
+        await bench.launch(image.base)
+        while not bench.dut.irq.value:
+            await bench.cycles(1)
+        taken = (int(get_sim_time("ns")) - begin) // PERIOD_NS
+        job = engine_streams.make_job(drawn[0].layer, drawn[0].config, drawn[0].result)
+        alone = timing(bench.params.engine, [job]).cycles
+        moved = sum(words for _, _, words in (*bench.memory.reads, *bench.memory.writes))
+        cocotb.log.info("%s: %d cycles, the engine alone %d, %d words", drawn[0].name, taken, alone, moved)
+        limit = alone + moved if bench.params.bus_bytes < sum(bench.params.beat_bytes.values()) else alone
+        assert taken <= limit + OVERHEAD, f"{drawn[0].name}: {taken} cycles, the engine alone {alone}, {moved} words"
+        bench.same(drawn[0].name, wanted, drawn)
+        await bench.ended()
+        await bench.write("IRQ_STATUS", 3)
 
 
 @npu_test

@@ -14,14 +14,14 @@ from rtl_gen.toolchain import verilator_env
 from rtl_gen.verilog.waivers import WAIVERS, Waiver
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ToolError
-from tests.support.generate_cases import LINE, MODULES, SMALL, generated
+from tests.support.generate_cases import BUSSED, LINE, MODULES, SMALL, generated
 
 
 @pytest.mark.rtl
 def test_every_module_is_clean_under_wall_and_every_waiver_is_used() -> None:
     found: list[lint.Finding] = []
-    for config in (SMALL, LINE, NpuConfig()):
-        files = generated(config, blocks=True)
+    for config in (SMALL, LINE, NpuConfig(), BUSSED):
+        files = generated(config, blocks=config is not BUSSED)
         for module, block in json.loads(files["manifest.json"])["blocks"].items():
             found += lint.findings_of({name: files[name] for name in block["files"]}, module)
     report = lint.judge(found)

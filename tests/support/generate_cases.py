@@ -12,12 +12,12 @@ from rtl_gen.toolchain import verilator_env
 from rtl_gen.tops import units
 from stamp_hw.config import NpuConfig
 
-SMALL = NpuConfig().with_hw(rows=2, cols=4, lanes=3, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6,
-                            bus_width=64)
+SMALL = NpuConfig().with_hw(rows=2, cols=4, lanes=3, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6)
 LINE = NpuConfig().with_hw(rows=3, cols=3, lanes=2, rescale_lanes=3, axes=1, max_k=50, max_tokens=64, max_levels=3,
-                           mul_stages=1, act_slots=64, packed_weights=True, bus_width=128)
+                           mul_stages=1, act_slots=64, packed_weights=True)
 BLOCKED = NpuConfig().with_hw(rows=2, cols=4, lanes=4, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6,
                               act_slots=64, block=32)
+BUSSED = SMALL.with_hw(bus_width=64)  # with a DMA
 ROTATED = LINE.with_hw(lanes=4, max_k=48, hadamard=16)  # with the Hadamard unit, which the others have not
 MODULES = [unit.module for unit in units(hw=SMALL.hw)]
 WITH_VECTORS = [unit.module for unit in units(hw=SMALL.hw) if unit.inside is None]
