@@ -111,12 +111,12 @@ def run(args: Options) -> int:
                                              size=sizes.get(name))
                 data: dict[str, bytes] = {}
                 if args.data is not None or args.image is not None:
-                    layer = trace.layer(name)
-                    result = run_linear(layer, own)
+                    captured = trace.layer(name)
+                    result = run_linear(captured, own)
                 if args.data is not None:
-                    made, data = program.with_data(made, layer, own, result, number, sizes.get(name))
+                    made, data = program.with_data(made, captured, own, result, number, sizes.get(name))
                 if args.image is not None:
-                    links.append(chain.link(name, layer, own, result, sizes.get(name)))
+                    links.append(chain.link(name, captured, own, result, sizes.get(name)))
             except StampError as error:
                 refused.append({"name": name, "reason": str(error)})
                 continue

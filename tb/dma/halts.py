@@ -102,7 +102,7 @@ def word(bench: NpuBench, segments: Sequence[tuple[int, int]]) -> int:
     """Address of any word of some segments."""
     bursts = walk.bursts(segments, bench.params)
     address, words = bursts[int(bench.rng.integers(len(bursts)))]
-    return address + bench.params.bus_bytes * int(bench.rng.integers(words))
+    return address + int(bench.params.bus_bytes) * int(bench.rng.integers(words))
 
 
 def whole(bench: NpuBench, where: str, image: Image, drawn: Sequence[DrawnLayer], number: int) -> None:

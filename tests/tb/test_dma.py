@@ -22,9 +22,13 @@ BUILDS = {**tb_dma.PARAMETER_SETS,
 FIRST = "wide512"
 
 
+#: One bus in every run of the tests, the others in the long ones.
+each_bus = pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name != FIRST else [])
+                                            for name in tb_dma.PARAMETER_SETS])
+
+
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name != FIRST else [])
-                                  for name in tb_dma.PARAMETER_SETS])
+@each_bus
 def test_chains_of_layers_leave_the_memory_of_the_golden_model(name: str) -> None:
     run_block("dma", name, fresh_seed())
 
@@ -52,7 +56,7 @@ def test_a_register_has_the_same_offset_in_every_build() -> None:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", tb_dma.PARAMETER_SETS)
+@each_bus
 def test_no_combinational_path_leads_from_one_port_to_another(name: str, tmp_path: Path) -> None:
     reached = combinational(verilog(Npu(tb_dma.PARAMETER_SETS[name]), "stamp_dma"), "stamp_dma", tmp_path)
     assert {"m_axi_arvalid", "m_axi_wdata", "m_axi_awaddr", "s_axil_rdata", "irq"} < set(reached)
