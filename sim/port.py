@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from sim.task import Task
 from stamp_hw.config import HwConfig
@@ -71,6 +72,7 @@ class Port:
     latency: int
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, hw: HwConfig) -> Port:
         """Of `hw.memory`, which must be there. A burst waits for one of each other stream at most, which is counted as
         latency of every burst."""
@@ -119,19 +121,24 @@ class Plan:
     @classmethod
     def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> Plan:
         """Of a layer that is cut into `parts`."""
+        return cls._of(task, hw, len(parts), len(parts[0].order))
+
+    @classmethod
+    @lru_cache(maxsize=16)  # a layer's cycles and its cost ask for the same
+    def _of(cls, task: Task, hw: HwConfig, super_tiles: int, first: int) -> Plan:
+        """`super_tiles` of them, the first of `first` tokens."""
         port, sizes = Port.of(hw), beat_bytes(hw)
         columns = task.columns(hw)[0]
         beats = {"i": -(-task.channels_in // hw.lanes), "w": task.weights.beats(task.k), "p": hw.cols}
         units = {name: Unit(beats[name], sizes[name], port.burst) for name in STREAMS}
-        passes = len(parts) * columns
-        first = len(parts[0].order)
+        passes = super_tiles * columns
         bounds = min(first, 2 * hw.rows), first, task.tokens
         token = units["i"].moved
         load = {name: units[name].moved for name in ("w", "p")}
         results = task.tokens * task.out_beats(hw) * hw.drain_lanes * OUT_BYTES
         behind: dict[str, int | Fraction] = {
-            **{name: columns * moved for name, moved in load.items()}, WRITTEN: Fraction(results, len(parts))}
-        later = {name: (len(parts) - 1) * moved for name, moved in behind.items()}
+            **{name: columns * moved for name, moved in load.items()}, WRITTEN: Fraction(results, super_tiles)}
+        later = {name: (super_tiles - 1) * moved for name, moved in behind.items()}
         phases: tuple[dict[str, int | Fraction], ...] = (
             {"i": bounds[0] * token, **load}, {"i": (bounds[1] - bounds[0]) * token, **load},
             {"i": (bounds[2] - bounds[1]) * token, **later}, behind)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stamp_hw.beats import OUT_WIDTH
 from stamp_hw.errors import ConfigError
-from stamp_hw.hw_config import HwConfig, in_range
+from stamp_hw.hw_config import HwConfig, in_range, remembered
 
 INVERSE_WIDTH = 28  # bits inside the inverse lifting (docs/contract.md §3.7)
-OUT_WIDTH = 16  # bits of an output value (docs/contract.md §3.7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,14 @@ class HaarParams:
                               expected="forward or inverse")
 
     @classmethod
+    @remembered
     def forward(cls, hw: HwConfig) -> HaarParams:
         """The unit in front of the array: tokens of up to `max_k` channels."""
         return cls(lanes=hw.lanes, width=hw.in_width, axes=hw.axes, max_levels=hw.max_levels,
                    max_beats=-(-hw.max_k // hw.lanes), max_tokens=hw.max_tokens)
 
     @classmethod
+    @remembered
     def inverse(cls, hw: HwConfig) -> HaarParams:
         """The unit behind the array: tokens of one column tile (`cols` channels)."""
         return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, axes=hw.axes, max_levels=hw.max_levels,
@@ -102,6 +104,7 @@ class FinishParams:
             in_range(self, name, low, high)
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> FinishParams:
         return cls(lanes=hw.drain_lanes, width=INVERSE_WIDTH, z_frac=hw.z_frac)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stamp_hw.config import HwConfig
 from stamp_hw.errors import ConfigError
-from stamp_hw.hw_config import HADAMARD_BLOCKS
+from stamp_hw.hw_config import HADAMARD_BLOCKS, remembered
 from stamp_hw.params import SCALE_TOKEN_WIDTH
 
 
@@ -30,6 +30,7 @@ class HadamardParams:
                                   expected=expected)
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> HadamardParams:
         """The unit in front of the lifting. Raises ConfigError for hardware without one."""
         if hw.hadamard is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
+from stamp_hw.beats import OUT_WIDTH, PADDED_BYTES, value_bytes
 from stamp_hw.errors import ConfigError, brief
 from stamp_hw.memory_config import MemoryConfig
 
@@ -14,7 +16,13 @@ WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit 
 DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 BUS_WIDTHS = (64, 128, 256, 512)  # bits of a word of the DMA's bus
+DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
+
+
+#: A function of hardware whose last results are kept: what is derived from it is made and validated once, where the
+#: cycles of a layer ask for it some thirty times.
+remembered = lru_cache(maxsize=64)
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:
@@ -80,8 +88,11 @@ class HwConfig:
     block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
         blocks
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
+    pad_beats : beats of the AXI streams are padded to a power of two of bytes, at most 128; False: to whole bytes
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
+    dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
+        them to synthesis. No value and no cycle depends on it
     bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None
         builds none
     freq_hz : clock
@@ -109,7 +120,9 @@ class HwConfig:
     mul_stages: int = 2
     block: int | None = None
     packed_weights: bool = False
+    pad_beats: bool = False
     hadamard: int | None = None
+    dsp: str | None = None
     bus_width: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = DRAM_BYTES_PER_S
@@ -121,7 +134,8 @@ class HwConfig:
             integer("hw", self, name, low, high)
         require(self.max_k <= MOST_K[self.axes], "hw.max_k", self.max_k,
                 f"at most {MOST_K[self.axes]} with axes = {self.axes}, {MOST_K[1]} with axes = 1")
-        require(isinstance(self.packed_weights, bool), "hw.packed_weights", self.packed_weights, "true or false")
+        for name in ("packed_weights", "pad_beats"):
+            require(isinstance(getattr(self, name), bool), f"hw.{name}", getattr(self, name), "true or false")
         if self.rescale_lanes is None:
             lanes = next(lanes for lanes in range(max(1, self.cols // 8), 0, -1) if self.cols % lanes == 0)
             object.__setattr__(self, "rescale_lanes", lanes)
@@ -129,6 +143,11 @@ class HwConfig:
         assert self.rescale_lanes is not None
         require(self.cols % self.rescale_lanes == 0, "hw.rescale_lanes", self.rescale_lanes,
                  f"a divisor of cols = {self.cols}")
+        if self.pad_beats:
+            sizes = {"lanes": value_bytes(self.in_width), "cols": 1, "rescale_lanes": value_bytes(OUT_WIDTH)}
+            for name, size in sizes.items():
+                require(getattr(self, name) * size <= PADDED_BYTES, f"hw.{name}", getattr(self, name),
+                        f"at most {PADDED_BYTES // size} with pad_beats, whose beats have {PADDED_BYTES} bytes at most")
         needed = least_acc_width(self.max_k)
         require(self.acc_width >= needed, "hw.acc_width", self.acc_width, f"at least {needed} at max_k = {self.max_k}")
         if self.block is not None:
@@ -136,6 +155,7 @@ class HwConfig:
             require(self.block % self.lanes == 0, "hw.block", self.block, f"a multiple of lanes = {self.lanes}")
         require(self.hadamard is None or type(self.hadamard) is int and self.hadamard in HADAMARD_BLOCKS, "hw.hadamard",
                 self.hadamard, "null, 16, 64 or 256")
+        require(self.dsp is None or self.dsp in DSPS, "hw.dsp", self.dsp, f"null or {' or '.join(DSPS)}")
         require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
                 f"a power of two with hw.hadamard = {self.hadamard}")
         require(self.bus_width is None or type(self.bus_width) is int and self.bus_width in BUS_WIDTHS, "hw.bus_width",
@@ -166,6 +186,7 @@ class HwConfig:
         return self.rescale_lanes
 
     def to_dict(self) -> dict[str, Any]:
-        """Key → value, as a configuration has them; without `memory` and `bus_width` where there is none."""
-        return {name: value for name, value in asdict(self).items()
-                if value is not None or name not in ("memory", "bus_width")}
+        """Key → value, as a configuration has them; without `memory`, `dsp`, `pad_beats` and `bus_width` where there is
+        none."""
+        none = [name for name in ("memory", "dsp", "pad_beats", "bus_width") if not getattr(self, name)]
+        return {key: value for key, value in asdict(self).items() if key not in none}

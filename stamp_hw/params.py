@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stamp_hw.beats import OUT_WIDTH
 from stamp_hw.config import HwConfig, least_acc_width
 from stamp_hw.errors import ConfigError
-from stamp_hw.haar_params import INVERSE_WIDTH, OUT_WIDTH, FinishParams, HaarParams
-from stamp_hw.hw_config import MAX_BLOCK, in_range
+from stamp_hw.haar_params import INVERSE_WIDTH, FinishParams, HaarParams
+from stamp_hw.hw_config import MAX_BLOCK, in_range, remembered
 
 __all__ = ["CODE_WIDTH", "COMBINE_TURN", "INVERSE_WIDTH", "OUT_WIDTH", "SCALE_TOKEN_WIDTH", "Z_WIDTH", "CombineParams",
            "FinishParams", "HaarParams", "MacParams", "RescaleParams", "ScaleJob", "ScaleParams", "block_acc_width"]
@@ -48,6 +49,7 @@ class ScaleParams:
             in_range(self, name, low, high)
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> ScaleParams:
         return cls(lanes=hw.lanes, width=hw.coef_width, recip_frac=hw.recip_frac,
                    max_beats=-(-hw.max_k // hw.lanes), mul_stages=hw.mul_stages,
@@ -146,7 +148,7 @@ class ScaleJob:
 class MacParams:
     """Output-stationary array of `rows` × `cols` PEs; `lanes` accumulators a cycle leave it. With `blocks` tiles have
     at most `max_k` steps, a block's, codes an integer zero, and a whole row leaves in a cycle, each column a cycle
-    behind the one before it (docs/contract.md §4, "Blocks")."""
+    behind the one before it (docs/contract.md §4, "Blocks"). `dsp` is the slice that multiplies, where one is named."""
 
     rows: int
     cols: int
@@ -155,6 +157,7 @@ class MacParams:
     max_k: int
     mul_stages: int
     blocks: bool = False
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, self.cols), ("acc_width", 16, 32),
@@ -169,12 +172,13 @@ class MacParams:
                               expected=f"at least {needed} at max_k = {self.max_k}")
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> MacParams:
         if hw.block:
             return cls(rows=hw.rows, cols=hw.cols, lanes=hw.cols, acc_width=block_acc_width(hw.block), max_k=hw.block,
-                       mul_stages=hw.mul_stages, blocks=True)
+                       mul_stages=hw.mul_stages, blocks=True, dsp=hw.dsp)
         return cls(rows=hw.rows, cols=hw.cols, lanes=hw.drain_lanes, acc_width=hw.acc_width, max_k=hw.max_k,
-                   mul_stages=hw.mul_stages)
+                   mul_stages=hw.mul_stages, dsp=hw.dsp)
 
     @property
     def pair_width(self) -> int:
@@ -249,6 +253,7 @@ class CombineParams:
                               expected=f"a divisor of cols = {self.cols}")
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> CombineParams:
         """Of hardware with blocks."""
         return cls(cols=hw.cols, lanes=hw.drain_lanes, tokens=2 * hw.rows, acc_width=MacParams.of(hw).acc_width,
@@ -293,6 +298,7 @@ class RescaleParams:
                               expected=f"at most {most} with coefficients of {self.width} bits")
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> RescaleParams:
         return cls(lanes=hw.drain_lanes, acc_width=hw.acc_width, width=hw.coef_width, max_k=hw.max_k,
                    mul_stages=hw.mul_stages, blocks=bool(hw.block))

@@ -14,14 +14,19 @@ SHUFFLED = "stamp_shuffled"
 SCHEMES = ("a8", "a4", "first_n", "stamp", SHUFFLED)
 
 
-def check(names: tuple[str, ...]) -> None:
-    """Raise StampError for a name that is no scheme, or none at all."""
+def check(names: tuple[str, ...], *, where: str = "--schemes", data: bool = True) -> None:
+    """Raise StampError, which names the option or key `where`, for a name that is no scheme, or none at all; without
+    `data`, for the one that needs some."""
+    known = SCHEMES if data else tuple(name for name in SCHEMES if name != SHUFFLED)
     for name in names:
         if name not in SCHEMES:
-            raise StampError("unknown scheme", where="--schemes", got=name, expected=f"some of {','.join(SCHEMES)}")
+            raise StampError("unknown scheme", where=where, got=name, expected=f"some of {','.join(known)}")
+        if name not in known:
+            raise StampError("without data there are no tokens to shuffle", where=where, got=name,
+                             expected="stamp: it costs the same")
     if not names or len(set(names)) < len(names):
-        raise StampError("schemes must be named once each", where="--schemes", got=",".join(names) or "none",
-                         expected=f"some of {','.join(SCHEMES)}")
+        raise StampError("schemes must be named once each", where=where, got=",".join(names) or "none",
+                         expected=f"some of {','.join(known)}")
 
 
 def configure(scheme: str, config: NpuConfig) -> NpuConfig:

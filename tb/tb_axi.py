@@ -8,14 +8,17 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 
-from rtl_gen.axi.registers import EDGE_ERROR_BIT, WORD_BYTES, events
+from rtl_gen.axi.registers import EDGE_ERROR_BIT, WORD_BYTES
 from rtl_gen.axi.top import EngineAxi
-from sim.engine.events import events as counts
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.wire import OUT_BYTES
+from stamp_hw.engine.wire import result_beat_bytes
 from stamp_hw.weight_groups import SIZES
 from tb.axi.bench import BEAT_CYCLES, HANG_CYCLES, OKAY, AxiBench, axi_test
 from tb.axi.cases import draw
+from tb.axi.events import (  # noqa: F401  tests of this bench
+    a_total_that_was_cleared_shows_nothing_of_before,
+    the_totals_of_events_equal_the_cycle_model,
+)
 from tb.axi.halts import (  # noqa: F401  tests of this bench
     ZERO_IS_ILLEGAL,
     a_job_without_its_beats_ends_in_a_timeout_and_the_next_one_is_right,
@@ -29,6 +32,7 @@ from tb.axi.registers import (  # noqa: F401  tests of this bench
     a_byte_without_its_strobe_is_not_written,
     a_write_takes_its_address_and_data_in_either_order,
     an_address_that_is_unknown_or_unaligned_is_refused_and_changes_nothing,
+    an_interrupt_has_its_own_reasons_whatever_other_registers_hold,
     answers_come_in_order_and_none_is_lost,
     every_register_has_its_reset_value_and_keeps_what_it_can_hold,
 )
@@ -140,7 +144,7 @@ async def a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_righ
     fill = job["width"] * max(job["beats"], params.haar.min_slot_cycles)  # before the first result
     beats = len(layer.beats["o"]["last"])
     frame = await bench.within(bench.out.recv(compact=False), HANG_CYCLES + fill + BEAT_CYCLES * beats)
-    bench.check("bytes of results", len(frame.tdata), OUT_BYTES * params.rescale_lanes * beats)
+    bench.check("bytes of results", len(frame.tdata), result_beat_bytes(params) * beats)
     await swallowed(bench)
     await bench.expect("STATUS", bench.at_rest(halted=True), layer.name)
     await bench.expect("ERROR", OVERFLOW, layer.name)
@@ -202,36 +206,6 @@ async def tlast_ends_a_job_or_each_token_of_a_column_tile(bench: AxiBench) -> No
         bench.per_token = turn % 2 == 0
         await bench.write("CTRL", bench.field("CTRL", "token_tlast") if bench.per_token else 0)
         await bench.play([draw(bench.params, bench.rng) for _ in range(3)], f"turn {turn}")
-
-
-@axi_test
-async def the_totals_of_events_equal_the_cycle_model(bench: AxiBench) -> None:
-    """After jobs in a row, under stalls, and together with those before; cleared, they begin anew."""
-    names = list(events(bench.params))
-    number = bench.table["EVENT_SELECT"].fields[0]
-    total = dict.fromkeys(names, 0)
-    for turn in range(6):
-        bench.pause(bench.rng if turn % 2 else None)
-        layers = [draw(bench.params, bench.rng) for _ in range(int(bench.rng.integers(1, 4)))]
-        await bench.play(layers, f"turn {turn}")
-        units = ("rescale", "finish") + ("hadamard",) * (bench.params.rotation is not None)
-        saturated = {unit: sum(layer.saturated[unit] for layer in layers) for unit in units}
-        counted = counts(bench.params, [layer.registers for layer in layers], saturated)
-        total = {name: total[name] + counted[name] for name in names}
-        for index in range(number.mask + 1):
-            await bench.write("EVENT_SELECT", index)
-            got = await bench.read("EVENT_LOW") | await bench.read("EVENT_HIGH") << 32
-            name = names[index] if index < len(names) else "none"
-            bench.check(f"turn {turn}, event {index} ({name})", got, total.get(name, 0))
-        if turn < 2:
-            continue
-        bench.pause(None)
-        # Before the memory's round has come to its word: nothing of what stands there shows.
-        shown = int(bench.rng.choice([index for index, name in enumerate(names) if total[name]]))
-        await bench.write("EVENT_SELECT", shown)
-        await bench.write("CTRL", bench.field("CTRL", "clear_events"))
-        bench.check(f"turn {turn}, event {shown} at once", await bench.read("EVENT_LOW"), 0)
-        total = dict.fromkeys(names, 0)
 
 
 async def reasons_hold(bench: AxiBench, where: str) -> None:

@@ -269,12 +269,13 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
     """Clock rates of the seeds that were placed, and the slowest path of the best one."""
     seeds = report["seeds"]
     whole(len(seeds) >= 3, f"{len(seeds)} of 3 seeds")
-    return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds)}
+    return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds),
+            "ff": report["cells"]["TRELLIS_FF"]["used"]}
 
 
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:
     """Ratios, and the rates that they are of, what the process of a whole model takes, and what a sweep gives; a
     document's may be a range, so that each is a list."""
     return {key: [value] for key, value in report.items()
-            if "_vs_" in key or key.endswith("_cycles_per_s") or key.startswith("llama3_8b_model")
+            if "_vs_" in key or key.endswith("_cycles_per_s") or key.startswith("llama3_8b_")
             or key in ("sweep_points_per_s", "sweep_two_workers")}

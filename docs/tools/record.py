@@ -124,6 +124,12 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                      "--config configs/language.yaml --job weight_bits=8 --job weight_group=null", {
                          "measured": "the running model, every linear layer on the bit-accurate engine"},
                      figures.rows_of),
+    "smollm2_cost_full": ("eval/smollm2_cost_full.json",
+                          f"OMP_NUM_THREADS=1 stamp-hw eval {SMOLLM2.removesuffix(W8)} --config configs/language.yaml "
+                          "--job weight_bits=8 --job weight_group=null --hw hadamard=null --rotate hadamard "
+                          "--schemes a8,a4,first_n,stamp,stamp_shuffled", {
+                              "measured": "the running model, every linear layer on the bit-accurate engine"},
+                          figures.rows_of),
     "smollm2_kv": ("eval/smollm2_kv.json", "stamp-hw eval --model smollm2 --text models/texts/alice.txt --sequences 3 "
                    "--kv 16", {"measured": "the running model, its float layers reading quantized keys and values"},
                    figures.rows_of),
@@ -175,6 +181,10 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     **{f"block_scales_{model}": (f"block_scales_{model}.json", f"python -m sim.studies.block_scales {trace}",
                                  {"measured": "SQNR of lifted inputs, the scale's form in float"}, figures.block_scales)
        for model, trace in (("llama_small", LLAMA), ("pixart_small", PIXART))},
+    **{f"fpga_pe{end}": (f"fpga_pe{end}.json", f"stamp-hw place --config configs/fpga.yaml --block pe{options} "
+                         "--hw freq_hz=2e8 --seed 1 --seed 2 --seed 3",
+                         {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga)
+       for end, options in (("", ""), ("_slice", " --hw dsp=ecp5"))},
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
@@ -197,7 +207,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
 #: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
 PRINTED = {
     "printed_model": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--hw",
-                       "packed_weights=true"), slice(0, 24),
+                       "packed_weights=true"), slice(0, 26),
                       {"modelled": SIMULATED["modelled"]}, 100),
     "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
                           "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),

@@ -1,5 +1,5 @@
 """Reports looked at in a real browser: `python -m docs.tools.report_shots` (`make report-shots`) writes the pages of
-four reports and pictures of them, 390 and 1280 pixels wide, light and dark, into build/report-shots.
+five reports and pictures of them, 390 and 1280 pixels wide, light and dark, into build/report-shots.
 
 A message on the console or a page wider than its window is an error. Without a browser there is nothing to see, and it
 says so.
@@ -27,6 +27,7 @@ REPORTS = {
     "model": ("simulate", "--model", "llama-3-8b", "--vector-lanes", "32", "--config", "configs/npu32.yaml"),
     "comparison": ("compare", "smollm2-135m", "--prefill", "512", "--decode", "32", "--config", "configs/language.yaml",
                    "--hw", "packed_weights=true"),
+    "sweep": ("sweep", "configs/sweeps/array.yaml"),
 }
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def pages(out: Path) -> dict[str, Path]:
     files = {}
     for name, words in REPORTS.items():
         report = out / f"{name}.json"
-        if main([*words, "--json", str(report)]):
+        report.unlink(missing_ok=True)  # points of other code
+        if main([*words, "--out" if words[0] == "sweep" else "--json", str(report)]):
             raise SystemExit(f"stamp-hw {' '.join(words)}: failed")
         files[name] = out / f"{name}.html"
         with atomic_file(files[name]) as stream:

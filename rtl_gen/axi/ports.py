@@ -12,7 +12,7 @@ from rtl_gen.axi.lite import DATA_WIDTH, RegisterFile
 from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES
 from rtl_gen.axi.stream import activation_data, parameter_data, result_data, weight_data
 from stamp_hw.engine.params import SINK_WIDTH, EngineParams
-from stamp_hw.engine.wire import OUT_BYTES
+from stamp_hw.engine.wire import result_beat_bytes
 
 
 def stream_ports(params: EngineParams) -> dict[str, Any]:
@@ -24,8 +24,7 @@ def stream_ports(params: EngineParams) -> dict[str, Any]:
     return (side("s_axis_act", In, Out, tdata=activation_data(params), tuser=SINK_WIDTH, tlast=1)
             | side("s_axis_wgt", In, Out, tdata=weight_data(params))
             | side("s_axis_par", In, Out, tdata=parameter_data())
-            | side("m_axis_out", Out, In, tdata=result_data(params), tkeep=OUT_BYTES * params.rescale_lanes, tlast=1,
-                   tuser=1))
+            | side("m_axis_out", Out, In, tdata=result_data(params), tkeep=result_beat_bytes(params), tlast=1, tuser=1))
 
 
 LITE_PORTS = {"s_axil_awaddr": In(ADDRESS_WIDTH), "s_axil_awvalid": In(1), "s_axil_awready": Out(1),

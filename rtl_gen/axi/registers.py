@@ -56,10 +56,10 @@ _CAPABILITIES = {
     "rescale_lanes": "output channels a beat of the results", "in_width": "bits of an input value",
     "z_frac": "fractional bits of an output coefficient",
     "block": "input channels of a block that has a scale of its own",
-    "packed_weights": "1: has packed weights"}
+    "packed_weights": "1: has packed weights", "pad_beats": "1: beats fill a power of two of bytes"}
 
 #: Of these, what hardware without it has no register for; offsets are the same in all builds.
-_OPTIONAL = ("block", "packed_weights")
+_OPTIONAL = ("block", "packed_weights", "pad_beats")
 
 #: Every job register in the order of the map, those that only some builds have among them: offsets are the same in all.
 _JOB = {

@@ -1,7 +1,8 @@
 """What crosses the AXI4-Stream ports of `stamp_engine_axi`, and the register slice behind each of them.
 
 TDATA is little endian and every value fills whole bytes, so that an array in memory is the stream: int16 activations
-and results (int8 activations where `in_width` is 8), int8 weights, and 16 bytes of parameters an output channel.
+and results (int8 activations where `in_width` is 8), int8 weights, and 16 bytes of parameters an output channel. With
+`pad_beats` a beat fills a power of two of bytes; those of `reserved` are ignored, and TKEEP leaves them out of results.
 """
 
 from __future__ import annotations
@@ -13,19 +14,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.handshake import can_move
+from stamp_hw.beats import value_bytes
 from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
-from stamp_hw.engine.wire import value_bytes
+from stamp_hw.engine.wire import beat_bytes, result_beat_bytes
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
+
+
+def _beat(name: str, values: data.ArrayLayout, size: int) -> data.StructLayout:
+    """A beat of `size` bytes that begins with `values`."""
+    left = 8 * size - values.size
+    return data.StructLayout({name: values, **({"reserved": left} if left else {})})
 
 
 def activation_data(params: EngineParams) -> data.StructLayout:
     """TDATA of `s_axis_act`: `lanes` values in two's complement; bits above `in_width` are ignored."""
-    return data.StructLayout({"x": data.ArrayLayout(signed(8 * value_bytes(params.in_width)), params.lanes)})
+    values = data.ArrayLayout(signed(8 * value_bytes(params.in_width)), params.lanes)
+    return _beat("x", values, beat_bytes(params)["i"])
 
 
 def weight_data(params: EngineParams) -> data.StructLayout:
     """TDATA of `s_axis_wgt`: a weight for each column; INT4 in a byte, or packed (docs/contract.md §4)."""
-    return data.StructLayout({"wgt": data.ArrayLayout(signed(CODE_WIDTH), params.cols)})
+    return _beat("wgt", data.ArrayLayout(signed(CODE_WIDTH), params.cols), beat_bytes(params)["w"])
 
 
 def parameter_data() -> data.StructLayout:
@@ -36,7 +45,7 @@ def parameter_data() -> data.StructLayout:
 
 def result_data(params: EngineParams) -> data.StructLayout:
     """TDATA of `m_axis_out`: `rescale_lanes` values; TKEEP has both bytes of a lane, or none beyond N."""
-    return data.StructLayout({"y": data.ArrayLayout(signed(OUT_WIDTH), params.rescale_lanes)})
+    return _beat("y", data.ArrayLayout(signed(OUT_WIDTH), params.rescale_lanes), result_beat_bytes(params))
 
 
 class Slice(wiring.Component):

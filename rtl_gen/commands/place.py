@@ -21,6 +21,7 @@ class Options(HardwareOptions):
     """What the command line asks for."""
 
     seed: Sequence[int] | None
+    block: str
     json: Path | None
 
 
@@ -32,6 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "6, once for each seed, aiming at the configuration's freq_hz. An 8 x 8 array takes many "
         "minutes.")
     add_hardware(parser, required=True, says="hardware and job")
+    parser.add_argument("--block", choices=("engine", "pe"), default="engine",
+                        help="the whole engine (default), or one PE of its array")
     parser.add_argument("--seed", metavar="N", type=seed, action="append", help="seed (may be repeated; default: 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     runs(parser, Options, run)
@@ -53,7 +56,7 @@ def run(args: Options) -> int:
                           expected=f"different numbers up to {_LARGEST_SEED}")
     placements: list[Placement] = []
     with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
-        netlist(Path(name), config)
+        netlist(Path(name), config, f"stamp_{args.block}")
         for placement, use in place(Path(name), seeds, config.hw.freq_hz):
             if not placements:
                 print("cells: " + ", ".join(f"{count.used} of {count.available} {kind}"
@@ -67,5 +70,5 @@ def run(args: Options) -> int:
         print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
               f"median {median_mhz(placements):.1f} MHz")
     if args.json is not None:
-        write_json(args.json, summary(config, use, placements))
+        write_json(args.json, summary(config, args.block, use, placements))
     return 0

@@ -11,6 +11,7 @@ from rtl_gen.delivery import handover
 from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
 from rtl_gen.delivery.prefix import PREFIX, renamed
+from rtl_gen.mac import ecp5
 from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
 from rtl_gen.verilog.emit import PLAIN, Style, verilog
 from rtl_gen.verilog.fields import comment, streams
@@ -22,11 +23,16 @@ from stamp_hw.formats.folder import check_folder, replace_folder
 def unit_files(unit: Unit, config: NpuConfig, style: Style = PLAIN) -> dict[str, str]:
     """File name → Verilog of one top module and what it instantiates, the top first; a top's head lists its fields."""
     files = verilog(unit.component(unit.params(config.hw)), unit.module, style=style)
-    for top in units(hw=config.hw):
-        if top.module in (unit.module, unit.inside):
-            head, blank, body = files[f"{top.module}.v"].partition("\n\n")
-            files[f"{top.module}.v"] = f"{head}\n{comment(unit_streams(top, config))}{blank[1:]}{body}"
-    return files
+    fields = {f"{top.module}.v": comment(unit_streams(top, config)) for top in units(hw=config.hw)
+              if top.module in (unit.module, unit.inside)}
+    return {name: delivered(text, fields.get(name, "")) for name, text in files.items()}
+
+
+def delivered(text: str, fields: str = "") -> str:
+    """A module's file as users get it: `fields` end its head, and a name that nobody declares is an error in this file,
+    but not in what a tool reads behind it."""
+    head, _, body = text.partition("\n\n")
+    return f"{head}\n{fields}\n`default_nettype none\n\n{body}`default_nettype wire\n"
 
 
 def unit_streams(unit: Unit, config: NpuConfig) -> dict[str, dict[str, Any]]:
@@ -57,12 +63,14 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     modules = list(files)
     files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
     files[WAIVER_FILE] = control_file()
-    files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE)
+    files |= ecp5.delivered(config.hw)
+    benches = {}
     if vectors:
         extra = {name: text for group in chosen.values() for unit in group if unit.inside is None
                  for name, text in test_vectors.files(unit, config).items()}
         extra |= test_vectors.shared_files()
-        files |= {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
+        benches = {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
+    files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE, list(benches)) | benches
     files = {renamed(name, prefix): renamed(text, prefix) for name, text in files.items()}
     tops = {renamed(module, prefix): top | {"files": [renamed(name, prefix) for name in top["files"]]}
             for module, top in described.items()}

@@ -1,6 +1,7 @@
 """Another word in place of `stamp` in the names of what is delivered, so that two configurations live in one design.
 
-Modules and files are called `stamp_…`, testbenches `tb_stamp_…`, macros of C `STAMP_…`; no other name begins so.
+Modules and files are called `stamp_…`, testbenches `tb_stamp_…`, what Verilator makes of those `Vtb_stamp_…`, macros of
+C `STAMP_…`; no other name begins so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from stamp_hw.errors import ConfigError
 PREFIX = "stamp"  # what the names begin with where nothing else is asked for
 _LENGTH = 64  # characters; the longest file name that it makes then fits every file system
 _IDENTIFIER = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{_LENGTH - 1}}}")
-_NAME = re.compile(r"\b(tb_)?stamp_(?!hw\b)")  # `stamp_hw` is this program's own
+_NAME = re.compile(r"\b(V?tb_)?stamp_(?!hw\b)")  # `stamp_hw` is this program's own
 _MACRO = re.compile(r"\bSTAMP_")
 
 

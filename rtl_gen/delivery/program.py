@@ -79,8 +79,9 @@ def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, result: Linea
     golden model, `result`. `number` makes the names, `size` as in `layer_program`."""
     params = EngineParams.of(config.hw)
     beats = engine_streams.streams(layer, config, result, size)
-    data = {"s_axis_act": axi_bytes.activations(params, beats["i"]), "s_axis_wgt": axi_bytes.weights(beats["w"]),
-            "s_axis_par": axi_bytes.parameters(beats["p"]), "m_axis_out": axi_bytes.results(beats["o"])}
+    data = {"s_axis_act": axi_bytes.activations(params, beats["i"]),
+            "s_axis_wgt": axi_bytes.weights(params, beats["w"]), "s_axis_par": axi_bytes.parameters(beats["p"]),
+            "m_axis_out": axi_bytes.results(beats["o"])}
     names = {stream: f"layer{number:03d}_{stream.split('_')[-1]}.bin" for stream in data}
     streams = {stream: {**entry, "file": names[stream]} for stream, entry in made.streams.items()}
     shifts = tuple(axi_bytes.sink_shifts(beats["i"])[: len(made.shape["outliers"])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth.hdl import Shape
 
@@ -44,14 +46,14 @@ def chain_layer(layer: Layer, config: NpuConfig, result: LinearResult, size: Siz
 
     Raises ConfigError as `stamp_hw.engine.streams.streams`.
     """
-    params, wire = EngineParams.of(config.hw), arrange(layer, config)
+    params, wire = replace(EngineParams.of(config.hw), pad_beats=False), arrange(layer, config)
     job = engine_streams.make_job(wire, config, result, size)
     named = config.job.outliers_of(layer.outliers, len(layer.x)) if layer is not wire else ()
     codes, shifts, _ = linear.quantize_input(wire.x, result.s_x, job.n_sink, params.in_width, result.rotation)
     table = order_table(params, job, named, shifts[: job.n_sink].tolist())
     own = outliers.places(len(layer.x), named).rows if named else np.arange(len(wire.x))
     repeats = len(engine_streams.token_order(params, job))
-    weights = stream_bytes.weights(engine_streams.weight_beats(params, job, result))
+    weights = stream_bytes.weights(params, engine_streams.weight_beats(params, job, result))
     parameters = stream_bytes.parameters(engine_streams.parameter_beats(wire, config, params, job, result))
     return ChainLayer(
         registers=job.registers(params), table=table, weights=weights[: len(weights) // repeats],

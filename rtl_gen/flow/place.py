@@ -12,24 +12,32 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from amaranth.lib.wiring import Component
+
 from rtl_gen import toolchain
 from rtl_gen.engine.top import Engine
 from rtl_gen.flow import fpga
 from rtl_gen.flow.synth import run_yosys
+from rtl_gen.mac import ecp5
+from rtl_gen.mac.pe import Pe
 from rtl_gen.verilog.emit import verilog
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ToolError
+from stamp_hw.params import MacParams
 
 ENGINE, TOP, NETLIST = "stamp_engine", "stamp_fpga", "netlist.json"
 #: Part and speed grade: the largest ECP5, in the slowest grade that is sold.
 PART = {"device": "85k", "package": "CABGA381", "speed": "6"}
+#: What can be placed by its module's name → its component of this hardware.
+PARTS: Mapping[str, Callable[[HwConfig], Component]] = {
+    ENGINE: lambda hw: Engine(EngineParams.of(hw)), "stamp_pe": lambda hw: Pe(MacParams.of(hw))}
 _CELL = re.compile(r"_(?:TRELLIS_|LUT4|CCU2C|PFUMX|L6MUX21|MULT18X18D|DP16KD).*|\$.*")
 
 
@@ -54,10 +62,9 @@ class Use:
     available: int
 
 
-def netlist(folder: Path, config: NpuConfig) -> None:
-    """Synthesize the harnessed engine into `folder`, for `place`. Raises ToolError."""
-    params = EngineParams.of(config.hw)
-    files = verilog(fpga.Harness(lambda: Engine(params), ENGINE), TOP)
+def netlist(folder: Path, config: NpuConfig, part: str = ENGINE) -> None:
+    """Synthesize the harnessed engine, or another of PARTS, into `folder`, for `place`. Raises ToolError."""
+    files = ecp5.for_synthesis(verilog(fpga.Harness(lambda: PARTS[part](config.hw), part), TOP), config.hw)
     run_yosys(folder, files, TOP, f"synth_ecp5 -no-rw-check -top {TOP}; write_json {NETLIST}")
 
 
@@ -129,11 +136,12 @@ def median_mhz(placements: Sequence[Placement]) -> float:
     return statistics.median(placement.fmax_mhz for placement in placements)
 
 
-def summary(config: NpuConfig, use: Mapping[str, Use], placements: Sequence[Placement]) -> dict[str, object]:
+def summary(config: NpuConfig, block: str, use: Mapping[str, Use], placements: Sequence[Placement]
+            ) -> dict[str, object]:
     """What `stamp-hw place --json` writes."""
     tools = {tool.name: tool.version for tool in (toolchain.yosys(), toolchain.nextpnr())}
     return {
-        "schema_version": 1, "hw": config.to_dict()["hw"], "part": PART, "tools": tools,
+        "schema_version": 2, "block": block, "hw": config.to_dict()["hw"], "part": PART, "tools": tools,
         "cells": {kind: asdict(count) for kind, count in use.items()},
         "fmax_mhz": {"best": best(placements).fmax_mhz, "median": median_mhz(placements)},
         "critical_path": {"start": best(placements).start, "end": best(placements).end},

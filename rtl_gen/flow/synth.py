@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rtl_gen import toolchain
 from rtl_gen.delivery.generate import unit_files
+from rtl_gen.mac import ecp5
 from rtl_gen.tops import Unit
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ToolError
@@ -102,7 +103,8 @@ class Synthesis:
 
 def synthesize(unit: Unit, config: NpuConfig, target: Target = ECP5) -> Synthesis:
     """Map one top module. Raises ToolError when Yosys is missing or refuses the text."""
-    return synthesize_files(unit_files(unit, config), unit.module, target)
+    files = unit_files(unit, config)
+    return synthesize_files(ecp5.for_synthesis(files, config.hw) if target is ECP5 else files, unit.module, target)
 
 
 def synthesize_files(files: Mapping[str, str], top: str, target: Target = ECP5) -> Synthesis:

@@ -14,7 +14,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.bits import chosen
 from rtl_gen.lib.delay import delayed, late
-from rtl_gen.mac.pe import LOW_WIDTH, OPERAND_WIDTH
+from rtl_gen.mac.multiplier import OPERAND_WIDTH
+from rtl_gen.mac.pe import LOW_WIDTH
 from rtl_gen.mac.row import Row
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CODE_WIDTH, MacParams

@@ -6,11 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.mac.multiplier import OPERAND_WIDTH, PRODUCT_WIDTH, Multiplier
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 LOW_WIDTH = 12  # bits of the low product, and so the place of a1 in the packed operand (docs/contract.md §3.5)
-OPERAND_WIDTH = 17  # a1·2^12 + a0: 4 bits and the low product's, and one for a1 = -8 less the borrow of a negative a0
-PRODUCT_WIDTH = 24  # the packed operand is −32776 at least, times −128 or 127: within ±2^23
 
 #: What a step says beside its operand: `valid`, it counts; `mode4`, it is one of a pair of tokens; `last`, it ends its
 #: tile. A bubble says neither, so each of them is an enable by itself.
@@ -83,12 +82,15 @@ class Pe(wiring.Component):
         m.d.comb += [self.operand_o.eq(operand), self.wgt_o.eq(wgt), self.control_o.eq(control)]
 
         # Product registers; synthesis may move them into the multiplier.
-        product: Value = operand * wgt
+        product: Value = operand * wgt if params.dsp is None else self._of_slice(m)
         for stage in range(1, params.mul_stages + 1):
-            behind = Signal(signed(PRODUCT_WIDTH), name=f"product{stage}", reset_less=True)
+            if params.dsp is None:
+                behind = Signal(signed(PRODUCT_WIDTH), name=f"product{stage}", reset_less=True)
+                m.d.sync += behind.eq(product)
+                product = behind
             control_behind = control_register(f"control{stage}")
-            m.d.sync += [behind.eq(product), control_behind.eq(control)]
-            product, control = behind, control_behind
+            m.d.sync += control_behind.eq(control)
+            control = control_behind
 
         # Accumulators. Synthesis makes the zero a reset of the registers, which costs no logic behind the adder, whose
         # carry input gives the borrow back without a third operand.
@@ -119,3 +121,9 @@ class Pe(wiring.Component):
                          hold1.eq(Mux(control.last, now1, self.below1))]
         m.d.comb += [self.hold0.eq(hold0), self.hold1.eq(hold1)]
         return m
+
+    def _of_slice(self, m: Module) -> Value:
+        """The product behind a slice's registers, of what comes into the PE."""
+        m.submodules.multiplier = multiplier = Multiplier(self.params)
+        m.d.comb += [multiplier.operand_i.eq(self.operand_i), multiplier.wgt_i.eq(self.wgt_i)]
+        return multiplier.product_o

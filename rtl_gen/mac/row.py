@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.delay import late
-from rtl_gen.mac.pe import CONTROL, OPERAND_WIDTH, Pe
+from rtl_gen.mac.multiplier import OPERAND_WIDTH
+from rtl_gen.mac.pe import CONTROL, Pe
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CODE_WIDTH, MacParams
 

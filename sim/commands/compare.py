@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.commands.mapping_options import MappingOptions, add_mapping_options
 from sim.commands.model_options import ModelOptions, add_model_options
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import HardwareOptions, add_hardware, check_apart, check_writable, count
@@ -17,7 +18,7 @@ from stamp_hw.errors import StampError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(HardwareOptions, ModelOptions):
+class Options(HardwareOptions, ModelOptions, MappingOptions):
     """What the command line asks for."""
 
     workload: str
@@ -45,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accuracy", type=Path, metavar="FILE", action="append", default=[],
                         help="what `stamp-hw eval --json` wrote of the same model; stands where its weights and "
                              "machine fit (may be repeated)")
+    add_mapping_options(parser)
     add_model_options(parser)
     runs(parser, Options, run)
 
@@ -55,7 +57,7 @@ def run(args: Options) -> int:
     from sim.workload import compare, compare_table
     from stamp_hw.formats.files import write_json
 
-    config = args.configuration()
+    config, objective = args.configuration(), args.searched()
     sets = [one.with_memory(config.hw.memory) for one in (
         energy.load(config.hw.technology), *map(energy.load_file, args.energy_set))]
     if len({one.name for one in sets}) < len(sets):
@@ -68,7 +70,7 @@ def run(args: Options) -> int:
                  **{f"--accuracy {path}": path for path in args.accuracy}}, [("--json", args.json)])
     workload = args.workload_of(args.workload)
     accuracy = _accuracy(args.accuracy, workload, config) if args.accuracy else None
-    document = compare.document(workload, config, sets, args.vector_lanes, metadata.version("stamp-hw"))
+    document = compare.document(workload, config, sets, args.vector_lanes, metadata.version("stamp-hw"), objective)
     if accuracy is not None:
         document["accuracy"] = accuracy
     if args.json is not None:

@@ -100,8 +100,8 @@ def run(args: Options) -> int:
     scalesim.check(args, shapes=args.shape is not None, others=_given(args, _OF_THE_ENGINE))
     given = args.schemes if args.schemes is not None else DEFAULT_SCHEMES if args.trace else SHAPE_SCHEMES
     wanted = tuple(part.strip() for part in given.split(",") if part.strip())
-    schemes.check(wanted)
-    _check_source(args, wanted)
+    schemes.check(wanted, data=args.trace is not None)
+    _check_source(args)
     args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
     energy_set = energy_set.with_memory(config.hw.memory)
@@ -144,8 +144,8 @@ def run(args: Options) -> int:
     return 0
 
 
-def _check_source(args: Options, wanted: Sequence[str]) -> None:
-    """Raise StampError for options of another source than the one given, and a scheme that needs a trace."""
+def _check_source(args: Options) -> None:
+    """Raise StampError for options of another source than the one given."""
     for name in _OF_TRACES:
         if args.trace is None and getattr(args, name) is not None:
             raise StampError("option of traces", where=f"--{name}",
@@ -154,9 +154,6 @@ def _check_source(args: Options, wanted: Sequence[str]) -> None:
         others = _given(args, (*args.given(), *_OF_MODELS))
         if others:
             raise StampError("option of whole models", where=others[0], expected="--model with it")
-    elif "stamp_shuffled" in wanted:
-        raise StampError("a model without data has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
-                         expected="stamp: it costs the same")
 
 
 def _given(args: Options, names: Sequence[str]) -> list[str]:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim.commands.mapping_options import MappingOptions, add_mapping_options
 from stamp_hw import exits
 from stamp_hw.cli.arguments import runs
 from stamp_hw.cli.common import check_apart, check_writable, count
 from stamp_hw.cli.progress import lasting
 from stamp_hw.cli.show import show
-from stamp_hw.errors import StampError
+from stamp_hw.errors import ConfigError, StampError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sim.sweep.results import Row
+    from sim.sweep.spec import Sweep
     from sim.sweep.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(MappingOptions):
     """What the command line asks for."""
 
     sweep: Path
@@ -51,6 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--jobs", type=count, metavar="N", help="processes (default: one for each processor)")
     where.add_argument("--scheduler", metavar="ADDRESS",
                        help="let the workers of a Dask scheduler do it, such as tcp://host:8786, in place of processes")
+    add_mapping_options(parser)
     runs(parser, Options, run)
 
 
@@ -70,7 +73,7 @@ def run(options: Options) -> int:
     plot = None if options.plots is None else options.plots / results.PICTURE
     outputs = [("--out", options.out), ("--out", partial), ("--csv", options.csv), ("--plots", plot)]
     check_apart({"the sweep": options.sweep}, outputs)
-    sweep = spec.read(options.sweep)
+    sweep = _mapped(spec.read(options.sweep), options)
     check_apart(sweep.files, outputs)
     plan = sweeps.plan(sweep)
     figures.check_goals(f"{options.sweep}: objectives", sweep.objectives, figures.names(plan.workloads), sweep.moved)
@@ -94,6 +97,20 @@ def run(options: Options) -> int:
         write(rows, sweep.objectives, options.plots)
     show(tables.render(sweep, len(plan.points), rows, fronts))
     return _verdict(rows, options)
+
+
+def _mapped(sweep: Sweep, options: Options) -> Sweep:
+    """With the mapping of the command line, where it says one. Raises StampError where an axis has it."""
+    from sim.mapping.objective import LARGEST
+    from sim.sweep.points import MAPPING
+
+    searched = options.searched()
+    if options.mapping is None:
+        return sweep
+    if MAPPING in sweep.moved:
+        raise ConfigError("an axis has the mapping", where=f"--mapping {options.mapping}", got=str(options.sweep),
+                          expected="one of the two")
+    return replace(sweep, mapping=searched or LARGEST)
 
 
 def _workers(options: Options, points: int) -> AbstractContextManager[Workers]:

@@ -112,7 +112,7 @@ class EnergySet:
             "name": self.name, "node": self.node, "sources": self.sources, "not_modelled": list(self.not_modelled),
             "constants": {
                 name: {"energy_pj": constant.points[0][1] if constant.axis is None
-                       else {f"{x:g}": y for x, y in constant.points},
+                       else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
         }

@@ -142,11 +142,14 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
     since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
     # The first tile is issued without another one's drain in front of it.
     state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin), loads=loads)
-    first_fill = 0
+    first_fill, gated = 0, False
 
     def take(number: int, gate: Event) -> None:
+        nonlocal gated
         if number < len(parts):
-            since[number] = gate if late.take(gate.cycle) else since[number - 1]
+            waited = late.take(gate.cycle)
+            gated |= waited
+            since[number] = gate if waited else since[number - 1]
             if prompt is not late:
                 prompt.take(gate.cycle)
 
@@ -171,11 +174,12 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
     end = state.free[1].after(BACK, params.finish.latency)
     slow = max(0, least - end.cycle)
     streaming = array_tiles * task.k
+    fill = _fill(task, hw, parts) if gated else int(late.ready.max())
     return EngineCycles(
         total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
-        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=_fill(task, hw, parts),
+        tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=fill,
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
         critical_path=tuple(zip(STAGES, end.path, strict=True)),
         bottleneck=_bottleneck(end.path, slow, {

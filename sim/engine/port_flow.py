@@ -12,7 +12,7 @@ places, `free` depends on the unit's own beats: it is followed from below, never
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -100,11 +100,10 @@ class Flow:
             ends = line.ends(self.end, np.concatenate([self.free, free])[:count])
             late = np.maximum.accumulate(-(-(ends + line.latency) // TICKS) - line.first)
             found = line.last + np.maximum(begin, late[line.need]) + 1
-            if count <= line.depth or np.array_equal(found, free):
+            if count <= line.depth or bool((found == free).all()):
                 break
             free = found
-        return (replace(self, end=int(ends[-1]), free=np.concatenate([self.free, found])[-line.depth:]),
-                Taken(line, begin, late))
+        return Flow(line, int(ends[-1]), np.concatenate([self.free, found])[-line.depth :]), Taken(line, begin, late)
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         """All that the next units depend on, counted from a cycle: when it is the same, so are they."""
@@ -112,7 +111,7 @@ class Flow:
 
     def moved(self, cycles: int) -> Flow:
         """As much later."""
-        return replace(self, end=self.end + cycles * TICKS, free=self.free + cycles)
+        return Flow(self.line, self.end + cycles * TICKS, self.free + cycles)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,27 +137,40 @@ class PortTokens:
         self.timeline.begin(1, plan)
         unit = plan.units["i"]
         line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
-        self._flow, self._count = Flow.of(line, 1), 0
+        self._flow, self._later, self._count = Flow.of(line, 1), 0, 0  # the stream is the flow, so much later
         self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
+        self._followed: dict[tuple[int, Flow, int], tuple[Flow, int, int, int]] = {}
 
     def take(self, begin: int, beat: int) -> tuple[int, int]:
         """A token, not before cycle `begin`: (cycle of its last beat, of beat number `beat`, the same of every token).
 
         What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
         """
-        steady = self.timeline.after(self._flow.end // TICKS) is None
-        where = (self.timeline.phase, *self._flow.seen_from(begin))
-        if steady and where in self._seen:
-            flow, then, last, at = self._seen[where]
-            self._flow, last, at = flow.moved(begin - then), last + begin - then, at + begin - then
-        else:
-            self._flow, taken = self._flow.take(begin)
-            last, at = taken.beat(-1), taken.beat(beat)
-            if steady and len(self._seen) < MAX_SEEN:
-                self._seen[where] = self._flow, begin, last, at
+        steady = self.timeline.after(self._flow.end // TICKS + self._later) is None
+        again = self.timeline.phase, self._flow, begin - self._later
+        known = self._followed.get(again) if steady else None
+        if known is None:
+            known = self._look(begin, beat, steady)
+            if steady and len(self._followed) < MAX_SEEN:
+                self._followed[again] = known
+        self._flow, then, last, at = known
+        self._later = begin - then
         self._count += 1
-        self.timeline.taken(last, self._count)
-        return last, at
+        self.timeline.taken(last + self._later, self._count)
+        return last + self._later, at + self._later
+
+    def _look(self, begin: int, beat: int, steady: bool) -> tuple[Flow, int, int, int]:
+        """(the stream behind a token, the cycle that this one and the next are of, cycles of its last beat and of beat
+        number `beat`): of an earlier token where the stream was the same, seen from its begin."""
+        flow = self._flow.moved(self._later)
+        where = self.timeline.phase, *flow.seen_from(begin)
+        if steady and where in self._seen:
+            return self._seen[where]
+        behind, taken = flow.take(begin)
+        found = behind, begin, taken.beat(-1), taken.beat(beat)
+        if steady and len(self._seen) < MAX_SEEN:
+            self._seen[where] = found
+        return found
 
     @property
     def stream(self) -> PortStream:

@@ -7,13 +7,14 @@ up, so that its bound is that affine function less what rounding can make of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sim import dram, haar, memory
 from sim.cost import activity
-from sim.cost.energy import EnergySet
+from sim.cost.energy import EnergySet, Event
 from sim.division import Division
 from sim.dram import FULL
 from sim.engine.array import LOAD_SETUP, LOADED, word_cycles
@@ -76,17 +77,20 @@ def least_energy(task: Task, hw: HwConfig, found: Candidates, energy_set: Energy
     """At most the energy of each candidate in fJ (`layer_cost.energy_fj`): float64[candidates]."""
     origin = Division(super_tiles=1, array_tiles=1, row_slots=0, row_slots4=0)
 
-    def price(division: Division) -> float:
-        return 1000 * sum(energy_set.price(event) for part in activity.events(task, hw, division).values()
-                          for event in part)
+    def events_of(division: Division) -> list[Event]:
+        return [event for part in activity.events(task, hw, division).values() for event in part]
 
-    least = np.full(len(found), price(origin))
+    def price(events: Sequence[Event]) -> float:
+        return 1000 * sum(map(energy_set.price, events))
+
+    events = events_of(origin)
+    first = price(events)
+    least = np.full(len(found), first)
     for name in Division.__slots__:
         start = getattr(origin, name)
-        more = price(replace(origin, **{name: start + _STEP})) - price(origin)
+        more = price(events_of(replace(origin, **{name: start + _STEP}))) - first
         least += (getattr(found, name) - start) * (more / _STEP)
     # Half a fJ of every event, and a byte of every memory.
-    events = [event for part in activity.events(task, hw, origin).values() for event in part]
     one_byte = [energy_set.price(replace(event, count=1)) for event in events if event.bits is not None]
     rounding = 0.5 * len(events) + 1000 * sum(one_byte)
     return np.asarray(least * (1 - FLOATS) - rounding)

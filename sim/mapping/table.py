@@ -11,9 +11,9 @@ from stamp_hw.text import WIDTH, align, labels
 NAMES = {"cycles": "fewest cycles", "energy": "least energy", "edp": "least energy · delay"}
 
 
-def title(report: Mapping[str, Any]) -> str:
+def title(objective: str) -> str:
     """What was searched for."""
-    return f"Super-tiles searched for the {NAMES[report['mapping']['objective']]}, each scheme its own"
+    return f"Super-tiles searched for the {NAMES.get(objective, objective)}, each scheme its own"
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -29,4 +29,4 @@ def render(report: Mapping[str, Any]) -> str:
                          str(found["n_hi_of_as_many"])))
     said = ("array tiles: of a column tile; fewer at: the most tokens at 8 bits that take fewer, and how many; as many "
             "to: the most that take no more.")
-    return "\n".join([title(report), align(header, rows, left=2), *textwrap.wrap(said, WIDTH)])
+    return "\n".join([title(report["mapping"]["objective"]), align(header, rows, left=2), *textwrap.wrap(said, WIDTH)])

@@ -1,12 +1,14 @@
 """What a document has to be before it is drawn: keys that are needed, finite numbers, names that fit each other.
 
-A rule takes a value and the path of its key, and raises StampError where the value is not what the rule says. Keys that
-no rule names are left alone: a newer program may write more of them.
+A rule takes a value and its place in the document (keys between dots, "" of the document itself), and raises StampError
+naming the place where the value is not what the rule says; `within` puts the file in front. Keys that no rule names are
+left alone: a newer program may write more of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from stamp_hw.errors import StampError
@@ -14,6 +16,21 @@ from stamp_hw.errors import StampError
 Rule = Callable[[Any, str], None]
 #: Largest figure that is drawn: sums and ratios of such stay finite.
 MOST = 1e60
+
+
+@contextmanager
+def within(file: str) -> Iterator[None]:
+    """Errors of what is checked here name the file and, behind a colon, the place."""
+    try:
+        yield
+    except StampError as error:
+        raise StampError(error.what, where=f"{file}: {error.where}" if error.where else file, got=error.got,
+                         expected=error.expected) from None
+
+
+def place(where: str, key: str) -> str:
+    """The place of a key of what is at `where`."""
+    return f"{where}.{key}" if where else key
 
 
 def need(ok: bool, where: str, got: object, expected: str) -> None:
@@ -68,7 +85,7 @@ def mapping(rule: Rule, *, empty: bool = False) -> Rule:
     def check(value: Any, where: str) -> None:
         need(isinstance(value, Mapping) and (empty or bool(value)), where, value, "an object")
         for key, item in value.items():
-            rule(item, f"{where}.{key}")
+            rule(item, place(where, key))
 
     return check
 
@@ -77,19 +94,22 @@ def listing(rule: Rule) -> Rule:
     """A list of what the rule says."""
     def check(value: Any, where: str) -> None:
         need(isinstance(value, list), where, value, "a list")
-        for place, item in enumerate(value):
-            rule(item, f"{where}[{place}]")
+        for number, item in enumerate(value):
+            rule(item, f"{where}[{number}]")
 
     return check
 
 
-def record(rules: Mapping[str, Rule]) -> Rule:
-    """An object that has these keys."""
+def record(rules: Mapping[str, Rule], *, perhaps: Mapping[str, Rule] | None = None) -> Rule:
+    """An object that has these keys, and `perhaps` those, which no older program wrote."""
     def check(value: Any, where: str) -> None:
         need(isinstance(value, Mapping), where, value, "an object")
         for key, rule in rules.items():
-            need(key in value, f"{where}.{key}", "nothing", "this key")
-            rule(value[key], f"{where}.{key}")
+            need(key in value, place(where, key), "nothing", "this key")
+            rule(value[key], place(where, key))
+        for key, rule in (perhaps or {}).items():
+            if key in value:
+                rule(value[key], place(where, key))
 
     return check
 
@@ -98,15 +118,20 @@ def same_keys(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
     """Raise StampError unless all of these have the same keys as the first."""
     first = next(iter(tables))
     for name, table in tables.items():
-        need(set(table) == set(tables[first]), f"{where}.{name}", ", ".join(table), f"what {first} has: "
+        need(set(table) == set(tables[first]), place(where, name), ", ".join(table), f"what {first} has: "
              + ", ".join(tables[first]))
 
 
+#: What a layer or an operation has that the drain paces (`sim.studies.drains`).
+DRAIN: Mapping[str, Rule] = {"drain": maybe(record(dict.fromkeys(
+    ("steps", "tile_cycles", "rescale_lanes", "tile_cycles_then"), figure)))}
+#: What a report has whose super-tiles were searched.
+MAPPING = record({}, perhaps={"mapping": record({"objective": text})})
 #: What all reports have beside their figures.
 COMMON: Mapping[str, Rule] = {
     "version": text,
-    "config": record({"hw": record({"rows": above_zero, "cols": above_zero, "lanes": above_zero,
-                                    "freq_hz": above_zero, "dram_bytes_per_s": above_zero}),
+    "config": record({"hw": record(dict.fromkeys(
+        ("rows", "cols", "lanes", "rescale_lanes", "freq_hz", "dram_bytes_per_s"), above_zero)),
                       "job": record({"weight_bits": above_zero})}),
     "energy_set": record({
         "name": text, "node": text, "sources": mapping(text), "not_modelled": listing(text),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim.mapping import table
 from sim.report import names
 from sim.report.figures import digits, quantity
 from sim.report.view import Cell, Section, Table
@@ -14,8 +15,13 @@ from sim.report.view import Cell, Section, Table
 _AXES = {"product": "bits²"}
 
 
-def hardware(config: Mapping[str, Any]) -> str:
-    """The hardware in a line."""
+def asked(document: Mapping[str, Any]) -> str:
+    """The hardware, and what super-tiles were searched for, where they were."""
+    searched = f" {table.title(document['mapping']['objective'])}." if "mapping" in document else ""
+    return f"{_hardware(document['config'])}.{searched}"
+
+
+def _hardware(config: Mapping[str, Any]) -> str:
     hw, job = config["hw"], config["job"]
     memory = hw["memory"]["kind"] if hw.get("memory") else "external memory"
     return (f"{hw['rows']} × {hw['cols']} array, {hw['lanes']} lanes, {quantity(hw['freq_hz'], 'Hz')}, {memory} "
@@ -54,11 +60,11 @@ def constants(document: Mapping[str, Any], more: Sequence[tuple[str, ...]] = ())
     rows += [
         ("clock", digits(hw["freq_hz"] / 1e6), "MHz", "–", "hw.freq_hz", "cycles to seconds", "the configuration"),
         *_memory(document), *more]
-    table = Table(
+    constants_table = Table(
         caption=f"Energy set {chosen['name']} ({chosen['node']}), clock and memory", origin="given",
         columns=("constant", "value", "unit", "node", "source", "what it is of", "basis"),
         words=tuple(range(7)), rows=tuple(tuple(Cell(text=text) for text in row) for row in rows))
-    return Section(anchor="constants", title="Constants", parts=(table,), words=(
+    return Section(anchor="constants", title="Constants", parts=(constants_table,), words=(
         "Energy is the count of each event times its constant. A constant with several values is a curve over the "
         "places named in front of them, interpolated.",), points=tuple(
             f"{key}: {citation}" for key, citation in chosen["sources"].items()))
@@ -85,9 +91,9 @@ def _value(value: Any, axis: str | None) -> str:
 
 
 def _place(text: str) -> str:
-    """A place on a curve's axis, which a report writes with six digits."""
+    """A place on a curve's axis, in groups of three digits."""
     try:
-        return f"{float(text):,.0f}" if float(text) < 1e6 else f"{float(text) / 1e6:.3g} M"
+        return f"{float(text):,.15g}"
     except ValueError:
         return text
 
@@ -108,7 +114,7 @@ def missing(document: Mapping[str, Any], more: Sequence[str]) -> Section:
 
 def configuration(document: Mapping[str, Any]) -> Section:
     """Every value of the configuration."""
-    rows = tuple((Cell(text=section), Cell(text=key), Cell(text=_written(value)))
+    rows = tuple((Cell(text=section), Cell(text=key), Cell(text=written(value)))
                  for section, values in document["config"].items() if isinstance(values, Mapping)
                  for key, value in values.items())
     return Section(anchor="configuration", title="Configuration", parts=(
@@ -116,9 +122,10 @@ def configuration(document: Mapping[str, Any]) -> Section:
               words=(0, 1, 2), rows=rows),))
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value of a configuration."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_written(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key}: {written(item)}" for key, item in value.items()) or "none"
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
     return "–" if value is None else str(value)

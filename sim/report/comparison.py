@@ -26,18 +26,18 @@ _ACCURACY = record({"figure": text, "rows": mapping(maybe(figure)), "source": te
 Figures = Mapping[str, Any]
 
 
-def check(document: Figures, where: str) -> None:
+def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
-    _RULE(document, where)
+    _RULE(document, "")
     if "accuracy" in document:
-        _ACCURACY(document["accuracy"], f"{where}.accuracy")
+        _ACCURACY(document["accuracy"], "accuracy")
     costed = {}
     for place, row in enumerate(document["rows"]):
         if row["refusal"] is None:
-            _COSTED(row, f"{where}.rows[{place}]")
+            _COSTED(row, f"rows[{place}]")
             costed[_name(row)] = row["phases"]
-    need(bool(costed), f"{where}.rows", "no row with figures", "one at least")
-    model.check_phases(costed, f"{where}.rows")
+    need(bool(costed), "rows", "no row with figures", "one at least")
+    model.check_phases(costed, "rows")
 
 
 def _name(row: Figures) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from sim.report import common, layer_sections, names
 from sim.report.check import (
     COMMON,
+    DRAIN,
     above_zero,
     anything,
     decibel,
@@ -23,6 +24,7 @@ from sim.report.check import (
 )
 from sim.report.figures import digits, quantity, rate
 from sim.report.view import Card, View
+from sim.studies import drains
 from sim.studies.report import SCHEMA_VERSION
 from sim.studies.tables import decibels
 from stamp_hw.text import plural
@@ -45,16 +47,16 @@ _LAYER = {**_FIGURES, **dict.fromkeys(("k", "n", "levels", "n_hi", "n_sink"), fi
 Figures = Mapping[str, Any]
 
 
-def check(document: Figures, where: str) -> None:
+def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
     measured = {} if "shape" in document else _DECIBELS
-    record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured))),
-            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, where)
-    same_keys({"totals": document["totals"], **document["layers"]}, f"{where}: layers")
+    record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured, perhaps=DRAIN))),
+            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, "")
+    same_keys({"totals": document["totals"], **document["layers"]}, "layers")
     if not measured:
-        text(document["shape"], f"{where}: shape")
+        text(document["shape"], "shape")
     else:
-        text(document.get("calibration"), f"{where}: calibration")
+        text(document.get("calibration"), "calibration")
 
 
 def view(document: Figures) -> View:
@@ -62,7 +64,7 @@ def view(document: Figures) -> View:
     chosen = common.lead(list(document["totals"]))
     used = ["cycles", "bytes", "energy", "bounds", *([] if "shape" in document else ["accuracy"]), "given"]
     return View(
-        title="Linear layers on stamp-hw", subtitle=f"{_what(document)}. {common.hardware(document['config'])}.",
+        title="Linear layers on stamp-hw", subtitle=f"{_what(document)}. {common.asked(document)}",
         cards=_cards(document, chosen), verdict=tuple(_verdict(document, chosen)),
         sections=(
             layer_sections.overview(document), layer_sections.cycles(document),
@@ -125,6 +127,9 @@ def _verdict(document: Figures, chosen: str) -> Iterator[str]:
     streams = 100 * own["cycles_by_part"].get("streaming", 0) / own["cycles"]
     yield (f"Under {chosen} the array streams operands in {streams:.1f} % of the cycles; the layers that take most of "
            f"them are paced by: {names.limit(own['bottleneck'])}.")
+    drained = [(name, found[chosen]["drain"]) for name, found in document["layers"].items()
+               if found[chosen].get("drain")]
+    yield from drains.said(drained, document["config"]["hw"]["rescale_lanes"])
 
 
 def _not_included(document: Figures) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sim.report import common, names, phases
-from sim.report.check import COMMON, figure, listing, mapping, maybe, record, same_keys, text
+from sim.report.check import COMMON, DRAIN, figure, listing, mapping, maybe, place, record, same_keys, text
 from sim.report.figures import digits, percent, quantity, rate
 from sim.report.view import Card, View
+from sim.studies import drains
 from sim.workload.report import SCHEMA_VERSION
+from sim.workload.tables import drained
 from stamp_hw.text import plural
 
 __all__ = ["SCHEMA_VERSION", "check", "view"]
@@ -23,7 +25,7 @@ FIGURES = {
     "bottleneck": maybe(text)}
 PHASE = {**FIGURES, **dict.fromkeys(("produces", "steps", "batch", "energy_j_per_unit"), figure), "unit": text,
           **dict.fromkeys(("units_per_s", "memory_units_per_s", "array_units_per_s"), maybe(figure)),
-          "ops": mapping(record(FIGURES))}
+          "ops": mapping(record(FIGURES, perhaps=DRAIN))}
 _RULE = record({
     **COMMON, "workload": record({"name": text, "not_included": listing(text)}), "vector_lanes": maybe(figure),
     "schemes": mapping(record({"phases": mapping(record(PHASE)), "total": record(FIGURES)}))})
@@ -32,19 +34,19 @@ _ACCURACY = record({"figure": text, "schemes": mapping(maybe(figure)), "source":
 Figures = Mapping[str, Any]
 
 
-def check(document: Figures, where: str) -> None:
+def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
-    _RULE(document, where)
+    _RULE(document, "")
     if "accuracy" in document:
-        _ACCURACY(document["accuracy"], f"{where}: accuracy")
-    check_phases({name: found["phases"] for name, found in document["schemes"].items()}, f"{where}: schemes")
+        _ACCURACY(document["accuracy"], "accuracy")
+    check_phases({name: found["phases"] for name, found in document["schemes"].items()}, "schemes")
 
 
 def check_phases(schemes: Mapping[str, Figures], where: str) -> None:
     """Raise StampError unless all schemes have the same phases, and these the same operations."""
     same_keys(schemes, where)
     for phase in next(iter(schemes.values())):
-        same_keys({name: found[phase]["ops"] for name, found in schemes.items()}, f"{where}: {phase}: operations")
+        same_keys({name: found[phase]["ops"] for name, found in schemes.items()}, place(where, f"{phase}.ops"))
 
 
 def view(document: Figures) -> View:
@@ -68,7 +70,7 @@ def subtitle(document: Figures) -> str:
                       f"{plural(round(phase['steps']), 'step')}"
                       + (f", {phase['batch']} side by side" if phase["batch"] > 1 else "")
                       for name, phase in first.items())
-    return f"{asked}. {common.hardware(document['config'])}."
+    return f"{asked}. {common.asked(document)}"
 
 
 def cards(document: Figures, chosen: str) -> tuple[Card, ...]:
@@ -96,7 +98,8 @@ def _paced(phase: Figures) -> str:
 
 
 def verdict(document: Figures, chosen: str) -> Iterator[str]:
-    """A sentence a phase: what it does, and what the memory or the array alone would allow."""
+    """A sentence a phase: what it does, and what the memory or the array alone would allow; and what would lift the
+    drain where it paces an operation."""
     for name, phase in document["schemes"][chosen]["phases"].items():
         made, memory, array = (phase[key] for key in ("units_per_s", "memory_units_per_s", "array_units_per_s"))
         if made is None:
@@ -106,6 +109,7 @@ def verdict(document: Figures, chosen: str) -> Iterator[str]:
                   if bound is not None]
         yield (f"{name.capitalize()} ({chosen}) makes {rate(made)} {phase['unit']}s/s, paced by: {_paced(phase)} of "
                f"the time; {'; '.join(bounds)}.")
+    yield from drains.said(drained(document["schemes"][chosen]["phases"]), document["config"]["hw"]["rescale_lanes"])
 
 
 def vector_unit(document: Figures) -> list[tuple[str, ...]]:

@@ -56,6 +56,9 @@ ORIGINS = {
     "bounds": ("computed", "computed from the configuration: rows, columns, clock, rate of the external memory"),
     "accuracy": ("bit-accurate model", "measured on data with the bit-accurate model, which the RTL is held equal to"),
     "measured": ("measured", "measured on a running model by `stamp-hw eval`"),
+    "swept": ("modelled", "modelled: cycles by the cycle model of the engine, which is held equal to the RTL, beat by "
+                          "beat; bytes counted; energy event counts times the constants of the set that the sweep or "
+                          "hw.technology names"),
     "given": ("given", "from the configuration and the energy set, as the report holds them"),
 }
 

@@ -8,9 +8,9 @@ import hashlib
 from functools import cache
 from importlib import resources
 
-from sim.report import bars, roofline, spread, tables
+from sim.report import bars, roofline, scatter, spread, tables
 from sim.report.markup import Markup, element, join
-from sim.report.view import Bars, Card, Part, Roofline, Section, Spread, View
+from sim.report.view import Bars, Card, Part, Roofline, Scatter, Section, Spread, View
 
 
 def render(view: View) -> str:
@@ -71,4 +71,6 @@ def _part(part: Part) -> Markup:
         return bars.chart(part)
     if isinstance(part, Roofline):
         return roofline.chart(part)
+    if isinstance(part, Scatter):
+        return scatter.chart(part)
     return spread.chart(part) if isinstance(part, Spread) else tables.render(part)

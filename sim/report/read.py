@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.report import comparison, layers, model
+from sim.report import comparison, layers, model, sweep
+from sim.report.check import MAPPING, within
 from sim.report.view import View
 from stamp_hw.errors import StampError
-from stamp_hw.formats.json_file import load_json
+from stamp_hw.formats.json_file import load_bytes
+from stamp_hw.formats.safetensors_file import strict_json
 
 _MAX_BYTES = 1 << 28
-_WRITERS = "what `stamp-hw simulate --json` or `compare --json` writes"
+_WRITERS = "what `stamp-hw simulate --json`, `compare --json` or `sweep --out` writes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Kind:
 
     keys: frozenset[str]
     schema_version: int
-    check: Callable[[Mapping[str, Any], str], None]
+    check: Callable[[Mapping[str, Any]], None]
     view: Callable[[Mapping[str, Any]], View]
 
 
@@ -34,15 +36,21 @@ KINDS = {
 }
 
 
-def read(path: Path) -> View:
-    """The page of a report's file.
+def read(path: Path, objectives: Sequence[str] | None = None) -> View:
+    """The page of a report's file, of a sweep with the fronts of these `objectives` (None: a sweep's default ones).
 
     Raises
     ------
     StampError : no such file, no JSON, no report, one of another schema, one without a key or with a figure that is
-        none
+        none; objectives that are none of the sweep's, or of another report
     """
-    return view_of(load_json(path, "a report", _MAX_BYTES, _WRITERS), str(path))
+    content = load_bytes(path, "a report", _MAX_BYTES, _WRITERS)
+    if sweep.is_one(content):
+        found = sweep.read(content, str(path))
+        return sweep.view(found) if objectives is None else sweep.view(found, objectives)
+    if objectives is not None:
+        raise StampError("option of sweeps", where="--objectives", expected="what `stamp-hw sweep --out` wrote")
+    return view_of(strict_json(content, path), str(path))
 
 
 def view_of(document: Any, where: str) -> View:
@@ -55,5 +63,7 @@ def view_of(document: Any, where: str) -> View:
     if document.get("schema_version") != kind.schema_version:
         raise StampError("report of another schema", where=f"{where}: schema_version",
                          got=document.get("schema_version"), expected=f"{kind.schema_version}, as this version writes")
-    kind.check(document, where)
+    with within(where):
+        kind.check(document)
+        MAPPING(document, "")
     return kind.view(document)

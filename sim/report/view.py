@@ -83,6 +83,34 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A point of a scatter, as it is `told`; `front`: none is better on both axes."""
+
+    told: str
+    scheme: str
+    x: float
+    y: float
+    front: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """Points of schemes by two figures, the front of each scheme a line, in the order of its spots; `across` and `up`
+    say what the axes are, `x_unit` and `y_unit` what in ("" for a number alone)."""
+
+    title: str
+    across: str
+    up: str
+    x_unit: str
+    y_unit: str
+    spots: tuple[Spot, ...]
+    schemes: tuple[str, ...]
+    lead: str
+    origin: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """Text, the `value` to sort by where the text would not do, and perhaps a `bar` of the given kind."""
 
@@ -106,7 +134,7 @@ class Table:
     note: str = ""
 
 
-Part = Bars | Roofline | Spread | Table
+Part = Bars | Roofline | Spread | Scatter | Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,10 @@ from sim.engine.closed_form import PARTS
 from sim.mapping.objective import Objective
 from sim.mapping.precision import Precision
 from sim.memory import OPERANDS
-from sim.studies import notices
+from sim.studies import drains, notices
 from sim.studies.accuracy import Accuracy
 from sim.studies.notices import Notice
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.memory_config import CONSTANTS, MemoryConfig
 
 SCHEMA_VERSION = 2
@@ -70,7 +70,7 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "linear_layers": linear_layers,
         "model_linear_layers": model_linear_layers,
         **mapping(objective),
-        "layers": {name: {scheme: layer_figures(outcome) for scheme, outcome in outcomes.items()}
+        "layers": {name: {scheme: layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
     }
@@ -95,7 +95,7 @@ def schemes_of(study: Study) -> tuple[str, ...]:
     return tuple(next(iter(study.values())))
 
 
-def layer_figures(outcome: Outcome) -> dict[str, Any]:
+def layer_figures(outcome: Outcome, hw: HwConfig) -> dict[str, Any]:
     """Figures of one layer under one scheme."""
     accuracy, task, job = outcome.accuracy, outcome.cost.task, outcome.cost.task.job
     return {
@@ -103,6 +103,7 @@ def layer_figures(outcome: Outcome) -> dict[str, Any]:
         "grid": list(job.grid) if job.grid else None, "levels": job.levels, "n_hi": job.n_hi, "n_sink": job.n_sink,
         **_figures([outcome]), "bottleneck": outcome.cost.cycles.bottleneck,
         "critical_path": dict(outcome.cost.cycles.critical_path),
+        "drain": drains.figures(task.k, hw) if outcome.cost.cycles.bottleneck == "drain" else None,
         **({} if accuracy is None else
            {"s_x": nine_digits(accuracy.s_x), "s_y": nine_digits(accuracy.s_y),
             "headroom": nine_digits(accuracy.headroom), "calibration": accuracy.calibration}),

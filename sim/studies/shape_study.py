@@ -15,7 +15,7 @@ from sim.task import Shape
 from stamp_hw import schemes
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH
-from stamp_hw.errors import ConfigError, StampError
+from stamp_hw.errors import ConfigError
 
 
 def shape_of(name: str, tokens: tuple[int, ...], k: int, n: int, config: NpuConfig) -> Shape:
@@ -32,11 +32,8 @@ def shape_of(name: str, tokens: tuple[int, ...], k: int, n: int, config: NpuConf
 def run(shape: Shape, config: NpuConfig, energy_set: EnergySet, wanted: Sequence[str],
         objective: Objective | None = None) -> dict[str, Outcome]:
     """Scheme → outcome without accuracy, in the largest super-tiles that fit or in what a search for the `objective`
-    finds. Raises StampError for a scheme that needs data and a job beyond the hardware.
+    finds. Raises StampError for a job beyond the hardware.
     """
-    if "stamp_shuffled" in wanted:
-        raise StampError("a shape has no tokens to shuffle", where="--schemes", got="stamp_shuffled",
-                         expected="stamp: it costs the same")
     config.check_n_hi([("", shape.tokens)])
     limit = accuracy.token_limit(shape, config)
     outcomes = {}
@@ -59,7 +56,7 @@ def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, ener
         "energy_set": energy_set.describe(),
         **report.mapping(objective),
         **report.memory_figures(config.hw.memory),
-        "layers": {name: {scheme: report.layer_figures(outcome) for scheme, outcome in outcomes.items()}
+        "layers": {name: {scheme: report.layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: report.totals([outcomes[scheme] for outcomes in study.values()])
                    for scheme in report.schemes_of(study)},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.engine.closed_form import PARTS
 from sim.mapping import table
-from sim.studies import notices
-from stamp_hw.text import align, labels, number, plural
+from sim.studies import drains, notices
+from stamp_hw.text import WIDTH, align, labels, number, plural
 
 PART_NAMES = {
     "streaming": "array streams operands", "wait_drain": "waits for its own drain",
@@ -164,8 +165,12 @@ def _bottlenecks(report: Mapping[str, Any]) -> str:
     layers = list(report["layers"].items())
     rows = [(label, *(cell(figures[scheme]) for scheme in report["totals"]))
             for (_, figures), label in zip(layers, labels([name for name, _ in layers]), strict=True)]
-    return ("Bottleneck of each layer, and the part of its cycles in which the array streams operands\n"
-            + align(("layer", *report["totals"]), rows))
+    drained = [(label, found) for (_, figures), label in zip(layers, labels([name for name, _ in layers]), strict=True)
+               if (found := next((f["drain"] for f in figures.values() if f["drain"]), None))]
+    said = [line for text in drains.said(drained, report["config"]["hw"]["rescale_lanes"])
+            for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+    return "\n".join(["Bottleneck of each layer, and the part of its cycles in which the array streams operands",
+                      align(("layer", *report["totals"]), rows), *said])
 
 
 def _footer(report: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ HARDWARE = ("pes", "activation_buffer_bytes")
 PHASE = ("cycles", "time_s", "units_per_s", "energy_j_per_unit", "utilization", "memory_units_per_s",
          "array_units_per_s", "bottleneck")
 _MOST = {"utilization", "tops", "tops_per_w", "macs_per_byte", "units_per_s", "memory_units_per_s", "array_units_per_s"}
-_NO_GOALS = {"macs", "average_bits", "bottleneck"}  # what the workload and the job decide, and what is no number
+_NO_GOALS = {"macs", "average_bits", "bottleneck", "mapping"}  # what workload and job decide, and what is no number
 
 
 def of(run: Run, scheme: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def names(workloads: Iterable[Workload]) -> list[str]:
 
 def check_goals(where: str, goals: Iterable[str], known: Iterable[str], moved: Iterable[str]) -> None:
     """Raise ConfigError for an objective that is neither a figure with a better side nor a field of an axis."""
-    possible = [*(name for name in known if name.rpartition(".")[2] not in _NO_GOALS), *moved]
+    possible = [name for name in (*known, *moved) if name.rpartition(".")[2] not in _NO_GOALS]
     for goal in goals:
         if goal not in possible:
             raise ConfigError("no such objective", where=where, got=goal, expected=f"some of {', '.join(possible)}")

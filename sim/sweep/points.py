@@ -15,6 +15,7 @@ from typing import Any
 
 from sim.cost import energy
 from sim.cost.energy import EnergySet
+from sim.mapping import objective
 from sim.sweep import figures
 from sim.workload import file
 from sim.workload.ops import Workload
@@ -26,21 +27,25 @@ from stamp_hw.errors import ConfigError, StampError, brief
 #: What a mistake of ours at a point raises; the other points are worth having all the same.
 _MISTAKES = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 MISTAKE = "a mistake of stamp-hw"
+#: Key of a sweep and field of a point: `largest` super-tiles, or the objective that they are searched for.
+MAPPING = "mapping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """What all points of a sweep have in common: `base` sections of the configuration, an `energy_set` of the user's
-    own or None, and the digest of the `code` that costs them."""
+    own or None, the `mapping` where a point has none of its own, and the digest of the `code` that costs them."""
 
     base: dict[str, Any]
     schemes: tuple[str, ...]
     energy_set: str | None
+    mapping: str
     code: str
 
     def text(self) -> str:
         """As JSON."""
-        return dumps({"base": self.base, "schemes": self.schemes, "energy_set": self.energy_set, "code": self.code})
+        return dumps({"base": self.base, "schemes": self.schemes, "energy_set": self.energy_set,
+                      "mapping": self.mapping, "code": self.code})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +95,9 @@ def configured(base: Mapping[str, Any], values: Mapping[str, Any]) -> NpuConfig:
     """The configuration of a point. Raises ConfigError for one that no hardware or job can have."""
     data = {"hw": {}, "job": {}, **deepcopy(dict(base))}
     for field, value in values.items():
-        section, *path, name = field.split(".")
+        section, *path = field.split(".")
         if section in ("hw", "job"):
+            *path, name = path
             inner = data[section]
             for part in path:
                 inner = inner.setdefault(part, {})
@@ -112,7 +118,8 @@ def _costed(shared: Setting, values: Mapping[str, Any], load: str) -> dict[str, 
         workload, lanes = _workload(load)
         config = configured(shared.base, values)
         energy_set = _energy(shared.energy_set, config.hw.technology).with_memory(config.hw.memory)
-        run = Run(workload, config, energy_set, lanes)
+        run = Run(workload, config, energy_set, lanes,
+                  objective.searched(MAPPING, values.get(MAPPING, shared.mapping)))
     except (StampError, *_MISTAKES) as error:
         return {scheme: _error(error) for scheme in shared.schemes}
     found = {}
@@ -138,7 +145,8 @@ def code_here() -> str:
 @lru_cache(maxsize=4)
 def _setting(text: str) -> Setting:
     data = json.loads(text)
-    return Setting(base=data["base"], schemes=tuple(data["schemes"]), energy_set=data["energy_set"], code=data["code"])
+    return Setting(base=data["base"], schemes=tuple(data["schemes"]), energy_set=data["energy_set"],
+                   mapping=data["mapping"], code=data["code"])
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -38,9 +38,13 @@ class Front:
 
 def rows(lines: Iterable[str]) -> list[Row]:
     """The rows of a sweep's lines."""
+    return rows_of(map(json.loads, lines))
+
+
+def rows_of(points: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """The rows of a sweep's points."""
     found = []
-    for line in lines:
-        point = json.loads(line)
+    for point in points:
         for scheme, given in point["schemes"].items():
             error = given.get("error")
             found.append(Row(point=point["point"], scheme=scheme, values=point["values"],

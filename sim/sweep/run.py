@@ -57,14 +57,16 @@ def plan(sweep: Sweep) -> Plan:
         return loads[key]
 
     made = [Point(number=number, values=values, load=load(values)) for number, values in enumerate(sweep.points())]
-    setting = Setting(base=sweep.base, schemes=sweep.schemes, energy_set=sweep.energy_set, code=points.code_here())
+    setting = Setting(base=sweep.base, schemes=sweep.schemes, energy_set=sweep.energy_set,
+                      mapping=sweep.mapping, code=points.code_here())
     text = setting.text()
     digest = hashlib.sha256(text.encode())
     for point in made:
         digest.update(f"\n{points.dumps(point.values)}\n{point.load}".encode())
     head = {"schema_version": SCHEMA_VERSION, "version": metadata.version("stamp-hw"), "code": setting.code,
-            "base": sweep.base, "workload": sweep.workload, "schemes": sweep.schemes, "fields": sweep.moved,
-            "samples": sweep.samples, "seed": sweep.seed, "points": len(made), "digest": digest.hexdigest()}
+            "base": sweep.base, "workload": sweep.workload, "schemes": sweep.schemes, "mapping": sweep.mapping,
+            "fields": sweep.moved, "samples": sweep.samples, "seed": sweep.seed, "points": len(made),
+            "digest": digest.hexdigest()}
     return Plan(points=made, setting=text, workloads=workloads, head=head)
 
 

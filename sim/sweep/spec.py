@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from sim.cost import energy
+from sim.mapping import objective
 from sim.sweep import axes, workloads
 from sim.sweep.axes import Axis, Steps, Values
+from sim.sweep.points import MAPPING
 from sim.sweep.workloads import Load
 from stamp_hw import schemes
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
@@ -20,7 +22,8 @@ from stamp_hw.errors import ConfigError, StampError, brief
 from stamp_hw.formats.values import check_whole, name
 from stamp_hw.formats.yaml_file import load_yaml
 
-_KEYS = ("name", "base", "workload", "schemes", "axes", "together", "samples", "seed", "objectives", "energy_set")
+_KEYS = ("name", "base", "workload", "schemes", MAPPING, "axes", "together", "samples", "seed", "objectives",
+         "energy_set")
 _FIELDS = {"hw": tuple(item.name for item in fields(HwConfig)), "job": tuple(item.name for item in fields(JobConfig)),
            "workload": workloads.KEYS}
 OBJECTIVES = ("time_s", "energy_fj", "pes")
@@ -31,8 +34,9 @@ class Sweep:
     """A sweep that can be run.
 
     `base` sections of a configuration, as the user wrote them, so that what they leave out follows from a point's own
-    values; `workload` that section; `folder` where its paths are looked for; `energy_set` a set's YAML, None for the
-    one that the configuration names; `samples` random points, None for all combinations; `seed` of these; `files` what
+    values; `workload` that section; `folder` where its paths are looked for; `mapping` the `largest` super-tiles, or
+    the objective that they are searched for, where no axis moves it; `energy_set` a set's YAML, None for the one that
+    the configuration names; `samples` random points, None for all combinations; `seed` of these; `files` what
     it is read from, by key.
     """
 
@@ -41,6 +45,7 @@ class Sweep:
     workload: dict[str, Any]
     folder: Path
     schemes: tuple[str, ...]
+    mapping: str
     axes: tuple[Axis, ...]
     samples: int | None
     seed: int
@@ -89,7 +94,8 @@ def _sweep(data: Any, path: Path) -> Sweep:
     sweep = Sweep(
         name=name("name", data.get("name", path.stem)), base=_base(data.get("base"), path.parent),
         workload=_mapping("workload", data.get("workload")), folder=path.parent,
-        schemes=tuple(_texts("schemes", data.get("schemes", ["stamp"]))), axes=moved, samples=samples, seed=seed,
+        schemes=tuple(_texts("schemes", data.get("schemes", ["stamp"]))),
+        mapping=data.get(MAPPING, objective.LARGEST), axes=moved, samples=samples, seed=seed,
         objectives=tuple(_texts("objectives", data.get("objectives", list(OBJECTIVES)))),
         energy_set=_energy_set(data.get("energy_set"), path.parent), files=_files(data, path.parent))
     _check(sweep)
@@ -103,10 +109,8 @@ def _check(sweep: Sweep) -> None:
     if len(set(sweep.moved)) < len(sweep.moved):
         twice = next(field for field in sweep.moved if sweep.moved.count(field) > 1)
         raise ConfigError("field on two axes", where="axes", got=twice, expected="each once")
-    schemes.check(sweep.schemes)
-    if schemes.SHUFFLED in sweep.schemes:
-        raise ConfigError("a workload without data has no tokens to shuffle", where="schemes", got=schemes.SHUFFLED,
-                          expected="stamp: it costs the same")
+    objective.searched(MAPPING, sweep.mapping)
+    schemes.check(sweep.schemes, where="schemes", data=False)
     there = axes.combinations(sweep.axes)
     if sweep.samples is None and there is not None and there > axes.MOST_POINTS:
         raise ConfigError("too many points", where="axes", got=there,
@@ -131,13 +135,16 @@ def _axes(data: dict[str, Any], random: bool) -> tuple[Axis, ...]:
 
 
 def _check_field(field: str) -> None:
+    if field == MAPPING:
+        return
     section, _, key = field.partition(".")
     known = _FIELDS.get(section, ())
     if key.partition(".")[0] not in known:
-        every = [f"{part}.{one}" for part, names in _FIELDS.items() for one in names]
+        every = [MAPPING, *(f"{part}.{one}" for part, names in _FIELDS.items() for one in names)]
         near = difflib.get_close_matches(field, every, 1)
         raise ConfigError("no such field", where="axes", got=field, expected=f"{near[0]}?" if near else
-                          f"{section}. and one of {', '.join(known)}" if known else "hw.…, job.… or workload.…")
+                          f"{section}. and one of {', '.join(known)}" if known else
+                          f"hw.…, job.…, workload.… or {MAPPING}")
 
 
 def _base(data: Any, folder: Path) -> dict[str, Any]:

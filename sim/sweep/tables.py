@@ -6,7 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from sim.mapping import table
+from sim.mapping.objective import LARGEST
 from sim.sweep import figures
+from sim.sweep.points import MAPPING
 from sim.sweep.results import Front, Row, text_of
 from sim.sweep.spec import Sweep
 from sim.workload.tables import LIMITS
@@ -38,13 +41,13 @@ def _front(front: Front, sweep: Sweep) -> str:
     if not front.rows:
         return head
     shown = front.rows[:_SHOWN]
-    names = _short([*sweep.moved, *(goal for goal in sweep.objectives if goal not in sweep.moved)])
+    names = short([*sweep.moved, *(goal for goal in sweep.objectives if goal not in sweep.moved)])
     table = align(("point", *names, "limited by"), [_cells(row, sweep) for row in shown], left=1)
     rest = len(front.rows) - len(shown)
     return "\n".join([head, table, *([f"and {rest} more (--csv)"] if rest else [])])
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def short(names: Sequence[str]) -> list[str]:
     """Names without the section or phase in front, where that leaves no two alike."""
     ends = [name.rpartition(".")[2] for name in names]
     return [end if ends.count(end) == 1 else name for end, name in zip(ends, names, strict=True)]
@@ -53,11 +56,12 @@ def _short(names: Sequence[str]) -> list[str]:
 def _cells(row: Row, sweep: Sweep) -> tuple[str, ...]:
     goals = (goal for goal in sweep.objectives if goal not in sweep.moved)
     limit = row.figures["bottleneck"]
-    return (str(row.point), *(_value(row.values[field]) for field in sweep.moved),
+    return (str(row.point), *(written(row.values[field]) for field in sweep.moved),
             *(_figure(row.figures[goal]) for goal in goals), LIMITS.get(limit, "–"))
 
 
-def _value(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value that a sweep moves, a float to six digits."""
     return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
@@ -82,10 +86,12 @@ def _failures(failed: Sequence[Row]) -> str:
 
 
 def _footer(sweep: Sweep) -> str:
+    searched = sweep.mapping != LARGEST and MAPPING not in sweep.moved
     name = "the sweep's own set" if sweep.energy_set is not None else "the set that hw.technology names"
     return "\n".join([
         _wrapped("Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is "
                  "modelled."),
+        *([_wrapped(f"{table.title(sweep.mapping)}.")] if searched else []),
         _wrapped(f"Energy: modelled, event counts times the constants of {name}, the memory's own where hw.memory has "
                  "them."),
         _wrapped("A front holds the points of its own scheme alone: schemes differ in accuracy, which is not a figure "

@@ -45,7 +45,7 @@ def check_keys(where: str, keys: Iterable[str]) -> None:
                           expected=", ".join(missing) if keys else _FORMS)
     if strange := [key for key in keys if key not in (*_OWN[kind], _LANES)]:
         raise ConfigError(f"no key of a {kind}", where=f"{where}.{strange[0]}",
-                          expected=f"one of {', '.join(_OWN[kind])}")
+                          expected=f"one of {', '.join((*_OWN[kind], _LANES))}")
 
 
 def build(data: Mapping[str, Any], folder: Path) -> Load:

@@ -14,7 +14,8 @@ from typing import Any
 from sim import memory, rescale
 from sim.cost.energy import EnergySet
 from sim.division import Division
-from sim.studies.report import memory_figures, nine_digits
+from sim.mapping.objective import Objective
+from sim.studies.report import mapping, memory_figures, nine_digits
 from sim.task import Shape, Task
 from sim.workload import file, report
 from sim.workload.ops import Workload
@@ -73,15 +74,18 @@ def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
     return replace(config, job=four(config.job), kinds=kinds)
 
 
-def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None) -> list[Row]:
-    """Every scheme on every machine; of one that cannot be, why. Raises ConfigError where none can."""
+def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
+         objective: Objective | None = None) -> list[Row]:
+    """Every scheme on every machine; of one that cannot be, why. `objective` as of `Run`. Raises ConfigError where none
+    can."""
     found, errors = [], []
     for name in MACHINES:
         runs: dict[int, Run] = {}  # by bits of the weights: schemes share what they have in common
         for scheme, (bits, tokens) in SCHEMES.items():
             try:
                 if bits not in runs:
-                    runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes)
+                    runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes,
+                                     objective)
                 figures = report.of_scheme(runs[bits], tokens)
             except ConfigError as error:
                 found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
@@ -129,17 +133,18 @@ def memory_bytes(config: NpuConfig) -> int:
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
-             version: str) -> dict[str, Any]:
-    """All rows under the first set, and the order of schemes by energy under every set."""
-    base = rows(workload, config, energy_sets[0], vector_lanes)
+             version: str, objective: Objective | None = None) -> dict[str, Any]:
+    """All rows under the first set, and the order of schemes by energy under every set, each with super-tiles searched
+    for the `objective` under that set, None: the largest."""
+    base = rows(workload, config, energy_sets[0], vector_lanes, objective)
     orders = {}
     for number, one in enumerate(energy_sets):
-        found = base if number == 0 else rows(workload, config, one, vector_lanes)
+        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective)
         orders[one.name] = {name: order(found, name) for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
-        "vector_lanes": vector_lanes,
+        "vector_lanes": vector_lanes, **mapping(objective),
         "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

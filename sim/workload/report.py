@@ -14,6 +14,7 @@ from sim import dram
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
+from sim.studies import drains
 from sim.studies.report import mapping, memory_figures, nine_digits
 from sim.workload import file
 from sim.workload.ops import Phase
@@ -45,7 +46,8 @@ def of_scheme(run: Run, scheme: str) -> dict[str, Any]:
         ops = run.of(phase, scheme)
         sums.append(total(ops.values()))
         phases[phase.name] = {**phase_figures(sums[-1], phase, hw),
-                              "ops": {name: figures(part, hw) for name, part in ops.items()}}
+                              "ops": {name: {**figures(part, hw), "drain": _drain(part, hw)}
+                                      for name, part in ops.items()}}
     return {"phases": phases, "total": figures(total(sums), hw)}
 
 
@@ -75,6 +77,7 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "vector_operations": totals.vector, "vector_cycles": totals.vector_cycles,
         "array_tiles": totals.array_tiles, "macs": totals.macs, "dram_bytes": totals.dram_bytes,
         "dram_bytes_by_operand": {operand: totals.dram[operand] for operand in OPERANDS},
+        **_port(totals, hw, seconds),
         "energy_fj": totals.energy_fj, "energy_fj_by_component": totals.components(),
         "time_s": nine_digits(seconds), "power_w": _ratio(totals.energy_fj / 1e15, seconds),
         "tops": _ratio(2 * totals.macs / 1e12, seconds), "tops_per_w": _ratio(2000 * totals.macs, totals.energy_fj),
@@ -82,6 +85,21 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
         "average_bits": _ratio(totals.value_bits, totals.values),
         "macs_per_byte": _ratio(totals.macs, totals.dram_bytes), "bottleneck": bottleneck(totals),
     }
+
+
+def _drain(totals: Totals, hw: HwConfig) -> dict[str, int] | None:
+    """What would lift the drain of the jobs that it paces, those of most cycles; None where it paces none."""
+    if not totals.drained:
+        return None
+    return drains.figures(max(totals.drained, key=lambda steps: (totals.drained[steps], -steps)), hw)
+
+
+def _port(totals: Totals, hw: HwConfig, seconds: float) -> dict[str, Any]:
+    """What the one port moves in whole bursts, and the part of the time that this takes it; nothing without a port."""
+    if hw.memory is None:
+        return {}
+    return {"port_bytes": totals.port_bytes,
+            "port_utilization": _ratio(totals.port_bytes, hw.memory.effective_bytes_per_s * seconds)}
 
 
 def write_csv(report: Mapping[str, Any], stream: IO[str]) -> None:

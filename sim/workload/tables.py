@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.mapping import table
+from sim.studies import drains
 from sim.studies.tables import BOTTLENECK_NAMES, external
 from stamp_hw.text import WIDTH, align, number, plural
 
@@ -71,7 +72,15 @@ def _said(report: Mapping[str, Any]) -> list[str]:
         worst = sorted(shares, key=lambda limit: -shares[limit])[:2]
         told.append(f"{name} " + ", ".join(f"{LIMITS[limit]} {number(100 * shares[limit] / phase['cycles'], 1)} %"
                                            for limit in worst if shares[limit]))
-    return textwrap.wrap(f"Time by what paces it ({scheme}): {'; '.join(told)}", WIDTH, subsequent_indent="  ")
+    lines = [f"Time by what paces it ({scheme}): {'; '.join(told)}",
+             *drains.said(drained(found["phases"]), report["config"]["hw"]["rescale_lanes"])]
+    return [line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+
+
+def drained(phases: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
+    """(operation with its part of a phase that the drain paces, what would lift that) where it paces any."""
+    return [(f"{phase_name} {name} {number(100 * op['cycles_by_limit']['drain'] / phase['cycles'], 1)} %", op["drain"])
+            for phase_name, phase in phases.items() for name, op in phase["ops"].items() if op.get("drain")]
 
 
 def _operations(report: Mapping[str, Any]) -> str:
@@ -90,6 +99,11 @@ def _operations(report: Mapping[str, Any]) -> str:
     return align(header, rows, left=2)
 
 
+def searched(report: Mapping[str, Any]) -> list[str]:
+    """What super-tiles were searched for, where they were."""
+    return [f"{table.title(report['mapping']['objective'])}."] if "mapping" in report else []
+
+
 def external_memory(report: Mapping[str, Any]) -> list[str]:
     """The constants of `hw.memory`, where there is one."""
     if "memory" not in report:
@@ -106,8 +120,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
-        *([table.title(report) + "."] if "mapping" in report else []),
-        *external_memory(report),
+        *searched(report), *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
         *(["Keys and values of 4 bits travel as bytes here: --hw packed_weights=true packs them."]

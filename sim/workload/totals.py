@@ -20,14 +20,17 @@ from sim.memory import OPERANDS
 class Totals:
     """`jobs`; `cycles` of all; `parts` cycles by `sim.engine.closed_form.PARTS`; `limits` cycles of jobs by their
     bottleneck; `macs` useful products; `slot_steps` eighths of a row slot's steps that worked on a real token and
-    output; `array_tiles`; `dram` bytes by operand; `energy` fJ by (component, event); `vector` operations of the vector
-    unit and `vector_cycles` that they take; `values` that linear layers took as activations, and their `value_bits`."""
+    output; `array_tiles`; `dram` bytes by operand, `port_bytes` that the one port moves for them, 0
+    where there is none; `energy` fJ by (component, event); `drained` cycles of jobs that the drain paces by
+    the steps of their tiles; `vector` operations of the vector unit and `vector_cycles`
+    that they take; `values` that linear layers took as activations, and their `value_bits`."""
 
     jobs: int = 0
     cycles: int = 0
     macs: int = 0
     slot_steps: int = 0
     array_tiles: int = 0
+    port_bytes: int = 0
     vector: int = 0
     vector_cycles: int = 0
     values: int = 0
@@ -36,6 +39,7 @@ class Totals:
     limits: Counter[str] = field(default_factory=Counter)
     dram: Counter[str] = field(default_factory=Counter)
     energy: Counter[tuple[str, str]] = field(default_factory=Counter)
+    drained: Counter[int] = field(default_factory=Counter)
 
     def add(self, cost: Cost, times: int) -> None:
         """So many jobs of this cost."""
@@ -44,9 +48,12 @@ class Totals:
         self.macs += times * cost.macs
         self.slot_steps += times * round(8 * cost.row_slot_steps)
         self.array_tiles += times * cost.cycles.array_tiles
+        self.port_bytes += times * (cost.port_bytes or 0)
         for part in PARTS:
             self.parts[part] += times * getattr(cost.cycles, part)
         self.limits[cost.cycles.bottleneck] += times * cost.cycles.total
+        if cost.cycles.bottleneck == "drain":
+            self.drained[cost.cycles.steps] += times * cost.cycles.total
         for operand in OPERANDS:
             self.dram[operand] += times * getattr(cost.dram, operand)
         for component, events in cost.events.items():
@@ -61,10 +68,10 @@ class Totals:
 
     def merge(self, other: Totals) -> None:
         """What another has as well."""
-        for name in ("jobs", "cycles", "macs", "slot_steps", "array_tiles", "vector", "vector_cycles", "values",
-                     "value_bits"):
+        for name in ("jobs", "cycles", "macs", "slot_steps", "array_tiles", "port_bytes", "vector", "vector_cycles",
+                     "values", "value_bits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("parts", "limits", "dram", "energy"):
+        for name in ("parts", "limits", "dram", "energy", "drained"):
             getattr(self, name).update(getattr(other, name))
 
     @property

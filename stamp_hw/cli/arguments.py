@@ -15,7 +15,8 @@ from stamp_hw import rooms
 from stamp_hw.errors import clip, printable
 
 _LIMIT = 400  # characters of a message
-_WHOLE = re.compile(r"[+-]?[0-9]{1,99}")  # what is out of range, the command says
+_WHOLE = re.compile(r"[+-]?[0-9]+")  # what is out of range, the command says
+_DIGITS = 99  # of a whole number
 _OPTION = re.compile(r"--?[A-Za-z]\S*")  # a word that argparse takes for an option, whether there is such a one or not
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ def whole(text: str, expected: str = "a whole number") -> int:
     """A whole number in decimal digits: no `1_0`, no other scripts, as Python's `int` would take."""
     if not _WHOLE.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{expected} is expected, not {text[:80]!r}")
+    if len(text) > _DIGITS:
+        raise argparse.ArgumentTypeError(f"{expected} of at most {_DIGITS} digits is expected, not one of "
+                                         f"{len(text):,}")
     return int(text)
 
 

@@ -19,6 +19,7 @@ from stamp_hw.formats.yaml_file import parse_yaml
 T = TypeVar("T")
 U = TypeVar("U")
 _TEMPORARY = 14  # characters that `atomic_file` adds to a name
+_DIGITS = 19  # of an option's number: what 64 bits hold
 _LARGEST = 8  # digits of a size: a hundred million tokens are more than anything here can take
 _WIDTH = 80  # columns of a terminal that does not say how many it has
 
@@ -87,7 +88,11 @@ def count(text: str) -> int:
 
 
 def _from(least: int, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
+    whole = text.isascii() and text.isdigit()
+    if whole and len(text) > _DIGITS:
+        raise argparse.ArgumentTypeError(f"a whole number of at most {_DIGITS} digits is expected, not one of "
+                                         f"{len(text):,}")
+    if not whole or int(text) < least:
         raise argparse.ArgumentTypeError(f"a whole number from {least} on is expected, not {text[:80]!r}")
     return int(text)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stamp_hw.beats import value_bytes
 from stamp_hw.dma import descriptor
 from stamp_hw.dma.descriptor import Descriptor, Word
 from stamp_hw.dma.order import ENTRY_BYTES
 from stamp_hw.dma.params import DmaParams
-from stamp_hw.engine.wire import OUT_BYTES, value_bytes
+from stamp_hw.engine.wire import OUT_BYTES
 from stamp_hw.errors import ConfigError
 
 ALIGNMENT = 256  # of every part: a descriptor's, and whole words of any bus

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
@@ -41,6 +41,7 @@ class DmaParams:
     def __post_init__(self) -> None:
         require(self.bus_width in BUS_WIDTHS, "DmaParams.bus_width", self.bus_width,
                 " or ".join(map(str, BUS_WIDTHS)))
+        require(not self.engine.pad_beats, "DmaParams.engine.pad_beats", True, "False: in the memory nothing is padded")
         in_range(self, "address_width", *ADDRESS_WIDTHS)
         longest = min(MAX_BURST, PAGE_BYTES // self.bus_bytes)
         for name, low, high in (("burst_words", 2, longest), ("fifo_words", self.burst_words, 1 << 12)):
@@ -50,9 +51,9 @@ class DmaParams:
 
     @classmethod
     def of(cls, hw: HwConfig) -> DmaParams:
-        """Of hardware that has a DMA."""
+        """Of hardware that has a DMA. `pad_beats` is of the AXI streams, which it has not."""
         require(hw.bus_width is not None, "hw.bus_width", hw.bus_width, " or ".join(map(str, BUS_WIDTHS)))
-        return cls(engine=EngineParams.of(hw), bus_width=int(hw.bus_width or 0))
+        return cls(engine=replace(EngineParams.of(hw), pad_beats=False), bus_width=int(hw.bus_width or 0))
 
     @property
     def bus_bytes(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from stamp_hw.config import HwConfig
 from stamp_hw.hadamard_params import HadamardParams
+from stamp_hw.hw_config import remembered
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 SINK_WIDTH = 4  # bits of a sink's exponent e (docs/contract.md §3.1)
@@ -35,19 +36,22 @@ class EngineParams:
     mul_stages: int
     block: int | None = None
     packed_weights: bool = False
+    pad_beats: bool = False
     hadamard: int | None = None
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
 
     @classmethod
+    @remembered
     def of(cls, hw: HwConfig) -> EngineParams:
         return cls(**{name: getattr(hw, name) for name in cls.__slots__})
 
     @property
     def hw(self) -> HwConfig:
         """The configuration, clock and memory left at their defaults."""
-        return HwConfig(**{name: getattr(self, name) for name in self.__slots__})
+        return _hw(self)
 
     @property
     def rotation(self) -> HadamardParams | None:
@@ -61,7 +65,7 @@ class EngineParams:
     @property
     def haar(self) -> HaarParams:
         """The forward unit, paced so that the scale unit behind it never has to stop it."""
-        return replace(HaarParams.forward(self.hw), pace=self.scale.recip_width, places=self.out_slots)
+        return _lifting(self)
 
     @property
     def mac(self) -> MacParams:
@@ -78,7 +82,7 @@ class EngineParams:
 
     @property
     def inverse(self) -> HaarParams:
-        return replace(HaarParams.inverse(self.hw), places=self.out_slots)
+        return _inverse(self)
 
     @property
     def finish(self) -> FinishParams:
@@ -154,3 +158,18 @@ class EngineParams:
         first = min(k, self.block)
         later = sum(max(min(self.block, k - start), least) for start in range(self.block, k, self.block))
         return first + later, max(max(first, least) + later, self.min_read_cycles)
+
+
+@remembered
+def _hw(params: EngineParams) -> HwConfig:
+    return HwConfig(**{name: getattr(params, name) for name in params.__slots__})
+
+
+@remembered
+def _lifting(params: EngineParams) -> HaarParams:
+    return replace(HaarParams.forward(params.hw), pace=params.scale.recip_width, places=params.out_slots)
+
+
+@remembered
+def _inverse(params: EngineParams) -> HaarParams:
+    return replace(HaarParams.inverse(params.hw), places=params.out_slots)

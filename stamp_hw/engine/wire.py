@@ -1,8 +1,9 @@
 """Bytes of the engine's streams, on its AXI ports and over the external memory (docs/contract.md §4, "Bytes").
 
 Every value fills whole bytes: activations those of `in_width` rounded up, weights one (INT4 sign-extended), results
-two; an output channel's parameters take 16. A beat is whole, so that what pads it is moved as well; of the results only
-the channels below N are written. Packed weights are two in a byte (`WeightFormat`).
+two; an output channel's parameters take 16. A beat is whole, so that what pads it is moved as well, and with
+`pad_beats` it fills a power of two of bytes; of the results only the channels below N are written. Packed weights are
+two in a byte (`WeightFormat`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from stamp_hw.beats import padded, value_bytes
 from stamp_hw.config import HwConfig, JobConfig
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import CODE_WIDTH, OUT_WIDTH
 
 WEIGHT_BYTES = CODE_WIDTH // 8
@@ -19,7 +22,7 @@ OUT_BYTES = OUT_WIDTH // 8  # of a result
 
 
 class Ports(Protocol):
-    """What of the hardware decides a beat: `HwConfig` and `EngineParams` have all three."""
+    """What of the hardware decides a beat: `HwConfig` and `EngineParams` have all four."""
 
     @property
     def lanes(self) -> int: ...
@@ -30,15 +33,20 @@ class Ports(Protocol):
     @property
     def in_width(self) -> int: ...
 
-
-def value_bytes(in_width: int) -> int:
-    """Bytes of an activation."""
-    return -(-in_width // 8)
+    @property
+    def pad_beats(self) -> bool: ...
 
 
 def beat_bytes(hw: Ports) -> dict[str, int]:
     """Input stream → bytes of a beat."""
-    return {"i": hw.lanes * value_bytes(hw.in_width), "w": hw.cols * WEIGHT_BYTES, "p": PARAMETER_BYTES}
+    sizes = {"i": hw.lanes * value_bytes(hw.in_width), "w": hw.cols * WEIGHT_BYTES, "p": PARAMETER_BYTES}
+    return {name: padded(size) for name, size in sizes.items()} if hw.pad_beats else sizes
+
+
+def result_beat_bytes(params: EngineParams) -> int:
+    """Bytes of TDATA of a beat of results; those that pad it are not written."""
+    size = params.rescale_lanes * OUT_BYTES
+    return padded(size) if params.pad_beats else size
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from stamp_hw.formats.safetensors_file import strict_json
 
 
 def load_json(path: Path, what: str, most: int, expected: str) -> Any:
-    """The document of a file of at most `most` bytes, as `strict_json` reads it.
+    """The document of a file, as `strict_json` reads it. Raises StampError as `load_bytes` and `strict_json` do."""
+    return strict_json(load_bytes(path, what, most, expected), path)
 
-    Raises StampError ("cannot read `what`", with what is `expected`) where the file cannot be read or is longer, and as
-    `strict_json` does.
-    """
+
+def load_bytes(path: Path, what: str, most: int, expected: str) -> bytes:
+    """A file of at most `most` bytes. Raises StampError ("cannot read `what`", with what is `expected`) where it cannot
+    be read or is longer."""
     try:
         with path.open("rb") as stream:
             content = stream.read(most + 1)
@@ -23,4 +25,4 @@ def load_json(path: Path, what: str, most: int, expected: str) -> Any:
     if len(content) > most:
         raise StampError(f"cannot read {what}", where=str(path), got="a longer file",
                          expected=f"at most {most:,} bytes")
-    return strict_json(content, path)
+    return content

@@ -13,14 +13,16 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from amaranth.lib.data import StructLayout
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
 from rtl_gen.axi import stream_bytes as axi_bytes
 from rtl_gen.axi.registers import WORD_BYTES, Register, job_register, registers
+from rtl_gen.axi.stream import activation_data, weight_data
 from stamp_hw.engine.streams import Beats
-from stamp_hw.engine.wire import OUT_BYTES
+from stamp_hw.engine.wire import OUT_BYTES, result_beat_bytes
 from tb.axi.cases import Drawn
 from tb.bench.harness import TOTALS, Bench, bench_test
 from tb.bench.patterns import Pattern, throttles
@@ -139,17 +141,27 @@ class AxiBench(Bench):
         all in `one_packet`; a stream that is missing gets nothing."""
         if "i" in beats and len(beats["i"]["last"]):
             tokens = beats["i"]
-            data = axi_bytes.activations(self.params, tokens)
+            data = self._noisy(axi_bytes.activations(self.params, tokens), activation_data(self.params))
             size = len(data) // len(tokens["last"])
             shifts = np.repeat(tokens["sink_shift"], size).tolist()  # a byte's
             packets = [(0, len(tokens["last"]))] if one_packet else _frames(tokens["last"])
             for first, end in packets:
                 part = slice(first * size, end * size)
                 self.act.send_nowait(AxiStreamFrame(data[part], tuser=shifts[part]))
-        for name, source, made in (("w", self.wgt, axi_bytes.weights), ("p", self.par, axi_bytes.parameters)):
-            data = made(beats[name]) if name in beats else b""
-            if data:
-                source.send_nowait(AxiStreamFrame(data))
+        if "w" in beats and len(beats["w"]["wgt"]):
+            data = self._noisy(axi_bytes.weights(self.params, beats["w"]), weight_data(self.params))
+            self.wgt.send_nowait(AxiStreamFrame(data))
+        if "p" in beats and len(beats["p"]["bias"]):
+            self.par.send_nowait(AxiStreamFrame(axi_bytes.parameters(beats["p"])))
+
+    def _noisy(self, data: bytes, beat: StructLayout) -> bytes:
+        """The bytes of a stream, with anything in those of each beat that are `reserved`."""
+        if "reserved" not in beat.members:
+            return data
+        rows = np.frombuffer(data, np.uint8).reshape(-1, beat.size // 8).copy()
+        first = beat["reserved"].offset // 8
+        rows[:, first:] = self.rng.integers(0, 256, (len(rows), rows.shape[1] - first))
+        return rows.tobytes()
 
     async def program(self, job: Mapping[str, Any]) -> None:
         """Write the job registers."""
@@ -172,15 +184,16 @@ class AxiBench(Bench):
 
     async def collect(self, where: str, wanted: Beats) -> None:
         """Take one job's results and compare values, TKEEP, TLAST and TUSER."""
-        lanes = self.params.rescale_lanes
+        lanes, size = self.params.rescale_lanes, result_beat_bytes(self.params)
         for first, end in _frames(wanted["last" if self.per_token else "end"]):
             frame = await self.within(self.out.recv(compact=False), HANG_CYCLES + BEAT_CYCLES * (end - first))
-            keep = np.array(frame.tkeep, np.int64).reshape(-1, lanes, OUT_BYTES)
-            y = np.frombuffer(bytes(frame.tdata), "<i2").reshape(-1, lanes)
+            keep = np.array(frame.tkeep, np.int64).reshape(-1, size)
+            y = np.frombuffer(bytes(frame.tdata), "<i2").reshape(-1, size // OUT_BYTES)[:, :lanes]
             kept = wanted["keep"][first:end].astype(bool)
-            ends = np.array(frame.tuser, np.int64).reshape(-1, lanes * OUT_BYTES)[:, 0]
+            ends = np.array(frame.tuser, np.int64).reshape(-1, size)[:, 0]
+            bytes_kept = np.pad(np.repeat(kept, OUT_BYTES, axis=1), ((0, 0), (0, size - lanes * OUT_BYTES)))
             self.equal(where, "TLAST", first, np.array([len(y)]), np.array([end - first]))
-            self.equal(where, "TKEEP", first, keep, np.repeat(kept[:, :, None], OUT_BYTES, axis=2).astype(np.int64))
+            self.equal(where, "TKEEP", first, keep, bytes_kept.astype(np.int64))
             self.equal(where, "TUSER", first, ends, wanted["end"][first:end])
             self.equal(where, "TDATA", first, np.where(kept, y, 0), np.where(kept, wanted["y"][first:end], 0))
             self.words += int(kept.sum())
@@ -214,9 +227,9 @@ class AxiBench(Bench):
     def beginning(self, where: str, wanted: Sequence[Beats]) -> None:
         """Compare what came out before the engine was halted with the beginning of `wanted`, jobs in a row; a packet
         that was cut off must end in one more beat, with TLAST and without TUSER."""
-        lanes = self.params.rescale_lanes
-        beats = [(tuple(frame.tdata[2 * lanes * beat : 2 * lanes * (beat + 1)]), frame.tuser[2 * lanes * beat])
-                 for frame in self.frames() for beat in range(len(frame.tdata) // (2 * lanes))]
+        lanes, size = self.params.rescale_lanes, result_beat_bytes(self.params)
+        beats = [(tuple(frame.tdata[size * beat : size * beat + OUT_BYTES * lanes]), frame.tuser[size * beat])
+                 for frame in self.frames() for beat in range(len(frame.tdata) // size)]
         whole = np.concatenate([np.zeros(0, np.int64), *(each["end"] for each in wanted)]).tolist()
         ended = [index for index, (_, end) in enumerate(beats) if end]
         if beats and not beats[-1][1]:

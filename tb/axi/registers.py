@@ -27,8 +27,7 @@ async def registers_hold(bench: AxiBench) -> None:
     for name, register in bench.table.items():
         await bench.expect(name, register.reset, "after reset")
     assert bench.table["JOB_WIDTH"].offset == JOB_BASE
-    holds = {name: register.fields[0].mask for name, register in bench.table.items()
-             if register.whole and register.fields[0].access == "rw"}
+    holds = masks(bench)
     assert {"JOB_WIDTH", "TIMEOUT", "EVENT_SELECT"} <= set(holds)
     written = {name: int(bench.rng.integers(1 << 32)) & mask for name, mask in holds.items()}
     for name, value in written.items():
@@ -47,6 +46,38 @@ async def registers_hold(bench: AxiBench) -> None:
             before = await bench.read(name)
             assert await bench.write(name, 0xFFFFFFFF) == SLVERR, name
             await bench.expect(name, before, "after a write to what is read only")
+
+
+def masks(bench: AxiBench) -> dict[str, int]:
+    """Register that keeps what is written → the bits that it can hold."""
+    return {name: register.fields[0].mask for name, register in bench.table.items()
+            if register.whole and register.fields[0].access == "rw"}
+
+
+@axi_test
+async def an_interrupt_has_its_own_reasons_whatever_other_registers_hold(bench: AxiBench) -> None:
+    """Any words in all of them, then those words with every bit turned: nothing is wrong, and each error alone is the
+    reason for an interrupt until it is cleared."""
+    error, others = bench.field("IRQ_STATUS", "error"), bench.field("IRQ_ENABLE", "done") | bench.field(
+        "IRQ_ENABLE", "taken")
+    holds, ctrl = masks(bench), bench.field("CTRL", "token_tlast") | bench.field("CTRL", "ignore_framing")
+    words = {name: int(bench.rng.integers(1 << 32)) for name in (*holds, "CTRL")}
+    for turned in (0, 0xFFFFFFFF):
+        for name, mask in (*holds.items(), ("CTRL", ctrl)):
+            assert await bench.write(name, (words[name] ^ turned) & mask) == OKAY
+        for number, field in enumerate(bench.table["ERROR"].fields):
+            await bench.write("IRQ_ENABLE", error if number % 2 else others)
+            for name, wanted in (("ERROR", 0), ("IRQ_STATUS", 0), ("STATUS", bench.at_rest())):
+                await bench.expect(name, wanted, f"before {field.name}")
+            assert not bench.dut.irq.value, f"an interrupt before {field.name}"
+            await bench.write("ERROR_TEST", field.mask)
+            await bench.expect("ERROR", field.mask, f"after {field.name} was raised")
+            await bench.expect("IRQ_STATUS", error, f"after {field.name} was raised")
+            assert bool(bench.dut.irq.value) == bool(number % 2), f"{field.name}: the interrupt that is not asked for"
+            await bench.write("ERROR", field.mask)
+    await bench.write("IRQ_ENABLE", 0)
+    await bench.write("CTRL", 0)
+    await bench.write("TIMEOUT", 0)
 
 
 @axi_test

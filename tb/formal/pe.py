@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from rtl_gen.mac import blocks
@@ -13,6 +15,7 @@ from tb.faults.mac import _without_borrow
 from tb.formal import Property
 from tb.formal.checker import Checker
 from tb.run.fault import Fault
+from tb.run.fault import replace as edit
 
 LARGEST = 128 * 128  # of a product of two 8-bit codes, in magnitude
 LARGEST_OF_PAIR = 8 * 128  # of a product of a 4-bit code
@@ -50,9 +53,16 @@ class _Packed(Checker):
         self.given(m, control.valid | ~control.mode4)
         at = self.stage(m, "operand", "control", mode4=control.mode4, valid=control.valid, last=control.last, act=act,
                         zero=zero, wgt=self.unit.wgt_i, **more)
-        self.must(m, ~at["valid"] | ((self.internal("operand") == self.packed(at["act"], at["zero"], at["mode4"]))
-                                     & (self.internal("wgt") == at["wgt"])))
+        copies = ("operand", "wgt"), *((("multiplier.operand_register", "multiplier.wgt_register"),) if self.params.dsp
+                                       else ())
+        for operand, wgt in copies:
+            self.must(m, ~at["valid"] | ((self.internal(operand) == self.packed(at["act"], at["zero"], at["mode4"]))
+                                         & (self.internal(wgt) == at["wgt"])))
         return at
+
+    def product(self, number: int) -> Signal:
+        """The register of a product stage, a slice's where the PE has one."""
+        return self.internal(f"product{number}" if self.params.dsp is None else f"multiplier.product{number}")
 
     def codes(self, at: dict[str, Signal]) -> tuple[Value, Value, Value]:
         """(the 8-bit code, token 0's and token 1's of a pair), each less its zero."""
@@ -75,8 +85,7 @@ class Products(_Packed):
         for number in range(1, self.params.mul_stages + 1):
             at = self.stage(m, f"product{number}", f"control{number}", **at, **products)
             products = {name: at.pop(name) for name in products}
-            self.must(m, ~at["valid"] | (self.internal(f"product{number}")
-                                         == products["p0"] + (products["p1"] << LOW_WIDTH)))
+            self.must(m, ~at["valid"] | (self.product(number) == products["p0"] + (products["p1"] << LOW_WIDTH)))
         self.reached(m, at["valid"] & at["mode4"] & (products["p0"] < 0) & (products["p1"] > 0))
 
 
@@ -102,7 +111,7 @@ class Sums(_Packed):
             before = at["counted"]
             at = self.stage(m, f"product{number}", f"control{number}", **at)
             self._counts(m, before, at)
-            product = self.internal(f"product{number}")
+            product = self.product(number)
             high = product[LOW_WIDTH:].as_signed() + high_borrow(product)
             largest = Mux(at["mode4"], of_pair, whole)
             within = Mux(at["mode4"], high, product)
@@ -134,6 +143,12 @@ PROPERTIES = (
         bug=Fault(name="keep_the_borrow_of_a0", block="mac", why="a pair's upper part is a1 although a0 is negative",
                   patch=("rtl_gen.mac.array.upper_of_pair", lambda act: Cat(act[4:], act[7]))),
         bug_depth=5, seconds=10),
+    Property(
+        name="pe_slice_products", block="pe", build=Products, params=replace(DEFAULT, dsp="ecp5"), depth=1, cover=5,
+        says="the same with the registers of a DSP slice",
+        bug=Fault(name="unsigned_slice", block="mac", why="the slice takes the operand as unsigned",
+                  edit=edit("$signed(operand_register)", "$signed({1'b0, operand_register})")), bug_depth=5,
+        seconds=13),
     Property(
         name="pe_sums", block="pe", build=Sums, params=DEFAULT, small=TIGHT, depth=2, cover=12,
         says="no accumulator overflows in max_k steps, for every operand",

@@ -9,7 +9,8 @@ anything while its `valid` is low, the unit is offered beats that stay until the
 the first cycle, that of reset. (What another module reads in that cycle it may keep in a register without reset.)
 
 Large modules that are not mutated may be cut out of the ones around them: what comes out of them is anything, the same
-for both copies, and what goes into them must agree in every cycle.
+for both copies, and what goes into them must agree in every cycle. But a bit that is constant in the module stays so,
+and one that the module never looks at need not agree.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from tb.mutate.netlist import CONTROL, Netlist, made
 FIRST, START = "first_cycle", "start_values"  # ports of the core: registers take `START` in the first cycle
 CUT = "_cut_"  # in the names of ports where something was cut out, between instance and port
 _FLATTEN = """read_rtlil netlist.il
-{cut}hierarchy -top {top}
-flatten -separator _
+hierarchy -top {top}
+{known}{cut}flatten -separator _
 {open}memory_map
 setundef -undriven -zero
 opt_expr
@@ -37,6 +38,8 @@ rename {top} core
 write_rtlil flat.il
 write_verilog -noattr flat.v
 """
+# Of every module, what it never looks at and what is constant, told to the ones around it, level by level.
+_KNOWN, _LEVELS = "opt_hier\nopt_clean\n", 4
 _AIG = """read_rtlil core.il
 read_verilog miter.v
 hierarchy -top miter
@@ -93,7 +96,8 @@ def never_differ(folder: Path, module: str, number: int, streams: bool, cut: Col
     `streams` says that the rules of streams hold at its ports; the modules `cut` are cut out.
     """
     opened = f"expose -evert -sep {CUT} {' '.join(f't:{name}' for name in cut)}\n" if cut else ""
-    made(folder, _FLATTEN.format(top=module, cut=f"blackbox {' '.join(cut)}\n" if cut else "", open=opened), "flat.v")
+    made(folder, _FLATTEN.format(top=module, cut=f"blackbox {' '.join(cut)}\n" if cut else "", open=opened,
+                                 known=_KNOWN * _LEVELS if cut else ""), "flat.v")
     core, bits, clock = with_start_values((folder / "flat.il").read_text("utf-8"))
     (folder / "core.il").write_text(core, encoding="utf-8")
     (folder / "dummy.v").write_text(_DUMMY, encoding="utf-8")

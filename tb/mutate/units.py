@@ -57,6 +57,11 @@ def unpacking(module: str) -> bool:
     return module in ("stamp_engine_loader_unpack", "stamp_expand")
 
 
+def rows_of_the_array(module: str) -> bool:
+    """Multipliers and accumulators, whose sums a proof about what is around them can leave aside."""
+    return module == "stamp_mac_row"
+
+
 def of_the_edge(module: str) -> bool:
     return module.startswith("stamp_axi")
 
@@ -104,9 +109,9 @@ UNITS = (
          params=ScaleParams(lanes=3, width=9, recip_frac=4, max_beats=5, mul_stages=2)),
     Unit(name="scale_blocks", block="scale", count=50,
          params=ScaleParams(lanes=2, width=9, recip_frac=1, max_beats=28, mul_stages=1, block_beats=5)),
-    Unit(name="mac", block="mac", count=45,
+    Unit(name="mac", block="mac", count=45, cut=rows_of_the_array,
          params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
-    Unit(name="block_mac", block="mac", count=45,
+    Unit(name="block_mac", block="mac", count=45, cut=rows_of_the_array,
          params=MacParams(rows=2, cols=3, lanes=3, mul_stages=2, max_k=16, acc_width=block_acc_width(16), blocks=True)),
     Unit(name="combine", block="combine", count=40,
          params=CombineParams(cols=3, lanes=1, tokens=4, acc_width=17, width=9, total_width=28, mul_stages=2)),

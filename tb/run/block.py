@@ -35,7 +35,8 @@ def fresh_seed() -> int:
     """STAMP_SEED if it is set, else a new one for this process; logged once. Raises ConfigError for no number."""
     given = os.environ.get("STAMP_SEED")
     if given and not (given.isascii() and given.isdigit() and len(given) < 20):
-        raise ConfigError("not a seed", where="STAMP_SEED", got=given, expected="a whole number from 0 on")
+        raise ConfigError("not a seed", where="STAMP_SEED", got=given,
+                          expected="a whole number from 0 on, of at most 19 digits")
     seed = int(given) if given else secrets.randbelow(2**31)
     _LOG.info("STAMP_SEED=%d", seed)
     return seed

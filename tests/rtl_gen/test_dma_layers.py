@@ -43,7 +43,8 @@ def test_what_the_walk_gathers_is_what_the_streams_bring(rng: np.random.Generato
         for one, layer in zip(drawn, image.layers, strict=True):
             beats = engine_streams.streams(one.layer, one.config, one.result)
             reads = walk.reads(layer, one.chained.table)
-            assert walk.gather(memory, image.base, reads["wgt"]) == stream_bytes.weights(beats["w"]), one.name
+            weights = stream_bytes.weights(params.engine, beats["w"])
+            assert walk.gather(memory, image.base, reads["wgt"]) == weights, one.name
             assert walk.gather(memory, image.base, reads["par"]) == stream_bytes.parameters(beats["p"]), one.name
             assert layer.places * ENTRY_BYTES == len(walk.gather(memory, image.base, reads["order"]))
             if one.chained.source is None:

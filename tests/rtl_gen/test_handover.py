@@ -1,23 +1,16 @@
-"""What a user gets beside the Verilog: register map, C header, FuseSoC core, Vivado files."""
+"""What a user gets beside the Verilog: register map, C header, Vivado files."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rtl_gen.axi.registers import registers
 from rtl_gen.delivery import generate as generator
 from rtl_gen.delivery import handover
 from rtl_gen.delivery.handover_registers import bits
-from rtl_gen.toolchain import verilator_env
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine.params import EngineParams
 from tests.support.generate_cases import LINE, SMALL, compiled, generated
@@ -86,57 +79,6 @@ def test_the_header_compiles_and_writes_each_job_register_at_its_offset(config: 
             name = f"STAMP_ENGINE_{register.name}" + ("" if field.name == "value" else f"_{field.name.upper()}")
             constant = field.access == "const"
             assert int(lines[f"{name}_{'VALUE' if constant else 'MASK'}"]) == (field.reset if constant else field.mask)
-
-
-# --- FuseSoC ---------------------------------------------------------------------------------------------------------
-
-
-def fusesoc(folder: Path, target: str, work: Path, name: str = "stamp_engine_axi") -> subprocess.CompletedProcess[str]:
-    env = verilator_env()
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"  # edalize's makefile looks for python
-    env["XDG_CONFIG_HOME"] = env["XDG_CACHE_HOME"] = env["XDG_DATA_HOME"] = str(work)
-    command = [sys.executable, "-c", "from fusesoc.main import main; main()", "--cores-root", str(folder), "run",
-               "--target", target, f"stamp-hw:npu:{name}"]
-    return subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.rtl
-def test_fusesoc_lints_both_tops_clean_and_finds_a_mistake(tmp_path: Path) -> None:
-    folder = tmp_path / "rtl"
-    generator.write(folder, generated(LINE))
-    for target, top in (("lint", "stamp_engine_axi"), ("lint_plain", "stamp_engine")):
-        work = tmp_path / target
-        work.mkdir()
-        done = fusesoc(folder, target, work)
-        assert done.returncode == 0 and "%Warning" not in done.stdout + done.stderr, (done.stdout + done.stderr)[-2000:]
-        control = next(work.rglob("*.vc")).read_text()
-        assert f"--top-module {top}\n" in control and "waivers.vlt" in control and "--lint-only" in control
-    path = folder / "stamp_engine_axi.v"
-    path.write_text(path.read_text().replace("endmodule", "  wire [3:0] left_over = 4'd3;\nendmodule"))
-    shutil.rmtree(tmp_path / "lint")
-    (tmp_path / "lint").mkdir()
-    done = fusesoc(folder, "lint", tmp_path / "lint")
-    assert done.returncode != 0 and "left_over" in done.stdout + done.stderr
-
-
-@pytest.mark.rtl
-def test_fusesoc_lints_a_core_under_another_prefix_clean(tmp_path: Path) -> None:
-    generator.write(tmp_path / "rtl", generated(LINE, prefix="one"))
-    done = fusesoc(tmp_path / "rtl", "lint", tmp_path, "one_engine_axi")
-    assert done.returncode == 0 and "%Warning" not in done.stdout + done.stderr, (done.stdout + done.stderr)[-2000:]
-    assert "--top-module one_engine_axi\n" in next(tmp_path.rglob("*.vc")).read_text()
-
-
-@pytest.mark.parametrize("prefix", ["stamp", "one"])
-def test_the_core_names_the_files_of_the_axi_top(prefix: str) -> None:
-    files = generated(LINE, prefix=prefix)
-    text = files[f"{prefix}_engine_axi.core"]
-    core = yaml.safe_load(text.removeprefix("CAPI=2:\n"))
-    assert text.startswith("CAPI=2:\n") and core["targets"]["default"]["toplevel"] == f"{prefix}_engine_axi"
-    manifest = json.loads(files["manifest.json"])
-    assert core["filesets"]["rtl"]["files"] == manifest["blocks"][f"{prefix}_engine_axi"]["files"]
-    for fileset in core["filesets"].values():
-        assert set(fileset["files"]) <= set(files)
 
 
 # --- Vivado ----------------------------------------------------------------------------------------------------------

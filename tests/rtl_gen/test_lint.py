@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,13 @@ from rtl_gen.toolchain import verilator_env
 from rtl_gen.verilog.waivers import WAIVERS, Waiver
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ToolError
-from tests.support.generate_cases import BUSSED, LINE, MODULES, SMALL, generated
+from tests.support.generate_cases import BLOCKED, BUSSED, LINE, MODULES, ROTATED, SMALL, generated
 
 
 @pytest.mark.rtl
 def test_every_module_is_clean_under_wall_and_every_waiver_is_used() -> None:
     found: list[lint.Finding] = []
-    for config in (SMALL, LINE, NpuConfig(), BUSSED):
+    for config in (SMALL, LINE, BLOCKED, ROTATED, NpuConfig(), BUSSED):
         files = generated(config, blocks=config is not BUSSED)
         for module, block in json.loads(files["manifest.json"])["blocks"].items():
             found += lint.findings_of({name: files[name] for name in block["files"]}, module)
@@ -53,20 +55,16 @@ def test_text_that_verilator_cannot_read_is_no_finding_but_an_error() -> None:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("config", [SMALL, LINE], ids=["small", "line"])
-def test_the_written_waivers_make_verilator_silent_and_are_needed(config: NpuConfig, tmp_path: Path) -> None:
-    generator.write(tmp_path / "rtl", generated(config, blocks=True))
-    for module in MODULES:
-        silent = ["verilator", "--lint-only", "-Wall", "waivers.vlt", "-F", "files.f", "--top-module", module]
-        done = subprocess.run(silent, cwd=tmp_path / "rtl", env=verilator_env(), capture_output=True, text=True,
-                              check=False)
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr[:2000]
-    loud = [word for word in silent if word != "waivers.vlt"]
+def test_the_written_waivers_are_all_of_them_and_are_needed(tmp_path: Path) -> None:
+    """That they make Verilator silent, and an older one as well, is in test_foreign_tools.py."""
+    generator.write(tmp_path / "rtl", generated(SMALL, blocks=True))
+    loud = ["verilator", "--lint-only", "-Wall", "-F", "files.f", "--top-module", MODULES[-1]]
     done = subprocess.run(loud, cwd=tmp_path / "rtl", env=verilator_env(), capture_output=True, text=True, check=False)
     assert "UNUSEDSIGNAL" in done.stderr
-    assert "lint_off" in (text := (tmp_path / "rtl/waivers.vlt").read_text())
-    assert all(text.count(f"lint_off -rule {rule} -file") == sum(waiver.rule == rule for waiver in WAIVERS) > 0
-               for rule in {waiver.rule for waiver in WAIVERS})
+    text = (tmp_path / "rtl/waivers.vlt").read_text()
+    written = Counter(re.findall(r"^lint_off -rule (\w+) -file", text, re.MULTILINE))
+    # Verilator 5.006 knows WIDTHTRUNC as a part of WIDTH, which later ones take as well
+    assert written == Counter(waiver.rule.replace("WIDTHTRUNC", "WIDTH") for waiver in WAIVERS)
 
 
 def test_each_waiver_says_why() -> None:

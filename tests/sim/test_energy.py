@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,15 @@ def test_events_and_bytes_of_blocks_are_those_counted_by_hand() -> None:
     assert whole["memory"]["span_buffer"] == -(-(4 + 16) * 17 // 8)
     # T: 16 writes, 8 reads of a second block, 8 of the rescale unit, two columns of 39 bits.
     assert found["memory"]["combine_banks"] == 32 * 2 * 39 // 8
+
+
+def test_a_place_on_a_curve_is_written_with_every_digit(priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    chosen, *_ = priced
+    memory_energy = chosen.describe()["constants"]["memory.access"]["energy_pj"]
+    assert memory_energy == {"8192": 10.0, "32768": 20.0, "1048576": 100.0}
+    for constant in chosen.constants.values():
+        points = tuple((place, 1.0) for place in (0.1, 123456789.0, 999999999999.0, energy.MAX_FIGURE))
+        curve = replace(constant, axis="bits", points=points)
+        own = replace(chosen, constants=chosen.constants | {constant.name: curve})
+        written = own.describe()["constants"][constant.name]["energy_pj"]
+        assert list(written) == ["0.1", "123456789", "999999999999", "1000000000000"]

@@ -244,7 +244,7 @@ WRONG = [  # kind, path, what stands there instead, what the line says
     ("comparison", ("schema_version",), "1", "another schema"),
     pytest.param("model", ("schemes", 0, "phases", 0, "dram_bytes"), 10**400, "dram_bytes", id="beyond a float"),
     ("shape", ("energy_set",), MISSING, "not a report"),
-    ("shape", ("config",), MISSING, "config"),
+    ("shape", ("config",), MISSING, "r.json: config: not a report that can be drawn; got nothing; expected this key"),
     ("shape", ("totals", 0, "cycles"), MISSING, "cycles"),
     ("shape", ("totals", 0, "cycles"), 0, "above 0"),
     ("shape", ("totals", 0, "cycles"), -4, "from 0 on"),
@@ -252,17 +252,18 @@ WRONG = [  # kind, path, what stands there instead, what the line says
     ("shape", ("totals", 0, "cycles"), "many", "from 0 on"),
     ("shape", ("totals", 0, "energy_pj"), 1e300, "from 0 on"),
     ("shape", ("layers", 0, "a8"), MISSING, "what totals has"),
+    ("shape", ("totals", 0, "macs"), MISSING, "r.json: totals.a8.macs: "),
     ("shape", ("layers",), {}, "an object"),
     ("shape", ("layers", 0, 0, "dram_bytes_by_operand"), [], "an object"),
     ("trace", ("totals", 0, "sqnr_db"), "loud", "a number or null"),
     ("trace", ("calibration",), MISSING, "a text"),
     ("model", ("schemes", 0, "phases", 0, "units_per_s"), MISSING, "units_per_s"),
     ("model", ("schemes", 0, "phases", 0, "ops"), {}, "an object"),
-    ("model", ("schemes", 1, "phases", 0, "ops", "qkv"), MISSING, "what a8 has"),
+    ("model", ("schemes", 1, "phases", 0, "ops", "qkv"), MISSING, "r.json: schemes.prefill.ops.a4: "),
     ("model", ("workload", "not_included"), "all", "a list"),
     ("model", ("energy_set", "constants", 0, "basis"), MISSING, "basis"),
     ("comparison", ("rows",), [], "one at least"),
-    ("comparison", ("rows", 2, "phases"), MISSING, "rows[2].phases"),
+    ("comparison", ("rows", 2, "phases"), MISSING, "r.json: rows[2].phases: "),
     ("comparison", ("rows", 0, "total", "energy_fj"), MISSING, "energy_fj"),
 ]
 
@@ -277,7 +278,8 @@ def test_a_report_that_cannot_be_drawn_is_refused_in_one_line_and_nothing_is_wri
         del holder[key]
     else:
         holder[key] = value
-    assert refused(json.dumps(changed), tmp_path, capsys).count(says)
+    line = refused(json.dumps(changed), tmp_path, capsys)
+    assert says in line and line.startswith(f"stamp-hw: {tmp_path / 'r.json'}: "), "the file, a colon, the place in it"
 
 
 @pytest.mark.parametrize(("text", "says"), [

@@ -12,6 +12,7 @@ from docs.tools import browser, report_shots
 from docs.tools.browser import Page
 from sim.report import page, read
 from tests.support import report_cases
+from tests.support.sweep_cases import swept, write
 
 pytestmark = pytest.mark.skipif(browser.found() is None, reason="no chromium on the PATH (Debian's package chromium)")
 TABLE = "document.querySelector('#layers table')"
@@ -27,6 +28,9 @@ def files(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> dict[str, Path
                                             for kind in report_cases.WORDS}}.items():
         found[kind] = folder / f"{kind}.html"
         found[kind].write_text(page.render(read.read(report)), encoding="utf-8")
+    swept(write(folder), folder / "sweep.out")
+    found["sweep"] = folder / "sweep.html"
+    found["sweep"].write_text(page.render(read.read(folder / "sweep.out")), encoding="utf-8")
     return found
 
 
@@ -38,16 +42,16 @@ def shown() -> Iterator[Page]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", report_shots.WIDTHS)
-@pytest.mark.parametrize("kind", ["trace", *report_cases.WORDS])
+@pytest.mark.parametrize("kind", ["trace", *report_cases.WORDS, "sweep"])
 def test_a_page_fits_its_window_and_says_nothing_on_the_console(kind: str, width: int, dark: bool,
                                                                 files: dict[str, Path], shown: Page) -> None:
     shown.open(files[kind], width, 900, dark=dark)
     assert report_shots.wrong(shown, width) == []
     paper = shown.value("getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(20, 24, 30)" if dark else "rgb(255, 255, 255)")
-    assert shown.value("document.querySelectorAll('figure svg[role=img]').length") >= 4
+    assert shown.value("document.querySelectorAll('figure svg[role=img]').length") >= (1 if kind == "sweep" else 4)
     words = "[...document.querySelectorAll('figure svg[role=img] text')].filter(t => t.getBBox().width > 0).length"
-    assert shown.value(words) >= 8
+    assert shown.value(words) >= (6 if kind == "sweep" else 8)
 
 
 def test_what_is_wrong_with_a_page_is_seen(tmp_path: Path, shown: Page) -> None:
@@ -76,6 +80,17 @@ def test_a_press_on_a_heading_sorts_by_it_and_another_the_other_way(files: dict[
         shown.press(key)
         assert shown.value(values) == expected
     assert shown.value(f"document.activeElement === {button}")
+
+
+def test_the_points_of_a_sweep_are_sorted_by_what_they_cost(files: dict[str, Path], shown: Page) -> None:
+    shown.open(files["sweep"], 1280, 900)
+    table = "document.querySelector('#points table')"
+    headings = shown.value(f"[...{table}.querySelectorAll('thead th')].map(h => h.textContent)")
+    place = next(number for number, heading in enumerate(headings) if heading.startswith("energy, "))
+    values = f"[...{table}.tBodies[0].rows].map(r => Number(r.children[{place}].dataset.value))"
+    before = shown.value(values)
+    shown.value(f"{table}.querySelectorAll('thead button')[{place}].click()")
+    assert shown.value(values) == sorted(before) != before and len(before) > 30
 
 
 def test_words_sort_by_letters_equal_rows_keep_their_order_and_what_has_no_figure_goes_last(

@@ -66,6 +66,25 @@ def test_the_port_moves_whole_bursts_and_its_use_is_their_part_of_its_time(tmp_p
     assert used in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_models_port_moves_what_the_ports_of_its_layers_do(tmp_path: Path) -> None:
+    memory = ("--hw", "memory={kind: DDR4, burst: 100, efficiency: 0.5}")
+    layer = report(tmp_path, *memory)["totals"]["a4"]
+    workload, path = tmp_path / "w.yaml", tmp_path / "model.json"
+    workload.write_text("name: w\nphases: [{name: p, unit: token, produces: 64, steps: 2, ops: [{op: linear, name: l, "
+                        "tokens: 64, k: 96, outputs: {l: 40}, repeat: 3}, {op: vector, name: v, values: 64, "
+                        "passes: 1}]}]\n", encoding="utf-8")
+    words = ["simulate", "--model", str(workload), "--schemes", "a4", "--json", str(path)]
+    assert main([*words, *memory]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))["schemes"]["a4"]
+    phase = found["phases"]["p"]
+    for figures in (found["total"], phase, phase["ops"]["l"]):
+        assert figures["port_bytes"] == 6 * layer["port_bytes"]
+        assert figures["port_utilization"] == pytest.approx(layer["port_utilization"], rel=1e-8)
+    assert (phase["ops"]["v"]["port_bytes"], phase["ops"]["v"]["port_utilization"]) == (0, None)
+    assert main(words) == 0
+    assert '"port_' not in path.read_text(encoding="utf-8")
+
+
 def test_a_report_of_a_rate_alone_says_nothing_of_a_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(tmp_path)
     assert "memory" not in found and "memory" not in found["config"]["hw"] and "port_bytes" not in found["totals"]["a4"]

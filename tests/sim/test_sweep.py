@@ -269,7 +269,7 @@ def test_progress_is_a_line_every_so_often_where_there_is_no_terminal(capsys: py
 
 
 def test_a_worker_with_other_code_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = points.Setting(base={}, schemes=("stamp",), energy_set=None, code="1" * 64)
+    setting = points.Setting(base={}, schemes=("stamp",), energy_set=None, mapping="largest", code="1" * 64)
     with pytest.raises(StampError, match="a worker runs another stamp-hw.*expected 111111111111, the one that"):
         points.work(setting.text(), points.chunk([]))
     assert rooms.call("sim.sweep.points", "code_here") == points.code_here() != setting.code

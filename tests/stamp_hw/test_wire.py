@@ -4,6 +4,7 @@ writes."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 from sim import memory
 from sim.task import Task
 from stamp_hw.cli.main import main
-from stamp_hw.config import HwConfig, JobConfig, ResolvedJob
+from stamp_hw.config import HwConfig, JobConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine.params import EngineParams
-from stamp_hw.engine.wire import WeightFormat, beat_bytes
+from stamp_hw.engine.wire import WeightFormat, beat_bytes, result_beat_bytes
+from stamp_hw.errors import ConfigError
 from tests.support.simulate_cases import write_one
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,16 @@ def test_they_are_for_widths_and_channels_that_fill_no_whole_beat(tmp_path: Path
         packed = [*options, "--hw", "packed_weights=true"]
         for group in ("null", "32", "64"):
             assert compare(trace, folder, *packed, "--job", f"weight_group={group}") == 1
+        sizes = {name: (folder / "data" / f"layer000_{name}.bin").read_bytes() for name in ("act", "wgt", "par", "out")}
+        assert compare(trace, folder, *packed, "--job", "weight_group=64", "--hw", "pad_beats=true") == 1
+        plain, wide = (beat_bytes(HwConfig(in_width=width, lanes=lanes, cols=cols, pad_beats=pad))
+                       for pad in (False, True))
+        for name, stream in (("act", "i"), ("wgt", "w"), ("par", "p")):
+            padded = (folder / "data" / f"layer000_{name}.bin").read_bytes()
+            beats = [padded[at : at + wide[stream]] for at in range(0, len(padded), wide[stream])]
+            assert b"".join(beat[: plain[stream]] for beat in beats) == sizes[name]
+            assert not any(any(beat[plain[stream] :]) for beat in beats)
+        assert (folder / "data" / "layer000_out.bin").read_bytes() == sizes["out"], "TKEEP leaves their padding out"
 
 
 def test_packed_weights_move_the_bytes_counted_by_hand() -> None:
@@ -92,3 +104,33 @@ def test_blocks_move_the_bytes_of_a_scale_a_token() -> None:
 def test_hardware_and_its_engine_have_the_same_beats() -> None:
     hw = HwConfig(lanes=5, cols=6, in_width=9, rescale_lanes=2)
     assert beat_bytes(hw) == beat_bytes(EngineParams.of(hw)) == {"i": 10, "w": 6, "p": 16}
+    hw = replace(hw, pad_beats=True)
+    assert beat_bytes(hw) == beat_bytes(EngineParams.of(hw)) == {"i": 16, "w": 8, "p": 16}
+    assert result_beat_bytes(EngineParams.of(HwConfig(cols=6, rescale_lanes=3))) == 6
+    assert result_beat_bytes(EngineParams.of(HwConfig(cols=6, rescale_lanes=3, pad_beats=True))) == 8
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
+def test_every_beat_of_a_shipped_configuration_is_a_power_of_two_of_bytes_as_it_is(name: str) -> None:
+    hw = NpuConfig.load(ROOT / "configs" / f"{name}.yaml").hw
+    padded = replace(hw, pad_beats=True)
+    assert not hw.pad_beats and beat_bytes(hw) == beat_bytes(padded)
+    assert result_beat_bytes(EngineParams.of(hw)) == result_beat_bytes(EngineParams.of(padded))
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"lanes": 65, "max_k": 65}, r"hw\.lanes.*got 65; expected at most 64 with pad_beats"),
+    ({"lanes": 129, "in_width": 8}, r"hw\.lanes.*got 129; expected at most 128 with pad_beats"),
+    ({"cols": 129}, r"hw\.cols.*got 129; expected at most 128 with pad_beats"),
+    ({"cols": 128, "rescale_lanes": 128}, r"hw\.rescale_lanes.*got 128; expected at most 64 with pad_beats"),
+    ({"pad_beats": 1}, r"hw\.pad_beats.*got 1; expected true or false")])
+def test_a_beat_of_more_than_1024_bits_is_not_padded_but_refused(values: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        HwConfig(**({"pad_beats": True} | values))  # type: ignore[arg-type]
+    if "pad_beats" not in values:
+        HwConfig(**values)  # type: ignore[arg-type]
+
+
+def test_a_configuration_says_that_its_beats_are_padded_only_where_they_are() -> None:
+    assert "pad_beats" not in HwConfig().to_dict() and HwConfig(pad_beats=True).to_dict()["pad_beats"] is True
+    assert NpuConfig().with_hw(pad_beats=True).to_dict()["hw"]["pad_beats"] is True

@@ -19,6 +19,7 @@ BLOCKED = NpuConfig().with_hw(rows=2, cols=4, lanes=4, rescale_lanes=2, max_k=64
                               act_slots=64, block=32)
 BUSSED = SMALL.with_hw(bus_width=64)  # with a DMA
 ROTATED = LINE.with_hw(lanes=4, max_k=48, hadamard=16)  # with the Hadamard unit, which the others have not
+PADDED = SMALL.with_hw(pad_beats=True)  # beats of 6 bytes are of 8 behind AXI
 MODULES = [unit.module for unit in units(hw=SMALL.hw)]
 WITH_VECTORS = [unit.module for unit in units(hw=SMALL.hw) if unit.inside is None]
 OF_BLOCKS = [unit.module for unit in units() if unit.key == "block" and unit.is_built(BLOCKED.hw)]

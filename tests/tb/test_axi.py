@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES, job_register, registers
-from rtl_gen.axi.stream import parameter_data
+from rtl_gen.axi.stream import activation_data, parameter_data
 from rtl_gen.axi.top import EngineAxi
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.config import NpuConfig
@@ -82,6 +82,19 @@ def test_no_combinational_path_leads_from_one_port_to_another(name: str, tmp_pat
     reached = combinational(verilog(EngineAxi(tb_axi.PARAMETER_SETS[name]), "stamp_axi"), "stamp_axi", tmp_path)
     assert {"s_axis_act_tready", "m_axis_out_tvalid", "s_axil_rdata", "irq"} < set(reached)
     assert not {port: inputs for port, inputs in reached.items() if inputs}
+
+
+@pytest.mark.rtl
+def test_beats_that_are_padded_to_a_power_of_two_of_bytes_carry_what_the_others_do() -> None:
+    """Of 6, 3 and 6 bytes of values, in 8, 4 and 8; what pads the inputs is anything, and no result's TKEEP has it."""
+    hw = replace(CORNERS["tiles larger than the longest sequence"], lanes=3, cols=3, rescale_lanes=3, pad_beats=True)
+    layout = activation_data(EngineParams.of(hw))
+    assert layout.size == 64 and layout["reserved"].offset == 48
+    tests = ["layers_of_random_shapes_are_right_under_pauses_on_every_channel",
+             "tlast_ends_a_job_or_each_token_of_a_column_tile", "after_a_flush_at_any_moment_the_next_job_is_right",
+             "a_super_tile_beyond_the_buffers_sets_overflow_and_the_next_job_is_right"]
+    result = run_block("axi", "padded", fresh_seed(), params=EngineParams.of(hw), words=300, tests=tests)
+    assert result.words > 300 and not result.mismatches
 
 
 @pytest.mark.rtl

@@ -120,16 +120,22 @@ def test_only_what_nobody_can_notice_is_proved_equivalent(number: int, streams: 
 
 
 # Names that a comparison might want for itself; `mutant` 1 changes an addend while it is 0, 2 what goes into `inner`, 3
-# what is done with what comes out of it if that is ever 3. Alone, `inner` never sends 3.
-HIERARCHY = """module unit(input clk, input start, input [1:0] mutant, output reg [1:0] bad, output [1:0] kept);
-  wire [1:0] sent, fed;
-  assign fed = {start, start ^ (mutant == 2)};
+# what is done with what comes out of it if that is ever 3. Alone, `inner` never sends 3. Of 4 and 5 `inner` itself says
+# that nobody can notice: 4 changes a bit that it hands on to where nobody looks, 5 what is done if a constant is 1.
+HIERARCHY = """module unit(input clk, input start, input [2:0] mutant, output reg [1:0] bad, output [2:0] kept);
+  wire [2:0] sent, fed;
+  assign fed = {start ^ (mutant == 4), start, start ^ (mutant == 2)};
   unit_inner inner(.clk(clk), .word(fed), .sent(sent));
-  assign kept = sent ^ {2{mutant == 3 && sent == 3}};
+  assign kept = sent ^ {3{mutant == 3 && sent[1:0] == 3}} ^ {3{mutant == 5 && sent[2]}};
   always @(posedge clk) bad <= start + ((mutant == 1 && !start) ? start : 0);
 endmodule
-module unit_inner(input clk, input [1:0] word, output reg [1:0] sent);
-  always @(posedge clk) sent <= word & 2'd2;
+module unit_inner(input clk, input [2:0] word, output [2:0] sent);
+  unit_inner_deep deep(.clk(clk), .word(word), .sent(sent));
+endmodule
+module unit_inner_deep(input clk, input [2:0] word, output [2:0] sent);
+  reg [1:0] held;
+  assign sent = {1'b0, held};
+  always @(posedge clk) held <= {word[1], word[0] & word[1] & ~word[1]};
 endmodule
 """
 
@@ -144,7 +150,8 @@ def hierarchy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.rtl
 @pytest.mark.parametrize(("number", "cut", "proved"), [
-    (1, False, True), (1, True, True), (2, False, True), (2, True, False), (3, True, False)])
+    (1, False, True), (1, True, True), (2, False, True), (2, True, False), (3, True, False), (4, True, True),
+    (5, True, True)])
 def test_what_goes_into_a_module_that_is_cut_out_must_agree_and_what_comes_out_is_anything(
         number: int, cut: bool, proved: bool, hierarchy: Path) -> None:
     how = never_differ(hierarchy, "unit", number, False, ["unit_inner"] if cut else [])

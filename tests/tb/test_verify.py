@@ -20,6 +20,7 @@ from stamp_hw.errors import BuildError
 from tb.commands import verify
 from tb.run import block, regression, simulator
 from tests.support import pilot_moods
+from tests.support.commands import told
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--words", "2000", "--seed", "3"]
@@ -261,7 +262,7 @@ def test_an_interrupt_ends_every_process_and_the_reports_are_written(kind: signa
             _, err = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 130 and err == "stamp-hw: interrupted\n"
+    assert process.returncode == 130 and told(err) == "stamp-hw: interrupted\n"
     simulators = [int(mark.name) for mark in marks.iterdir()]
     assert len(simulators) == jobs and not [pid for pid in simulators if Path(f"/proc/{pid}").exists()]
     assert json.loads(document.read_text())["unfinished"] == "interrupted"
@@ -294,7 +295,7 @@ def test_a_build_folder_of_ones_own_wins_over_the_environment(moods: Path) -> No
     done = subprocess.run([sys.executable, "-m", "tests.support.verify_moods", *SMALL, "--set", "narrow", "--test",
                            "passes", "--build-dir", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False,
                           env={**os.environ, "STAMP_BUILD": str(moods / "file")})
-    assert (done.returncode, done.stderr) == (0, "") and list((folder / "rtl").glob("*/stamp_pilot"))
+    assert (done.returncode, told(done.stderr)) == (0, "") and list((folder / "rtl").glob("*/stamp_pilot"))
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -1,8 +1,10 @@
 // A stream's source and sink for the testbenches beside this file. A line of FILE is a beat in hexadecimal: a digit of
 // stall, then the payload.
+`default_nettype none
 
 module stamp_source #(parameter WIDTH = 1, parameter BEATS = 1, parameter FILE = "") (
-    input clk, input rst, output valid, input ready, output [WIDTH-1:0] payload, output done);
+    input wire clk, input wire rst, output wire valid, input wire ready, output wire [WIDTH-1:0] payload,
+    output wire done);
   localparam DIGITS = (WIDTH + 3) / 4;
   reg [4*DIGITS+3:0] beats [0:BEATS-1];
   reg [31:0] index;
@@ -24,7 +26,8 @@ module stamp_source #(parameter WIDTH = 1, parameter BEATS = 1, parameter FILE =
 endmodule
 
 module stamp_sink #(parameter WIDTH = 1, parameter BEATS = 1, parameter FILE = "") (
-    input clk, input rst, input valid, output ready, input [WIDTH-1:0] payload, output done, output reg failed);
+    input wire clk, input wire rst, input wire valid, output wire ready, input wire [WIDTH-1:0] payload,
+    output wire done, output reg failed);
   localparam DIGITS = (WIDTH + 3) / 4;
   reg [4*DIGITS+3:0] beats [0:BEATS-1];
   reg [31:0] index;
@@ -51,3 +54,4 @@ module stamp_sink #(parameter WIDTH = 1, parameter BEATS = 1, parameter FILE = "
       waited <= 0;
     end else if (valid) waited <= waited + 1;
 endmodule
+`default_nettype wire

@@ -1,12 +1,13 @@
 // Self-checking testbench of $module: prints PASS or FAIL, and the first beat that differs.
 // Run it in this folder:
 //   $$ verilator --cc --exe --build -Wno-fatal --timescale 1ns/1ps --Mdir /tmp/$module --prefix Vtb --top-module tb_$module \
-//       main.cpp tb_$module.v stamp_bench.v -y .. && /tmp/$module/Vtb
+//       $$PWD/main.cpp tb_$module.v stamp_bench.v -y .. && /tmp/$module/Vtb
 //   $$ iverilog -o /tmp/$module.vvp -s tb_$module tb_$module.v stamp_bench.v -y .. && vvp /tmp/$module.vvp
 `timescale 1ns/1ps
+`default_nettype none
 
 `ifdef VERILATOR
-module tb_$module (input clk, output reg failed);  // main.cpp drives the clock
+module tb_$module (input wire clk, output reg failed);  // main.cpp drives the clock
 `else
 module tb_$module;
   reg failed;
@@ -46,3 +47,4 @@ $ports
     end
   end
 endmodule
+`default_nettype wire
