@@ -45,7 +45,7 @@ PROPERTIES = (
         name="dma_room", block="dma_reader", build=Room, depth=1, cover=16,
         params=DmaParams(engine=ENGINE, bus_width=64, address_width=32, burst_words=16, fifo_words=64),
         small=DmaParams(engine=ENGINE, bus_width=64, address_width=32, burst_words=2, fifo_words=4),
-        says="every word that a stream asks for has its place when it comes, no burst crosses a multiple of the longest",
+        says="every word that a stream asks for has its place, and no burst crosses a multiple of the longest one",
         bug=Fault(name="ask_without_room", block="dma", why="a burst is asked for that has no room",
                   patch=("rtl_gen.dma.reader.has_room", lambda room, words: room != 0)), bug_depth=16, seconds=3),
 )
