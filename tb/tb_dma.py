@@ -6,6 +6,7 @@ from __future__ import annotations
 import cocotb
 from cocotb.utils import get_sim_time
 
+from rtl_gen.dma.registers import HARMLESS
 from rtl_gen.dma.top import Npu
 from sim.engine.timing import timing
 from stamp_hw.dma import walk
@@ -120,6 +121,20 @@ async def interrupts_come_where_they_are_enabled_and_go_when_they_are_cleared(be
         assert bool(irq.value) == bool(enabled & 4)
         await bench.write("ERROR", 0xFFFFFFFF)
         await bench.expect("IRQ_STATUS", 0, "which goes with ERROR only")
+
+
+@npu_test
+async def every_error_can_be_raised_on_purpose_and_halts_where_it_should(bench: NpuBench) -> None:
+    for field in bench.table["ERROR"].fields:
+        await bench.write("ERROR_TEST", field.mask)
+        await bench.expect("ERROR", field.mask, f"after {field.name} was raised")
+        await bench.expect("STATUS", bench.at_rest(halted=field.name not in HARMLESS), field.name)
+        await bench.write("ERROR", 0xFFFFFFFF & ~field.mask)
+        await bench.expect("ERROR", field.mask, "after the others were cleared")
+        await bench.write("ERROR", field.mask)
+        await bench.expect("STATUS", bench.at_rest(), f"after {field.name} was cleared")
+    drawn, image = chain(bench.params, bench.rng, 1, most_tokens=6, most_k=8)
+    await bench.run(image, drawn, "after all of them")
 
 
 @npu_test
