@@ -112,7 +112,8 @@ class CombineColumn(wiring.Component):
             bank = m.submodules[f"bank{number}"] = memory.Memory(shape=total_shape, depth=params.tokens, init=[])
             write, read = bank.write_port(), bank.read_port()
             adds = place.valid & ~place.first & (place.bank == number)
-            m.d.comb += [read.addr.eq(Mux(adds, place.token, self.read_token)), read.en.eq(1),
+            m.d.comb += [read.addr.eq(Mux(adds, place.token, self.read_token)),
+                         read.en.eq(adds | (self.read_bank == number)),
                          write.addr.eq(at_sum.token), write.data.eq(total),
                          write.en.eq(writes(at_sum, number))]
             found.append(read.data)

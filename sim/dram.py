@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.wire import beat_bytes
@@ -95,6 +96,7 @@ def cycles(moved: int, hw: HwConfig) -> int:
     return math.ceil(moved / _bytes_a_cycle(hw))
 
 
+@lru_cache(maxsize=64)
 def _bytes_a_cycle(hw: HwConfig) -> Fraction:
     """At the peak, or where `hw.memory` says it what its port moves."""
     part = Fraction(1) if hw.memory is None else Fraction(hw.memory.efficiency)

@@ -96,10 +96,11 @@ def arrival(params: HaarParams, job: HaarJob) -> np.ndarray:
 
 def events(params: HaarParams, jobs: Sequence[HaarJob]) -> HaarEvents:
     """Event counts, whatever the stalls."""
-    each = [[count * job.beats for count in _node_events(params.direction, job)] for job in jobs]
-    butterflies, cross_butterflies, line_reads, line_writes = map(sum, zip(*each, strict=True))
-    return HaarEvents(butterflies=butterflies, cross_butterflies=cross_butterflies, line_reads=line_reads,
-                      line_writes=line_writes)
+    each = [(sum(nodes.pairs) * job.beats, nodes.hh * job.beats, sum(line_words(params, job).values()))
+            for job in jobs for nodes in (_nodes(job),)]
+    butterflies, cross_butterflies, words = map(sum, zip(*each, strict=True))
+    return HaarEvents(butterflies=butterflies, cross_butterflies=cross_butterflies, line_reads=words,
+                      line_writes=words)
 
 
 def finish_timing(params: FinishParams, beats: int, valid: Pattern = always, ready: Pattern = always) -> Timing:
@@ -108,28 +109,51 @@ def finish_timing(params: FinishParams, beats: int, valid: Pattern = always, rea
     return pipeline.run(one, one, params.latency, valid, ready)
 
 
-def _node_events(direction: str, job: HaarJob) -> tuple[int, int, int, int]:
-    """Events of one beat of every token: butterflies, cross butterflies, line reads, line writes."""
+def line_words(params: HaarParams, job: HaarJob) -> dict[str, int]:
+    """Words written to each line memory of the unit, and as many read from it: "wait", "even", "odd", and with two
+    axes "cross"; they add up to `line_writes`.
+
+    `even` and `odd` hold each s, as the first and the second operand of the butterfly of the next level, `even` the low
+    pass as well. `wait` has the a of level 1, of the inverse unit the b; `cross` d0 and HH, or HH and d1.
+    """
+    nodes = _nodes(job)
+    forward = params.direction == "forward"
+    found = {
+        "wait": sum(nodes.each[:1] if forward else nodes.pairs[:1]),
+        "even": sum(nodes.each[1:]) + sum(nodes.each[-1:]),
+        "odd": sum(nodes.pairs[1:]),
+        **({"cross": nodes.hl + nodes.hh if forward else 2 * nodes.hh} if params.axes == 2 else {}),
+    }
+    return {line: words * job.beats for line, words in found.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nodes:
+    """Butterflies of one beat of every token, level by level: of `each` level those whose first operand exists, `pairs`
+    with both; HL and HH that a second butterfly makes."""
+
+    each: list[int]
+    pairs: list[int]
+    hl: int
+    hh: int
+
+
+def _nodes(job: HaarJob) -> _Nodes:
     height, width = (1, job.tokens) if job.grid is None else job.grid
-    nodes, pairs, hl, hh = [], [], 0, 0
+    each, pairs, hl, hh = [], [], 0, 0
     for level in range(job.chain):
         if job.grid is not None and level % 2:
-            nodes.append((height + 1) // 2 * width)
+            each.append((height + 1) // 2 * width)
             pairs.append(height // 2 * width)
             height = (height + 1) // 2
         else:
-            nodes.append(height * ((width + 1) // 2))
+            each.append(height * ((width + 1) // 2))
             pairs.append(height * (width // 2))
             if job.grid is not None:
                 hl += (height + 1) // 2 * (width // 2)
                 hh += height // 2 * (width // 2)
             width = (width + 1) // 2
-    if not nodes:
-        return 0, 0, 0, 0
-    # Every word that is written is read once. Forward: the a of level 1, each s, and in `cross` each d0 and HH.
-    # Inverse: each s, the b of level 1, and in `cross` each HH and d1.
-    used = sum(nodes) + (nodes[0] + hl + hh if direction == "forward" else pairs[0] + 2 * hh)
-    return sum(pairs), hh, used, used
+    return _Nodes(each=each, pairs=pairs, hl=hl, hh=hh)
 
 
 @lru_cache(maxsize=1024)

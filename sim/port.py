@@ -119,13 +119,14 @@ class Plan:
     cycles: int
 
     @classmethod
-    def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> Plan:
-        """Of a layer that is cut into `parts`."""
-        return cls._of(task, hw, len(parts), len(parts[0].order))
+    def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], loaded: bool = False) -> Plan:
+        """Of a layer that is cut into `parts`; `loaded` where the engine has a pass's weights and parameters before the
+        first token may come: then phase 0 is the tokens', but for a burst of the others."""
+        return cls._of(task, hw, len(parts), len(parts[0].order), loaded)
 
     @classmethod
     @lru_cache(maxsize=16)  # a layer's cycles and its cost ask for the same
-    def _of(cls, task: Task, hw: HwConfig, super_tiles: int, first: int) -> Plan:
+    def _of(cls, task: Task, hw: HwConfig, super_tiles: int, first: int, loaded: bool) -> Plan:
         """`super_tiles` of them, the first of `first` tokens."""
         port, sizes = Port.of(hw), beat_bytes(hw)
         columns = task.columns(hw)[0]
@@ -143,11 +144,12 @@ class Plan:
             {"i": bounds[0] * token, **load}, {"i": (bounds[1] - bounds[0]) * token, **load},
             {"i": (bounds[2] - bounds[1]) * token, **later}, behind)
         moved = task.tokens * token + passes * sum(load.values()) + results
+        spacing = [_together(port.spacing(phase), units) if sum(phase.values()) else {} for phase in phases]
+        if loaded:
+            spacing[0] = port.spacing({"i": bounds[0] * token, "w": port.burst, "p": port.burst})
         return cls(units=units, counts={"i": task.tokens, "w": passes, "p": passes},
                    depth={name: port.depth(sizes[name]) for name in STREAMS}, latency=port.latency, bounds=bounds,
-                   spacing=tuple(_together(port.spacing(phase), units) if sum(phase.values()) else {}
-                                 for phase in phases),
-                   moved=moved, cycles=port.cycles(moved))
+                   spacing=tuple(spacing), moved=moved, cycles=port.cycles(moved))
 
     def phase(self, tokens: int) -> int:
         """The phase behind so many tokens."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from rtl_gen.engine.layouts import errors_of
 from rtl_gen.engine.top import Engine
-from sim.engine.events import events
-from sim.engine.timing import EngineTiming, timing
+from sim.engine.timing import timing
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.engine.job import COLUMNS_WIDTH, EngineJob
+from stamp_hw.engine.job import COLUMNS_WIDTH
 from stamp_hw.engine.linear import INT16_WIDTH, run_linear
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import divide
@@ -22,12 +19,17 @@ from stamp_hw.params import Z_WIDTH
 from stamp_hw.weight_groups import SIZES
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed
-from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits, throttles
-from tb.engine import external
-from tb.engine.cases import Case, draw, joined, searched, small_case
+from tb.bench.patterns import ALWAYS, Pattern, listed, random_bits
+from tb.engine.cases import Case, draw, joined, small_case
 from tb.engine.draws import Shape, ends_that_meet, filled, pick, plain, shapes_that_fill
 from tb.engine.fit import DEEP, unfit
 from tb.engine.illegal_pairs import ZEROS, illegal_pairs
+from tb.engine.memories import (  # noqa: F401  tests of this bench
+    inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form,
+    jobs_behind_one_port_take_the_cycles_of_its_model,
+    jobs_that_wait_for_results_take_the_cycles_of_those_that_are_prefetched,
+)
+from tb.engine.play import INPUTS, check_status, clear_errors, cycles, play, several, stalls_of
 from tb.engine.refused import illegal, sinks_beyond, too_large
 
 # Small buffers, so that small jobs have many super-tiles; sizes that are no powers of two; every width once.
@@ -56,58 +58,9 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
 }.items()}
 build = Engine
 WORDS = 100_000  # output words of random layers that a whole regression compares, in all sets together
-INPUTS = ("job", "i", "w", "p")
 STALL_CYCLES = 100_000
 SMALL_ARRAY, MIDDLE_ARRAY = 8, 64  # PEs of an array that has time for many column tiles
 FILLS, OFFERS, RESETS = 16, 200, 8  # rounds of some tests
-
-
-async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: dict[str, Pattern] | None = None,
-               errors: Sequence[str] = ()) -> None:
-    """Jobs one after the other: every output, the cycle of every beat, all events, no error but `errors`."""
-    stalls = stalls or {}
-    names = "; ".join(case.name for case in cases)
-    where = f"{job}: {names}; {' '.join(f'{name} {pattern}' for name, pattern in stalls.items())}"
-    jobs = [case.job for case in cases]
-    units = ("rescale", "finish") + ("hadamard",) * (bench.params.rotation is not None)
-    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in units}
-    await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
-                    {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
-                    timing=cycles(bench, jobs, stalls).streams, events=events(bench.params, jobs, saturated))
-    await check_status(bench, where, *errors)
-
-
-def cycles(bench: BatchBench, jobs: Sequence[EngineJob], stalls: dict[str, Pattern]) -> EngineTiming:
-    """The cycle model of these jobs under these stalls."""
-    return timing(bench.params, jobs, {name: stalls.get(name, ALWAYS) for name in INPUTS}, stalls.get("o", ALWAYS))
-
-
-async def check_status(bench: BatchBench, where: object, *errors: str) -> None:
-    """Idle once the inverse unit has walked to the end of its last job, with these sticky errors and no other."""
-    await bench.rest((1 << bench.params.max_levels) + 50)
-    status = int(bench.dut.status.value)
-    seen = [name for bit, name in enumerate(errors_of(bench.params)) if status >> (1 + bit) & 1]
-    assert seen == list(errors), f"job {where}: errors {seen}, expected {list(errors)}"
-    assert status & 1, f"job {where}: not idle"
-
-
-async def clear_errors(bench: BatchBench) -> None:
-    """A cycle of `clear`; afterwards no error is left."""
-    bench.set(clear=1)
-    await bench.rest(1)
-    bench.set(clear=0)
-    await bench.rest(1)
-    await check_status(bench, "clear")
-
-
-def several(bench: BatchBench, most: int = 4) -> list[Case]:
-    """One to `most` random layers."""
-    return [draw(bench.rng, bench.params) for _ in range(int(bench.rng.integers(1, most + 1)))]
-
-
-def stalls_of(bench: BatchBench) -> dict[str, Pattern]:
-    """A pattern for each of the five streams."""
-    return {name: throttles(bench.rng)[0] for name in (*INPUTS, "o")}
 
 
 @batch_test(quota=0.4)
@@ -120,26 +73,6 @@ async def jobs_in_a_row_equal_the_models(bench: BatchBench) -> None:
 async def jobs_under_stalls_equal_the_models(bench: BatchBench) -> None:
     for job in bench.jobs():
         await play(bench, several(bench), job, stalls_of(bench))
-
-
-@batch_test
-async def inputs_at_the_memorys_rate_take_the_cycles_of_the_closed_form(bench: BatchBench) -> None:
-    """Every beat's cycle, and the total of a report; every second job in super-tiles that were searched for it."""
-    for number in range(6):
-        moved, hw = external.rated(bench.rng, bench.params.hw)
-        case = searched(bench.rng, hw) if number % 2 else draw(bench.rng, bench.params)
-        patterns = external.at_the_rate(bench.params, case, hw)
-        await play(bench, [case], f"memory {number}, {moved} bytes a cycle", patterns)
-
-
-@batch_test
-async def jobs_behind_one_port_take_the_cycles_of_its_model(bench: BatchBench) -> None:
-    """One job, and the total of a report; several in a row while the other two streams stall."""
-    for number in range(6):
-        cases, stalls = (several(bench), stalls_of(bench)) if number % 2 else (several(bench, 1), {})
-        hw = external.behind_a_port(bench.rng, bench.params.hw)
-        patterns = external.from_the_port(bench.params, cases, hw, stalls)
-        await play(bench, cases, f"port {number}, {hw.memory}", patterns)
 
 
 @batch_test(trace=True)

@@ -80,6 +80,16 @@ def block_scales(report: Mapping[str, Any]) -> dict[str, Any]:
             for row in report["rows"]}
 
 
+def small_banks(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a layer on each configuration, as rows of a table: energy of the on-chip memories and of all, as they are and
+    with no bank below the price of the first point; and each layer's part more."""
+    rows = report["rows"]
+    keys = ("memories_fj", "total_fj", "held_memories_fj", "held_total_fj")
+    return {"table": "\n".join(f"| `configs/{row['config']}.yaml`, {row['shape']} | "
+                               + " | ".join(f"{row[key] / 1e9:,.1f} µJ" for key in keys) + " |" for row in rows),
+            **{row["config"]: {"more": row["held_total_fj"] / row["total_fj"] - 1} for row in rows}}
+
+
 def decode(report: Mapping[str, Any]) -> dict[str, Any]:
     """`e` and the entry rows, or `b` and the sequences side by side → that point of the study."""
     rows = report["rows"]

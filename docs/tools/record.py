@@ -199,18 +199,29 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "decode": ("decode.json", "python -m sim.workload.decode",
                {"modelled": "cycles, by the cycle model, which equals the RTL where there is one entry row; energy, "
                             "with 45 nm constants from the literature"}, figures.decode),
+    "small_banks": ("small_banks.json", "python -m sim.studies.small_banks",
+                    {"modelled": "energy, with 45 nm constants from the literature"}, figures.small_banks),
     "peers": ("peers.json", "make peers", {
         "measured": "CPU seconds, on one machine in one run",
         "modelled": "cycles, bytes and energy, by each simulator"}, peers.beside),
     "bench": ("bench.json", "make bench", {"measured": "ratios on one machine"}, figures.bench),
 }
-#: What a page shows of a command's output: the command, its lines, what their figures are, columns at most.
+#: What a page shows of a command's output: the command, its lines or how the one begins, what their figures are,
+#: columns at most.
 PRINTED = {
     "printed_model": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--hw",
                        "packed_weights=true"), slice(0, 26),
                       {"modelled": SIMULATED["modelled"]}, 100),
     "printed_simulate": (("simulate", "--model", "llama-3-8b", "--config", "configs/npu32.yaml", "--schemes",
                           "a8,stamp"), slice(2, 10), {"modelled": SIMULATED["modelled"]}, 100),
+    # What prefetch saves of a prompt and its decode, the same behind a port, and on a small array.
+    **{f"printed_prefetch{name}": (("simulate", "--model", *words), "Prefetch saves",
+                                   {"modelled": SIMULATED["modelled"]}, 100)
+       for name, words in (
+           ("", ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true")),
+           ("_port", ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true", "--hw",
+                      "memory=LPDDR5")),
+           ("_small", ("smollm2-135m", "--config", "configs/language.yaml")))},
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
                        slice(0, 4), {"RTL-simulated": "all"}, 66),
     **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),
@@ -254,6 +265,11 @@ def printed(*words: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
+def chosen(lines: list[str], which: slice | str) -> list[str]:
+    """Those lines; or those that begin so."""
+    return [line for line in lines if line.startswith(which)] if isinstance(which, str) else lines[which]
+
+
 def reproducible(lines: list[str], columns: int) -> list[str]:
     """The left part of a table, without the column of run times and what is behind it."""
     end = max(line.find("seconds") for line in lines)
@@ -263,7 +279,7 @@ def reproducible(lines: list[str], columns: int) -> list[str]:
 def record_printed() -> None:
     """What `PRINTED` names, as it is printed."""
     for name, (words, lines, provenance, columns) in PRINTED.items():
-        text = "\n".join(reproducible(printed(*words)[lines], columns))
+        text = "\n".join(reproducible(chosen(printed(*words), lines), columns))
         write_json(RECORDS / f"{name}.json", {
             "command": f"stamp-hw {' '.join(words)}", "date": date.today().isoformat(), "provenance": provenance,
             "figures": {"text": text, "command": f"stamp-hw {' '.join(words)}"}})

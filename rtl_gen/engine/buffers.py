@@ -1,8 +1,9 @@
 """Activation, weight, scale and output buffers of the engine (docs/contract.md §4, "Memory").
 
 The activation buffer has a bank for each row of the array. A word of a bank is one beat of one row slot, `lanes` bytes,
-in two planes: the low nibbles, with the row's mode, and the high ones. A 4-bit token writes one plane, an 8-bit token
-both. A step reads the same word of every bank and takes one byte of each.
+in two planes: the low nibbles, with the row's mode, and the high ones. A token that opens a row slot writes both, so
+that the high one is known whatever follows; a second 4-bit token writes the high one. A beat's first step reads the
+same word of both banks of every row that holds a token, and `lanes` steps take a byte each.
 
 On an FPGA the way to the many memories of the activation and the weight buffer is long, so their addresses, enables and
 words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it.
@@ -30,7 +31,7 @@ class ActBuffer(wiring.Component):
     -------
     write_at, low, high : In, word, and the banks whose planes are written
     codes, hi : In, a beat of codes; a 4-bit code is in the low nibble
-    read_at, lane : In, the step's word and the byte in it
+    read_at, read_en : In, word, and the rows whose banks are read; lane : In, the step's byte of the last one
     act, mode4 : Out, of every row, `params.feed_cycles` later
     zero : In, of the beat's block; zeros : Out, of every row: with blocks, a further nibble in the words of each plane
     """
@@ -41,8 +42,8 @@ class ActBuffer(wiring.Component):
         super().__init__({
             "write_at": In(address), "low": In(params.rows), "high": In(params.rows),
             "codes": In(data.ArrayLayout(CODE_WIDTH, params.lanes)), "hi": In(1), "read_at": In(address),
-            "lane": In(up_to(params.lanes - 1)), "act": Out(data.ArrayLayout(CODE_WIDTH, params.rows)),
-            "mode4": Out(data.ArrayLayout(1, params.rows)),
+            "read_en": In(params.rows), "lane": In(up_to(params.lanes - 1)),
+            "act": Out(data.ArrayLayout(CODE_WIDTH, params.rows)), "mode4": Out(data.ArrayLayout(1, params.rows)),
             **({"zero": In(CODE_WIDTH), "zeros": Out(data.ArrayLayout(CODE_WIDTH, params.rows))} if params.block
                else {}),
         })
@@ -52,6 +53,7 @@ class ActBuffer(wiring.Component):
         params, half = self.params, CODE_WIDTH // 2
         depth = max(2, 2 * params.act_tiles * params.max_beats)
         read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
+        read_en = late(m, "bank_read_en", self.read_en, control=True)
         lane = late(m, "lane_read", late(m, "lane_asked", self.lane))  # of the word that the banks give
         codes = [*self.codes, self.zero] if params.block else list(self.codes)
         low = Cat(Cat(code[:half] for code in codes), ~self.hi)
@@ -64,7 +66,7 @@ class ActBuffer(wiring.Component):
                 bank = m.submodules[f"{plane}{row}"] = memory.Memory(shape=len(word), depth=depth, init=[])
                 write, read = bank.write_port(), bank.read_port()
                 m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
-                             read.addr.eq(read_at), read.en.eq(1)]
+                             read.addr.eq(read_at), read.en.eq(read_en[row])]
                 nibbles.append([read.data.word_select(n, half) for n in range(len(codes))])
                 if plane == "low":
                     m.d.sync += self.mode4[row].eq(read.data[-1])
@@ -81,7 +83,7 @@ class WeightBuffer(wiring.Component):
     Members
     -------
     write_at, en, step : In, a k-step of weights
-    read_at : In, word of a step
+    read_at, read_en : In, word of a step
     wgt : Out, its weights, `params.feed_cycles` later
     """
 
@@ -89,7 +91,7 @@ class WeightBuffer(wiring.Component):
         self.params = params
         layout, address = weight_layout(params), up_to(2 * params.max_k - 1)
         super().__init__({"write_at": In(address), "en": In(1), "step": In(layout), "read_at": In(address),
-                          "wgt": Out(layout)})
+                          "read_en": In(1), "wgt": Out(layout)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -101,7 +103,7 @@ class WeightBuffer(wiring.Component):
             write.data.as_value().eq(late(m, "word", self.step.as_value())),
             write.en.eq(late(m, "word_en", self.en, control=True)),
             read.addr.eq(late(m, "word_read_at", self.read_at)),
-            read.en.eq(1),
+            read.en.eq(late(m, "word_read_en", self.read_en, control=True)),
         ]
         m.d.sync += self.wgt.eq(read.data)
         return m
@@ -132,7 +134,8 @@ class ScaleBuffer(wiring.Component):
                                                                  init=[])
             write, read = bank.write_port(), bank.read_port()
             m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
-                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()), read.en.eq(1)]
+                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()),
+                         read.en.eq(self.half == number)]
             words.append(read.data.as_value())
         m.d.comb += self.token.as_value().eq(Mux(second, words[1], words[0]))
         return m
@@ -168,7 +171,8 @@ class OutBuffer(wiring.Component):
             write, read = store.write_port(), store.read_port()
             m.d.comb += [write.addr.eq(Cat(word.chunk, word.place)), write.data.eq(word.z),
                          write.en.eq(word.valid & (word.half == number)),
-                         read.addr.eq(Cat(fetch.index[: len(word.chunk)], fetch.place)), read.en.eq(fetch.en)]
+                         read.addr.eq(Cat(fetch.index[: len(word.chunk)], fetch.place)),
+                         read.en.eq(fetch.en & (half == number))]
             words.append(read.data)
         for lane in range(params.rescale_lanes):
             m.d.comb += self.c[lane].eq(Mux(second, words[1][lane], words[0][lane]))

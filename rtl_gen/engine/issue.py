@@ -41,6 +41,11 @@ def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
     return (gap == 0) & ((tile != 0) | out_free)
 
 
+def opens_word(issues: Value, lane: Value) -> Value:
+    """Whether a step needs a word of the activation banks that is not read yet: `lanes` steps share one."""
+    return issues & (lane == 0)
+
+
 def ends_block(last: Value, lane: Value, beat: Value, params: EngineParams) -> Value:
     """Whether a step is its block's last: of a whole block, or of its tile."""
     return last | ((lane == params.lanes - 1) & (beat == params.block_beats - 1))
@@ -101,6 +106,8 @@ class Issue(wiring.Component):
     loaded : In, the pass's weights are there; `release` : Out, they are not needed any more
     out_free : In(2), free halves of the output buffer; `out_claim` : Out(2), taken now
     act_at, lane, weight_at : Out, addresses of the step that is issued
+    act_en, weight_en : Out, words that are read: of the rows with a token with a beat's first step, of weights with
+        every one
     step : Out, `step_layout`, `params.feed_cycles` after the issue
     tile, tile_en : Out, `tile_layout` of a tile whose last step is issued now; with blocks `block_layout` of a block
     idle : Out, no job
@@ -113,7 +120,8 @@ class Issue(wiring.Component):
             "halves": In(data.ArrayLayout(half_layout(params), 2)), "leave": Out(2), "loaded": In(1),
             "release": Out(1), "out_free": In(2), "out_claim": Out(2),
             "act_at": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "lane": Out(up_to(params.lanes - 1)),
-            "weight_at": Out(up_to(2 * params.max_k - 1)), "step": Out(step_layout(params)),
+            "weight_at": Out(up_to(2 * params.max_k - 1)), "act_en": Out(params.rows),
+            "weight_en": Out(1), "step": Out(step_layout(params)),
             "tile": Out(block_layout(params) if params.block else tile_layout(params)), "tile_en": Out(1),
             "idle": Out(1),
         })
@@ -215,7 +223,8 @@ class Issue(wiring.Component):
         params = self.params
         base = Signal.like(self.act_at, name="base")
         offset = Signal(up_to(params.max_k - 1))
-        m.d.comb += [self.act_at.eq(base + place.beat), self.lane.eq(place.lane),
+        m.d.comb += [self.act_at.eq(base + place.beat), self.lane.eq(place.lane), self.weight_en.eq(step.issues),
+                     self.act_en.eq(Mux(opens_word(step.issues, place.lane), self._occupied(), 0)),
                      self.weight_at.eq(Mux(place.number[0], params.max_k, 0) + offset)]
         with m.If(step.issues):
             m.d.sync += offset.eq(Mux(step.last, 0, offset + 1))
@@ -236,12 +245,16 @@ class Issue(wiring.Component):
             self.tile.super_tile_ends.eq(step.last_tile & step.last_column),
         ]
 
+    def _occupied(self) -> Value:
+        """The rows of the tile that hold a token."""
+        return Cat(self.tile.rows > row for row in range(self.params.rows))
+
     def _feed(self, m: Module, step: Step) -> None:
         """The step's own bits beside its operands, through as many registers as the buffers have."""
         issued = Signal(step_layout(self.params))
         m.d.comb += [
             issued.valid.eq(step.issues),
             issued.last.eq(step.ends),
-            issued.rows.eq(Cat(self.tile.rows > row for row in range(self.params.rows))),
+            issued.rows.eq(self._occupied()),
             self.step.eq(delayed(m, "steps", issued, self.params.feed_cycles, control=True)),
         ]

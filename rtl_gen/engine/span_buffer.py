@@ -42,7 +42,8 @@ class SpanBuffer(wiring.Component):
                 shape=self.params.scale.width, depth=1 << len(self.read_at.as_value()), init=[])
             write, read = bank.write_port(), bank.read_port()
             m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
-                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()), read.en.eq(1)]
+                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()),
+                         read.en.eq(self.half == number)]
             words.append(read.data)
         m.d.comb += self.span.eq(Mux(second, words[1], words[0]))
         return m

@@ -115,7 +115,8 @@ class Engine(wiring.Component):
         m.d.comb += [
             issue.halves.eq(rows.halves), issue.loaded.eq(loader.loaded),
             issue.out_free.eq(back.out_free), acts.read_at.eq(issue.act_at), acts.lane.eq(issue.lane),
-            weights.read_at.eq(issue.weight_at), step.last.eq(issue.step.last),
+            acts.read_en.eq(issue.act_en), weights.read_at.eq(issue.weight_at), weights.read_en.eq(issue.weight_en),
+            step.last.eq(issue.step.last),
             step.act.eq(acts.act), step.mode4.as_value().eq(acts.mode4.as_value() & issue.step.rows),
             step.wgt.eq(weights.wgt.wgt),
         ]

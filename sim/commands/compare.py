@@ -70,7 +70,8 @@ def run(args: Options) -> int:
                  **{f"--accuracy {path}": path for path in args.accuracy}}, [("--json", args.json)])
     workload = args.workload_of(args.workload)
     accuracy = _accuracy(args.accuracy, workload, config) if args.accuracy else None
-    document = compare.document(workload, config, sets, args.vector_lanes, metadata.version("stamp-hw"), objective)
+    document = compare.document(workload, config, sets, args.vector_lanes, metadata.version("stamp-hw"), objective,
+                                prefetch=args.prefetch is not False)
     if accuracy is not None:
         document["accuracy"] = accuracy
     if args.json is not None:

@@ -12,7 +12,9 @@ from stamp_hw.cli.common import count, seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions(find.Ask):
-    """What the command line asks of a model; None: not given."""
+    """What the command line asks of a model, and whether jobs are prefetched; None: not given."""
+
+    prefetch: bool | None = None
 
     def workload_of(self, word: str) -> Workload:
         """The workload of a model, or of a file. Raises StampError."""
@@ -31,5 +33,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                         help="classifier-free guidance, which runs every image twice (default: with it)")
     images.add_argument("--prompt", type=count, metavar="N", help="tokens of the prompt (default 300)")
     both = parser.add_argument_group("of both")
+    both.add_argument("--prefetch", action=argparse.BooleanOptionalAction, default=None,
+                      help="write the next job's registers, and fetch its first weights, while a job runs (default: "
+                           "with it)")
     both.add_argument("--batch", type=count, metavar="N", help="sequences or images side by side (default 1)")
     both.add_argument("--kv-bits", type=int, choices=(4, 8), help="bits of keys and values (default 8)")

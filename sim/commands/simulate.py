@@ -31,7 +31,7 @@ SHAPE_SCHEMES = "a8,a4,first_n,stamp"
 DEFAULT_SCHEMES = f"{SHAPE_SCHEMES},stamp_shuffled"
 _OF_TRACES = ("layers", "plots", "seed")  # options that only a trace has a use for
 _OF_THE_ENGINE = ("job", "csv", "schemes", "energy_set", "mapping", "objective")  # and only the engine
-_OF_MODELS = ("vector_lanes", "dump_workload", "accuracy")  # and only a model
+_OF_MODELS = ("vector_lanes", "prefetch", "dump_workload", "accuracy")  # and only a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted:
 
     workload = args.workload_of(word)
     measured = None if args.accuracy is None else accuracy.read(args.accuracy, workload, config)
-    costs = Run(workload, config, energy_set, args.vector_lanes, args.searched())
+    costs = Run(workload, config, energy_set, args.vector_lanes, args.searched(), prefetch=args.prefetch is not False)
     document = report.document(costs, wanted, energy_set, metadata.version("stamp-hw"))
     if measured is not None:
         document["accuracy"] = measured

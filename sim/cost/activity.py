@@ -2,14 +2,15 @@
 
 Counts of the blocks come from `sim.<block>.events`, which the RTL regression holds equal to counters in the generated
 hardware; how many additions of which width one such event is follows from the equations in each block's docstring.
-Buffers and DRAM come from `sim.memory`.
+Buffers come from `sim.on_chip`, the DRAM from `sim.memory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sim import haar, hadamard, mac, memory, rescale, scale
+from sim import haar, hadamard, mac, memory, on_chip, rescale, scale
+from sim.cost import bank_prices
 from sim.cost.energy import Event
 from sim.division import Division
 from sim.task import Task
@@ -23,14 +24,13 @@ def events(task: Task, hw: HwConfig, division: Division) -> dict[str, tuple[Even
     """Component → events of one layer under a division."""
     columns, _ = task.columns(hw)
     moved = memory.dram_bytes(task, hw, division.super_tiles)
-    chip = memory.on_chip(task, hw, division)
     return {
         "lifting": _lifting(task, hw),
         "scale": _scale(task, hw),
         "mac": _mac(task, columns, hw, division),
         "rescale": (*_rescale(task, columns, hw), *_combine(task, columns, hw, division)),
-        "memory": tuple(Event(name=name, constant="memory.access", count=access.moved, at=access.size, bits=8)
-                        for name, access in chip.items()),
+        "memory": tuple(bank_prices.event(own, count)
+                        for own, count in on_chip.accesses(task, hw, division).items()),
         "dram": tuple(Event(name=name, constant="dram.access", count=getattr(moved, name), bits=8)
                       for name in memory.OPERANDS),
     }
@@ -115,7 +115,7 @@ def _combine(task: Task, columns: int, hw: HwConfig, division: Division) -> tupl
     if not hw.block:
         return ()
     params = CombineParams.of(hw)
-    sums = memory.block_sums(task, hw, division) * columns * hw.cols
+    sums = on_chip.block_sums(task, hw, division) * columns * hw.cols
     return (
         Event(name="multiply_block", constant="rescale.multiply", count=sums, at=params.width * params.acc_width),
         Event(name="add_block", constant="rescale.add", count=2 * sums, at=params.total_width),

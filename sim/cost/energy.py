@@ -56,12 +56,15 @@ class Constant:
     text: dict[str, str]
 
     def at(self, place: float) -> float:
-        """pJ at a place on the axis: piecewise linear and extended (memories: in log2, not below the first point)."""
+        """pJ at a place on the axis: piecewise linear and extended; memories in log2, below the first point with the
+        root of the size."""
         if len(self.points) == 1:
             return self.points[0][1]
         points = list(self.points)
         if self.axis == "bytes":
-            place = math.log2(max(place, points[0][0]))
+            if place < points[0][0]:
+                return points[0][1] * math.sqrt(place / points[0][0])
+            place = math.log2(place)
             points = [(math.log2(x), y) for x, y in points]
         index = next((i for i in range(len(points) - 2) if place <= points[i + 1][0]), len(points) - 2)
         (x0, y0), (x1, y1) = points[index : index + 2]

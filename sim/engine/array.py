@@ -131,6 +131,11 @@ class Passes:
         self.loader.start(cycle)
         self._begin = self.registers.start(cycle)
 
+    @property
+    def released(self) -> int:
+        """Cycle in which the pass before the last left its half of the weight buffer."""
+        return self._releases[0]
+
     def super_tile(self, k: int, weights: WeightFormat, columns: int, ready: np.ndarray, closed: int, ends: bool,
                    drained: Callable[[int], None], out_free: Callable[[], int]) -> int:
         """The passes of a super-tile: cycle from which its half of the activation buffer is free.
@@ -145,7 +150,7 @@ class Passes:
         """
         span, least = self._params.tile_cycles(k)
         for column in range(columns):
-            loaded = self.loader.load(k, weights, self._releases[0])
+            loaded = self.loader.load(k, weights, self.released)
             complete = np.maximum(ready, max(loaded, self._begin)).tolist()
             free = out_free()
             if self._watch is not None:

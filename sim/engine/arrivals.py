@@ -45,10 +45,13 @@ class Arrivals:
     tokens of a super-tile leave it behind the first tokens of the next, so that a super-tile is complete when the next
     one has been taken too, and the last one when it has itself.
 
-    `supply` is a rate or a port. Raises ConfigError for a block that the scale unit does not have.
+    `supply` is a rate or a port. `accepted` where the job waits for another one's results: the cycle in which its
+    registers were taken, counted from that in which these are there, in which its first token may come. Raises
+    ConfigError for a block that the scale unit does not have.
     """
 
-    def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], supply: Rate | PortTokens) -> None:
+    def __init__(self, task: Task, hw: HwConfig, parts: Sequence[SuperTile], supply: Rate | PortTokens,
+                 accepted: int = 0) -> None:
         params, job = EngineParams.of(hw), task.job
         self._unit, self._supply, self._sinks = params.haar, supply, job.n_sink
         registers = params.scale.job(tokens=task.tokens, k=task.k, group=task.group)
@@ -67,13 +70,13 @@ class Arrivals:
         self._number = -1  # of the last super-tile that was taken
         self._last = -1  # cycle of the last beat taken
         self._advance: dict[tuple[int, int], tuple[int, int]] = {}
-        start = start_cycles(params, job.grid[0] if job.grid else 1)
+        start = accepted + start_cycles(params, job.grid[0] if job.grid else 1)
         self._cycle = start + 1
         self._first = 0  # first cycle in which a beat may be there
         self._rotated: Rotated | None = None
         if params.rotation is not None and task.k_in is not None:
             unit = params.rotation
-            self._first = start + BEGIN + unit.block_beats - 1 + unit.latency
+            self._first = max(0, start + BEGIN) + unit.block_beats - 1 + unit.latency
             self._rotated = Rotated(unit, Offers(supply) if isinstance(supply, Rate) else supply.stream)
             self._rotated.start(start + BEGIN, self._in_beats, self._beats)
             self._rotations: dict[tuple[int, State], tuple[int, int, State]] = {}
@@ -102,6 +105,11 @@ class Arrivals:
         window = slice(first, self._slot)
         self._run(tuple(column[window] for column in self._slots), slice(self._sinks, None))
         return waits
+
+    @property
+    def over(self) -> int:
+        """First cycle in which the front has no job, behind the last token."""
+        return max(self._cycle, int(self.ready.max())) + 1
 
     def take_all(self) -> None:
         """All tokens, where no gate is ever closed."""

@@ -22,14 +22,14 @@ The layer as a whole takes at least as long as the memory takes for all its byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sim import dram, memory
-from sim.dram import FULL, Memory, Rate
+from sim.dram import FULL
 from sim.engine.array import NEVER, free_cycles
 from sim.engine.arrivals import Arrivals
-from sim.engine.loads import Loads, PortLoads, RateLoads
+from sim.engine.early import Early
+from sim.engine.handover import Handover
 from sim.engine.passes import (
     BACK,
     LOADS,
@@ -45,8 +45,7 @@ from sim.engine.passes import (
     more_passes,
     one_pass,
 )
-from sim.engine.port_flow import PortTokens
-from sim.port import Plan
+from sim.engine.supply import Supply, simplest
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
@@ -117,7 +116,7 @@ class EngineCycles:
 
 
 def simulate(task: Task, hw: HwConfig, limit: int | Size | None = None) -> EngineCycles:
-    """Cycles of one layer. Needs shapes only, no data; repeated shapes are remembered.
+    """Cycles of one layer alone. Needs shapes only, no data; repeated shapes are remembered.
 
     Parameters
     ----------
@@ -127,21 +126,51 @@ def simulate(task: Task, hw: HwConfig, limit: int | Size | None = None) -> Engin
     ------
     ConfigError : a Haar tile does not fit the activation buffer, blocks that the hardware does not have
     """
-    return _simulate(task, hw, super_tile.token_limit(task.job, hw) if limit is None else limit)
+    return follow(task, hw, limit, None)[0]
+
+
+def follow(task: Task, hw: HwConfig, limit: int | Size | None, before: Handover | None
+           ) -> tuple[EngineCycles, Handover]:
+    """The same behind another job, `before` what that has left, from the cycle on in which its results are there; and
+    what this one leaves. None: alone."""
+    size = super_tile.token_limit(task.job, hw) if limit is None else limit
+    return _simulate(task, hw, size, None if before is None else simplest(task, hw, size, before))
+
+
+def in_a_row(jobs: Sequence[tuple[Task, int | Size | None]], hw: HwConfig, wanted: Sequence[Early]
+             ) -> list[tuple[EngineCycles, Early]]:
+    """Layers (task, limit) behind each other: cycles of each, from the results of the one before on, and what of it
+    came early, at most what is `wanted`."""
+    found: list[tuple[EngineCycles, Early]] = []
+    before: Handover | None = None
+    for (task, limit), early in zip(jobs, wanted, strict=True):
+        if before is not None:
+            size = super_tile.token_limit(task.job, hw) if limit is None else limit
+            before = simplest(task, hw, size, replace(before, early=early))
+            early = before.early
+        cycles, before = follow(task, hw, limit, before)
+        found.append((cycles, early))
+    return found
 
 
 @lru_cache(maxsize=1024)
-def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
+def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | None) -> tuple[EngineCycles, Handover]:
     params = EngineParams.of(hw)
     parts = super_tile.split(task.job, hw, limit)
     columns, last_beats = task.columns(hw)
-    rates, (supply, loads, least) = Rates.of(task, hw, params), _supply(task, hw, parts)
-    late = Arrivals(task, hw, parts, supply)
+    rates, supply = Rates.of(task, hw, params), Supply.of(task, hw, parts, before)
+    if before is None:
+        accepted, state = 0, State(load=Event(0).after(LOADS, rates.begin), loads=supply.loads)
+    else:
+        accepted = before.accept
+        state = State(load=Event(0).after(LOADS, before.begin(task, params)), loads=supply.loads,
+                      releases=before.ended, lifting=Event(0).after(BACK, before.lifting))
+    late = Arrivals(task, hw, parts, supply.tokens, accepted)
     # The same behind the same gates, if the memory gave a beat in every cycle.
-    prompt = late if supply == FULL else Arrivals(task, hw, parts, FULL)
+    prompt = late if supply.tokens == FULL else Arrivals(task, hw, parts, FULL, accepted)
     since = [Event(0)] * len(parts)  # of each super-tile: from when on its tokens were followed without a wait
     # The first tile is issued without another one's drain in front of it.
-    state = State(last=Event(rates.span - rates.tile - 1), load=Event(0).after(LOADS, rates.begin), loads=loads)
+    state.last = Event(rates.span - rates.tile - 1)
     first_fill, gated = 0, False
 
     def take(number: int, gate: Event) -> None:
@@ -172,10 +201,10 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
         state.load = latest(state.load, start.after(TOKENS, closing - start.cycle)).after(LOADS, 1)
     array_tiles = sum(part.array_tiles for part in parts) * columns
     end = state.free[1].after(BACK, params.finish.latency)
-    slow = max(0, least - end.cycle)
+    slow = max(0, supply.least - end.cycle)
     streaming = array_tiles * task.k
-    fill = _fill(task, hw, parts) if gated else int(late.ready.max())
-    return EngineCycles(
+    fill = _fill(task, hw, parts, before) if gated else int(late.ready.max())
+    cycles = EngineCycles(
         total=end.cycle + slow, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
         **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
@@ -187,22 +216,17 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size) -> EngineCycles:
             TOKENS: "dram_activations" if late.memory_paced else "activations",
             LOADS: "dram_weights" if state.loads.longer_than(rates.load) else "weights", BACK: "back"}),
     )
+    return cycles, Handover(
+        accept=late.over - end.cycle, loader=state.load.cycle - end.cycle,
+        releases=(state.releases[0].cycle - end.cycle, state.last.cycle - end.cycle),
+        lifting=state.lifting.cycle - end.cycle, left=state.loads.left(end.cycle),
+        slack=max(0, end.cycle - supply.least), early=Early.WEIGHTS)
 
 
-def _supply(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> tuple[Rate | PortTokens, Loads, int]:
-    """(tokens, weights and parameters as the memory gives them; cycles that it takes for all bytes of the layer)."""
-    if hw.memory is not None:
-        plan = Plan.of(task, hw, parts)
-        tokens = PortTokens(plan)
-        return tokens, PortLoads.of(plan, tokens.timeline, task.weights, task.k), plan.cycles
-    rates, moved = Memory.of(hw), memory.dram_bytes(task, hw, len(parts)).total
-    loads = RateLoads(memory=rates, weights=task.weights, steps=task.k, words=hw.cols)
-    return rates.i, loads, dram.cycles(moved, hw)
-
-
-def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile]) -> int:
-    """From when the last token's codes are there when no gate is ever closed."""
-    front = Arrivals(task, hw, parts, _supply(task, hw, parts)[0])
+def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None) -> int:
+    """From when the last token's codes are there when no gate is ever closed, as none is for two super-tiles."""
+    front = Arrivals(task, hw, parts, Supply.of(task, hw, parts, before).tokens,
+                     0 if before is None else before.accept)
     front.take_all()
     return int(front.ready.max())
 

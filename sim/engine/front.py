@@ -37,6 +37,9 @@ class Stream(Beats, Protocol):
     def latest(self, count: int) -> list[int]:
         """Cycles of the `count` beats that were taken last."""
 
+    def hold(self, cycle: int) -> None:
+        """No beat behind those that were taken is offered before this cycle."""
+
 
 @dataclass(slots=True)
 class Source:
@@ -44,6 +47,16 @@ class Source:
 
     valid: Pattern
     taken: list[int] = field(default_factory=list)
+    holds: list[tuple[int, int]] = field(default_factory=list)  # beats that were taken before, cycle: see `hold`
+
+    def hold(self, cycle: int) -> None:
+        """No beat behind those that were taken is offered before this cycle."""
+        self.holds.append((len(self.taken), cycle))
+
+    def behind(self) -> int:
+        """First cycle in which the next beat may be offered."""
+        cycle = self.last + 1
+        return max(cycle, self.holds[-1][1]) if self.holds else cycle
 
     @property
     def last(self) -> int:
@@ -52,7 +65,7 @@ class Source:
 
     def next(self) -> int:
         """Cycle from which the next beat is offered."""
-        cycle = self.last + 1
+        cycle = self.behind()
         while not self.valid(cycle):
             cycle += 1
         return cycle
@@ -63,7 +76,7 @@ class Source:
 
     def take(self, earliest: int, count: int) -> int:
         """Take `count` beats, each as soon as it is offered, the first not before `earliest`: cycle of the last."""
-        cycle = self.taken[-1] if self.taken else -1
+        cycle = self.behind() - 1
         if self.valid is always:
             first = max(earliest, cycle + 1)
             self.taken.extend(range(first, first + count))

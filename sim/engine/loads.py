@@ -17,6 +17,18 @@ from sim.port import TICKS, Plan
 from stamp_hw.engine.wire import WeightFormat
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Weights and parameters that a job has taken, (of `w`, of `p`), for the job behind it: `ends` of each stream the
+    cycle of the last beat; behind the one port the tick in which the last transfer ended, with `free` int64 cycles from
+    which the places of the last bursts are free, as bytes, and `spacing` ticks from burst to burst in the last
+    phase."""
+
+    ends: tuple[int, int]
+    free: tuple[bytes, bytes] = (b"", b"")
+    spacing: tuple[int, int] = (0, 0)
+
+
 class Loads(Protocol):
     """Weights and parameters that were taken so far; immutable."""
 
@@ -39,6 +51,13 @@ class Loads(Protocol):
 
     def longer_than(self, cycles: int) -> bool:
         """A pass takes the memory longer."""
+
+    def left(self, cycle: int) -> Left:
+        """What the job behind finds, counted from a cycle."""
+
+    def waits(self) -> bool:
+        """Whether all that the memory reads ahead is there before cycle 0, from which its rates count: in the one
+        before it they offer a beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +92,12 @@ class RateLoads:
         w, p = self.memory.w, self.memory.p
         return max(self.weights.beats(self.steps) * w.den / w.num, self.words * p.den / p.num) > cycles
 
+    def left(self, cycle: int) -> Left:
+        return Left(ends=(self.taken[0] - cycle, self.taken[1] - cycle))
+
+    def waits(self) -> bool:
+        return max(self.taken) < -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PortLoads:
@@ -86,11 +111,15 @@ class PortLoads:
     behind: int
 
     @classmethod
-    def of(cls, plan: Plan, timeline: Timeline, weights: WeightFormat, steps: int) -> PortLoads:
-        """None taken; the registers are taken in cycle 0."""
+    def of(cls, plan: Plan, timeline: Timeline, weights: WeightFormat, steps: int, begin: int = 1,
+           left: Left | None = None) -> PortLoads:
+        """None taken, the first burst not before the cycle `begin`; behind a job, what that has left."""
         paces = {"w": pace(weights, steps), "p": np.arange(plan.units["p"].beats)}
-        flows = {name: Flow.of(Line(name, plan.units[name], paces[name], plan.depth[name], plan.latency, timeline), 1)
-                 for name in paces}
+        flows = {name: Flow.of(Line(name, plan.units[name], paces[name], plan.depth[name], plan.latency, timeline),
+                               begin) for name in paces}
+        if left is not None:
+            flows = {name: replace(flow, end=max(end, flow.end), free=np.frombuffer(free, np.int64))
+                     for (name, flow), end, free in zip(flows.items(), left.ends, left.free, strict=True)}
         return cls(plan=plan, timeline=timeline, behind=int(weights.packed and steps % 2 == 0), **flows)
 
     @property
@@ -113,3 +142,11 @@ class PortLoads:
 
     def longer_than(self, cycles: int) -> bool:
         return max(self.plan.fetch(name, -1) for name in ("w", "p")) > cycles
+
+    def left(self, cycle: int) -> Left:
+        spacing = self.plan.spacing[-1]
+        return Left(ends=(self.w.end - cycle * TICKS, self.p.end - cycle * TICKS),
+                    free=(self.w.left(cycle), self.p.left(cycle)), spacing=(spacing["w"], spacing["p"]))
+
+    def waits(self) -> bool:
+        return max(self.w.ahead(), self.p.ahead()) <= 0

@@ -118,9 +118,9 @@ class State:
     unit can begin a job; when the halves of the output buffer are free. Newest last. `loads` weights and parameters
     that were taken; `waits` cycles by CAUSES."""
 
-    last: Event
     load: Event
     loads: Loads
+    last: Event = Event(0)
     releases: tuple[Event, Event] = (Event(NEVER), Event(NEVER))
     lifting: Event = Event(0)
     free: tuple[Event, Event] = (Event(NEVER), Event(NEVER))

@@ -12,6 +12,7 @@ places, `free` depends on the unit's own beats: it is followed from below, never
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from sim.engine.port_streams import PortStream, Timeline
 from sim.port import TICKS, Plan, Unit
 
+NEVER = -(1 << 60)
 MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
 
 
@@ -109,6 +111,17 @@ class Flow:
         """All that the next units depend on, counted from a cycle: when it is the same, so are they."""
         return self.end - cycle * TICKS, (np.maximum(self.free, self.end // TICKS) - cycle).tobytes()
 
+    def ahead(self) -> int:
+        """Tick in which all bursts are there that may be asked for before another beat is taken."""
+        end, unit = self.end, self.line.unit.bursts
+        for place in range(0, len(self.free), unit):
+            end = int(self.line.ends(end, self.free[place : place + unit])[-1])
+        return end + self.line.latency
+
+    def left(self, cycle: int) -> bytes:
+        """The places, counted from a cycle."""
+        return (self.free - cycle).tobytes()
+
     def moved(self, cycles: int) -> Flow:
         """As much later."""
         return Flow(self.line, self.end + cycles * TICKS, self.free + cycles)
@@ -130,14 +143,20 @@ class Taken:
 
 
 class PortTokens:
-    """Tokens behind the one port (`sim.port`), of a job whose registers are taken in cycle 0."""
+    """Tokens behind the one port (`sim.port`), of a job whose registers are taken in cycle 0, or whose tokens are to be
+    had from then on; `before` are the spacings of the phase until then."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, before: Mapping[str, int] | None = None) -> None:
         self.plan, self.timeline = plan, Timeline()
-        self.timeline.begin(1, plan)
+        if before is not None:
+            self.timeline.starts.append(NEVER)
+            self.timeline.spacings.append(dict(before))
+        self._begin = 1 if before is None else 0
+        self.timeline.begin(self._begin, plan)
         unit = plan.units["i"]
         line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
-        self._flow, self._later, self._count = Flow.of(line, 1), 0, 0  # the stream is the flow, so much later
+        # The stream is the flow, so much later.
+        self._flow, self._later, self._count = Flow.of(line, self._begin), 0, 0
         self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
         self._followed: dict[tuple[int, Flow, int], tuple[Flow, int, int, int]] = {}
 
@@ -176,7 +195,7 @@ class PortTokens:
     def stream(self) -> PortStream:
         """The same, beat by beat."""
         stream = PortStream("i", self.timeline)
-        stream.job(0, self.plan)
+        stream.job(self._begin, self.plan)
         return stream
 
     def longer_than(self, cycles: int) -> bool:

@@ -2,7 +2,8 @@
 
 What `sim.engine.front.Source` is to a stall pattern, `PortStream` is to the port. The port's phases follow the tokens
 that are taken; they are known as far as any burst needs them, because the stages are followed in an order in which a
-super-tile's tokens come before the passes that run at the same time.
+super-tile's tokens come before the passes that run at the same time. Where a job's tokens wait for the results of the
+job before, its phases begin with these, and what of its weights is fetched meanwhile has the share of the last phase.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from stamp_hw.engine.super_tile import SuperTile
 @dataclass(slots=True)
 class Timeline:
     """The phases so far: first cycle of each, and its `Plan.spacing`. Jobs follow each other; a phase is that of the
-    job that was taken last."""
+    job that began last."""
 
     starts: list[int] = field(default_factory=list)
     spacings: list[dict[str, int]] = field(default_factory=list)
@@ -31,6 +32,11 @@ class Timeline:
         """A job's first phase, from `cycle` on."""
         self._plan, self._phase = plan, 0
         self._add(cycle)
+
+    def replan(self, plan: Plan) -> None:
+        """Other spacings of the job's phases, of which the first began last."""
+        self._plan = plan
+        self.spacings[-1] = dict(plan.spacing[0])
 
     def taken(self, cycle: int, tokens: int) -> None:
         """So many tokens of the job were taken, the last beat in `cycle`: the next phase begins behind it where they
@@ -87,9 +93,18 @@ class PortStream:
         self._end = 0  # tick in which the last burst's transfer ends, its latency aside
         self._freed: list[int] = []  # of each burst of all units: first cycle in which its place is free again
 
-    def job(self, cycle: int, plan: Plan) -> None:
-        """A job whose registers are taken in `cycle`: its beats follow those of the jobs before."""
-        self._jobs.append(_Job(cycle + 1, plan))
+    def job(self, begin: int, plan: Plan) -> None:
+        """A job of which nothing is asked before the cycle `begin`: its beats follow those of the jobs before."""
+        self._jobs.append(_Job(begin, plan))
+
+    def replan(self, plan: Plan) -> None:
+        """The plan of the job that came last, of the same units."""
+        self._jobs[-1].plan = plan
+
+    def hold(self, cycle: int) -> None:
+        """The job that came last is not asked for before this cycle."""
+        job = self._jobs[-1]
+        job.begin = max(job.begin, cycle)
 
     @property
     def last(self) -> int:
@@ -146,10 +161,21 @@ class PortMemory:
     def __init__(self, hw: HwConfig) -> None:
         self._hw, self._timeline = hw, Timeline()
         self.streams = {name: PortStream(name, self._timeline) for name in STREAMS}
+        self._jobs: list[tuple[Task, Sequence[SuperTile]]] = []
 
-    def job(self, cycle: int, task: Task, parts: Sequence[SuperTile]) -> None:
-        """A job whose registers are taken in `cycle`, cut into `parts`."""
+    def job(self, cycle: int, results: int | None, task: Task, parts: Sequence[SuperTile]) -> None:
+        """A job whose registers are taken in `cycle`, cut into `parts`. Where its tokens wait for the `results` of the
+        job before, which are there from that cycle on, so does its first phase."""
         plan = Plan.of(task, self._hw, parts)
-        self._timeline.begin(cycle + 1, plan)
+        self._jobs.append((task, parts))
+        self._timeline.begin(cycle + 1 if results is None else max(cycle + 1, results), plan)
         for stream in self.streams.values():
-            stream.job(cycle, plan)
+            stream.job(cycle + 1, plan)
+
+    def loaded(self) -> None:
+        """The engine has a pass of the job that came last before its tokens may come."""
+        task, parts = self._jobs[-1]
+        plan = Plan.of(task, self._hw, parts, loaded=True)
+        self._timeline.replan(plan)
+        for stream in self.streams.values():
+            stream.replan(plan)

@@ -2,21 +2,23 @@
 
 The stages wait for each other in a few places only, so each is followed as far as the others need it: a super-tile's
 first token waits for the passes of the super-tile before the last; a pass for the tokens, for its weights and for the
-inverse lifting of the pass before the last; a job's registers for those of the job before.
+inverse lifting of the pass before the last; a job's registers for those of the job before; and where a host says so, a
+job's streams for the results of the job before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
 
-from sim.engine.array import NEVER, Passes
+from sim.engine.array import LOADED, NEVER, Passes
 from sim.engine.back import Back, Lifting
+from sim.engine.early import Early
 from sim.engine.front import Front, Source, Stream
-from sim.engine.port_streams import PortMemory
 from sim.pipeline import Pattern, always
 from sim.task import Task
 from stamp_hw.engine import super_tile
@@ -47,6 +49,20 @@ class EngineTiming:
         return int(self.outputs[-1]) + 1
 
 
+class Memory(Protocol):
+    """Where `i`, `w`, `p` come from."""
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """By the names of the ports."""
+
+    def job(self, cycle: int, results: int | None, task: Task, parts: Sequence[SuperTile]) -> None:
+        """A job whose registers are taken in `cycle`; `results` as in `sim.engine.port_streams.PortMemory`."""
+
+    def loaded(self) -> None:
+        """The engine has a pass of the job that came last before its tokens may come."""
+
+
 class Watch(Protocol):
     """Who is told of passes and lifting jobs as they are followed."""
 
@@ -58,7 +74,8 @@ class Watch(Protocol):
 
 
 def timing(params: EngineParams, jobs: Sequence[EngineJob], valid: Mapping[str, Pattern] | None = None,
-           ready: Pattern = always, memory: PortMemory | None = None, watch: Watch | None = None) -> EngineTiming:
+           ready: Pattern = always, memory: Memory | None = None, watch: Watch | None = None,
+           early: Sequence[Early] | None = None) -> EngineTiming:
     """Follow `jobs` through the engine.
 
     Parameters
@@ -67,10 +84,11 @@ def timing(params: EngineParams, jobs: Sequence[EngineJob], valid: Mapping[str, 
     ready : stall pattern of `o`
     memory : where `i`, `w`, `p` come from in place of `valid`, which must not name them then
     watch : who is told what the units behind the streams do
+    early : of each job what may come before the results of the job before it; None: everything
     """
     engine = _Engine(params, dict(valid or {}), ready, memory, watch)
-    for job in jobs:
-        engine.take(job)
+    for job, ahead in zip(jobs, early or [Early.TOKENS] * len(jobs), strict=True):
+        engine.take(job, ahead)
     engine.follow(len(engine.super_tiles))
     beats = (engine.front.jobs.taken, engine.front.tokens.taken, engine.passes.loader.weights.taken,
              engine.passes.loader.words.taken, engine.back.outputs)
@@ -91,12 +109,13 @@ class _SuperTile:
 class _Engine:
     """The stages, and how far the passes have been followed."""
 
-    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern, memory: PortMemory | None,
+    def __init__(self, params: EngineParams, valid: dict[str, Pattern], ready: Pattern, memory: Memory | None,
                  watch: Watch | None) -> None:
         self.params, self.memory = params, memory
         assert memory is None or not set(valid) & set(memory.streams)
         streams: Mapping[str, Stream] = memory.streams if memory is not None else {
             name: Source(valid.get(name, always)) for name in ("i", "w", "p")}
+        self.streams = streams
         self.front = Front(params, valid.get("job", always), streams["i"], self._free)
         self.passes = Passes(params, streams["w"], streams["p"], None if watch is None else watch.issued)
         self.back = Back(params, ready, None if watch is None else watch.lifted)
@@ -106,13 +125,19 @@ class _Engine:
         self._started = 0  # jobs whose registers the stages have exchanged
         self._freed: list[int] = []  # of each super-tile that was followed: when its half is free again
 
-    def take(self, job: EngineJob) -> None:
+    def take(self, job: EngineJob, early: Early) -> None:
         """Take a job's registers and its tokens."""
+        results = self._results() if early.waiting and self.jobs else None
         self.jobs.append(job)
         self._starts.append(self.front.accept(job, self._room()))
         parts = super_tile.divide(job.resolved, job.tile_width, job.tile_height, self.params.rows)
         if self.memory is not None:
-            self.memory.job(self.front.jobs.last, Task.of_job(job, self.params), parts)
+            self.memory.job(self.front.jobs.last, results, Task.of_job(job, self.params), parts)
+        if results is not None:
+            for name in early.waiting:
+                self.streams[name].hold(results)
+            if self.memory is not None and early is Early.WEIGHTS and self._loads_before(results):
+                self.memory.loaded()
         ready = np.full(job.n_sink + job.width * job.height, -1, np.int64)
         self.super_tiles += [_SuperTile(job=len(self.jobs) - 1, part=part, last=part is parts[-1], ready=ready)
                              for part in parts]
@@ -138,6 +163,19 @@ class _Engine:
                 self.back.free))
             if item.last:
                 self.back.end()
+
+    def _results(self) -> int:
+        """Cycle behind that in which the last result of the jobs so far is taken."""
+        self.follow(len(self.super_tiles))
+        return self.back.outputs[-1] + 1
+
+    def _loads_before(self, results: int) -> bool:
+        """Whether the first pass of the job that was taken last is loaded before its tokens may come: on a copy, since
+        tokens are followed before passes. What the port does later has no say in it."""
+        job, loader = self.jobs[-1], deepcopy(self.passes.loader, {id(self.params): self.params})
+        loader.start(self._starts[-1])
+        k, _ = job.channels(self.params)
+        return loader.load(k, job.weights, self.passes.released) < results + LOADED
 
     def _liftings(self, job: EngineJob, part: SuperTile) -> list[Lifting]:
         """The lifting jobs of a pass: the sinks in the first super-tile, then the rectangle."""

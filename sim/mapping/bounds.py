@@ -1,8 +1,8 @@
 """What every division of a layer costs at least: cycles and energy, of all candidates at once.
 
 Bounds of cycles follow from single terms of the recursion in `sim.engine.passes`: whatever else a pass waits for only
-makes it later. Energy is a sum of events whose counts are affine in a division's counts, but for bytes that are rounded
-up, so that its bound is that affine function less what rounding can make of it.
+makes it later. Energy is a sum of events whose counts are affine in a division's counts, so that its bound is that
+affine function less what rounding to whole fJ can make of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.haar_slots import HaarJob
 
-_STEP = 8  # further super-tiles and so on of which each moves whole bytes
 #: More than the relative error of any of these sums and products of float64.
 FLOATS = 1e-9
 
@@ -88,9 +87,7 @@ def least_energy(task: Task, hw: HwConfig, found: Candidates, energy_set: Energy
     least = np.full(len(found), first)
     for name in Division.__slots__:
         start = getattr(origin, name)
-        more = price(events_of(replace(origin, **{name: start + _STEP}))) - first
-        least += (getattr(found, name) - start) * (more / _STEP)
-    # Half a fJ of every event, and a byte of every memory.
-    one_byte = [energy_set.price(replace(event, count=1)) for event in events if event.bits is not None]
-    rounding = 0.5 * len(events) + 1000 * sum(one_byte)
+        more = price(events_of(replace(origin, **{name: start + 1}))) - first
+        least += (getattr(found, name) - start) * more
+    rounding = 0.5 * len(events)  # half a fJ of every event
     return np.asarray(least * (1 - FLOATS) - rounding)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sim.report import cells, common, names
+from sim.report import cells, common, memories, names
 from sim.report.figures import count, quantity, rate
 from sim.report.view import Bar, Bars, Cell, Dot, Roofline, Section, Spread
 from sim.studies.tables import decibels
@@ -83,11 +83,16 @@ def energy(document: Figures, chosen: str) -> Section:
     table = cells.table(f"Events and their energy, {chosen}", [
         ("component", cells.words([names.name("energy", component).text for component, _, _ in events])),
         ("event", cells.words([name.replace("_", " ") for _, name, _ in events])),
-        ("count (of memories: bytes)", cells.counts([event["count"] for *_, event in events])),
+        ("count (of memories: accesses; of the external one: bytes)",
+         cells.counts([event["count"] for *_, event in events])),
         cells.scaled("energy", [event["energy_pj"] / 1e12 for *_, event in events], "J"),
         ("of all, %", cells.plain([100 * event["energy_pj"] / whole if whole else None for *_, event in events], 2)),
     ], (0, 1), origin="energy")
-    return Section(anchor="energy", title="Energy", parts=(bars, cells.breakdown(bars), *([table] if events else [])))
+    spent = {name: (event["count"], event["energy_pj"] / 1e12) for component, name, event in events
+             if component == "memory"}
+    return Section(anchor="energy", title="Energy", parts=(
+        bars, cells.breakdown(bars), *([table] if events else []),
+        *memories.table(document, chosen, spent, whole / 1e12)))
 
 
 def traffic(document: Figures) -> Section:

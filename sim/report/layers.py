@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sim.report import common, layer_sections, names
+from sim.report import common, layer_sections, memories, names
 from sim.report.check import (
     COMMON,
     DRAIN,
@@ -51,7 +51,8 @@ def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
     measured = {} if "shape" in document else _DECIBELS
     record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured, perhaps=DRAIN))),
-            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))})(document, "")
+            "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))},
+           perhaps=memories.DESCRIBED)(document, "")
     same_keys({"totals": document["totals"], **document["layers"]}, "layers")
     if not measured:
         text(document["shape"], "shape")

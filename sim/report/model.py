@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sim.report import common, names, phases
+from sim.report import common, memories, names, phases
 from sim.report.check import COMMON, DRAIN, figure, listing, mapping, maybe, place, record, same_keys, text
 from sim.report.figures import digits, percent, quantity, rate
 from sim.report.view import Card, View
@@ -28,7 +28,8 @@ PHASE = {**FIGURES, **dict.fromkeys(("produces", "steps", "batch", "energy_j_per
           "ops": mapping(record(FIGURES, perhaps=DRAIN))}
 _RULE = record({
     **COMMON, "workload": record({"name": text, "not_included": listing(text)}), "vector_lanes": maybe(figure),
-    "schemes": mapping(record({"phases": mapping(record(PHASE)), "total": record(FIGURES)}))})
+    "schemes": mapping(record({"phases": mapping(record(PHASE)), "total": record(FIGURES)}, perhaps=memories.SPENT))},
+    perhaps=memories.DESCRIBED)
 _ACCURACY = record({"figure": text, "schemes": mapping(maybe(figure)), "source": text})
 
 Figures = Mapping[str, Any]
@@ -57,10 +58,18 @@ def view(document: Figures) -> View:
         title=f"{document['workload']['name']} on stamp-hw", subtitle=subtitle(document),
         cards=cards(document, chosen), verdict=tuple(verdict(document, chosen)),
         sections=(
-            *(section(document) for section in (phases.overview, phases.cycles, phases.energy, phases.traffic,
-                                                phases.roofline, phases.operations, phases.accuracy)),
+            phases.overview(document), phases.cycles(document),
+            phases.energy(document, memories.table(document, chosen, *_spent(document, chosen))),
+            *(section(document) for section in (phases.traffic, phases.roofline, phases.operations, phases.accuracy)),
             common.constants(document, vector_unit(document)), common.missing(document, not_included(document)),
             common.origins(used), common.configuration(document)))
+
+
+def _spent(document: Figures, scheme: str) -> tuple[dict[str, tuple[float, float]], float]:
+    """Accesses and joules of each on-chip memory in the whole run under a scheme, and the joules of all."""
+    found = document["schemes"][scheme]
+    spent = {name: (one["accesses"], one["energy_fj"] / 1e15) for name, one in found.get("memories", {}).items()}
+    return spent, found["total"]["energy_fj"] / 1e15
 
 
 def subtitle(document: Figures) -> str:
@@ -123,5 +132,6 @@ def vector_unit(document: Figures) -> list[tuple[str, ...]]:
 def not_included(document: Figures) -> list[str]:
     """What of the model is not in the figures."""
     beside = [] if document["vector_lanes"] is not None else ["norms, rotary positions, softmax, activations"]
-    return [*beside, *document["workload"]["not_included"],
-            "cycles: what one job could overlap with the next is not counted; jobs run one after the other"]
+    order = ("tokens that could come while another job runs; all wait for the results of the job before"
+             if document.get("prefetch") else "jobs run one after the other, each on an engine at rest")
+    return [*beside, *document["workload"]["not_included"], f"cycles: {order}"]

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sim.report import cells, common, names
 from sim.report.figures import count, quantity, rate
-from sim.report.view import Bar, Bars, Cell, Dot, Roofline, Section
+from sim.report.view import Bar, Bars, Cell, Dot, Roofline, Section, Table
 
 Figures = Mapping[str, Any]
 
@@ -84,15 +84,15 @@ def cycles(document: Figures) -> Section:
         limits, parts, cells.breakdown(limits), cells.breakdown(parts)))
 
 
-def energy(document: Figures) -> Section:
-    """Energy by component."""
+def energy(document: Figures, more: Sequence[Table] = ()) -> Section:
+    """Energy by component, and `more` tables."""
     bars = Bars(
         title="Energy by component", kind="energy", unit="J", origin="energy",
         groups=_grouped(document, lambda phase: {key: value / 1e15 for key, value in
                                                  phase["energy_fj_by_component"].items()},
                         lambda phase: f"{quantity(phase['energy_fj'] / 1e15, 'J')} · "
                                       f"{quantity(phase['energy_j_per_unit'], 'J')} a {phase['unit']}"))
-    return Section(anchor="energy", title="Energy", parts=(bars, cells.breakdown(bars)))
+    return Section(anchor="energy", title="Energy", parts=(bars, cells.breakdown(bars), *more))
 
 
 def traffic(document: Figures) -> Section:
@@ -139,10 +139,17 @@ def operations(document: Figures) -> Section:
         ("utilization, %", cells.plain(_percent(ops, "utilization"), 1)),
         ("products a byte", cells.plain([op["macs_per_byte"] for op in ops], 2)),
         ("paced by", cells.words([names.limit(op["bottleneck"]) for op in ops])),
+        *_saved(ops),
     ], (0, 1, 2, 11), origin="cycles")
     return Section(anchor="layers", title="Operations", parts=(table,), words=(
         "A press on a heading sorts by it. Bars: cycles by what the array does, in the colours above; sorted by the "
         "share in which it streams operands.",))
+
+
+def _saved(ops: list[Figures]) -> list[tuple[str, list[Cell]]]:
+    """A column of what prefetch saves, where the report tells it."""
+    saved = [value for op in ops if type(value := op.get("prefetch_saved_cycles")) is int]
+    return [("saved by prefetch", cells.counts(saved))] if len(saved) == len(ops) else []
 
 
 def _strip(op: Figures) -> Cell:

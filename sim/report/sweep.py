@@ -106,7 +106,7 @@ def view(swept: Swept, goals: Sequence[str] = OBJECTIVES) -> View:
         sections=(_front(swept, fronts, goals), _points(swept, fronts, goals), *_failed(swept),
                   Section(anchor="missing", title="Not included", points=(
                       "accuracy: a front holds the points of its own scheme alone, since schemes differ in it",
-                      "cycles: what one job could overlap with the next is not counted; jobs run one after the other")),
+                      "cycles: tokens that could come while another job runs; all wait for its results")),
                   common.origins(("swept", "given")), _configuration(swept)))
 
 

@@ -15,9 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
+from sim.engine import closed_form
 from sim.engine.closed_form import PARTS
+from sim.engine.early import Early
 from sim.mapping.objective import Objective
 from sim.mapping.precision import Precision
 from sim.memory import OPERANDS
@@ -64,6 +67,7 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "trace_sha256": trace_sha256,
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        "memories": bank_prices.described(config.hw, energy_set),
         **memory_figures(config.hw.memory),
         "permutation_seed": seed,
         "calibration": calibration,
@@ -72,8 +76,18 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         **mapping(objective),
         "layers": {name: {scheme: layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
-        "totals": {scheme: totals([outcomes[scheme] for outcomes in study.values()]) for scheme in schemes_of(study)},
+        "totals": {scheme: {**totals(of := [outcomes[scheme] for outcomes in study.values()]),
+                            **_in_a_row(of, config.hw)} for scheme in schemes_of(study)},
     }
+
+
+def _in_a_row(outcomes: Sequence[Outcome], hw: HwConfig) -> dict[str, int]:
+    """Cycles of all layers one behind the other, each prefetched while the one before it runs; and how many that is
+    less than those of each layer alone."""
+    jobs = [(outcome.cost.task, outcome.cost.size) for outcome in outcomes]
+    cycles = sum(found.total for found, _ in closed_form.in_a_row(jobs, hw, [Early.WEIGHTS] * len(jobs)))
+    return {"cycles_in_a_row": cycles,
+            "prefetch_saved_cycles": sum(outcome.cost.cycles.total for outcome in outcomes) - cycles}
 
 
 def mapping(objective: Objective | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.mapping import search
 from sim.mapping.objective import Objective
@@ -54,6 +55,7 @@ def document(study: Mapping[str, Mapping[str, Outcome]], config: NpuConfig, ener
         "shape": " ".join(study),
         "config": config.to_dict(),
         "energy_set": energy_set.describe(),
+        "memories": bank_prices.described(config.hw, energy_set),
         **report.mapping(objective),
         **report.memory_figures(config.hw.memory),
         "layers": {name: {scheme: report.layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}

@@ -153,6 +153,8 @@ def _cycles(report: Mapping[str, Any]) -> str:
     rows.append(("total", *(f"{t['cycles']:,}" for t in totals.values())))
     rows.append(("fill hidden under the array", *(f"{t['overlapped_fill_cycles']:,}" for t in totals.values())))
     rows.append(("fill not hidden", *(f"{t['exposed_fill_cycles']:,}" for t in totals.values())))
+    if "shape" not in report:
+        rows.append(("saved if prefetched in a row", *(f"{t['prefetch_saved_cycles']:,}" for t in totals.values())))
     return "Cycles by what the array does\n" + align(("part", *totals), rows)
 
 

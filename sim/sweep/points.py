@@ -17,8 +17,8 @@ from sim.cost import energy
 from sim.cost.energy import EnergySet
 from sim.mapping import objective
 from sim.sweep import figures
+from sim.sweep.workloads import Load
 from sim.workload import file
-from sim.workload.ops import Workload
 from sim.workload.run import Run
 from stamp_hw import rooms
 from stamp_hw.config import NpuConfig
@@ -62,9 +62,10 @@ def code_digest() -> str:
     return rooms.sources_digest("stamp_hw", "sim")
 
 
-def loaded(workload: Workload, vector_lanes: int | None) -> str:
+def loaded(load: Load) -> str:
     """A workload as a text, or that of `refused`."""
-    return dumps({"workload": file.to_dict(workload), "vector_lanes": vector_lanes})
+    return dumps({"workload": file.to_dict(load.workload), "vector_lanes": load.vector_lanes,
+                  "prefetch": load.prefetch})
 
 
 def refused(error: StampError) -> str:
@@ -115,11 +116,11 @@ def dumps(value: Any) -> str:
 def _costed(shared: Setting, values: Mapping[str, Any], load: str) -> dict[str, dict[str, Any]]:
     """Scheme → its figures, or `error`."""
     try:
-        workload, lanes = _workload(load)
+        own = _workload(load)
         config = configured(shared.base, values)
         energy_set = _energy(shared.energy_set, config.hw.technology).with_memory(config.hw.memory)
-        run = Run(workload, config, energy_set, lanes,
-                  objective.searched(MAPPING, values.get(MAPPING, shared.mapping)))
+        run = Run(own.workload, config, energy_set, own.vector_lanes,
+                  objective.searched(MAPPING, values.get(MAPPING, shared.mapping)), prefetch=own.prefetch)
     except (StampError, *_MISTAKES) as error:
         return {scheme: _error(error) for scheme in shared.schemes}
     found = {}
@@ -150,12 +151,13 @@ def _setting(text: str) -> Setting:
 
 
 @lru_cache(maxsize=64)
-def _workload(text: str) -> tuple[Workload, int | None]:
-    """The workload of a text and the lanes beside it. Raises StampError with what the text of none says."""
+def _workload(text: str) -> Load:
+    """The workload of a text. Raises StampError with what the text of none says."""
     data = json.loads(text)
     if "error" in data:
         raise StampError(data["error"])
-    return file.from_dict(data["workload"]), data["vector_lanes"]
+    return Load(workload=file.from_dict(data["workload"]), vector_lanes=data["vector_lanes"],
+                prefetch=data["prefetch"])
 
 
 @lru_cache(maxsize=4)

@@ -51,7 +51,7 @@ def plan(sweep: Sweep) -> Plan:
             try:
                 found = sweep.load_of(values)
                 workloads.append(found.workload)
-                loads[key] = points.loaded(found.workload, found.vector_lanes)
+                loads[key] = points.loaded(found)
             except StampError as error:
                 loads[key] = points.refused(error)
         return loads[key]

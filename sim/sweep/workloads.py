@@ -17,8 +17,8 @@ from stamp_hw.errors import ConfigError, brief
 from stamp_hw.formats.values import check_whole
 
 _ASK = tuple(item.name for item in fields(find.Ask))
-_OWN = {"layer": ("tokens", "k", "n"), "layers": ("shapes",), "model": ("model", *_ASK)}
-_LANES = "vector_lanes"
+_LANES, _PREFETCH = "vector_lanes", "prefetch"
+_OWN = {"layer": ("tokens", "k", "n"), "layers": ("shapes",), "model": ("model", *_ASK, _PREFETCH)}
 #: Every key of the section, and so every field `workload.…` of an axis.
 KEYS = tuple(dict.fromkeys((*(key for keys in _OWN.values() for key in keys), _LANES)))
 _FORMS = "tokens, k and n of a layer; shapes; or model"
@@ -27,10 +27,12 @@ _SHAPE = re.compile(r"([0-9]{1,8})x([0-9]{1,8})(?:x([0-9]{1,8})|,([0-9]{1,8}),([
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A workload, and the lanes of a vector unit beside the array, None where its work is not included."""
+    """A workload, the lanes of a vector unit beside the array, None where its work is not included, and whether jobs
+    are prefetched: those of a model, whose layers follow each other."""
 
     workload: Workload
     vector_lanes: int | None
+    prefetch: bool = True
 
 
 def check_keys(where: str, keys: Iterable[str]) -> None:
@@ -40,7 +42,7 @@ def check_keys(where: str, keys: Iterable[str]) -> None:
         if key not in KEYS:
             raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(KEYS)}")
     kind = "model" if "model" in keys else "layers" if "shapes" in keys else "layer"
-    if missing := [key for key in _OWN[kind] if key not in keys and key not in _ASK]:
+    if missing := [key for key in _OWN[kind] if key not in keys and key not in (*_ASK, _PREFETCH)]:
         raise ConfigError("key is missing", where=where, got=", ".join(keys) or "none",
                           expected=", ".join(missing) if keys else _FORMS)
     if strange := [key for key in keys if key not in (*_OWN[kind], _LANES)]:
@@ -52,6 +54,8 @@ def build(data: Mapping[str, Any], folder: Path) -> Load:
     """The workload of a point's section. Paths are looked for in `folder`. Raises StampError for an impossible one."""
     lanes = data.get(_LANES)
     check_whole(f"workload.{_LANES}", lanes, 1, MOST, optional=True)
+    prefetch = data.get(_PREFETCH, "model" in data)
+    _check_flag(_PREFETCH, prefetch)
     if "model" in data:
         found = _model(data, folder)
     else:
@@ -59,7 +63,12 @@ def build(data: Mapping[str, Any], folder: Path) -> Load:
         produces = max(layer.tokens for layer in layers)
         phase = Phase(name="layers", unit="token", produces=produces, ops=tuple(layers))
         found = Workload(name="layers", phases=(phase,))
-    return Load(workload=found, vector_lanes=lanes)
+    return Load(workload=found, vector_lanes=lanes, prefetch=prefetch)
+
+
+def _check_flag(key: str, value: Any) -> None:
+    if type(value) is not bool:
+        raise ConfigError("impossible value", where=f"workload.{key}", got=brief(value), expected="true or false")
 
 
 def _model(data: Mapping[str, Any], folder: Path) -> Workload:
@@ -69,9 +78,7 @@ def _model(data: Mapping[str, Any], folder: Path) -> Workload:
     ask = {key: data[key] for key in _ASK if data.get(key) is not None}
     for key, value in ask.items():
         if key == "guidance":
-            if type(value) is not bool:
-                raise ConfigError("impossible value", where="workload.guidance", got=brief(value),
-                                  expected="true or false")
+            _check_flag(key, value)
         else:
             check_whole(f"workload.{key}", value, 0 if key in ("prefill", "decode") else 1, MOST)
     beside = folder / word

@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sim import memory, rescale
+from sim import banks, rescale
 from sim.cost.energy import EnergySet
-from sim.division import Division
 from sim.mapping.objective import Objective
 from sim.studies.report import mapping, memory_figures, nine_digits
-from sim.task import Shape, Task
 from sim.workload import file, report
 from sim.workload.ops import Workload
 from sim.workload.run import Run
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
-from stamp_hw.engine import super_tile
 from stamp_hw.errors import ConfigError
 from stamp_hw.hw_config import MAX_BLOCK
 
@@ -30,9 +27,6 @@ BLOCK = 64  # channels of a block, of scales or of the Hadamard unit, where the 
 #: Name → (bits of the weights, scheme of `stamp_hw.schemes` for the tokens).
 SCHEMES = {"w8a8": (8, "a8"), "w4a8": (4, "a8"), "w4a4": (4, "a4"), "w4_first_n": (4, "first_n"),
            "w4_stamp": (4, "stamp")}
-#: On-chip memories of which `sim.memory` tells one half, or one pass's → how many there are (docs/contract.md §4).
-_COPIES = {"activation_buffer": 2, "weight_buffer": 2, "scale_buffer": 2, "output_buffer": 2, "parameter_buffer": 4,
-           "span_buffer": 2, "combine_banks": 2}
 #: Name → (with a block Hadamard unit, with a scale a block).
 MACHINES = {"plain": (False, False), "hadamard": (True, False), "blocks": (False, True), "both": (True, True)}
 
@@ -75,9 +69,9 @@ def with_weights(config: NpuConfig, bits: int) -> NpuConfig:
 
 
 def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
-         objective: Objective | None = None) -> list[Row]:
-    """Every scheme on every machine; of one that cannot be, why. `objective` as of `Run`. Raises ConfigError where none
-    can."""
+         objective: Objective | None = None, *, prefetch: bool = True) -> list[Row]:
+    """Every scheme on every machine; of one that cannot be, why. `objective` and `prefetch` as of `Run`. Raises
+    ConfigError where none can."""
     found, errors = [], []
     for name in MACHINES:
         runs: dict[int, Run] = {}  # by bits of the weights: schemes share what they have in common
@@ -85,7 +79,7 @@ def rows(workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_la
             try:
                 if bits not in runs:
                     runs[bits] = Run(workload, with_weights(machine(name, config), bits), energy_set, vector_lanes,
-                                     objective)
+                                     objective, prefetch=prefetch)
                 figures = report.of_scheme(runs[bits], tokens)
             except ConfigError as error:
                 found.append(Row(machine=name, scheme=scheme, figures=None, refusal=str(error)))
@@ -114,7 +108,7 @@ def hardware(config: NpuConfig) -> dict[str, dict[str, int]]:
             own = machine(name, config)
         except ConfigError:
             continue
-        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": memory_bytes(own)}
+        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": banks.total_bytes(own.hw)}
     return found
 
 
@@ -125,26 +119,19 @@ def multipliers(hw: HwConfig) -> int:
     return hw.rows * hw.cols + hw.lanes + rescale.MULTIPLIES_PER_LANE * hw.drain_lanes + blocks
 
 
-def memory_bytes(config: NpuConfig) -> int:
-    """All on-chip memories, each as often as it is there."""
-    task = Task.of(Shape(name="", tokens=1, k=1, n=1), config)
-    one = Division.of(super_tile.split(task.job, config.hw, super_tile.token_limit(task.job, config.hw)))
-    return sum(_COPIES.get(name, 1) * access.size for name, access in memory.on_chip(task, config.hw, one).items())
-
-
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
-             version: str, objective: Objective | None = None) -> dict[str, Any]:
+             version: str, objective: Objective | None = None, *, prefetch: bool = True) -> dict[str, Any]:
     """All rows under the first set, and the order of schemes by energy under every set, each with super-tiles searched
     for the `objective` under that set, None: the largest."""
-    base = rows(workload, config, energy_sets[0], vector_lanes, objective)
+    base = rows(workload, config, energy_sets[0], vector_lanes, objective, prefetch=prefetch)
     orders = {}
     for number, one in enumerate(energy_sets):
-        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective)
+        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective, prefetch=prefetch)
         orders[one.name] = {name: order(found, name) for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
-        "vector_lanes": vector_lanes, **mapping(objective),
+        "vector_lanes": vector_lanes, "prefetch": prefetch, **mapping(objective),
         "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

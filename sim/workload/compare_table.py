@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.workload.tables import external_memory, missing, rate, searched, title
+from sim.workload.tables import cycles, external_memory, missing, rate, searched, title
 from stamp_hw.text import WIDTH, align, number, plural
 
 
@@ -60,7 +60,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         *refused, *bytes_alone,
         "hadamard: a block Hadamard unit in front of the lifting; blocks: a scale a block of channels; both: both.",
         "transf., scale, resc.: part of the energy (lifting and Hadamard; quantizer; rescale and combine).",
-        "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
+        cycles(report["prefetch"]),
         *searched(report), *external_memory(report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}); arithmetic, "
         "memories and DRAM alone.",

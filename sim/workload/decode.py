@@ -87,7 +87,7 @@ def batched(batch: int) -> Point:
     """The same layers for so many sequences side by side, as the hardware is."""
     config, workload = configuration(), step(batch)
     phase = workload.phases[-1]
-    run = Run(workload, config, energy.load(config.hw.technology), None)
+    run = Run(workload, config, energy.load(config.hw.technology), None, prefetch=False)
     ops = run.of(phase, "stamp")
     sums = total(ops[op.name] for op in phase.ops if isinstance(op, Linear))
     freq = float(config.hw.freq_hz)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from sim import dram
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
@@ -32,14 +33,15 @@ def document(run: Run, schemes: Sequence[str], energy_set: EnergySet, version: s
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(run.workload),
         "config": run.config.to_dict(), "energy_set": energy_set.describe(), **memory_figures(run.config.hw.memory),
-        "vector_lanes": run.vector_lanes,
+        "memories": bank_prices.described(run.config.hw, energy_set),
+        "vector_lanes": run.vector_lanes, "prefetch": run.prefetch,
         **mapping(run.objective),
         "schemes": {scheme: of_scheme(run, scheme) for scheme in schemes},
     }
 
 
 def of_scheme(run: Run, scheme: str) -> dict[str, Any]:
-    """Phase → its figures and those of its operations; and of all phases."""
+    """Phase → its figures and those of its operations; and of all phases, with accesses and energy of each memory."""
     hw = run.config.hw
     phases, sums = {}, []
     for phase in run.workload.phases:
@@ -48,7 +50,8 @@ def of_scheme(run: Run, scheme: str) -> dict[str, Any]:
         phases[phase.name] = {**phase_figures(sums[-1], phase, hw),
                               "ops": {name: {**figures(part, hw), "drain": _drain(part, hw)}
                                       for name, part in ops.items()}}
-    return {"phases": phases, "total": figures(total(sums), hw)}
+    whole = total(sums)
+    return {"phases": phases, "total": figures(whole, hw), "memories": whole.memories()}
 
 
 def phase_figures(totals: Totals, phase: Phase, hw: HwConfig) -> dict[str, Any]:
@@ -72,6 +75,7 @@ def figures(totals: Totals, hw: HwConfig) -> dict[str, Any]:
     seconds = totals.all_cycles / hw.freq_hz
     return {
         "jobs": totals.jobs, "cycles": totals.all_cycles, "engine_cycles": totals.cycles,
+        "prefetch_saved_cycles": totals.saved,
         "cycles_by_part": {part: totals.parts[part] for part in PARTS},
         "cycles_by_limit": dict(sorted(totals.limits.items())),
         "vector_operations": totals.vector, "vector_cycles": totals.vector_cycles,

@@ -1,20 +1,24 @@
 """Cost of a workload under a scheme: every job through the cycle, byte and energy models, and their sums.
 
-Jobs run one after the other. What of one could overlap with the next (its registers and its first tokens while the
-other's last results leave) is not counted, so that cycles are an upper bound by less than a job's first fill and tail.
+Jobs run one behind the other, the next one prefetched as far as the engine takes it (`sim.workload.in_a_row`), or each
+on an engine at rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
+from sim.engine.closed_form import EngineCycles
+from sim.engine.early import Early
 from sim.mapping import search
 from sim.mapping.objective import Objective
 from sim.task import Shape
-from sim.workload import jobs, vector
+from sim.workload import in_a_row, jobs, vector
+from sim.workload.in_a_row import Chain, Link
 from sim.workload.jobs import Job
 from sim.workload.ops import Attention, Linear, Op, Phase, Product, Vector, Workload
 from sim.workload.totals import Totals
@@ -28,18 +32,49 @@ class Run:
     ----------
     vector_lanes : of the vector unit; None leaves its work out
     objective : what each job's super-tiles are searched for; None takes the largest that fit
+    prefetch : a job's registers, and its first weights where they are no activations, come while the one before it runs
     """
 
     def __init__(self, workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
-                 objective: Objective | None = None) -> None:
+                 objective: Objective | None = None, *, prefetch: bool = True) -> None:
         self.workload, self.config, self.vector_lanes, self.objective = workload, config, vector_lanes, objective
-        self._energy_set = energy_set
+        self._energy_set, self.prefetch = energy_set, prefetch
+        self._row = in_a_row.Row(config.hw)
         self._costs: dict[tuple[Shape, NpuConfig, int], Cost] = {}
         self._sums: dict[tuple[object, ...], Totals] = {}
 
     def of(self, phase: Phase, scheme: str) -> dict[str, Totals]:
         """Operation → its totals over the phase. Raises StampError for a job beyond the hardware."""
-        return {op.name: self._operation(op, phase, scheme) for op in phase.ops}
+        alone = {op.name: self._operation(op, phase, scheme) for op in phase.ops}
+        if not self.prefetch:
+            return alone
+        cycles: dict[str, dict[EngineCycles, int]] = {name: {} for name in alone}
+        for (name, own), count in self._row.follow(self._chain(phase, scheme))[0].items():
+            cycles[name][own] = count
+        return {name: totals.in_a_row(cycles[name]) for name, totals in alone.items()}
+
+    def _chain(self, phase: Phase, scheme: str) -> Chain:
+        """The jobs of a phase in their order: operations of as many repeats that stand together are a block."""
+        ops = [op for op in phase.ops if not isinstance(op, Vector)]
+        blocks = [(repeat, list(part)) for repeat, part in groupby(ops, key=lambda op: op.repeat)]
+
+        def step(number: int) -> Iterator[Chain]:
+            for repeat, part in blocks:
+                yield Chain(tuple(link for op in part for link in self._links(op, number, phase, scheme)), repeat)
+
+        if any(isinstance(op, Attention) and op.grow for op in ops):
+            return Chain(tuple(link for number in range(phase.steps) for link in step(number)))
+        return Chain(tuple(step(0)), phase.steps)
+
+    def _links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str) -> Iterator[Link | Chain]:
+        """The jobs of a step's first repeat of an operation."""
+        early = Early.WEIGHTS if isinstance(op, Linear) else Early.REGISTERS
+        for job in _of_step(op, step, phase, scheme, self.config):
+            cost = self._cost(job)
+            link = Link(name=op.name, task=cost.task, size=cost.size, early=early)
+            yield link
+            early = Early.WEIGHTS
+            yield Chain((replace(link, early=early),), job.times // op.repeat - 1)
 
     def _operation(self, op: Op, phase: Phase, scheme: str) -> Totals:
         """The same for every scheme where that has no say, so kept."""
@@ -94,13 +129,17 @@ def _jobs(op: Linear | Attention | Product, phase: Phase, scheme: str, config: N
     """The jobs of all steps of a phase: those of a step that grows one by one, of others all at once."""
     if isinstance(op, Attention) and op.grow:
         for step in range(phase.steps):
-            yield from jobs.of_attention(op, step, phase.batch, config)
+            yield from _of_step(op, step, phase, scheme, config)
         return
-    if isinstance(op, Linear):
-        step_jobs = jobs.of_linear(op, phase.batch, scheme, config)
-    elif isinstance(op, Attention):
-        step_jobs = jobs.of_attention(op, 0, phase.batch, config)
-    else:
-        step_jobs = jobs.of_product(op, phase.batch, config)
-    for job in step_jobs:
+    for job in _of_step(op, 0, phase, scheme, config):
         yield replace(job, times=job.times * phase.steps)
+
+
+def _of_step(op: Linear | Attention | Product, step: int, phase: Phase, scheme: str, config: NpuConfig
+             ) -> Iterator[Job]:
+    """The jobs of one step, with all repeats."""
+    if isinstance(op, Linear):
+        return jobs.of_linear(op, phase.batch, scheme, config)
+    if isinstance(op, Attention):
+        return jobs.of_attention(op, step, phase.batch, config)
+    return jobs.of_product(op, phase.batch, config)

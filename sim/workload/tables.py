@@ -117,7 +117,8 @@ def _footer(report: Mapping[str, Any]) -> str:
     chosen, lanes = report["energy_set"], report["vector_lanes"]
     kept = {op.get("kv_bits") for phase in report["workload"]["phases"] for op in phase["ops"]}
     lines = [
-        "Cycles: cycle model of the engine, RTL-checked beat by beat, one job after the other; the DRAM is modelled.",
+        cycles(report["prefetch"]),
+        *_saved(report),
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
         *searched(report), *external_memory(report),
@@ -129,6 +130,24 @@ def _footer(report: Mapping[str, Any]) -> str:
         "bytes ≤: what the memory's rate alone would allow; array ≤: what an array whose row slots never idle would.",
     ]
     return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))
+
+
+def cycles(prefetch: bool) -> str:
+    """Where cycles come from, and how jobs follow each other."""
+    order = ("the next job's registers and first weights come while one runs" if prefetch
+             else "each job on an engine at rest")
+    return f"Cycles: cycle model of the engine, RTL-checked beat by beat; {order}; the DRAM is modelled."
+
+
+def _saved(report: Mapping[str, Any]) -> list[str]:
+    """What prefetch saves of each phase under the last scheme."""
+    if not report["prefetch"]:
+        return []
+    scheme, found = list(report["schemes"].items())[-1]
+    told = [f"{name} {number(100 * phase['prefetch_saved_cycles'] / alone, 2)} %"
+            for name, phase in found["phases"].items()
+            if (alone := phase["engine_cycles"] + phase["prefetch_saved_cycles"])]
+    return [f"Prefetch saves of the engine's cycles ({scheme}): {'; '.join(told)}."] if told else []
 
 
 def missing(report: Mapping[str, Any]) -> str:

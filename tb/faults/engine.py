@@ -54,6 +54,10 @@ def _one_more_at_8_bits(m: object, coef: data.View, job: data.View, params: obje
     return Mux(coef.level == 0, 1, job.hi_order > job.levels)
 
 
+def _a_step_late(issues: Value, lane: Value) -> Value:
+    return issues & (lane == 1)
+
+
 def _one(_params: object) -> int:
     return 1
 
@@ -216,6 +220,8 @@ FAULTS = (
            _forget_a_half_open_row),
     _fault("count_the_odd_partner", "the token that an odd one lacks is sent", "drain.exists", _count_the_odd_partner),
     _fault("count_all_rows", "rows below a ragged tile are sent", "drain.exists", _count_all_rows),
+    _fault("a_word_a_step_late", "a word of the activation banks is read with the second step that shares it",
+           "issue.opens_word", _a_step_late),
     _fault("one_table", "4-bit tokens take the 8-bit factors in symmetric mode", "words.factor_table", _one_table),
     _fault("swap_tables", "the tables of symmetric mode are swapped", "words.factor_table", _swap_tables),
     _fault("short_tile_queue", "an array tile is forgotten before it drained", "drain.tiles_in_array", _one),

@@ -1,9 +1,10 @@
 """This project's hardware in the words of ZigZag, as near as they come, with the same constants of energy.
 
 An output-stationary array: columns are output channels, rows are tokens, a sum stays in its PE. Behind each operand the
-buffer that the engine has for it, double, as wide as the array reads it; the external memory behind all. What ZigZag
-has no words for is not there: lifting, quantizer, rescale and their memories, the parameters of the output channels,
-and rows that hold two 4-bit tokens. Activations and weights are 8 bits.
+buffer that the engine has for it, double, as wide as the array reads it, a byte at the price that it has in the
+engine's banks; the external memory behind all. What ZigZag has no words for is not there: lifting, quantizer, rescale
+and their memories, the parameters of the output channels, and rows that hold two 4-bit tokens. Activations and weights
+are 8 bits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sim.banks import banks
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet, Event
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.wire import OUT_BYTES
@@ -34,13 +37,16 @@ def dram_pj(hw: HwConfig, energy_set: EnergySet) -> float:
 def accelerator(hw: HwConfig, energy_set: EnergySet) -> dict[str, Any]:
     """The hardware, pJ an access of a whole port."""
 
-    def access(size: int, bits: int) -> float:
-        return energy_set.price(Event(name="", constant="memory.access", count=1, at=size, bits=bits))
+    own = {one.name: one for one in banks(hw)}
 
-    def memory(operand: str, size: int, read: int, write: int) -> dict[str, Any]:
-        """A double buffer of `size` bytes a half, its ports so many bits wide."""
+    def word(*names: str) -> float:
+        """pJ of a word of each of these memories."""
+        return sum(energy_set.price(bank_prices.event(own[name], 1)) for name in names)
+
+    def memory(operand: str, size: int, read: int, write: int, bit_pj: float) -> dict[str, Any]:
+        """A double buffer of `size` bytes a half, its ports so many bits wide, at `bit_pj` a bit."""
         down, up = ("tl", "fh") if operand != "O" else ("tl, th", "fh, fl")
-        return {"size": 2 * 8 * size, "r_cost": access(size, read), "w_cost": access(size, write), "area": 0,
+        return {"size": 2 * 8 * size, "r_cost": read * bit_pj, "w_cost": write * bit_pj, "area": 0,
                 "latency": 1, "operands": [operand], "served_dimensions": ["D1", "D2"],
                 "force_double_buffering": True,
                 "ports": [_port("r_port_1", "read", read, operand, down),
@@ -57,9 +63,13 @@ def accelerator(hw: HwConfig, energy_set: EnergySet) -> dict[str, Any]:
             "sums": {"size": hw.acc_width, "r_cost": 0.0, "w_cost": pj["mac.add"], "area": 0, "latency": 1,
                      "operands": ["O"], "served_dimensions": [],
                      "ports": [_port(name, kind, hw.acc_width, "O", way) for name, kind, way in sums]},
-            "activations": memory("I1", hw.act_slots * hw.max_k, hw.rows * CODE_WIDTH, external),
-            "weights": memory("I2", hw.max_k * hw.cols, hw.cols * CODE_WIDTH, hw.cols * CODE_WIDTH),
-            "outputs": memory("O", 2 * hw.act_slots * hw.cols * Z_WIDTH // 8, out_bits, out_bits),
+            # A beat of `lanes` codes is a word of both planes.
+            "activations": memory("I1", hw.act_slots * hw.max_k, hw.rows * CODE_WIDTH, external,
+                                  word("activation_low", "activation_high") / (hw.lanes * CODE_WIDTH)),
+            "weights": memory("I2", hw.max_k * hw.cols, hw.cols * CODE_WIDTH, hw.cols * CODE_WIDTH,
+                              word("weight_buffer") / (hw.cols * CODE_WIDTH)),
+            "outputs": memory("O", 2 * hw.act_slots * hw.cols * Z_WIDTH // 8, out_bits, out_bits,
+                              word("output_buffer") / out_bits),
             "dram": {"size": DRAM_BITS, "r_cost": dram, "w_cost": dram, "area": 0, "latency": 1,
                      "operands": ["I1", "I2", "O"], "served_dimensions": ["D1", "D2"],
                      "ports": [{"name": "rw_port_1", "type": "read_write", "bandwidth_min": external,

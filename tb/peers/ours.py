@@ -27,7 +27,8 @@ REPEATS = 5
 #: Energy of an event of ours → the part of ZigZag's that it stands beside; all others are of units that ZigZag's
 #: accelerator does not have.
 BESIDE = {("mac", "multiply_8bit_row"): "multiply", ("mac", "multiply_4bit_row"): "multiply",
-          ("mac", "accumulate"): "accumulate", ("memory", "activation_buffer"): "activation_buffer",
+          ("mac", "accumulate"): "accumulate", ("memory", "activation_low"): "activation_buffer",
+          ("memory", "activation_high"): "activation_buffer",
           ("memory", "weight_buffer"): "weight_buffer", ("memory", "output_buffer"): "output_buffer",
           ("dram", "activations"): "dram_activations", ("dram", "weights"): "dram_weights",
           ("dram", "outputs"): "dram_outputs"}

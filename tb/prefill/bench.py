@@ -17,10 +17,10 @@ from stamp_hw.engine.streams import words_of
 from stamp_hw.formats.files import atomic_file
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TOTALS, Expect, Feed
+from tb.engine.play import INPUTS, check_status
 from tb.prefill.pieces import Piece, words_path
 from tb.prefill.queue import taken
 from tb.prefill.results import append
-from tb.tb_engine import INPUTS, check_status
 
 PARAMETER_SETS: dict[str, EngineParams] = {}  # the hardware is the configuration's
 build = Engine

@@ -40,6 +40,7 @@ from tb.batch import memory, program
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import Bench, Expect, Feed
 from tb.engine.cases import Case
+from tb.engine.play import INPUTS
 from tb.run import simulator
 from tb.run.block import elaborate
 
@@ -85,7 +86,7 @@ async def naive(bench: BatchBench, case: Case) -> int:
             sampled.append(dut.events.value.to_unsigned())
 
     words = {name: bench.ports[name].layout.pack(fields) for name, fields in case.beats.items()}
-    tasks = [cocotb.start_soon(drive(name, words[name])) for name in tb_engine.INPUTS]
+    tasks = [cocotb.start_soon(drive(name, words[name])) for name in INPUTS]
     tasks.append(cocotb.start_soon(watch()))
     wanted, (valid, ready, payload) = words["o"], handles(bench, "o")
     edge, came, cycle, held = RisingEdge(dut.clk), 0, 0, None
@@ -127,7 +128,7 @@ async def batched(bench: BatchBench, case: Case) -> int:
 
 
 def feeds(case: Case) -> dict[str, Feed]:
-    return {name: Feed(case.beats[name]) for name in tb_engine.INPUTS}
+    return {name: Feed(case.beats[name]) for name in INPUTS}
 
 
 def predicted(bench: Bench, case: Case) -> dict[str, Any]:

@@ -47,7 +47,9 @@ class Reference:
 
 def _figures(totals: Totals) -> dict[str, Any]:
     return {
-        "jobs": totals.jobs, "cycles": totals.cycles, "cycles_by_part": {part: totals.parts[part] for part in PARTS},
+        "jobs": totals.jobs, "cycles": totals.cycles,
+        **({"prefetch_saved_cycles": totals.saved} if totals.saved else {}),
+        "cycles_by_part": {part: totals.parts[part] for part in PARTS},
         "cycles_by_limit": dict(sorted(totals.limits.items())), "macs": totals.macs, "array_tiles": totals.array_tiles,
         "dram_bytes": totals.dram_bytes, "dram_bytes_by_operand": {name: totals.dram[name] for name in OPERANDS},
         "energy_fj": totals.energy_fj, "energy_fj_by_component": totals.components()}

@@ -18,7 +18,8 @@ from tests.support.generate_cases import BLOCKED, LINE, PADDED, ROTATED, SMALL, 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL_ONES = {"padded": PADDED, "line": LINE, "blocked": BLOCKED, "rotated": ROTATED.with_hw(dsp="ecp5")}
 SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
-CASES = [*SMALL_ONES, *(pytest.param(name, marks=pytest.mark.long) for name in SHIPPED)]
+CASES = [*SMALL_ONES, *(pytest.param(name, marks=[pytest.mark.long, pytest.mark.xdist_group(f"generate {name}")])
+                        for name in SHIPPED)]
 # Verible's rules of style that plain Verilog cannot keep, or that the writer decides otherwise
 STYLE = ("--rules=-line-length,-unpacked-dimensions-range-ordering,-explicit-parameter-storage-type,-module-filename,"
          "-parameter-name-style")

@@ -11,7 +11,7 @@ from sim.workload.run import Run
 def test_one_entry_row_takes_the_cycles_of_the_engine_job_by_job() -> None:
     config = decode.configuration()
     phase = decode.step().phases[-1]
-    run = Run(decode.step(), config, energy.load(config.hw.technology), None)
+    run = Run(decode.step(), config, energy.load(config.hw.technology), None, prefetch=False)
     sums = run.of(phase, "stamp")
     for op in phase.ops:
         if isinstance(op, Linear):

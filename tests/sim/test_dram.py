@@ -76,6 +76,10 @@ def test_a_rate_offers_as_many_beats_as_the_memory_had_time_for_and_never_sooner
         _ = Rate.of(Fraction(1, 10**9 + 7)).bits
 
 
+def test_a_rate_offers_a_beat_in_the_cycle_before_it_counts(rng: np.random.Generator) -> None:
+    assert all(rate(-1) for rate in (draw_rate(rng) for _ in range(100)))
+
+
 def test_a_rate_is_the_part_of_a_beat_that_the_memory_moves_in_a_cycle() -> None:
     hw = HwConfig(lanes=64, cols=32, freq_hz=800e6, dram_bytes_per_s=12.8e9)  # 16 bytes a cycle
     assert Memory.of(hw) == Memory(i=Rate(1, 8), w=Rate(1, 2), p=FULL)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sim import memory
+from sim import banks, on_chip
 from sim.cost import activity, energy, layer_cost
 from sim.cost.energy import COMPONENTS, CONSTANTS, EnergySet
 from sim.division import Division
 from sim.engine import events as engine_events
+from sim.on_chip import Beats
 from sim.studies import accuracy, report
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig, ResolvedJob
@@ -44,7 +46,7 @@ def test_doubling_a_constant_doubles_the_events_it_prices_and_nothing_else(
     assert touched and {name for name, _ in touched} == {component}
     for name, events in before.items():
         for event, cost in events.items():
-            assert cost.energy_pj > 0
+            assert cost.energy_pj > 0 or not cost.count
             assert after[name][event].energy_pj == cost.energy_pj * (2 if (name, event) in touched else 1)
             assert after[name][event].count == cost.count
 
@@ -69,7 +71,8 @@ def test_horowitz_constants_are_the_published_ones_and_curves_run_through_them()
     constants = energy.load("horowitz45").constants
     for name, points in (("lifting.add", {8: 0.03, 32: 0.1, 17: 0.03 + 0.07 * 9 / 24, 28: 0.03 + 0.07 * 20 / 24}),
                          ("scale.multiply", {64: 0.2, 1024: 3.1, 306: 0.2 + 2.9 * 242 / 960}),
-                         ("memory.access", {8192: 10, 32768: 20, 1 << 20: 100, 100: 10, 16384: 15, 2 << 20: 116}),
+                         ("memory.access", {8192: 10, 32768: 20, 1 << 20: 100, 2048: 5, 512: 2.5, 16384: 15,
+                                            2 << 20: 116}),
                          ("mac.multiply", {0: 0.2 * 17 * 8 / 64}), ("mac.add", {0: 0.1}),
                          ("dram.access", {0: (1300 + 2600) / 2})):
         for place, value in points.items():
@@ -147,18 +150,55 @@ def test_counts_are_those_of_the_event_ports_that_the_regression_compares(rng: n
         levels = 0 if params.rotation is None else params.rotation.levels
         assert found.get(("lifting", "hadamard_add"), 0) == lanes * levels * port.get("hadamard_beats", 0)
         assert found.get(("lifting", "hadamard_round"), 0) == lanes * port.get("hadamard_beats", 0)
-        if levels:
-            rotated += task.k_in is not None
-            moved = {name: access.moved for name, access in memory.on_chip(task, hw, division).items()}
-            words = [16 + 2 + level for level in range(params.rotation.beat_levels - 1)]
-            assert moved.get("hadamard_beats", 0) == 2 * port["hadamard_beats"] * lanes * sum(words) // 8
+        rotated += levels > 0 and task.k_in is not None
+        moved = on_chip.beats(task, hw, division)
+        for unit, prefix in (("haar", "lifting"), ("inverse", "inverse")):
+            lines = [moved[f"{prefix}_{line}"] for line in ("wait", "even", "odd", "cross")]
+            assert (sum(line.read for line in lines), sum(line.written for line in lines)) == (
+                port[f"{unit}_line_reads"], port[f"{unit}_line_writes"])
+        for name, ring in moved.items():
+            if name.startswith("hadamard_"):
+                assert ring.read == ring.written == port["hadamard_beats"]
+        assert moved["ring_buffer"] == Beats(read=port["scale_buffer_reads"], written=port["scale_buffer_writes"])
+        assert moved["weight_buffer"].read == port["mac_steps"]
+        assert moved["output_buffer"].written == port["rescale_outputs"] // out
+        assert moved["output_buffer"].read == moved["bias_buffer"].read == port["finish_outputs"] // out
+        if hw.block:
+            assert moved["span_buffer"].read == moved["combine_banks"].written == port["combine_sums"]
+        else:
+            assert moved["scale_buffer"].read == moved["factor_buffer"].read == port["mac_drained"]
+        assert set(moved) >= {one.name for one in banks.banks(hw)}
     assert rotated > 3
+
+
+SMALL_HW = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4,
+                    rescale_lanes=1)
+SMALL_TASK = Task(job=ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0), k=64, n=4)
+#: Memory → words and bits of a bank, accesses, and their energy in fJ: accesses · 10 pJ · √(bank / 8 KB) · bits / 64.
+SMALL_MEMORIES = {
+    # forward: a of both pairs into a line and out, both s as well: 32 beats; inverse: both s, both b, 4 beats
+    "lifting_wait": (32, 32, 2 * 2 * 32, 80_000),
+    "lifting_even": (32, 32, 2 * 2 * 32, 80_000),
+    "lifting_odd": (2, 32, 0, 0),
+    "inverse_wait": (2, 28, 2 * 2 * 4, 2_046),
+    "inverse_even": (2, 28, 2 * 2 * 4, 2_046),
+    "inverse_odd": (2, 28, 0, 0),
+    "ring_buffer": (64, 34, 2 * 4 * 32, 247_815),
+    # two row slots are opened, four tokens come; two column tiles read both row slots
+    "activation_low": (128, 9, 2 * 32 + 2 * 2 * 32, 35_797),  # 2 halves · 2 array tiles · 32 beats; 2 nibbles, the mode
+    "activation_high": (128, 8, 4 * 32 + 2 * 2 * 32, 40_000),
+    "weight_buffer": (128, 16, 2 * 64 + 2 * 64, 113_137),
+    # 2 · 2 token slots in 2 beats of both column tiles; 4 sets of 2 beats
+    "factor_buffer": (8, 15 + 2 * 22, 4 + 16, 15_647),
+    "bias_buffer": (8, 32, 4 + 16, 6_250),
+    "scale_buffer": (8, 2 * 17 + 1 + 4 + 4, 4 + 16, 9_735),  # second, row, tile; lo, span, mode, exponent, place
+    "output_buffer": (16, 24, 2 * 16, 9_186),
+}
 
 
 def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
     """Four tokens, 64 inputs, 4 outputs, 2 × 2 PEs, 2 lanes: 32 beats a token, one array tile, two column tiles."""
-    hw = HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1)
-    task = Task(job=ResolvedJob(tokens=4, grid=None, levels=1, n_hi=0, n_sink=0), k=64, n=4)
+    hw, task = SMALL_HW, SMALL_TASK
     parts = super_tile.split(task.job, hw, 4)
     found = {component: {event.name: event.count for event in events}
              for component, events in activity.events(task, hw, Division.of(parts)).items()}
@@ -171,19 +211,7 @@ def test_events_and_bytes_of_a_small_layer_are_those_counted_by_hand() -> None:
         "mac": {"multiply_8bit_row": 0, "multiply_4bit_row": 64 * 4 * 2, "accumulate": 2 * 64 * 4 * 2},
         "rescale": {"multiply_span": outputs, "multiply_wsum": outputs, "multiply_mant": outputs, "add_mid": outputs,
                     "add_total": 3 * outputs, "round": outputs, "bias": outputs},
-        "memory": {
-            # forward: a of both pairs into a line and out, both s as well: 8 words of 2 × 17 bits, 32 beats
-            "lifting_lines": 8 * 32 * 2 * 17 // 8,
-            # inverse: both s into a line and out, both b as well: 8 words of 28 bits, 2 beats, 2 column tiles
-            "inverse_lines": 8 * 2 * 2 * 28 // 8,
-            "ring_buffer": 2 * 4 * 64 * 17 // 8,
-            "activation_buffer": 4 * 64 // 2 + 2 * 64 * 2,  # codes once; two row slots in both column tiles
-            "weight_buffer": 2 * 64 * 4,  # into the buffer, out for the one array tile: a byte a weight
-            "scale_buffer": 4 * 2 * 17 * (1 + 2) // 8,
-            # wsum 15 bits, twice mant 16 and shift 6, bias 32
-            "parameter_buffer": -(-(4 + outputs) * (15 + 2 * 22 + 32) // 8),
-            "output_buffer": 2 * outputs * 3,
-        },
+        "memory": {name: accesses for name, (_, _, accesses, _) in SMALL_MEMORIES.items()},
         "dram": {"weights": 4 * 64, "activations": 4 * 64 * 2, "scales": 4 * 16, "outputs": 4 * 4 * 2},
     }
 
@@ -201,11 +229,60 @@ def test_events_and_bytes_of_blocks_are_those_counted_by_hand() -> None:
     assert found["scale"] == {"compare": 2 * 4 * 64, "subtract": 4 * 96, "round": 4 * 96, "divide_step": 4 * 2 * 17,
                               "multiply": 4 * 96}, "a third lane for lo beside the two"
     assert whole["scale"]["divide_step"] == 4 * 17 and whole["rescale"] == found["rescale"]
-    # A scale of 17 bits a block: written for each of 4 · 2, read for each of 2 · 2 · 4 sums.
-    assert found["memory"]["span_buffer"] == (4 * 2 + 16) * 17 // 8
-    assert whole["memory"]["span_buffer"] == -(-(4 + 16) * 17 // 8)
-    # T: 16 writes, 8 reads of a second block, 8 of the rescale unit, two columns of 39 bits.
-    assert found["memory"]["combine_banks"] == 32 * 2 * 39 // 8
+    # A scale a block: written for each of 4 · 2, read for each of 2 · 2 · 4 sums.
+    assert found["memory"]["span_buffer"] == 4 * 2 + 16 and whole["memory"]["span_buffer"] == 4 + 16
+    # T of two columns: 16 writes, 8 reads of a second block, 8 token slots in two beats of the rescale unit.
+    assert found["memory"]["combine_banks"] == 2 * (16 + 8 + 8 * 2)
+
+
+def test_the_energy_of_a_small_layers_memories_is_that_of_the_banks_computed_by_hand() -> None:
+    found = {one.name: one for one in banks.banks(SMALL_HW)}
+    assert {name: (one.words, one.bits) for name, one in found.items()} == {
+        name: memory[:2] for name, memory in SMALL_MEMORIES.items()}
+    assert {name: one.count for name, one in found.items() if one.count > 1} == {
+        "activation_low": 2, "activation_high": 2, "scale_buffer": 2, "output_buffer": 2}
+    division = Division.of(super_tile.split(SMALL_TASK.job, SMALL_HW, 4))
+    events = activity.events(SMALL_TASK, SMALL_HW, division)["memory"]
+    assert {event.name: round(1000 * energy.load("horowitz45").price(event)) for event in events} == {
+        name: fj for name, (*_, fj) in SMALL_MEMORIES.items()}
+
+
+@pytest.mark.parametrize(("key", "value", "larger"), [
+    ("act_slots", 1200, {"activation_low", "activation_high", "scale_buffer", "output_buffer", "span_buffer"}),
+    ("max_k", 8192, {"activation_low", "activation_high", "weight_buffer", "ring_buffer", "lifting_wait",
+                     "lifting_even", "lifting_odd", "lifting_cross", "span_buffer",
+                     "factor_buffer", "combine_banks"})])  # whose words are wider
+def test_a_buffer_that_is_larger_than_needed_costs_what_its_banks_cost(
+        key: str, value: int, larger: set[str], priced: tuple[EnergySet, Shape, NpuConfig]) -> None:
+    """The same accesses of the same words, each of a larger bank."""
+    chosen, shape, _ = priced
+    small = NpuConfig(hw=HwConfig(block=64))
+    large = small.with_hw(**{key: value})
+    before, after = (layer_cost.cost(shape, each, chosen, 512).events["memory"] for each in (small, large))
+    sizes = [{one.name: one for one in banks.banks(each.hw)} for each in (small, large)]
+    assert {name for name in before if sizes[1][name].bank_bytes > sizes[0][name].bank_bytes} == larger
+    for name, cost in before.items():
+        one, other = (size[name] for size in sizes)
+        per_bit = [chosen.constants["memory.access"].at(each.bank_bytes) * each.bits for each in (one, other)]
+        assert after[name].count == cost.count
+        assert after[name].energy_pj == pytest.approx(cost.energy_pj * per_bit[1] / per_bit[0], rel=1e-12)
+        assert (after[name].energy_pj > cost.energy_pj) == (name in larger and cost.count > 0)
+
+
+def test_an_access_of_a_larger_bank_never_costs_less() -> None:
+    curve = energy.load("horowitz45").constants["memory.access"]
+    prices = [curve.at(2.0**place) for place in np.arange(0, 30, 0.1)]
+    assert all(low < high for low, high in pairwise(prices))
+    first = curve.points[0][0]
+    assert curve.at(first * (1 - 1e-9)) == pytest.approx(curve.at(first), rel=1e-8), "no step at the first point"
+
+
+def test_what_is_priced_is_every_memory_and_nothing_else(rng: np.random.Generator) -> None:
+    for _ in range(20):
+        hw = perhaps_in_blocks(rng, perhaps_rotated(rng, HwConfig(rows=3, cols=6, lanes=4, act_slots=200)))
+        job = ResolvedJob(tokens=50, grid=None, levels=2, n_hi=3, n_sink=1)
+        events = activity.events(task_of(rng, hw, job, 40, 20), hw, Division.of(super_tile.split(job, hw, 50)))
+        assert [event.name for event in events["memory"]] == [one.name for one in banks.banks(hw)]
 
 
 def test_a_place_on_a_curve_is_written_with_every_digit(priced: tuple[EnergySet, Shape, NpuConfig]) -> None:

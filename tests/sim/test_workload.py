@@ -101,12 +101,13 @@ def test_a_decode_of_many_steps_is_the_sum_of_its_steps() -> None:
     step = Linear(name="l", tokens=1, k=24, outputs=(("q_proj", 10),), repeat=2)
     softmax = Vector(name="v", values=7, grow=2, passes=3)
     phase = Phase(name="decode", unit="token", produces=20, steps=20, batch=3, ops=(attention, step, softmax))
-    whole = total(Run(Workload(name="w", phases=(phase,)), CONFIG, SET, 8).of(phase, "stamp").values())
+    whole = total(Run(Workload(name="w", phases=(phase,)), CONFIG, SET, 8, prefetch=False).of(phase, "stamp").values())
     parts = Totals()
     for number in range(20):
         one = replace(phase, steps=1, produces=1, ops=(
             replace(attention, context=9 + number), step, replace(softmax, values=7 + 2 * number)))
-        parts.merge(total(Run(Workload(name="w", phases=(one,)), CONFIG, SET, 8).of(one, "stamp").values()))
+        parts.merge(total(Run(Workload(name="w", phases=(one,)), CONFIG, SET, 8, prefetch=False).of(one, "stamp")
+                          .values()))
     assert whole == parts
 
 
@@ -114,8 +115,8 @@ def test_operations_add_up_to_phases_and_phases_to_the_run_in_every_count() -> N
     workload = find.workload("smollm2", Ask(prefill=64, decode=5, batch=2))
     config = NpuConfig.load(find.HOME / "configs/language.yaml")
     document = report.document(Run(workload, config, SET, 16), ("a4", "stamp"), SET, "0")
-    whole = ("jobs", "cycles", "engine_cycles", "vector_operations", "vector_cycles", "array_tiles", "macs",
-             "dram_bytes", "energy_fj")
+    whole = ("jobs", "cycles", "engine_cycles", "prefetch_saved_cycles", "vector_operations", "vector_cycles",
+             "array_tiles", "macs", "dram_bytes", "energy_fj")
     nested = ("cycles_by_part", "cycles_by_limit", "dram_bytes_by_operand", "energy_fj_by_component")
     for found in document["schemes"].values():
         for of, parts in ((found["total"], list(found["phases"].values())),
@@ -134,7 +135,7 @@ def test_an_operation_costs_what_its_jobs_cost_one_by_one() -> None:
     config = replace(CONFIG, kinds=(("lm_head", replace(CONFIG.job, weight_bits=8)),))
     phase = Phase(name="p", unit="token", produces=1, batch=2, steps=5, ops=(op,))
     for scheme in ("a8", "a4", "first_n", "stamp"):
-        sums = Run(Workload(name="w", phases=(phase,)), config, SET, None).of(phase, scheme)["qkv"]
+        sums = Run(Workload(name="w", phases=(phase,)), config, SET, None, prefetch=False).of(phase, scheme)["qkv"]
         expected = 0
         for n, job in ((32, config.job), (5, config.kinds[0][1])):  # q and k share a job, the head's is another
             own = schemes.configure(scheme, replace(config, job=job, kinds=()))

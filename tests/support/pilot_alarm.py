@@ -10,6 +10,7 @@ from tb import tb_engine
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TOTALS, Expect, Feed
 from tb.engine.cases import draw
+from tb.engine.play import INPUTS
 
 PARAMETER_SETS = tb_engine.PARAMETER_SETS
 build = Engine
@@ -23,7 +24,7 @@ async def the_alarm_rises(bench: BatchBench) -> None:
     for _ in range(JOBS):
         case = draw(bench.rng, bench.params)
         anything = {name: np.zeros((), bool) for name in case.beats["o"]}
-        await bench.run({name: Feed(case.beats[name]) for name in tb_engine.INPUTS},
+        await bench.run({name: Feed(case.beats[name]) for name in INPUTS},
                         {"o": Expect(case.beats["o"], care=anything)}, abort_at=3_000)
         bench.words += 1
         TOTALS.words += 1

@@ -1,0 +1,103 @@
+"""Jobs of a phase one behind the other on the engine, as a sensible host gives them (docs/contract.md §5).
+
+A job's registers are written while the one before it runs. Its tokens come when that one's results are there, its
+weights and parameters as soon as the engine takes them; but for the first job of an operation whose weights are
+activations, the results of the operation before. A phase begins with an engine at rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sim.engine import closed_form
+from sim.engine.closed_form import EngineCycles
+from sim.engine.early import Early
+from sim.engine.handover import Handover
+from sim.task import Task
+from stamp_hw.config import HwConfig
+from stamp_hw.engine.super_tile import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A job of the operation `name`; `early` what of it may come before the results of the job before."""
+
+    name: str
+    task: Task
+    size: Size
+    early: Early
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`parts` one behind the other, all of them so many `times`."""
+
+    parts: tuple[Link | Chain, ...]
+    times: int = 1
+
+
+#: Of each operation how many jobs of which cycles.
+Tally = Counter[tuple[str, EngineCycles]]
+
+
+class Row:
+    """Follows chains on hardware; a job that finds what an equal one found before takes as long."""
+
+    def __init__(self, hw: HwConfig) -> None:
+        self._hw = hw
+        self._known: dict[tuple[Task, Size, Handover | None], tuple[EngineCycles, Handover]] = {}
+
+    def follow(self, chain: Chain, before: Handover | None = None) -> tuple[Tally, Handover | None]:
+        """Its jobs' cycles, and what the last one leaves. What begins as an earlier repeat did is not followed
+        again."""
+        found: Tally = Counter()
+        begun: dict[Handover | None, int] = {}  # by what they found: numbers of the repeats that were followed
+        tallies: list[Tally] = []
+        left = chain.times
+        while left > 0:
+            if before in begun:
+                period = tallies[begun[before]:]
+                rounds, left = divmod(left, len(period))
+                for tally in period:
+                    _add(found, tally, rounds)
+                for tally in period[:left]:
+                    _add(found, tally, 1)
+                return found, before if not left else self._after(chain, before, left)
+            begun[before] = len(tallies)
+            tally, before = self._once(chain.parts, before)
+            tallies.append(tally)
+            _add(found, tally, 1)
+            left -= 1
+        return found, before
+
+    def _after(self, chain: Chain, before: Handover | None, times: int) -> Handover | None:
+        """What so many repeats leave."""
+        for _ in range(times):
+            _, before = self._once(chain.parts, before)
+        return before
+
+    def _once(self, parts: Sequence[Link | Chain], before: Handover | None) -> tuple[Tally, Handover | None]:
+        found: Tally = Counter()
+        for part in parts:
+            if isinstance(part, Chain):
+                tally, before = self.follow(part, before)
+                _add(found, tally, 1)
+            else:
+                cycles, before = self._job(part, before)
+                found[part.name, cycles] += 1
+        return found, before
+
+    def _job(self, link: Link, before: Handover | None) -> tuple[EngineCycles, Handover]:
+        if before is not None and link.early is not before.early:
+            before = replace(before, early=link.early)
+        key = link.task, link.size, before
+        if key not in self._known:
+            self._known[key] = closed_form.follow(link.task, self._hw, link.size, before)
+        return self._known[key]
+
+
+def _add(found: Tally, tally: Tally, times: int) -> None:
+    for key, count in tally.items():
+        found[key] += count * times
