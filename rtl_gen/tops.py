@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 
 from rtl_gen.axi.top import EngineAxi
 from rtl_gen.combine_stream import CombineStream
+from rtl_gen.dma.top import Npu
 from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
 from rtl_gen.haar.forward import Haar
@@ -20,12 +21,14 @@ from rtl_gen.mac.block_stream import BlockMacStream
 from rtl_gen.rescale import Rescale
 from rtl_gen.scale.unit import Scale
 from stamp_hw.config import HwConfig
+from stamp_hw.dma.params import DmaParams
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.errors import ConfigError
 from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 AXI_TOP, ENGINE_TOP = "stamp_engine_axi", "stamp_engine"  # the engine behind AXI, and with plain streams
+NPU_TOP = "stamp_npu"  # the engine with a DMA of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Unit:
 
     `inside` is the module of another top that it instantiates. Such a top has no vectors of its own. `key` of the
     hardware's configuration and `exists`, a test of its value, say where there is one; without them it is always there.
+    `wanted` is what that key would have to hold.
     """
 
     module: str
@@ -42,6 +46,7 @@ class Unit:
     inside: str | None = None
     key: str | None = None
     exists: Callable[[Any], bool] = bool
+    wanted: str = "channels of a block"
 
     def is_built(self, hw: HwConfig) -> bool:
         """Whether hardware of this configuration has one."""
@@ -61,8 +66,10 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
     "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
+    "dma": (Unit(module=NPU_TOP, component=Npu, params=DmaParams.of, inside=ENGINE_TOP, key="bus_width",
+                 wanted="bits of a word of the bus"),),
 }
-DESIGN = ("engine", "axi")  # what a design takes; the others are its parts, each as a top of its own
+DESIGN = ("engine", "axi", "dma")  # what a design takes; the others are its parts, each as a top of its own
 
 
 def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, ...]:
@@ -78,5 +85,5 @@ def units(block: str | None = None, hw: HwConfig | None = None) -> tuple[Unit, .
     if not found and hw is not None:
         key = str(chosen[0].key)
         raise ConfigError(f"hardware without a block {block}", where=f"hw.{key}", got=getattr(hw, key) or "none",
-                          expected="channels of a block")
+                          expected=chosen[0].wanted)
     return found

@@ -15,6 +15,7 @@ MAX_BLOCK = 1024  # channels of a block
 WEIGHT_GROUPS = (32, 64, 128)  # channels that share a step and a zero of 4-bit weights
 DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
+BUS_WIDTHS = (64, 128, 256, 512)  # bits of a word of the DMA's bus
 DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
@@ -92,6 +93,8 @@ class HwConfig:
         two; None builds none
     dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
         them to synthesis. No value and no cycle depends on it
+    bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None
+        builds none
     freq_hz : clock
     dram_bytes_per_s : peak rate of the external memory; the short form of `memory`, from which it is taken where that
         is given
@@ -120,6 +123,7 @@ class HwConfig:
     pad_beats: bool = False
     hadamard: int | None = None
     dsp: str | None = None
+    bus_width: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = DRAM_BYTES_PER_S
     memory: MemoryConfig | None = None
@@ -154,6 +158,8 @@ class HwConfig:
         require(self.dsp is None or self.dsp in DSPS, "hw.dsp", self.dsp, f"null or {' or '.join(DSPS)}")
         require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
                 f"a power of two with hw.hadamard = {self.hadamard}")
+        require(self.bus_width is None or type(self.bus_width) is int and self.bus_width in BUS_WIDTHS, "hw.bus_width",
+                self.bus_width, "null, 64, 128, 256 or 512")
         number("hw", self, "freq_hz", 1e3, 1e11)
         number("hw", self, "dram_bytes_per_s", 1e3, 1e15)
         if self.memory is not None:
@@ -180,6 +186,7 @@ class HwConfig:
         return self.rescale_lanes
 
     def to_dict(self) -> dict[str, Any]:
-        """Key → value, as a configuration has them; without `memory`, `dsp` and `pad_beats` where there is none."""
-        none = [name for name in ("memory", "dsp", "pad_beats") if not getattr(self, name)]
+        """Key → value, as a configuration has them; without `memory`, `dsp`, `pad_beats` and `bus_width` where there is
+        none."""
+        none = [name for name in ("memory", "dsp", "pad_beats", "bus_width") if not getattr(self, name)]
         return {key: value for key, value in asdict(self).items() if key not in none}

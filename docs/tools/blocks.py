@@ -1,7 +1,8 @@
 """What a block's page says of its hardware and its checks: `python -m docs.tools.blocks`.
 
 In docs/blocks/*.md the text between the two marks is read off the component's signature, its parameters, its bench, its
-properties and its faults; all else on the page is written by people. docs/reference/registers.md is the delivered one.
+properties and its faults; all else on the page is written by people. docs/reference/registers.md and npu.md are the
+delivered ones.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from amaranth.lib.wiring import In
 
 from docs.tools.results import ROOT
 from docs.tools.write import write
-from rtl_gen.delivery import handover
+from rtl_gen.delivery import handover, handover_npu
 from rtl_gen.tops import BLOCKS, Unit
 from stamp_hw.config import NpuConfig
+from stamp_hw.dma.params import DmaParams
 from tb.formal import PROVE
 from tb.formal.table import PROPERTIES
 from tb.run.block import tests_of
 
 FOLDER = ROOT / "docs" / "blocks"
-REGISTERS = ROOT / "docs" / "reference" / "registers.md"
+REGISTERS, NPU = (ROOT / "docs" / "reference" / f"{name}.md" for name in ("registers", "npu"))
 BLOCK = 64  # channels of a block, on a page of hardware with blocks
 BEGIN, END = "<!-- from here on written by make docs -->", "<!-- to here -->"
 STREAMS = ("A stream has `valid` and `ready` beside its fields ([contract](../contract.md) §4). Fields of `job` are "
@@ -111,11 +113,16 @@ def registers() -> str:
     return handover.files(config.hw, ["stamp_engine_axi.v"], "waivers.vlt")["registers.md"]
 
 
+def npu() -> str:
+    """The same of its edge with a DMA, on a bus of 128 bits."""
+    return handover_npu.document(DmaParams.of(NpuConfig().with_hw(bus_width=128).hw))
+
+
 def pages() -> Mapping[Path, str]:
     """File → what it has to hold."""
     found = {FOLDER / f"{block}.md": page((FOLDER / f"{block}.md").read_text(encoding="utf-8"), block)
              for block in BLOCKS}
-    return {**found, REGISTERS: registers()}
+    return {**found, REGISTERS: registers(), NPU: npu()}
 
 
 if __name__ == "__main__":

@@ -140,71 +140,90 @@ class Register:
         return sum(field.reset << field.low for field in self.fields)
 
 
-def _whole(name: str, offset: int, access: Access, width: int, description: str, reset: int = 0) -> Register:
+def whole(name: str, offset: int, access: Access, width: int, description: str, reset: int = 0) -> Register:
     """A register of one field."""
     return Register(name=name, offset=offset, description=description, fields=(
         Field(name=WHOLE, low=0, width=width, access=access, reset=reset, description=description),))
 
 
-def _bits(access: Access, names: dict[str, str], low: int = 0) -> tuple[Field, ...]:
+def bits(access: Access, names: dict[str, str], low: int = 0) -> tuple[Field, ...]:
     """Fields of one bit each, from bit `low` on."""
     return tuple(Field(name=name, low=low + index, width=1, access=access, description=text)
                  for index, (name, text) in enumerate(names.items()))
 
 
+def engine_errors(params: EngineParams) -> dict[str, str]:
+    """The engine's own errors, in `ERROR` from bit 0 on → what each means."""
+    assert tuple(_ENGINE_ERRORS) == ERRORS
+    return {name: _ENGINE_ERRORS[name] for name in errors_of(params)}
+
+
+def watch_registers(params: EngineParams) -> tuple[Register, ...]:
+    """The time-out and the totals of events."""
+    return (
+        whole("TIMEOUT", 0x024, "rw", TIMEOUT_WIDTH,
+              "cycles that a job may wait on a stream while no beat moves; 0: any number"),
+        whole("TIMEOUT_LEFT", 0x028, "ro", TIMEOUT_WIDTH, "cycles of them that are left"),
+        whole("EVENT_SELECT", 0x02C, "rw", select_width(event_layout(params)), "number of an event"),
+        whole("EVENT_LOW", 0x030, "ro", 32, "its total since reset or CTRL.clear_events, bits 31:0"),
+        whole("EVENT_HIGH", 0x034, "ro", EVENT_WIDTH - 32, f"bits {EVENT_WIDTH - 1}:32 of it"))
+
+
+def capability_registers(params: EngineParams) -> tuple[Register, ...]:
+    """What the hardware has, as constants."""
+    values = {name: int(getattr(params, name) or 0) for name in _CAPABILITIES}
+    return tuple(whole(name.upper(), CAPABILITY_BASE + WORD_BYTES * index, "const", 32, _CAPABILITIES[name], value)
+                 for index, (name, value) in enumerate(values.items()) if value or name not in _OPTIONAL)
+
+
 def registers(params: EngineParams) -> tuple[Register, ...]:
     """The map of a build, by rising offset. `registers(params)` is all that RTL, documents and tests know of it."""
-    assert tuple(_ENGINE_ERRORS) == ERRORS
-    engine_errors = {name: _ENGINE_ERRORS[name] for name in errors_of(params)}
+    errors = engine_errors(params)
     interrupts = {"done": "a job's last result was taken", "taken": "the engine took a job: START is free again"}
     control = (
-        _whole("ID", 0x000, "const", 32, "'STMP' in ASCII, the first letter in the highest byte", IDENTITY),
-        _whole("VERSION", 0x004, "const", 32, "version of this register map", MAP_VERSION),
+        whole("ID", 0x000, "const", 32, "'STMP' in ASCII, the first letter in the highest byte", IDENTITY),
+        whole("VERSION", 0x004, "const", 32, "version of this register map", MAP_VERSION),
         Register(name="START", offset=0x008, description="hands the job registers to the engine, unless STATUS.busy",
-                 fields=_bits("pulse", {"start": "1: start a job with the job registers as they are now"})),
+                 fields=bits("pulse", {"start": "1: start a job with the job registers as they are now"})),
         Register(name="STATUS", offset=0x00C, description="state of this moment", fields=(
             Field(name="idle", low=0, width=1, access="ro", reset=1,
                   description="no job waits or runs, every result was taken and every event is counted"),
-            *_bits("ro", {"busy": "a job waits for the engine to take it, or the engine is halted: START is refused",
+            *bits("ro", {"busy": "a job waits for the engine to take it, or the engine is halted: START is refused",
                           "halted": "the engine stands still; what the input streams bring is dropped"}, 1))),
         Register(name="ERROR", offset=0x010, description="sticky errors; write 1 to clear", fields=(
-            *_bits("w1c", engine_errors), *_bits("w1c", EDGE_ERRORS, EDGE_ERROR_BIT))),
-        Register(name="IRQ_ENABLE", offset=0x014, description="which bits of IRQ_STATUS raise `irq`", fields=_bits(
+            *bits("w1c", errors), *bits("w1c", EDGE_ERRORS, EDGE_ERROR_BIT))),
+        Register(name="IRQ_ENABLE", offset=0x014, description="which bits of IRQ_STATUS raise `irq`", fields=bits(
             "rw", {"done": "enables done", "taken": "enables taken", "error": "enables error"})),
         Register(name="IRQ_STATUS", offset=0x018, description="reasons for an interrupt; write 1 to clear", fields=(
-            *_bits("w1c", interrupts),
-            *_bits("ro", {"error": "a bit of ERROR is set; clear it there"}, len(interrupts)))),
-        _whole("DONE", 0x01C, "ro", COUNTER_WIDTH, "jobs whose last result was taken since reset, modulo 2^32"),
+            *bits("w1c", interrupts),
+            *bits("ro", {"error": "a bit of ERROR is set; clear it there"}, len(interrupts)))),
+        whole("DONE", 0x01C, "ro", COUNTER_WIDTH, "jobs whose last result was taken since reset, modulo 2^32"),
         Register(name="CTRL", offset=0x020, description="what the engine does at its edge", fields=(
-            *_bits("rw", {"flush": "1: the engine halts, forgets its jobs and drops what the input streams bring",
+            *bits("rw", {"flush": "1: the engine halts, forgets its jobs and drops what the input streams bring",
                           "token_tlast": "1: TLAST of the results ends a token of a column tile; 0: a job",
                           "ignore_framing": "1: TLAST of the activations is not looked at"}),
-            *_bits("pulse", {"clear_events": "1: the totals of all events begin anew"}, 3))),
-        _whole("TIMEOUT", 0x024, "rw", TIMEOUT_WIDTH,
-               "cycles that a job may wait on a stream while no beat moves; 0: any number"),
-        _whole("TIMEOUT_LEFT", 0x028, "ro", TIMEOUT_WIDTH, "cycles of them that are left"),
-        _whole("EVENT_SELECT", 0x02C, "rw", select_width(event_layout(params)), "number of an event"),
-        _whole("EVENT_LOW", 0x030, "ro", 32, "its total since reset or CTRL.clear_events, bits 31:0"),
-        _whole("EVENT_HIGH", 0x034, "ro", EVENT_WIDTH - 32, f"bits {EVENT_WIDTH - 1}:32 of it"),
+            *bits("pulse", {"clear_events": "1: the totals of all events begin anew"}, 3))),
+        *watch_registers(params),
         Register(name="ERROR_TEST", offset=0x038, description="sets bits of ERROR, to test what handles them", fields=(
-            *_bits("pulse", {name: f"1: set {name}" for name in engine_errors}),
-            *_bits("pulse", {name: f"1: set {name}" for name in EDGE_ERRORS}, EDGE_ERROR_BIT))),
+            *bits("pulse", {name: f"1: set {name}" for name in errors}),
+            *bits("pulse", {name: f"1: set {name}" for name in EDGE_ERRORS}, EDGE_ERROR_BIT))),
     )
-    values = {name: int(getattr(params, name) or 0) for name in _CAPABILITIES}
-    capabilities = tuple(
-        _whole(name.upper(), CAPABILITY_BASE + WORD_BYTES * index, "const", 32, _CAPABILITIES[name], value)
-        for index, (name, value) in enumerate(values.items()) if value or name not in _OPTIONAL)
     layout = job_layout(params).members
     missing = set(layout) - set(_JOB)
     assert not missing, missing
-    job = tuple(_whole(job_register(name), JOB_BASE + WORD_BYTES * index, "rw", Shape.cast(layout[name]).width, text)
+    job = tuple(whole(job_register(name), JOB_BASE + WORD_BYTES * index, "rw", Shape.cast(layout[name]).width, text)
                 for index, (name, text) in enumerate(_JOB.items()) if name in layout)
-    return control + capabilities + job
+    return control + capability_registers(params) + job
 
 
 def job_register(name: str) -> str:
     """Name in the map of a field of `stamp_hw.engine.job.EngineJob`."""
     return JOB_PREFIX + name.upper()
+
+
+def job_descriptions() -> dict[str, str]:
+    """Every job register, those that only some builds have among them → what it holds."""
+    return dict(_JOB)
 
 
 def events(params: EngineParams) -> dict[str, str]:

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "included. Without place and route: no clock rate comes out (see `stamp-hw place`).")
     add_hardware(parser)
     parser.add_argument("--block", metavar="NAME", default="engine",
-                        help="what to synthesize: engine (default), axi, hadamard, haar, scale, mac, combine or "
+                        help="what to synthesize: engine (default), axi, dma, hadamard, haar, scale, mac, combine or "
                              "rescale")
     parser.add_argument("--target", metavar="NAME", default="ecp5",
                         help="ecp5 (default), or lut4 or lut6: LUTs of so many inputs and flip-flops, memories in bits")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -22,7 +22,13 @@ def bits(field: Field) -> str:
 
 def document(params: EngineParams) -> str:
     """Text of registers.md: a table of registers, one of the fields of those that have several, one of the events."""
-    table = registers(params)
+    rows, details = register_tables(registers(params))
+    return Template((TEMPLATES / DOCUMENT).read_text(encoding="utf-8")).substitute(
+        rows=rows, details=details, events=event_rows(events(params)))
+
+
+def register_tables(table: Sequence[Register]) -> tuple[str, str]:
+    """Rows of a table of registers, and for each that has several fields a section with a table of them."""
     rows, details = [], []
     for register in table:
         whole = register.fields[0] if register.whole else None
@@ -34,10 +40,12 @@ def document(params: EngineParams) -> str:
                         "| bits | field | access | reset | meaning |", "|---|---|---|---|---|",
                         *(f"| {bits(field)} | `{field.name}` | {_ACCESS[field.access]} | {field.reset} | "
                           f"{field.description} |" for field in register.fields), ""]
-    return Template((TEMPLATES / DOCUMENT).read_text(encoding="utf-8")).substitute(
-        rows="\n".join(rows), details="\n".join(details).rstrip(),
-        events="\n".join(f"| {number} | `{name}` | {text} |"
-                         for number, (name, text) in enumerate(events(params).items())))
+    return "\n".join(rows), "\n".join(details).rstrip()
+
+
+def event_rows(counted: Mapping[str, str]) -> str:
+    """Rows of a table of events."""
+    return "\n".join(f"| {number} | `{name}` | {text} |" for number, (name, text) in enumerate(counted.items()))
 
 
 def _sentence(text: str) -> str:

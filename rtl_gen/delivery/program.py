@@ -13,9 +13,9 @@ from rtl_gen.axi.registers import JOB_PREFIX, job_register, registers
 from rtl_gen.delivery.handover_registers import HEADER
 from rtl_gen.delivery.prefix import PREFIX, renamed
 from stamp_hw.config import NpuConfig
-from stamp_hw.engine import linear
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.job import EngineJob
+from stamp_hw.engine.linear import LinearResult
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.engine.super_tile import Size
 from stamp_hw.engine.wire import OUT_BYTES, WeightFormat, beat_bytes
@@ -73,15 +73,12 @@ def _stream(beats: int, beat_bytes: int, packets: int | None) -> dict[str, int |
     return {"beats": beats, "bytes": beats * beat_bytes, "packets": packets, "file": None}
 
 
-def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, number: int, size: Size | None = None
-              ) -> tuple[LayerProgram, dict[str, bytes]]:
+def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, result: LinearResult, number: int,
+              size: Size | None = None) -> tuple[LayerProgram, dict[str, bytes]]:
     """The program of a layer with the files of its streams, and file name → bytes: inputs, and the results of the
-    golden model. `number` makes the names, `size` as in `layer_program`.
-
-    Raises StampError for a layer that the golden model refuses.
-    """
+    golden model, `result`. `number` makes the names, `size` as in `layer_program`."""
     params = EngineParams.of(config.hw)
-    beats = engine_streams.streams(layer, config, linear.run_linear(layer, config), size)
+    beats = engine_streams.streams(layer, config, result, size)
     data = {"s_axis_act": axi_bytes.activations(params, beats["i"]),
             "s_axis_wgt": axi_bytes.weights(params, beats["w"]), "s_axis_par": axi_bytes.parameters(beats["p"]),
             "m_axis_out": axi_bytes.results(beats["o"])}
@@ -92,8 +89,8 @@ def with_data(made: LayerProgram, layer: Layer, config: NpuConfig, number: int, 
 
 
 def document(layers: Sequence[LayerProgram], refused: Sequence[Mapping[str, str]], config: NpuConfig, *,
-             trace_sha256: str, version: str) -> dict[str, Any]:
-    """What `stamp-hw program` writes as JSON."""
+             trace_sha256: str, version: str, memory: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `stamp-hw program` writes as JSON; `memory` says where things are in that of a chain."""
     offsets = {register.name: register.offset for register in registers(EngineParams.of(config.hw))
                if register.name.startswith(JOB_PREFIX)}
     return {
@@ -104,6 +101,7 @@ def document(layers: Sequence[LayerProgram], refused: Sequence[Mapping[str, str]
                     "streams": layer.streams, "sink_shift": layer.sink_shift, "warnings": list(layer.warnings)}
                    for layer in layers],
         "refused": list(refused),
+        **({} if memory is None else {"memory": memory}),
     }
 
 

@@ -37,14 +37,24 @@ def _structs(reason: str, *names: str) -> tuple[Waiver, ...]:
                  for name in names)
 
 
+_BYTES = "counted in bytes: the low bits of what begins a word are zero, the upper ones are beyond every address"
+
 WAIVERS: tuple[Waiver, ...] = (
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression=r"not used: '_\d+_'",
            reason="an intermediate result of which some bits are taken: Verilog has no slice of an expression"),
     *_structs(_PARTS, "code", r"jobs_\w+", "status", "slots_walk", "parameter_", "rescale_o__payload", "i__payload",
-              "word", "haar_intake", "hadamard_o__payload"),
+              "word", "haar_intake", "hadamard_o__payload", "fields", "ring_read", r"ring_read_\d+",
+              r"\w+_feed_o__payload"),
     *_structs(_NEVER, r"\w+_events", r"\w+_events_\w+"),
     *_structs(_WIDE, "channel", "loader_channel", "lift_lifting_set", "fetch_place", "word_place", "i__payload_v",
               r"i__payload_v_\d+", "code_sum_line", "slot_base", r"\w+_head_tile", "half_up", r"half_up_\d+"),
+    *_structs(_BYTES, "behind", r"\w+_behind", "size", "stride", "product", "sequencer_at", r"descriptor_fields_\w+",
+              r"fields_\w+", "place__payload_address", "locate_o__payload", "locate_o__payload_address"),
+    *_structs("the other bit of a response tells two errors apart, or two kinds of success", "answer_resp", "b_resp"),
+    Waiver(rule="UNUSEDSIGNAL", module="stamp_npu", expression="'m_axi_bid'",
+           reason="all writes have one ID, so that no response needs to say whose it is"),
+    Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression="'par_feed_o__payload_data",
+           reason="padding between the parameters, and bits of one beyond what it can have in this build"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_pe", expression=r"'sum1'\[0\]",
            reason="the lowest bit of this sum only makes the carry that gives back the low product's borrow"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_engine_axi", expression=r"'s_axis_\w+_tdata",

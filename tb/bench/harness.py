@@ -13,7 +13,7 @@ import os
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,18 @@ def _write_totals(path: str) -> None:
 
 
 def params_to_json(params: Any) -> dict[str, Any]:
-    """A parameter object (a flat dataclass at the top level of its module) for `params_from_json`."""
-    return {"module": type(params).__module__, "class": type(params).__qualname__, "fields": asdict(params)}
+    """A parameter object (a dataclass at the top level of its module, of values and such objects) for
+    `params_from_json`."""
+    values = {each.name: getattr(params, each.name) for each in fields(params)}
+    return {"module": type(params).__module__, "class": type(params).__qualname__,
+            "fields": {name: params_to_json(value) if is_dataclass(value) else value for name, value in values.items()}}
 
 
 def params_from_json(values: Mapping[str, Any]) -> Any:
     """The object that `params_to_json` described, validated again by its own class."""
-    return getattr(importlib.import_module(values["module"]), values["class"])(**values["fields"])
+    made = {name: params_from_json(value) if isinstance(value, dict) else value
+            for name, value in values["fields"].items()}
+    return getattr(importlib.import_module(values["module"]), values["class"])(**made)
 
 
 class Bench:

@@ -6,6 +6,7 @@ from tb.formal import (
     Property,
     axi,
     dividers,
+    dma,
     engine_back,
     engine_blocks,
     engine_front,
@@ -24,6 +25,6 @@ from tb.formal import (
     zeros,
 )
 
-SUBJECTS = (streams, queues, axi, hadamard, engine_front, engine_halves, engine_issue, engine_blocks, engine_back,
+SUBJECTS = (streams, queues, axi, dma, hadamard, engine_front, engine_halves, engine_issue, engine_blocks, engine_back,
             unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

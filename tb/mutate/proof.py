@@ -65,7 +65,7 @@ _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 # A payload → the `valid` that says whether it matters, and the `ready` that takes it.
 _PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"),
              (r"(\w+_axis_\w+_t)(?!valid|ready)\w+", r"\1valid", r"\1ready"),
-             (r"(\w+_axil_(?:aw|w|b|ar|r))(?!valid|ready)\w+", r"\1valid", r"\1ready"))
+             (r"(\w+_axil?_(?:aw|w|b|ar|r))(?!valid|ready)\w+", r"\1valid", r"\1ready"))
 
 
 def equivalent(netlist: Netlist, mutation: Mutation, cut: Callable[[str], bool]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stamp_hw.config import HwConfig
+from stamp_hw.dma.params import DmaParams
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.hadamard_params import HadamardParams
 from stamp_hw.params import (
@@ -63,6 +64,13 @@ def rows_of_the_array(module: str) -> bool:
 
 def of_the_edge(module: str) -> bool:
     return module.startswith("stamp_axi")
+
+
+def of_the_dma(module: str) -> bool:
+    """What the edge with a DMA has of its own: the other edge has the registers' logic, the counters and the time-out
+    as well."""
+    return module.startswith("stamp_dma") and not module.startswith(("stamp_dma_registers", "stamp_dma_counters",
+                                                                     "stamp_dma_watchdog"))
 
 
 def behind_the_edge(module: str) -> bool:
@@ -128,4 +136,8 @@ UNITS = (
     Unit(name="axi", block="axi", count=40, mutated=of_the_edge, cut=behind_the_edge, rounds=(300, 3_000),
          params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16,
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
+    Unit(name="dma", block="dma", count=40, mutated=of_the_dma, cut=behind_the_edge, rounds=(300, 3_000),
+         params=DmaParams(bus_width=64, address_width=32, burst_words=4, fifo_words=8, engine=EngineParams(
+             rows=2, cols=8, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16, rescale_lanes=2,
+             in_width=16, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1))),
 )

@@ -16,14 +16,14 @@ from rtl_gen.toolchain import verilator_env
 from rtl_gen.verilog.waivers import WAIVERS, Waiver
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ToolError
-from tests.support.generate_cases import BLOCKED, LINE, MODULES, ROTATED, SMALL, generated
+from tests.support.generate_cases import BLOCKED, BUSSED, LINE, MODULES, ROTATED, SMALL, generated
 
 
 @pytest.mark.rtl
 def test_every_module_is_clean_under_wall_and_every_waiver_is_used() -> None:
     found: list[lint.Finding] = []
-    for config in (SMALL, LINE, BLOCKED, ROTATED, NpuConfig()):
-        files = generated(config, blocks=True)
+    for config in (SMALL, LINE, BLOCKED, ROTATED, NpuConfig(), BUSSED):
+        files = generated(config, blocks=config is not BUSSED)
         for module, block in json.loads(files["manifest.json"])["blocks"].items():
             found += lint.findings_of({name: files[name] for name in block["files"]}, module)
     report = lint.judge(found)

