@@ -1,9 +1,9 @@
-"""Cycles of one layer on the linear engine: `sim.engine.timing` for a single job whose output never stalls, in closed
-forms.
+"""Cycles of one layer on the linear engine: `sim.engine.timing` for a job whose output never stalls, alone or behind
+another one whose results its tokens wait for, in closed forms.
 
 The engine (`rtl_gen/engine/top.py`) has gates and no back-pressure inside, so that one layer is a recursion over its
 column passes (one column tile, C outputs, of one super-tile). Everything is counted from the cycle in which the job's
-registers are taken, to the last output beat:
+registers are taken, or from that in which the results are there that its tokens wait for, to the last output beat:
 
 - Tokens come as the memory gives them (`sim.dram`, or `sim.port` where `hw.memory` says more), sinks first; the lifting
   unit lets coefficients go in its own order, a token in at least `recip_width` cycles, and the scale unit passes them

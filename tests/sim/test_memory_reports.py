@@ -73,7 +73,7 @@ def test_a_models_port_moves_what_the_ports_of_its_layers_do(tmp_path: Path) -> 
     workload.write_text("name: w\nphases: [{name: p, unit: token, produces: 64, steps: 2, ops: [{op: linear, name: l, "
                         "tokens: 64, k: 96, outputs: {l: 40}, repeat: 3}, {op: vector, name: v, values: 64, "
                         "passes: 1}]}]\n", encoding="utf-8")
-    words = ["simulate", "--model", str(workload), "--schemes", "a4", "--json", str(path)]
+    words = ["simulate", "--model", str(workload), "--schemes", "a4", "--no-prefetch", "--json", str(path)]
     assert main([*words, *memory]) == 0
     found = json.loads(path.read_text(encoding="utf-8"))["schemes"]["a4"]
     phase = found["phases"]["p"]

@@ -96,6 +96,16 @@ objectives: [decode.units_per_s]
             assert ("prefill.units_per_s" in found_figures) == (prefill > 0)
 
 
+def test_an_axis_may_turn_prefetch_off(tmp_path: Path) -> None:
+    text = "workload: {model: smollm2-135m, prefill: 16, decode: 2}\naxes: {workload.prefetch: [true, false]}\n"
+    found = [point["schemes"]["stamp"] for point in swept(write(tmp_path, text), tmp_path / "out")]
+    workload = find.workload("smollm2-135m", find.Ask(prefill=16, decode=2))
+    wanted = [report.of_scheme(Run(workload, NpuConfig(), SET, None, prefetch=prefetch), "stamp")["total"]
+              for prefetch in (True, False)]
+    assert [point["cycles"] for point in found] == [total["cycles"] for total in wanted]
+    assert wanted[0]["cycles"] + wanted[0]["prefetch_saved_cycles"] == wanted[1]["cycles"] > wanted[0]["cycles"]
+
+
 @pytest.mark.parametrize("word", ["memory=null", "memory=LPDDR5", "memory={kind: HBM2, pj_per_bit: 9}"])
 def test_a_memory_of_a_point_has_the_time_and_the_energy_that_simulate_gives_it(word: str, tmp_path: Path) -> None:
     assert main(["simulate", "--model", "smollm2-135m", "--prefill", "32", "--decode", "0", "--schemes", "stamp",

@@ -80,6 +80,8 @@ ROWS = "axes: {hw.rows: [4, 8]}\n"
     ("workload: {model: llama-3-8b, prefill: x}\n" + ROWS, "workload.prefill: impossible value; got 'x'"),
     ("workload: {model: llama-3-8b, kv_bits: 5}\n" + ROWS, "kv_bits: impossible value; got 5"),
     ("workload: {model: sana-1024, guidance: 1}\n" + ROWS, "workload.guidance: impossible value; got 1"),
+    ("workload: {model: llama-3-8b, prefetch: 1}\n" + ROWS, "workload.prefetch: impossible value; got 1"),
+    ("workload: {tokens: 8, k: 8, n: 8, prefetch: true}\n" + ROWS, "workload.prefetch: no key of a layer"),
     ("workload: {tokens: 8, k: 8, n: 8, vector_lanes: 0}\n" + ROWS, "workload.vector_lanes: impossible value; got 0"),
 ], ids=lambda item: " ".join(item.split())[-60:])
 def test_a_sweep_that_cannot_be_is_one_line(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
