@@ -64,7 +64,7 @@ BLOCKS: dict[str, tuple[Unit, ...]] = {
             Unit(module="stamp_block_mac", component=BlockMacStream, params=MacParams.of, key="block")),
     "combine": (Unit(module="stamp_combine", component=CombineStream, params=CombineParams.of, key="block"),),
     "rescale": (Unit(module="stamp_rescale", component=Rescale, params=RescaleParams.of),),
-    "engine": (Unit(module=ENGINE_TOP, component=Engine, params=EngineParams.of),),
+    "engine": (Unit(module=ENGINE_TOP, component=Engine, params=lambda hw: EngineParams.of(hw).unpadded),),
     "axi": (Unit(module=AXI_TOP, component=EngineAxi, params=EngineParams.of, inside=ENGINE_TOP),),
     "dma": (Unit(module=NPU_TOP, component=Npu, params=DmaParams.of, inside=ENGINE_TOP, key="bus_width",
                  wanted="bits of a word of the bus"),),

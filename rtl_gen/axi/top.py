@@ -87,7 +87,7 @@ class EngineAxi(wiring.Component):
         m = Module()
         m.domains.sync = ClockDomain("sync")
         m.domains.engine = ClockDomain("engine")  # the same clock, with a reset that a halt raises as well
-        engine = Shared(lambda: self._factory(self.params), "stamp_engine")
+        engine = Shared(lambda: self._factory(self.params.unpadded), "stamp_engine")
         m.submodules.engine = DomainRenamer("engine")(engine)
         m.submodules.registers = file = RegisterFile(registers(self.params))
         m.submodules.halt = halt = Halt()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from amaranth.hdl import Shape
 
@@ -46,7 +44,7 @@ def chain_layer(layer: Layer, config: NpuConfig, result: LinearResult, size: Siz
 
     Raises ConfigError as `stamp_hw.engine.streams.streams`.
     """
-    params, wire = replace(EngineParams.of(config.hw), pad_beats=False), arrange(layer, config)
+    params, wire = EngineParams.of(config.hw).unpadded, arrange(layer, config)
     job = engine_streams.make_job(wire, config, result, size)
     named = config.job.outliers_of(layer.outliers, len(layer.x)) if layer is not wire else ()
     codes, shifts, _ = linear.quantize_input(wire.x, result.s_x, job.n_sink, params.in_width, result.rotation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
@@ -53,7 +53,7 @@ class DmaParams:
     def of(cls, hw: HwConfig) -> DmaParams:
         """Of hardware that has a DMA. `pad_beats` is of the AXI streams, which it has not."""
         require(hw.bus_width is not None, "hw.bus_width", hw.bus_width, " or ".join(map(str, BUS_WIDTHS)))
-        return cls(engine=replace(EngineParams.of(hw), pad_beats=False), bus_width=int(hw.bus_width or 0))
+        return cls(engine=EngineParams.of(hw).unpadded, bus_width=int(hw.bus_width or 0))
 
     @property
     def bus_bytes(self) -> int:

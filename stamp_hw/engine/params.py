@@ -54,6 +54,11 @@ class EngineParams:
         return _hw(self)
 
     @property
+    def unpadded(self) -> EngineParams:
+        """Those of the engine itself: `pad_beats` is of the AXI streams around it."""
+        return replace(self, pad_beats=False)
+
+    @property
     def rotation(self) -> HadamardParams | None:
         """The Hadamard unit in front of the lifting unit, None where there is none."""
         return HadamardParams.of(self.hw) if self.hadamard is not None else None

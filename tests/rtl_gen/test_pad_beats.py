@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 from rtl_gen.axi.registers import registers
 from rtl_gen.verilog.declared import ports
 from stamp_hw.engine.params import EngineParams
-from tests.support.generate_cases import PADDED, SMALL, generated
+from tests.support.generate_cases import BUSSED, PADDED, SMALL, generated
 
 EDGE = "stamp_engine_axi.v"
 
@@ -35,9 +34,13 @@ def test_the_manifest_and_the_header_say_what_is_padding() -> None:
 
 
 def test_of_the_modules_only_those_of_the_edge_change() -> None:
-    def body(text: str) -> str:
-        return re.sub(r"^// Parameters: .*$", "", text, flags=re.MULTILINE)
-
     padded, plain = generated(PADDED), generated(SMALL)
-    changed = {name for name in padded if name.endswith(".v") and body(padded[name]) != body(plain[name])}
-    assert EDGE in changed and changed <= {EDGE, "stamp_engine_axi_registers.v"}
+    changed = {name for name in padded if name.endswith(".v") and padded[name] != plain[name]}
+    assert EDGE in changed and all(name.startswith("stamp_engine_axi") for name in changed)
+
+
+def test_beside_a_dma_the_engine_is_the_same_module() -> None:
+    padded, plain = generated(BUSSED.with_hw(pad_beats=True)), generated(BUSSED)
+    assert set(padded) == set(plain) and "stamp_npu.v" in plain
+    assert all(padded[name] == plain[name] for name in plain if name.startswith("stamp_npu"))
+    assert padded["stamp_engine.v"] == plain["stamp_engine.v"] and padded[EDGE] != plain[EDGE]
