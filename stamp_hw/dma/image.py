@@ -70,7 +70,8 @@ def build(chain: Sequence[ChainLayer], params: DmaParams, table: Sequence[Word],
           interrupt: bool = False) -> Image:
     """The image of layers that follow each other; `interrupt` raises one behind each, not behind the last alone.
 
-    Raises ConfigError for a base that is unaligned, or for what no descriptor can say.
+    Raises ConfigError for a base that is unaligned, for memory beyond the bus's addresses, or for what no descriptor
+    can say.
     """
     if base % ALIGNMENT:
         raise ConfigError("unaligned", where="base", got=f"{base:#x}", expected=f"a multiple of {ALIGNMENT}")
@@ -101,6 +102,9 @@ def build(chain: Sequence[ChainLayer], params: DmaParams, table: Sequence[Word],
             repeats=layer.repeats, out_stride=out_stride, registers=layer.registers,
             next=base + ALIGNMENT * (number + 1) if number + 1 < len(chain) else None,
             interrupt=interrupt or number + 1 == len(chain)))
+    if base < 0 or end > 1 << params.address_width:
+        raise ConfigError(f"beyond the bus's addresses of {params.address_width} bits", where="base", got=f"{base:#x}",
+                          expected=f"0…{(1 << params.address_width) - (end - base):#x} for these {end - base} bytes")
     head = b"".join(one.encode(table, f"descriptor {number}") for number, one in enumerate(found))
     return Image(base=base, data=head + b"".join(parts), layers=tuple(found),
                  shapes=tuple((layer.tokens, layer.channels[1]) for layer in chain))

@@ -56,7 +56,8 @@ def test_following_the_chain_turns_the_memory_before_into_the_memory_after(toy: 
 
 @pytest.mark.parametrize(("words", "message"), [
     ((*BUS, "--base", "0x80"), "base: unaligned; got 0x80; expected a multiple of 256"),
-    ((*BUS, "--base", "0xffffffff00"), "impossible value"),
+    ((*BUS, "--base", "0xffffffff00"), "base: beyond the bus's addresses of 40 bits; got 0xffffffff00; expected 0…0x"),
+    ((*BUS, "--base", "-256"), "base: beyond the bus's addresses of 40 bits; got -0x100; expected 0…0xfffff"),
     ((), "no memory: this hardware has no DMA"),
 ])
 def test_an_image_that_no_hardware_could_read_is_refused_and_nothing_is_written(
