@@ -125,13 +125,19 @@ def same_keys(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
 #: What a layer or an operation has that the drain paces (`sim.studies.drains`).
 DRAIN: Mapping[str, Rule] = {"drain": maybe(record(dict.fromkeys(
     ("steps", "tile_cycles", "rescale_lanes", "tile_cycles_then"), figure)))}
-#: What a report has whose super-tiles were searched.
-MAPPING = record({}, perhaps={"mapping": record({"objective": text})})
+#: Figures of the port of an external memory by name.
+_PORT = ("bytes_per_s", "latency_ns", "burst", "efficiency")
+#: What a report has whose super-tiles were searched, and behind `hw.memory`.
+PERHAPS = record({}, perhaps={
+    "mapping": record({"objective": text}),
+    "memory": maybe(record({"kind": text, **dict.fromkeys(_PORT, figure),
+                            "sources": record(dict.fromkeys(_PORT, text))}))})
 #: What all reports have beside their figures.
 COMMON: Mapping[str, Rule] = {
     "version": text,
     "config": record({"hw": record(dict.fromkeys(
-        ("rows", "cols", "lanes", "rescale_lanes", "freq_hz", "dram_bytes_per_s"), above_zero)),
+        ("rows", "cols", "lanes", "rescale_lanes", "freq_hz", "dram_bytes_per_s"), above_zero),
+        perhaps={"memory": maybe(record({"kind": text, "efficiency": above_zero}))}),
                       "job": record({"weight_bits": above_zero})}),
     "energy_set": record({
         "name": text, "node": text, "sources": mapping(text), "not_modelled": listing(text),

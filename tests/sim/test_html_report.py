@@ -282,6 +282,25 @@ def test_a_report_that_cannot_be_drawn_is_refused_in_one_line_and_nothing_is_wri
     assert says in line and line.startswith(f"stamp-hw: {tmp_path / 'r.json'}: "), "the file, a colon, the place in it"
 
 
+@pytest.mark.parametrize(("path", "value", "says"), [
+    (("memory", "kind"), MISSING, "memory.kind: "), (("memory", "latency_ns"), "long", "memory.latency_ns: "),
+    (("memory", "sources"), {}, "memory.sources.bytes_per_s: "), (("config", "hw", "memory"), 5, "config.hw.memory: "),
+    (("config", "hw", "memory", "efficiency"), 0, "above 0")])
+def test_an_external_memory_that_cannot_be_drawn_is_refused_in_one_line(
+        path: tuple[str, ...], value: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "behind.json"
+    assert main(["simulate", "--shape", "64x32x32", "--hw", "memory=LPDDR5", "--json", str(report)]) == 0
+    changed = json.loads(report.read_text(encoding="utf-8"))
+    report.unlink()
+    view(changed)
+    holder, key = _figure(changed, *path)
+    if value is MISSING:
+        del holder[key]
+    else:
+        holder[key] = value
+    assert says in refused(json.dumps(changed), tmp_path, capsys)
+
+
 @pytest.mark.parametrize(("text", "says"), [
     ("", "not JSON"), ("{", "not JSON"), ("[1]", "not a report"), ('"x"', "not a report"), ("{}", "not a report"),
     ('{"schema_version": NaN}', "not finite"), ('{"a": 1, "a": 2}', "twice"), ("[" * 100_000, "deep"),
