@@ -25,9 +25,9 @@ class Options(HardwareOptions):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
-        "Write the Verilog of a configuration's engine, with plain streams and behind AXI: one file a "
-        "module, a file list, register map, C header, FuseSoC core and a manifest. The folder appears "
-        "complete or not at all.")
+        "Write the Verilog of a configuration's engine, with plain streams, behind AXI and, of hardware with "
+        "hw.bus_width, with a DMA of its own: one file a module, a file list, register map, C header, FuseSoC core and "
+        "a manifest. The folder appears complete or not at all.")
     add_hardware(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="add each block as a top of its own: lifting, scale, MAC array, rescale, and combine and "
                              "Hadamard where there are such")
     parser.add_argument("--vectors", action="store_true",
-                        help="add stimulus, expected outputs and a plain Verilog testbench of each top but the AXI one")
+                        help="add stimulus, expected outputs and a plain Verilog testbench of each top without AXI")
     parser.add_argument("--prefix", metavar="NAME", default=PREFIX,
                         help=f"what the names of modules, files and C begin with, so that two configurations live in "
                              f"one design (default {PREFIX})")
