@@ -88,9 +88,10 @@ def _failures(failed: Sequence[Row]) -> str:
 def _footer(sweep: Sweep) -> str:
     searched = sweep.mapping != LARGEST and MAPPING not in sweep.moved
     name = "the sweep's own set" if sweep.energy_set is not None else "the set that hw.technology names"
+    order = ("the next job's registers and first weights come while one runs, unless workload.prefetch is false"
+             if "model" in sweep.workload or "workload.model" in sweep.moved else "each layer on an engine at rest")
     return "\n".join([
-        _wrapped("Cycles: cycle model of the engine, RTL-checked beat by beat; the next job's registers and first "
-                 "weights come while one runs, unless workload.prefetch is false; the DRAM is modelled."),
+        _wrapped(f"Cycles: cycle model of the engine, RTL-checked beat by beat; {order}; the DRAM is modelled."),
         *([_wrapped(f"{table.title(sweep.mapping)}.")] if searched else []),
         _wrapped(f"Energy: modelled, event counts times the constants of {name}, the memory's own where hw.memory has "
                  "them."),

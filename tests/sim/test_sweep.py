@@ -246,6 +246,15 @@ def test_a_long_front_is_cut_and_says_so(tmp_path: Path) -> None:
     assert "31 of 31 points" in said and "and 7 more (--csv)" in said
 
 
+def test_the_footer_says_of_models_alone_that_jobs_are_prefetched(tmp_path: Path) -> None:
+    model = "workload: {model: smollm2-135m}\naxes: {hw.rows: [8]}\n"
+    moved = "workload: {decode: 1}\naxes: {workload.model: [smollm2-135m]}\n"
+    layers = "workload: {tokens: 64, k: 64, n: 64}\naxes: {hw.rows: [8]}\n"
+    for text, prefetched in ((model, True), (moved, True), (layers, False)):
+        said = tables.render(spec.read(write(tmp_path, text)), 1, [], [])
+        assert ("workload.prefetch is false" in said, "on an engine at rest" in said) == (prefetched, not prefetched)
+
+
 def test_the_shipped_sweep_is_one_and_the_one_of_its_page() -> None:
     path = ROOT / "configs" / "sweeps" / "array.yaml"
     sweep = spec.read(path)
