@@ -5,7 +5,6 @@ One object a stream is the truth for both cycle models and, as bits, for the ben
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -93,7 +92,8 @@ class Memory:
 
 def cycles(moved: int, hw: HwConfig) -> int:
     """Cycles that `moved` bytes take at the external memory's rate."""
-    return math.ceil(moved / _bytes_a_cycle(hw))
+    rate = _bytes_a_cycle(hw)
+    return -(-moved * rate.denominator // rate.numerator)
 
 
 @lru_cache(maxsize=64)

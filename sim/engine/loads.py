@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.dram import Memory
-from sim.engine.port_flow import Flow, Line
+from sim.engine.port_flow import LONG_AGO, Flow, Line
 from sim.engine.port_streams import Timeline
 from sim.engine.weight_loads import pace, rated
 from sim.port import TICKS, Plan
@@ -55,6 +55,10 @@ class Loads(Protocol):
     def left(self, cycle: int) -> Left:
         """What the job behind finds, counted from a cycle."""
 
+    def for_load(self, begin: int) -> Left | None:
+        """What of that a job finds whose first pass is loaded from the cycle `begin` on, None where that is as if
+        nothing had been taken for long: what is offered by then is so however long it has been."""
+
     def waits(self) -> bool:
         """Whether all that the memory reads ahead is there before cycle 0, from which its rates count: in the one
         before it they offer a beat."""
@@ -77,7 +81,8 @@ class RateLoads:
     def take(self, begin: int) -> tuple[RateLoads, int, int]:
         weights, written = rated(self.memory.w, self.weights, self.steps, self.taken[0], begin)
         taken = weights, self.memory.p.take(self.taken[1], begin, self.words)
-        return replace(self, taken=taken), written, taken[1]
+        return RateLoads(memory=self.memory, weights=self.weights, steps=self.steps, words=self.words,
+                         taken=taken), written, taken[1]
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         return (*(at - cycle for at in self.taken), cycle % self.memory.w.den, cycle % self.memory.p.den)
@@ -94,6 +99,11 @@ class RateLoads:
 
     def left(self, cycle: int) -> Left:
         return Left(ends=(self.taken[0] - cycle, self.taken[1] - cycle))
+
+    def for_load(self, begin: int) -> Left | None:
+        w, p = (LONG_AGO if rate.after(end) <= begin else end
+                for rate, end in zip((self.memory.w, self.memory.p), self.taken, strict=True))
+        return None if w == p == LONG_AGO else Left(ends=(w, p))
 
     def waits(self) -> bool:
         return max(self.taken) < -1
@@ -129,7 +139,8 @@ class PortLoads:
     def take(self, begin: int) -> tuple[PortLoads, int, int]:
         w, weights = self.w.take(begin)
         p, words = self.p.take(begin)
-        return replace(self, w=w, p=p), weights.beat(-1) + self.behind, words.beat(-1)
+        return PortLoads(plan=self.plan, timeline=self.timeline, w=w, p=p, behind=self.behind
+                         ), weights.beat(-1) + self.behind, words.beat(-1)
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         return (*self.w.seen_from(cycle), *self.p.seen_from(cycle))
@@ -147,6 +158,11 @@ class PortLoads:
         spacing = self.plan.spacing[-1]
         return Left(ends=(self.w.end - cycle * TICKS, self.p.end - cycle * TICKS),
                     free=(self.w.left(cycle), self.p.left(cycle)), spacing=(spacing["w"], spacing["p"]))
+
+    def for_load(self, begin: int) -> Left | None:
+        ends, free = zip(*(flow.for_take(begin) for flow in (self.w, self.p)), strict=True)
+        before = self.timeline.spacings[0]
+        return Left(ends=ends, free=free, spacing=(before["w"], before["p"]))
 
     def waits(self) -> bool:
         return max(self.w.ahead(), self.p.ahead()) <= 0

@@ -23,6 +23,7 @@ from sim.engine.port_streams import PortStream, Timeline
 from sim.port import TICKS, Plan, Unit
 
 NEVER = -(1 << 60)
+LONG_AGO = -(1 << 40)
 MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
 
 
@@ -117,6 +118,13 @@ class Flow:
         for place in range(0, len(self.free), unit):
             end = int(self.line.ends(end, self.free[place : place + unit])[-1])
         return end + self.line.latency
+
+    def for_take(self, begin: int) -> tuple[int, bytes]:
+        """(`end`, `free` as bytes) for a unit whose first beat is not before `begin`: long ago where all that may be
+        asked for is there by then; else no place is free before the last transfer ended, as none is used before."""
+        if self.ahead() <= begin * TICKS:
+            return LONG_AGO * TICKS, np.full(self.line.depth, LONG_AGO, np.int64).tobytes()
+        return self.end, np.maximum(self.free, self.end // TICKS).tobytes()
 
     def left(self, cycle: int) -> bytes:
         """The places, counted from a cycle."""

@@ -144,11 +144,11 @@ def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: 
         cycles = latest_that_settles(partial(is_settled, task, hw, parts, before))
         if cycles is None:
             continue
-        found, left = closed_form._simulate(task, hw, size, later(before, cycles))
-        wanted, expected = closed_form._simulate(task, hw, size, READY)
+        found, left = closed_form._behind(task, hw, size, later(before, cycles))
+        wanted, expected = closed_form._behind(task, hw, size, READY)
         assert found == wanted, (hw, task, size, cycles)
         assert (left.accept, left.loader, left.lifting) == (expected.accept, expected.loader, expected.lifting)
-        behind = [closed_form._simulate(third, hw, third_limit, found)[0] for found in (left, expected)]
+        behind = [closed_form._behind(third, hw, third_limit, found)[0] for found in (left, expected)]
         assert behind[0] == behind[1], (hw, task, size, third, cycles)
         tried += 1
 
