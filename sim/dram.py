@@ -80,6 +80,7 @@ class Memory:
     p: Rate
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, hw: HwConfig) -> Memory:
         """Of `dram_bytes_per_s` at `freq_hz`."""
         return cls(**{name: Rate.of(_bytes_a_cycle(hw) / size) for name, size in beat_bytes(hw).items()})

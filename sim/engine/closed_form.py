@@ -134,7 +134,8 @@ def follow(task: Task, hw: HwConfig, limit: int | Size | None, before: Handover 
     """The same behind another job, `before` what that has left, from the cycle on in which its results are there; and
     what this one leaves. None: alone."""
     size = _size(task, hw, limit)
-    return _behind(task, hw, size, None if before is None else simplest(alike(task, hw), hw, size, before))
+    twin = alike(task, hw)
+    return _behind(task, twin, hw, size, None if before is None else simplest(twin, hw, size, before))
 
 
 def _size(task: Task, hw: HwConfig, limit: int | Size | None) -> Size:
@@ -166,10 +167,11 @@ def in_a_row(jobs: Sequence[tuple[Task, int | Size | None]], hw: HwConfig, wante
     return found
 
 
-def _behind(task: Task, hw: HwConfig, size: Size, before: Handover | None) -> tuple[EngineCycles, Handover]:
-    """With the cycles that the memory takes for all of its bytes."""
-    cycles, left, early, names = _simulate(alike(task, hw), hw, size, before)
-    bytes_take = least(task, hw, super_tile.split(task.job, hw, size), early)
+def _behind(task: Task, twin: Task, hw: HwConfig, size: Size, before: Handover | None
+            ) -> tuple[EngineCycles, Handover]:
+    """Of a layer and one that is `alike`, with the cycles that the memory takes for all of the layer's bytes."""
+    cycles, left, early, names = _simulate(twin, hw, size, before)
+    bytes_take = least(task, hw, super_tile.divide(task.job, *size, hw.rows), early)
     left = replace(left, slack=max(0, cycles.total - bytes_take))
     slow = bytes_take - cycles.total
     if slow <= 0:
@@ -187,7 +189,7 @@ def _simulate(task: Task, hw: HwConfig, size: Size, before: Handover | None
               ) -> tuple[EngineCycles, Handover, int, dict[int, str]]:
     """(cycles and what is left, as if no byte took the memory longer; passes that came early; what limits a stage)."""
     params = EngineParams.of(hw)
-    parts = super_tile.split(task.job, hw, size)
+    parts = super_tile.divide(task.job, *size, hw.rows)
     known = None if before is None else early_of(task, hw, size, before)
     columns, last_beats = task.columns(hw)
     rates, supply = Rates.of(task, hw, params), Supply.of(task, hw, parts, before, known)

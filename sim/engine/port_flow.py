@@ -44,6 +44,10 @@ class Line:
         return np.arange(self.unit.bursts)
 
     @cached_property
+    def _numbers(self) -> np.ndarray:
+        return np.arange(max(self.unit.bursts, self.depth))
+
+    @cached_property
     def first(self) -> np.ndarray:
         """int64[bursts] pace of the first beat that has a part of each."""
         found: np.ndarray = self.pace[self._bursts * self.unit.burst // self.unit.beat_bytes]
@@ -73,7 +77,7 @@ class Line:
         found = []
         while len(free):
             spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
-            steps = self._bursts[: len(free)] * spacing
+            steps = self._numbers[: len(free)] * spacing
             starts = steps + np.maximum(end, np.maximum.accumulate(free * TICKS - steps))
             count = len(free) if until is None else int(np.searchsorted(starts, until * TICKS))
             found.append(starts[:count] + spacing)
@@ -114,15 +118,12 @@ class Flow:
 
     def ahead(self) -> int:
         """Tick in which all bursts are there that may be asked for before another beat is taken."""
-        end, unit = self.end, self.line.unit.bursts
-        for place in range(0, len(self.free), unit):
-            end = int(self.line.ends(end, self.free[place : place + unit])[-1])
-        return end + self.line.latency
+        return int(self.line.ends(self.end, self.free)[-1]) + self.line.latency
 
     def for_take(self, begin: int) -> tuple[int, bytes]:
         """(`end`, `free` as bytes) for a unit whose first beat is not before `begin`: long ago where all that may be
         asked for is there by then; else no place is free before the last transfer ended, as none is used before."""
-        if self.ahead() <= begin * TICKS:
+        if self.end <= begin * TICKS and self.ahead() <= begin * TICKS:
             return LONG_AGO * TICKS, np.full(self.line.depth, LONG_AGO, np.int64).tobytes()
         return self.end, np.maximum(self.free, self.end // TICKS).tobytes()
 

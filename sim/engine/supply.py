@@ -90,6 +90,7 @@ def _long_ago(plan: Plan) -> Left:
     return Left(ends=(end, end), free=(free_w, free_p), spacing=(plan.spacing[-1]["w"], plan.spacing[-1]["p"]))
 
 
+@lru_cache(maxsize=2048)  # layers of several schemes are alike
 def simplest(task: Task, hw: HwConfig, size: Size, before: Handover) -> Handover:
     """The same for a layer in super-tiles of that size, without what makes no cycle of it differ; and its registers
     alone where the job before left the memory no time for weights (a port's streams have theirs)."""
@@ -98,7 +99,7 @@ def simplest(task: Task, hw: HwConfig, size: Size, before: Handover) -> Handover
     params = EngineParams.of(hw)
     now = replace(before.without_past(task, params), slack=ENOUGH)
     if before.early is Early.WEIGHTS:
-        _, loads = _streams(task, hw, super_tile.split(task.job, hw, size), before)
+        _, loads = _streams(task, hw, super_tile.divide(task.job, *size, hw.rows), before)
         now = replace(now, left=loads.for_load(before.begin(task, params) + LOAD_SETUP))
     elif hw.memory is None:
         now = replace(now, left=None)  # its rates count from the results on
@@ -111,8 +112,8 @@ def simplest(task: Task, hw: HwConfig, size: Size, before: Handover) -> Handover
     return now
 
 
-@lru_cache(maxsize=64)  # asked for when a job's past is looked at, and when it is followed
+@lru_cache(maxsize=2048)  # asked for when a job's past is looked at, and when it is followed
 def early_of(task: Task, hw: HwConfig, size: Size, before: Handover) -> tuple[int, bool]:
     """`Supply.early` and `Supply.settled`."""
-    supply = Supply.of(task, hw, super_tile.split(task.job, hw, size), before)
+    supply = Supply.of(task, hw, super_tile.divide(task.job, *size, hw.rows), before)
     return supply.early, supply.settled

@@ -47,7 +47,7 @@ class Row:
 
     def __init__(self, hw: HwConfig) -> None:
         self._hw = hw
-        self._known: dict[tuple[Task, Size, Handover | None], tuple[EngineCycles, Handover]] = {}
+        self._known: dict[tuple[Link, Handover | None], tuple[EngineCycles, Handover]] = {}
 
     def follow(self, chain: Chain, before: Handover | None = None) -> tuple[Tally, Handover | None]:
         """Its jobs' cycles, and what the last one leaves. What begins as an earlier repeat did is not followed
@@ -90,12 +90,11 @@ class Row:
         return found, before
 
     def _job(self, link: Link, before: Handover | None) -> tuple[EngineCycles, Handover]:
-        if before is not None and link.early is not before.early:
-            before = replace(before, early=link.early)
-        key = link.task, link.size, before
-        if key not in self._known:
-            self._known[key] = closed_form.follow(link.task, self._hw, link.size, before)
-        return self._known[key]
+        found = self._known.get((link, before))
+        if found is None:
+            now = None if before is None else replace(before, early=link.early)
+            found = self._known[link, before] = closed_form.follow(link.task, self._hw, link.size, now)
+        return found
 
 
 def _add(found: Tally, tally: Tally, times: int) -> None:

@@ -140,15 +140,17 @@ def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: 
         hw = draw_memory(rng, hw) if port else replace(hw, dram_bytes_per_s=hw.freq_hz * 10 ** rng.uniform(-2, 1))
         (first, limit, _), (task, size, _), (third, third_limit, _) = (draw_chain(rng, hw)[0] for _ in range(3))
         _, before = closed_form.follow(first, hw, limit, None)
-        parts = super_tile.split(task.job, hw, size)
+        size, third_size = (super_tile.tile_size(one.job, hw, most)
+                            for one, most in ((task, size), (third, third_limit)))
+        parts = super_tile.divide(task.job, *size, hw.rows)
         cycles = latest_that_settles(partial(is_settled, task, hw, parts, before))
         if cycles is None:
             continue
-        found, left = closed_form._behind(task, hw, size, later(before, cycles))
-        wanted, expected = closed_form._behind(task, hw, size, READY)
+        found, left = closed_form._behind(task, task, hw, size, later(before, cycles))
+        wanted, expected = closed_form._behind(task, task, hw, size, READY)
         assert found == wanted, (hw, task, size, cycles)
         assert (left.accept, left.loader, left.lifting) == (expected.accept, expected.loader, expected.lifting)
-        behind = [closed_form._behind(third, hw, third_limit, found)[0] for found in (left, expected)]
+        behind = [closed_form._behind(third, third, hw, third_size, found)[0] for found in (left, expected)]
         assert behind[0] == behind[1], (hw, task, size, third, cycles)
         tried += 1
 
