@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.dram import Memory
-from sim.engine.port_flow import LONG_AGO, Flow, Line
+from sim.engine.port_flow import LONG_AGO, Beats, Flow, Line
 from sim.engine.port_streams import Timeline
-from sim.engine.weight_loads import pace, rated
+from sim.engine.weight_loads import rated
 from sim.port import TICKS, Plan
 from stamp_hw.engine.wire import WeightFormat
 
@@ -124,9 +124,10 @@ class PortLoads:
     def of(cls, plan: Plan, timeline: Timeline, weights: WeightFormat, steps: int, begin: int = 1,
            left: Left | None = None) -> PortLoads:
         """None taken, the first burst not before the cycle `begin`; behind a job, what that has left."""
-        paces = {"w": pace(weights, steps), "p": np.arange(plan.units["p"].beats)}
-        flows = {name: Flow.of(Line(name, plan.units[name], paces[name], plan.depth[name], plan.latency, timeline),
-                               begin) for name in paces}
+        units, depth = plan.units, plan.depth
+        beats = {"w": Beats.of(units["w"], depth["w"], weights, steps), "p": Beats.of(units["p"], depth["p"])}
+        flows = {name: Flow.of(Line(name, units[name], beats[name], depth[name], plan.latency, timeline), begin)
+                 for name in beats}
         if left is not None:
             flows = {name: replace(flow, end=max(end, flow.end), free=np.frombuffer(free, np.int64))
                      for (name, flow), end, free in zip(flows.items(), left.ends, left.free, strict=True)}

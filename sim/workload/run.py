@@ -67,7 +67,8 @@ class Run:
             return Chain(tuple(link for number in range(phase.steps) for link in step(number)))
         return Chain(tuple(step(0)), phase.steps)
 
-    def _links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str) -> tuple[Link | Chain, ...]:
+    def _links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str
+               ) -> tuple[Link | Chain, ...]:
         """The jobs of a step's first repeat of an operation, kept as in `_operation` and where no step grows."""
         grown = step if isinstance(op, Attention) and op.grow else 0
         key = op, grown, phase.batch, scheme if isinstance(op, Linear) else None

@@ -155,6 +155,37 @@ def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: 
         tried += 1
 
 
+@pytest.mark.parametrize("port", [False, True])
+def test_what_is_left_out_of_the_past_makes_no_cycle_differ(port: bool, rng: np.random.Generator) -> None:
+    """A layer behind another one, and one behind that: with all that was left, and without what should not matter.
+    The same of layers that are alike, with another number of outputs or one token of other bits."""
+    shorter = longer = other = 0
+    for _ in range(400):
+        hw = draw_hw(rng)
+        hw = draw_memory(rng, hw) if port else replace(hw, dram_bytes_per_s=hw.freq_hz * 10 ** rng.uniform(-2, 1))
+        (first, limit, _), (task, own_limit, _), (third, third_limit, _) = (draw_chain(rng, hw)[0] for _ in range(3))
+        if rng.integers(3) == 0:
+            task = replace(task, job=replace(task.job, tokens=1, grid=None, levels=0, n_hi=int(rng.integers(2))))
+        size, third_size = (super_tile.tile_size(one.job, hw, most)
+                            for one, most in ((task, own_limit), (third, third_limit)))
+        _, before = closed_form.follow(first, hw, limit, None)
+        before = replace(later(before, int(-10 ** rng.uniform(0, 4)) if rng.integers(2) else 0),
+                         early=Early(rng.choice(["weights", "weights", "registers"])))
+        twin = closed_form.alike(task, hw)
+        now = simplest(twin, hw, size, before)
+        assert simplest(twin, hw, size, now) == now
+        plain, left = closed_form._behind(task, task, hw, size, replace(before, early=now.early))
+        found, trimmed = closed_form.follow(task, hw, size, before)
+        assert found == plain, (hw, first, task, size, before)
+        a, b = (closed_form._behind(third, third, hw, third_size, end) for end in (left, trimmed))
+        assert a[0] == b[0] and left.slack == trimmed.slack, (hw, first, task, third, before)
+        assert (left.accept, left.loader, left.releases[1]) == (trimmed.accept, trimmed.loader, trimmed.releases[1])
+        shorter += now not in (READY, REGISTERS) and now != replace(before, early=now.early, slack=now.slack)
+        longer += now not in (READY, REGISTERS)
+        other += twin != task
+    assert min(shorter, longer, other) > 40, (shorter, longer, other)
+
+
 def is_settled(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover, cycles: int) -> bool:
     return Supply.of(task, hw, parts, later(before, cycles)).settled
 
