@@ -20,9 +20,10 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.super_tile import Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Link:
-    """A job of the operation `name`; `early` what of it may come before the results of the job before."""
+    """A job of the operation `name`; `early` what of it may come before the results of the job before. Equal to itself
+    alone, so that it is found fast where a chain has it many times."""
 
     name: str
     task: Task
@@ -43,7 +44,7 @@ Tally = Counter[tuple[str, EngineCycles]]
 
 
 class Row:
-    """Follows chains on hardware; a job that finds what an equal one found before takes as long."""
+    """Follows chains on hardware; a job that finds what it found before takes as long."""
 
     def __init__(self, hw: HwConfig) -> None:
         self._hw = hw
