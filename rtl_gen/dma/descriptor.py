@@ -42,7 +42,8 @@ class DescriptorWords(wiring.Component):
         m = Module()
         word, came = self.i.payload, self.i.valid
         number = Signal(range(WORDS))
-        allowed, needed, wrong, before = Signal(32), Signal(), Signal(), Signal()
+        allowed = Signal(32)
+        needed, wrong, before = (Signal(name=name) for name in ("needed", "is_wrong", "wrong_before"))
         with m.Switch(number):
             for index, entry in enumerate(self.table):
                 if entry.mask or entry.needed:

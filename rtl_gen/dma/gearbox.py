@@ -53,8 +53,9 @@ class Gearbox(wiring.Component):
         bits, given, i, o = self.bits, self.given, self.i, self.o
         size = given + self.taken - 1
         pieces = Signal(bits * size)
-        fill, after, base = Signal(range(size + 1)), Signal(range(size + 1)), Signal(range(max(given, 2)))
-        ended, opened, final, accepts = Signal(), Signal(), Signal(), Signal()
+        fill, after = (Signal(range(size + 1), name=name) for name in ("fill", "after"))
+        base = Signal(range(max(given, 2)))
+        ended, opened, final, accepts = (Signal(name=name) for name in ("ended", "opened", "final", "accepts"))
         kept = Signal.like(pieces, name="kept")
         taken = o.valid & o.ready
         m.d.comb += [

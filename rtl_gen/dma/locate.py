@@ -41,7 +41,8 @@ class Locate(wiring.Component):
         within = self.params.bus_bytes.bit_length() - 1
         product = Signal(TOKEN_BITS + STRIDE_WIDTH - within, reset_less=True)
         start = Signal(self.params.address_width, reset_less=True)
-        valid, mark, moves = Signal(), Signal(reset_less=True), Signal()
+        valid, moves = (Signal(name=name) for name in ("valid", "moves"))
+        mark = Signal(reset_less=True)
         m.d.comb += [moves.eq(can_move(o.valid, o.ready)), i.ready.eq(can_move(valid, moves))]
         with m.If(i.ready):
             m.d.sync += [valid.eq(i.valid), product.eq(i.payload.token * self.stride[within:]),

@@ -51,7 +51,8 @@ class Packer(wiring.Component):
         lane = LANE_WIDTH + 1  # a value, and whether it is one
         m.submodules.gear = gear = Gearbox.of(lanes, width, lane)
         piece = gcd(lanes, width)
-        written, fresh, taken, given = Signal(), Signal(init=1), Signal(), Signal()
+        written, taken, given = (Signal(name=name) for name in ("written", "taken", "given"))
+        fresh = Signal(init=1)
         m.d.comb += [
             written.eq(is_written(place.mark)),
             gear.i.valid.eq(i.valid & self.place.valid & written),

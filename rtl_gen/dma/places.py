@@ -71,7 +71,8 @@ class Places(wiring.Component):
 
         # Out of the engine: a super-tile's places again for each column tile.
         at, following = (Signal(range(2 * size), name=name) for name in ("at", "following"))
-        column, offset = Signal(COLUMNS_WIDTH), Signal(STRIDE_WIDTH)
+        column = Signal(COLUMNS_WIDTH)
+        offset = Signal(STRIDE_WIDTH)
         last = Signal()
         place = wanted.data
         m.d.comb += [

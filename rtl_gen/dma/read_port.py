@@ -56,8 +56,9 @@ class ReadPort(wiring.Component):
         m = Module()
         params, ar = self.params, self.ar
         streams = [getattr(self, name) for name in READS]
-        turn, chosen = Signal(range(len(READS))), Signal(range(len(READS)))
-        takes, asks = Signal(), Signal(len(READS))
+        turn, chosen = (Signal(range(len(READS)), name=name) for name in ("turn", "chosen"))
+        takes = Signal()
+        asks = Signal(len(READS))
         m.d.comb += [asks[number].eq(one.valid) for number, one in enumerate(streams)]
         # The next one that asks behind the one that was taken last.
         with m.Switch(turn):

@@ -56,7 +56,8 @@ class Reader(wiring.Component):
         address = Signal.like(i.payload.address, name="address", reset_less=True)
         left = Signal.like(i.payload.words, name="left")
         room = Signal(range(params.fifo_words + 1), init=params.fifo_words)
-        whole, granted, popped = Signal.like(burst.words, name="whole"), Signal(), Signal()
+        whole = Signal.like(burst.words, name="whole")
+        granted, popped = (Signal(name=name) for name in ("granted", "popped"))
         m.d.comb += [
             whole.eq(until_boundary(params, address)),
             burst.address.eq(address),

@@ -58,7 +58,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        state, at = Signal(State), Signal(self.params.address_width, name="address")
+        state = Signal(State)
+        at = Signal(self.params.address_width, name="address")
         unaligned = self.chain[: BYTES.bit_length() - 1].any()
         beyond = self.chain[self.params.address_width:].any()
         finished = Signal()

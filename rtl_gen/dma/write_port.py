@@ -56,7 +56,7 @@ class WritePort(wiring.Component):
         m.submodules.words = words = Fifo(word_layout(params), params.fifo_words)
         m.submodules.bursts = bursts = Fifo(burst_layout(params), params.fifo_words)
         wiring.connect(m, bursts.o, wiring.flipped(aw))
-        taken, whole, sent = Signal(), Signal(), Signal()
+        taken, whole, sent = (Signal(name=name) for name in ("taken", "whole", "sent"))
         count = Signal.like(bursts.i.payload.words, name="count", init=1)
         begin, address = (Signal.like(i.payload.address, name=name, reset_less=True) for name in ("begin", "address"))
         open_ = Signal(range(params.fifo_words + 1), name="open")
