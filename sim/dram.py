@@ -5,7 +5,6 @@ One object a stream is the truth for both cycle models and, as bits, for the ben
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -81,6 +80,7 @@ class Memory:
     p: Rate
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, hw: HwConfig) -> Memory:
         """Of `dram_bytes_per_s` at `freq_hz`."""
         return cls(**{name: Rate.of(_bytes_a_cycle(hw) / size) for name, size in beat_bytes(hw).items()})
@@ -93,7 +93,8 @@ class Memory:
 
 def cycles(moved: int, hw: HwConfig) -> int:
     """Cycles that `moved` bytes take at the external memory's rate."""
-    return math.ceil(moved / _bytes_a_cycle(hw))
+    rate = _bytes_a_cycle(hw)
+    return -(-moved * rate.denominator // rate.numerator)
 
 
 @lru_cache(maxsize=64)

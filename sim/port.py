@@ -122,32 +122,34 @@ class Plan:
     def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], loaded: bool = False) -> Plan:
         """Of a layer that is cut into `parts`; `loaded` where the engine has a pass's weights and parameters before the
         first token may come: then phase 0 is the tokens', but for a burst of the others."""
-        return cls._of(task, hw, len(parts), len(parts[0].order), loaded)
+        beats = -(-task.channels_in // hw.lanes), task.weights.beats(task.k), task.out_beats(hw)
+        return cls._of(hw, task.tokens, task.columns(hw)[0], beats, len(parts), len(parts[0].order), loaded)
 
     @classmethod
-    @lru_cache(maxsize=16)  # a layer's cycles and its cost ask for the same
-    def _of(cls, task: Task, hw: HwConfig, super_tiles: int, first: int, loaded: bool) -> Plan:
-        """`super_tiles` of them, the first of `first` tokens."""
+    @lru_cache(maxsize=256)  # a layer's cycles, alone and behind others, and its cost ask for the same
+    def _of(cls, hw: HwConfig, tokens: int, columns: int, each: tuple[int, int, int], super_tiles: int, first: int,
+            loaded: bool) -> Plan:
+        """`each` are beats of a token, of a pass's weights and of a token's results; `super_tiles` of them, the first
+        of `first` tokens."""
         port, sizes = Port.of(hw), beat_bytes(hw)
-        columns = task.columns(hw)[0]
-        beats = {"i": -(-task.channels_in // hw.lanes), "w": task.weights.beats(task.k), "p": hw.cols}
+        beats = {"i": each[0], "w": each[1], "p": hw.cols}
         units = {name: Unit(beats[name], sizes[name], port.burst) for name in STREAMS}
         passes = super_tiles * columns
-        bounds = min(first, 2 * hw.rows), first, task.tokens
+        bounds = min(first, 2 * hw.rows), first, tokens
         token = units["i"].moved
         load = {name: units[name].moved for name in ("w", "p")}
-        results = task.tokens * task.out_beats(hw) * hw.drain_lanes * OUT_BYTES
+        results = tokens * each[2] * hw.drain_lanes * OUT_BYTES
         behind: dict[str, int | Fraction] = {
             **{name: columns * moved for name, moved in load.items()}, WRITTEN: Fraction(results, super_tiles)}
         later = {name: (super_tiles - 1) * moved for name, moved in behind.items()}
         phases: tuple[dict[str, int | Fraction], ...] = (
             {"i": bounds[0] * token, **load}, {"i": (bounds[1] - bounds[0]) * token, **load},
             {"i": (bounds[2] - bounds[1]) * token, **later}, behind)
-        moved = task.tokens * token + passes * sum(load.values()) + results
+        moved = tokens * token + passes * sum(load.values()) + results
         spacing = [_together(port.spacing(phase), units) if sum(phase.values()) else {} for phase in phases]
         if loaded:
             spacing[0] = port.spacing({"i": bounds[0] * token, "w": port.burst, "p": port.burst})
-        return cls(units=units, counts={"i": task.tokens, "w": passes, "p": passes},
+        return cls(units=units, counts={"i": tokens, "w": passes, "p": passes},
                    depth={name: port.depth(sizes[name]) for name in STREAMS}, latency=port.latency, bounds=bounds,
                    spacing=tuple(spacing), moved=moved, cycles=port.cycles(moved))
 

@@ -29,7 +29,7 @@ from sim.dram import FULL
 from sim.engine.array import NEVER, free_cycles
 from sim.engine.arrivals import Arrivals
 from sim.engine.early import Early
-from sim.engine.handover import Handover
+from sim.engine.handover import ENOUGH, Handover
 from sim.engine.passes import (
     BACK,
     LOADS,
@@ -45,7 +45,7 @@ from sim.engine.passes import (
     more_passes,
     one_pass,
 )
-from sim.engine.supply import Supply, simplest
+from sim.engine.supply import Supply, early_of, least, simplest
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine import super_tile
@@ -133,8 +133,23 @@ def follow(task: Task, hw: HwConfig, limit: int | Size | None, before: Handover 
            ) -> tuple[EngineCycles, Handover]:
     """The same behind another job, `before` what that has left, from the cycle on in which its results are there; and
     what this one leaves. None: alone."""
-    size = super_tile.token_limit(task.job, hw) if limit is None else limit
-    return _simulate(task, hw, size, None if before is None else simplest(task, hw, size, before))
+    size = _size(task, hw, limit)
+    twin = alike(task, hw)
+    return _behind(task, twin, hw, size, None if before is None else simplest(twin, hw, size, before))
+
+
+def _size(task: Task, hw: HwConfig, limit: int | Size | None) -> Size:
+    """Of its super-tiles."""
+    return super_tile.tile_size(task.job, hw, super_tile.token_limit(task.job, hw) if limit is None else limit)
+
+
+def alike(task: Task, hw: HwConfig) -> Task:
+    """A layer whose cycles are the same but for those that the memory takes for all of its bytes: of whole beats of
+    outputs; a token alone has a row slot for itself, of 8 bits or of 4; nobody is warned."""
+    columns, last_beats = task.columns(hw)
+    n_hi = 1 if task.tokens == task.job.tokens == 1 else task.job.n_hi
+    return replace(task, n=(columns - 1) * hw.cols + last_beats * hw.drain_lanes,
+                   job=replace(task.job, n_hi=n_hi, warnings=()))
 
 
 def in_a_row(jobs: Sequence[tuple[Task, int | Size | None]], hw: HwConfig, wanted: Sequence[Early]
@@ -145,20 +160,39 @@ def in_a_row(jobs: Sequence[tuple[Task, int | Size | None]], hw: HwConfig, wante
     before: Handover | None = None
     for (task, limit), early in zip(jobs, wanted, strict=True):
         if before is not None:
-            size = super_tile.token_limit(task.job, hw) if limit is None else limit
-            before = simplest(task, hw, size, replace(before, early=early))
+            before = simplest(alike(task, hw), hw, _size(task, hw, limit), replace(before, early=early))
             early = before.early
         cycles, before = follow(task, hw, limit, before)
         found.append((cycles, early))
     return found
 
 
-@lru_cache(maxsize=1024)
-def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | None) -> tuple[EngineCycles, Handover]:
+def _behind(task: Task, twin: Task, hw: HwConfig, size: Size, before: Handover | None
+            ) -> tuple[EngineCycles, Handover]:
+    """Of a layer and one that is `alike`, with the cycles that the memory takes for all of the layer's bytes."""
+    cycles, left, early, names = _simulate(twin, hw, size, before)
+    bytes_take = least(task, hw, super_tile.divide(task.job, *size, hw.rows), early)
+    left = replace(left, slack=max(0, cycles.total - bytes_take))
+    slow = bytes_take - cycles.total
+    if slow <= 0:
+        return cycles, left
+    # The memory's largest share.
+    shares = {names[stage]: cycles.critical_path[stage][1] for stage in (TOKENS, LOADS)
+              if names[stage].startswith("dram_")}
+    shares["dram_bytes"] = slow
+    return replace(cycles, total=bytes_take, wait_dram_bytes=slow,
+                   bottleneck=max(shares, key=lambda name: shares[name])), left
+
+
+@lru_cache(maxsize=2048)
+def _simulate(task: Task, hw: HwConfig, size: Size, before: Handover | None
+              ) -> tuple[EngineCycles, Handover, int, dict[int, str]]:
+    """(cycles and what is left, as if no byte took the memory longer; passes that came early; what limits a stage)."""
     params = EngineParams.of(hw)
-    parts = super_tile.split(task.job, hw, limit)
+    parts = super_tile.divide(task.job, *size, hw.rows)
+    known = None if before is None else early_of(task, hw, size, before)
     columns, last_beats = task.columns(hw)
-    rates, supply = Rates.of(task, hw, params), Supply.of(task, hw, parts, before)
+    rates, supply = Rates.of(task, hw, params), Supply.of(task, hw, parts, before, known)
     if before is None:
         accepted, state = 0, State(load=Event(0).after(LOADS, rates.begin), loads=supply.loads)
     else:
@@ -201,41 +235,31 @@ def _simulate(task: Task, hw: HwConfig, limit: int | Size, before: Handover | No
         state.load = latest(state.load, start.after(TOKENS, closing - start.cycle)).after(LOADS, 1)
     array_tiles = sum(part.array_tiles for part in parts) * columns
     end = state.free[1].after(BACK, params.finish.latency)
-    slow = max(0, supply.least - end.cycle)
     streaming = array_tiles * task.k
-    fill = _fill(task, hw, parts, before) if gated else int(late.ready.max())
+    fill = _fill(task, hw, parts, before, known) if gated else int(late.ready.max())
+    names = {TILES: "drain" if rates.tile > task.k else "array",
+             TOKENS: "dram_activations" if late.memory_paced else "activations",
+             LOADS: "dram_weights" if state.loads.longer_than(rates.load) else "weights", BACK: "back"}
     cycles = EngineCycles(
-        total=end.cycle + slow, streaming=streaming,
+        total=end.cycle, streaming=streaming,
         wait_drain=array_tiles * rates.tile - (rates.tile - rates.span) - streaming,
-        **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=slow,
+        **{f"wait_{cause}": cycles for cause, cycles in state.waits.items()}, wait_dram_bytes=0,
         tail=end.cycle - state.last.cycle - 1, first_fill=first_fill, fill=fill,
         array_tiles=array_tiles, steps=task.k, super_tiles=len(parts), column_tiles=columns,
         critical_path=tuple(zip(STAGES, end.path, strict=True)),
-        bottleneck=_bottleneck(end.path, slow, {
-            TILES: "drain" if rates.tile > task.k else "array",
-            TOKENS: "dram_activations" if late.memory_paced else "activations",
-            LOADS: "dram_weights" if state.loads.longer_than(rates.load) else "weights", BACK: "back"}),
+        bottleneck=names[max(names, key=lambda stage: end.path[stage])],
     )
     return cycles, Handover(
         accept=late.over - end.cycle, loader=state.load.cycle - end.cycle,
         releases=(state.releases[0].cycle - end.cycle, state.last.cycle - end.cycle),
         lifting=state.lifting.cycle - end.cycle, left=state.loads.left(end.cycle),
-        slack=max(0, end.cycle - supply.least), early=Early.WEIGHTS)
+        slack=ENOUGH, early=Early.WEIGHTS), supply.early, names
 
 
-def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None) -> int:
+def _fill(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover | None,
+          known: tuple[int, bool] | None) -> int:
     """From when the last token's codes are there when no gate is ever closed, as none is for two super-tiles."""
-    front = Arrivals(task, hw, parts, Supply.of(task, hw, parts, before).tokens,
+    front = Arrivals(task, hw, parts, Supply.of(task, hw, parts, before, known).tokens,
                      0 if before is None else before.accept)
     front.take_all()
     return int(front.ready.max())
-
-
-def _bottleneck(path: Sequence[int], slow: int, names: dict[int, str]) -> str:
-    """The stage with the most cycles on the critical path; where the layer's bytes take `slow` cycles longer than all
-    of that, the memory's largest share."""
-    if slow:
-        shares = {names[stage]: path[stage] for stage in (TOKENS, LOADS) if names[stage].startswith("dram_")}
-        shares["dram_bytes"] = slow
-        return max(shares, key=lambda name: shares[name])
-    return names[max(names, key=lambda stage: path[stage])]

@@ -7,19 +7,19 @@ job behind another count from the cycle in which these results are there, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.engine.array import LOAD_SETUP, LOADED, START
 from sim.engine.early import Early
 from sim.engine.front import start_cycles
 from sim.engine.loads import Left, Loads
 from sim.engine.passes import TILES, Event
+from sim.engine.port_flow import LONG_AGO
 from sim.engine.rotated import BEGIN
 from sim.task import Task
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
 
-LONG_AGO = -(1 << 40)
 ENOUGH = 1 << 40
 HALVES = 2  # of the weight and of the activation buffer
 
@@ -48,6 +48,22 @@ class Handover:
         begin = max(self.accept + _start(task, params) + START, self.loader) + START
         return begin if self.early is Early.WEIGHTS else max(begin, -LOAD_SETUP)
 
+    def tokens(self, task: Task, params: EngineParams) -> int:
+        """The cycle in which the next job's first token could be taken, if it were there; behind a Hadamard unit its
+        first beat, if that is later."""
+        return self.accept + _start(task, params) + max(BEGIN, 1 + params.haar.job_cycles)
+
+    def without_past(self, task: Task, params: EngineParams) -> Handover:
+        """The same for that job, without what makes no cycle of it differ; `left` and `slack` as they are.
+
+        Registers are taken for the tokens, which come in cycle 0 at the earliest, and for the loader, whose first cycle
+        is kept. A pass that ended before this cycle keeps no half of the weight buffer from being loaded. The inverse
+        unit's first job comes behind tokens.
+        """
+        load = self.begin(task, params)
+        first, second = (end if end + 1 >= load else LONG_AGO for end in self.releases)
+        return replace(self, accept=self.accept if self.tokens(task, params) > 0 else LONG_AGO, loader=load - START,
+                       releases=(first, second), lifting=max(0, self.lifting))
 
     @property
     def ended(self) -> tuple[Event, Event]:
@@ -68,8 +84,7 @@ def early_passes(loads: Loads, before: Handover, task: Task, hw: HwConfig) -> tu
     """
     params, count = EngineParams.of(hw), 0
     load = before.begin(task, params)
-    tokens = before.accept + _start(task, params) + max(BEGIN, 1 + params.haar.job_cycles)
-    settled = before.lifting <= 0 and tokens <= 0
+    settled = before.lifting <= 0 and before.tokens(task, params) <= 0
     if before.early is Early.REGISTERS:
         return 0, settled and max(before.releases[0] + 1, load) + LOAD_SETUP == 0
     for released in before.releases[: min(task.columns(hw)[0], HALVES)]:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.dram import Memory
-from sim.engine.port_flow import Flow, Line
+from sim.engine.port_flow import LONG_AGO, Beats, Flow, Line
 from sim.engine.port_streams import Timeline
-from sim.engine.weight_loads import pace, rated
+from sim.engine.weight_loads import rated
 from sim.port import TICKS, Plan
 from stamp_hw.engine.wire import WeightFormat
 
@@ -55,6 +55,10 @@ class Loads(Protocol):
     def left(self, cycle: int) -> Left:
         """What the job behind finds, counted from a cycle."""
 
+    def for_load(self, begin: int) -> Left | None:
+        """What of that a job finds whose first pass is loaded from the cycle `begin` on, None where that is as if
+        nothing had been taken for long: what is offered by then is so however long it has been."""
+
     def waits(self) -> bool:
         """Whether all that the memory reads ahead is there before cycle 0, from which its rates count: in the one
         before it they offer a beat."""
@@ -77,7 +81,8 @@ class RateLoads:
     def take(self, begin: int) -> tuple[RateLoads, int, int]:
         weights, written = rated(self.memory.w, self.weights, self.steps, self.taken[0], begin)
         taken = weights, self.memory.p.take(self.taken[1], begin, self.words)
-        return replace(self, taken=taken), written, taken[1]
+        return RateLoads(memory=self.memory, weights=self.weights, steps=self.steps, words=self.words,
+                         taken=taken), written, taken[1]
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         return (*(at - cycle for at in self.taken), cycle % self.memory.w.den, cycle % self.memory.p.den)
@@ -94,6 +99,11 @@ class RateLoads:
 
     def left(self, cycle: int) -> Left:
         return Left(ends=(self.taken[0] - cycle, self.taken[1] - cycle))
+
+    def for_load(self, begin: int) -> Left | None:
+        w, p = (LONG_AGO if rate.after(end) <= begin else end
+                for rate, end in zip((self.memory.w, self.memory.p), self.taken, strict=True))
+        return None if w == p == LONG_AGO else Left(ends=(w, p))
 
     def waits(self) -> bool:
         return max(self.taken) < -1
@@ -114,9 +124,10 @@ class PortLoads:
     def of(cls, plan: Plan, timeline: Timeline, weights: WeightFormat, steps: int, begin: int = 1,
            left: Left | None = None) -> PortLoads:
         """None taken, the first burst not before the cycle `begin`; behind a job, what that has left."""
-        paces = {"w": pace(weights, steps), "p": np.arange(plan.units["p"].beats)}
-        flows = {name: Flow.of(Line(name, plan.units[name], paces[name], plan.depth[name], plan.latency, timeline),
-                               begin) for name in paces}
+        units, depth = plan.units, plan.depth
+        beats = {"w": Beats.of(units["w"], depth["w"], weights, steps), "p": Beats.of(units["p"], depth["p"])}
+        flows = {name: Flow.of(Line(name, units[name], beats[name], depth[name], plan.latency, timeline), begin)
+                 for name in beats}
         if left is not None:
             flows = {name: replace(flow, end=max(end, flow.end), free=np.frombuffer(free, np.int64))
                      for (name, flow), end, free in zip(flows.items(), left.ends, left.free, strict=True)}
@@ -129,7 +140,8 @@ class PortLoads:
     def take(self, begin: int) -> tuple[PortLoads, int, int]:
         w, weights = self.w.take(begin)
         p, words = self.p.take(begin)
-        return replace(self, w=w, p=p), weights.beat(-1) + self.behind, words.beat(-1)
+        return PortLoads(plan=self.plan, timeline=self.timeline, w=w, p=p, behind=self.behind
+                         ), weights.beat(-1) + self.behind, words.beat(-1)
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         return (*self.w.seen_from(cycle), *self.p.seen_from(cycle))
@@ -147,6 +159,11 @@ class PortLoads:
         spacing = self.plan.spacing[-1]
         return Left(ends=(self.w.end - cycle * TICKS, self.p.end - cycle * TICKS),
                     free=(self.w.left(cycle), self.p.left(cycle)), spacing=(spacing["w"], spacing["p"]))
+
+    def for_load(self, begin: int) -> Left | None:
+        ends, free = zip(*(flow.for_take(begin) for flow in (self.w, self.p)), strict=True)
+        before = self.timeline.spacings[0]
+        return Left(ends=ends, free=free, spacing=(before["w"], before["p"]))
 
     def waits(self) -> bool:
         return max(self.w.ahead(), self.p.ahead()) <= 0

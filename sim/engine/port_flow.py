@@ -14,57 +14,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from sim.engine.port_streams import PortStream, Timeline
+from sim.engine.weight_loads import pace
 from sim.port import TICKS, Plan, Unit
+from stamp_hw.engine.wire import WeightFormat
 
 NEVER = -(1 << 60)
+LONG_AGO = -(1 << 40)
 MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class Beats:
+    """The beats of a unit that has places for some bursts: `pace` int64[beats] of each beat behind the first where none
+    waits; of each burst int64[bursts] the pace of the `first` beat that has a part of it, the cycle behind that of the
+    last one, in which its place is `freed`, and `need`, the last burst that this last beat needs; `numbers` 0, 1, … of
+    bursts or places."""
+
+    pace: np.ndarray
+    first: np.ndarray
+    freed: np.ndarray
+    need: np.ndarray
+    numbers: np.ndarray
+
+    @classmethod
+    @lru_cache(maxsize=128)
+    def of(cls, unit: Unit, depth: int, weights: WeightFormat | None = None, steps: int = 0) -> Beats:
+        """Of `depth` places; one beat a cycle, or so many steps of weights."""
+        paces = np.arange(unit.beats) if weights is None else pace(weights, steps)
+        bursts = np.arange(unit.bursts)
+        last = np.minimum(unit.beats - 1, ((bursts + 1) * unit.burst - 1) // unit.beat_bytes)
+        found = (paces, paces[bursts * unit.burst // unit.beat_bytes], paces[last] + 1,
+                 ((last + 1) * unit.beat_bytes - 1) // unit.burst, np.arange(max(unit.bursts, depth)))
+        for shared in found:  # remembered, so nobody may write to them
+            shared.flags.writeable = False
+        return cls(*found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """What all units of a stream have in common: `unit`, `pace` int64[beats], `depth` bursts, `latency` ticks, and the
-    phases of `timeline`."""
+    """What all units of a stream have in common: `unit`, its `beats`, `depth` bursts, `latency` ticks, and the phases
+    of `timeline`."""
 
     name: str
     unit: Unit
-    pace: np.ndarray
+    beats: Beats
     depth: int
     latency: int
     timeline: Timeline
-
-    @cached_property
-    def _bursts(self) -> np.ndarray:
-        return np.arange(self.unit.bursts)
-
-    @cached_property
-    def first(self) -> np.ndarray:
-        """int64[bursts] pace of the first beat that has a part of each."""
-        found: np.ndarray = self.pace[self._bursts * self.unit.burst // self.unit.beat_bytes]
-        return found
-
-    @cached_property
-    def _last(self) -> np.ndarray:
-        found: np.ndarray = np.minimum(
-            self.unit.beats - 1, ((self._bursts + 1) * self.unit.burst - 1) // self.unit.beat_bytes)
-        return found
-
-    @cached_property
-    def last(self) -> np.ndarray:
-        """int64[bursts] pace of the last one."""
-        found: np.ndarray = self.pace[self._last]
-        return found
-
-    @cached_property
-    def need(self) -> np.ndarray:
-        """int64[bursts] the last burst that this last beat needs."""
-        found: np.ndarray = ((self._last + 1) * self.unit.beat_bytes - 1) // self.unit.burst
-        return found
 
     def ends(self, end: int, free: np.ndarray) -> np.ndarray:
         """int64[len(free)] the tick in which each transfer ends, latency aside: the one before them ended in tick
@@ -72,11 +74,14 @@ class Line:
         found = []
         while len(free):
             spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
-            steps = self._bursts[: len(free)] * spacing
-            starts = steps + np.maximum(end, np.maximum.accumulate(free * TICKS - steps))
-            count = len(free) if until is None else int(np.searchsorted(starts, until * TICKS))
-            found.append(starts[:count] + spacing)
-            end, free = int(found[-1][-1]), free[count:]
+            steps = self.beats.numbers[: len(free)] * spacing
+            waits = free * TICKS - steps
+            waits[0] = max(end, waits[0])
+            ends = steps + (np.maximum.accumulate(waits) + spacing)
+            if until is not None:  # those that start before it
+                ends = ends[: int(np.searchsorted(ends, until * TICKS + spacing))]
+            found.append(ends)
+            end, free = int(ends[-1]), free[len(ends):]
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
@@ -96,16 +101,20 @@ class Flow:
 
     def take(self, begin: int) -> tuple[Flow, Taken]:
         """A unit, its first beat not before `begin`."""
-        line, count = self.line, self.line.unit.bursts
-        free = line.last + begin + 1  # of the unit's own bursts, if nothing were late
+        line, beats, count = self.line, self.line.beats, self.line.unit.bursts
+        own = max(0, count - line.depth)  # bursts of the unit that need a place of another one of it
+        in_time = free = beats.freed + begin  # of the unit's own bursts, if nothing were late
         while True:
-            ends = line.ends(self.end, np.concatenate([self.free, free])[:count])
-            late = np.maximum.accumulate(-(-(ends + line.latency) // TICKS) - line.first)
-            found = line.last + np.maximum(begin, late[line.need]) + 1
-            if count <= line.depth or bool((found == free).all()):
+            ends = line.ends(self.end, np.concatenate((self.free, free[:own])) if own else self.free[:count])
+            late, found = (ends + (line.latency + TICKS - 1)) // TICKS - beats.first, in_time
+            if late.max() > begin:
+                late = np.maximum.accumulate(late)
+                found = beats.freed + np.maximum(begin, late[beats.need])
+            if found is free or bool((found[:own] == free[:own]).all()):
                 break
             free = found
-        return Flow(line, int(ends[-1]), np.concatenate([self.free, found])[-line.depth :]), Taken(line, begin, late)
+        kept = found[own:] if own else np.concatenate((self.free[count:], found))
+        return Flow(line, int(ends[-1]), kept), Taken(line, begin, late)
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         """All that the next units depend on, counted from a cycle: when it is the same, so are they."""
@@ -113,10 +122,14 @@ class Flow:
 
     def ahead(self) -> int:
         """Tick in which all bursts are there that may be asked for before another beat is taken."""
-        end, unit = self.end, self.line.unit.bursts
-        for place in range(0, len(self.free), unit):
-            end = int(self.line.ends(end, self.free[place : place + unit])[-1])
-        return end + self.line.latency
+        return int(self.line.ends(self.end, self.free)[-1]) + self.line.latency
+
+    def for_take(self, begin: int) -> tuple[int, bytes]:
+        """(`end`, `free` as bytes) for a unit whose first beat is not before `begin`: long ago where all that may be
+        asked for is there by then; else no place is free before the last transfer ended, as none is used before."""
+        if self.end <= begin * TICKS and self.ahead() <= begin * TICKS:
+            return LONG_AGO * TICKS, np.full(self.line.depth, LONG_AGO, np.int64).tobytes()
+        return self.end, np.maximum(self.free, self.end // TICKS).tobytes()
 
     def left(self, cycle: int) -> bytes:
         """The places, counted from a cycle."""
@@ -139,7 +152,7 @@ class Taken:
     def beat(self, number: int) -> int:
         """Cycle in which it is taken; −1 is the last one."""
         number %= self.line.unit.beats
-        return int(self.line.pace[number]) + max(self.begin, int(self.late[self.line.unit.needs(number)]))
+        return int(self.line.beats.pace[number]) + max(self.begin, int(self.late[self.line.unit.needs(number)]))
 
 
 class PortTokens:
@@ -154,7 +167,7 @@ class PortTokens:
         self._begin = 1 if before is None else 0
         self.timeline.begin(self._begin, plan)
         unit = plan.units["i"]
-        line = Line("i", unit, np.arange(unit.beats), plan.depth["i"], plan.latency, self.timeline)
+        line = Line("i", unit, Beats.of(unit, plan.depth["i"]), plan.depth["i"], plan.latency, self.timeline)
         # The stream is the flow, so much later.
         self._flow, self._later, self._count = Flow.of(line, self._begin), 0, 0
         self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
@@ -165,7 +178,7 @@ class PortTokens:
 
         What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
         """
-        steady = self.timeline.after(self._flow.end // TICKS + self._later) is None
+        steady = self._flow.end // TICKS + self._later >= self.timeline.starts[-1]
         again = self.timeline.phase, self._flow, begin - self._later
         known = self._followed.get(again) if steady else None
         if known is None:

@@ -42,9 +42,9 @@ class Timeline:
         """So many tokens of the job were taken, the last beat in `cycle`: the next phase begins behind it where they
         are as many as it waits for."""
         assert self._plan is not None
-        phase = self._plan.phase(tokens)
-        if phase > self._phase:
-            self._phase = phase
+        bounds = self._plan.bounds
+        if self._phase < len(bounds) and tokens >= bounds[self._phase]:
+            self._phase = self._plan.phase(tokens)
             self._add(cycle + 1)
 
     def _add(self, cycle: int) -> None:

@@ -20,9 +20,10 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine.super_tile import Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Link:
-    """A job of the operation `name`; `early` what of it may come before the results of the job before."""
+    """A job of the operation `name`; `early` what of it may come before the results of the job before. Equal to itself
+    alone, so that it is found fast where a chain has it many times."""
 
     name: str
     task: Task
@@ -43,11 +44,11 @@ Tally = Counter[tuple[str, EngineCycles]]
 
 
 class Row:
-    """Follows chains on hardware; a job that finds what an equal one found before takes as long."""
+    """Follows chains on hardware; a job that finds what it found before takes as long."""
 
     def __init__(self, hw: HwConfig) -> None:
         self._hw = hw
-        self._known: dict[tuple[Task, Size, Handover | None], tuple[EngineCycles, Handover]] = {}
+        self._known: dict[tuple[Link, Handover | None], tuple[EngineCycles, Handover]] = {}
 
     def follow(self, chain: Chain, before: Handover | None = None) -> tuple[Tally, Handover | None]:
         """Its jobs' cycles, and what the last one leaves. What begins as an earlier repeat did is not followed
@@ -90,12 +91,11 @@ class Row:
         return found, before
 
     def _job(self, link: Link, before: Handover | None) -> tuple[EngineCycles, Handover]:
-        if before is not None and link.early is not before.early:
-            before = replace(before, early=link.early)
-        key = link.task, link.size, before
-        if key not in self._known:
-            self._known[key] = closed_form.follow(link.task, self._hw, link.size, before)
-        return self._known[key]
+        found = self._known.get((link, before))
+        if found is None:
+            now = None if before is None else replace(before, early=link.early)
+            found = self._known[link, before] = closed_form.follow(link.task, self._hw, link.size, now)
+        return found
 
 
 def _add(found: Tally, tally: Tally, times: int) -> None:

@@ -42,6 +42,7 @@ class Run:
         self._row = in_a_row.Row(config.hw)
         self._costs: dict[tuple[Shape, NpuConfig, int], Cost] = {}
         self._sums: dict[tuple[object, ...], Totals] = {}
+        self._linked: dict[tuple[object, ...], tuple[Link | Chain, ...]] = {}
 
     def of(self, phase: Phase, scheme: str) -> dict[str, Totals]:
         """Operation → its totals over the phase. Raises StampError for a job beyond the hardware."""
@@ -66,8 +67,17 @@ class Run:
             return Chain(tuple(link for number in range(phase.steps) for link in step(number)))
         return Chain(tuple(step(0)), phase.steps)
 
-    def _links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str) -> Iterator[Link | Chain]:
-        """The jobs of a step's first repeat of an operation."""
+    def _links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str
+               ) -> tuple[Link | Chain, ...]:
+        """The jobs of a step's first repeat of an operation, kept as in `_operation` and where no step grows."""
+        grown = step if isinstance(op, Attention) and op.grow else 0
+        key = op, grown, phase.batch, scheme if isinstance(op, Linear) else None
+        if key not in self._linked:
+            self._linked[key] = tuple(self._new_links(op, grown, phase, scheme))
+        return self._linked[key]
+
+    def _new_links(self, op: Linear | Attention | Product, step: int, phase: Phase, scheme: str
+                   ) -> Iterator[Link | Chain]:
         early = Early.WEIGHTS if isinstance(op, Linear) else Early.REGISTERS
         for job in _of_step(op, step, phase, scheme, self.config):
             cost = self._cost(job)

@@ -140,17 +140,71 @@ def test_what_counts_as_settled_makes_no_cycle_differ_however_late_it_was(port: 
         hw = draw_memory(rng, hw) if port else replace(hw, dram_bytes_per_s=hw.freq_hz * 10 ** rng.uniform(-2, 1))
         (first, limit, _), (task, size, _), (third, third_limit, _) = (draw_chain(rng, hw)[0] for _ in range(3))
         _, before = closed_form.follow(first, hw, limit, None)
-        parts = super_tile.split(task.job, hw, size)
+        size, third_size = (super_tile.tile_size(one.job, hw, most)
+                            for one, most in ((task, size), (third, third_limit)))
+        parts = super_tile.divide(task.job, *size, hw.rows)
         cycles = latest_that_settles(partial(is_settled, task, hw, parts, before))
         if cycles is None:
             continue
-        found, left = closed_form._simulate(task, hw, size, later(before, cycles))
-        wanted, expected = closed_form._simulate(task, hw, size, READY)
+        found, left = closed_form._behind(task, task, hw, size, later(before, cycles))
+        wanted, expected = closed_form._behind(task, task, hw, size, READY)
         assert found == wanted, (hw, task, size, cycles)
         assert (left.accept, left.loader, left.lifting) == (expected.accept, expected.loader, expected.lifting)
-        behind = [closed_form._simulate(third, hw, third_limit, found)[0] for found in (left, expected)]
+        behind = [closed_form._behind(third, third, hw, third_size, found)[0] for found in (left, expected)]
         assert behind[0] == behind[1], (hw, task, size, third, cycles)
         tried += 1
+
+
+def at_the_edge(rng: np.random.Generator, before: Handover, task: Task, params: EngineParams) -> Handover:
+    """The same, some of it where it just does or does not matter any more."""
+    def near(cycle: int) -> int:
+        return cycle + int(rng.integers(-4, 5))
+
+    if rng.integers(2):
+        before = replace(before, accept=near(before.accept - before.tokens(task, params)))
+    load = before.begin(task, params)
+    if rng.integers(2):
+        second = min(before.releases[1], near(load))  # no pass ends later, since results come behind it
+        before = replace(before, releases=(min(second, near(load)), second))
+    if rng.integers(2):
+        before = replace(before, lifting=int(rng.integers(-4, 60)))
+    if rng.integers(2) and before.left is not None:
+        ticks = TICKS if before.left.free[0] else 1
+        w, p = (min(end, near(load) * ticks) for end in before.left.ends)  # nor is anything taken later
+        before = replace(before, left=replace(before.left, ends=(w, p)))
+    return before
+
+
+@pytest.mark.parametrize("port", [False, True])
+def test_what_is_left_out_of_the_past_makes_no_cycle_differ(port: bool, rng: np.random.Generator) -> None:
+    """A layer behind another one, and one behind that: with all that was left, and without what should not matter.
+    The same of layers that are alike, with another number of outputs or one token of other bits."""
+    shorter = longer = other = 0
+    for _ in range(400):
+        hw = draw_hw(rng)
+        hw = draw_memory(rng, hw) if port else replace(hw, dram_bytes_per_s=hw.freq_hz * 10 ** rng.uniform(-2, 1))
+        (first, limit, _), (task, own_limit, _), (third, third_limit, _) = (draw_chain(rng, hw)[0] for _ in range(3))
+        if rng.integers(3) == 0:
+            task = replace(task, job=replace(task.job, tokens=1, grid=None, levels=0, n_hi=int(rng.integers(2))))
+        size, third_size = (super_tile.tile_size(one.job, hw, most)
+                            for one, most in ((task, own_limit), (third, third_limit)))
+        _, before = closed_form.follow(first, hw, limit, None)
+        before = replace(later(before, int(-10 ** rng.uniform(0, 4)) if rng.integers(2) else 0),
+                         early=Early(rng.choice(["weights", "weights", "registers"])))
+        twin = closed_form.alike(task, hw)
+        before = at_the_edge(rng, before, twin, EngineParams.of(hw))
+        now = simplest(twin, hw, size, before)
+        assert simplest(twin, hw, size, now) == now
+        plain, left = closed_form._behind(task, task, hw, size, replace(before, early=now.early))
+        found, trimmed = closed_form.follow(task, hw, size, before)
+        assert found == plain, (hw, first, task, size, before)
+        a, b = (closed_form._behind(third, third, hw, third_size, end) for end in (left, trimmed))
+        assert a[0] == b[0] and left.slack == trimmed.slack, (hw, first, task, third, before)
+        assert (left.accept, left.loader, left.releases[1]) == (trimmed.accept, trimmed.loader, trimmed.releases[1])
+        shorter += now not in (READY, REGISTERS) and now != replace(before, early=now.early, slack=now.slack)
+        longer += now not in (READY, REGISTERS)
+        other += twin != task
+    assert min(shorter, longer, other) > 40, (shorter, longer, other)
 
 
 def is_settled(task: Task, hw: HwConfig, parts: Sequence[SuperTile], before: Handover, cycles: int) -> bool:

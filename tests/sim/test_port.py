@@ -17,10 +17,10 @@ import pytest
 
 from sim.engine import closed_form
 from sim.engine.passes import Behind, Rates, State, one_pass
-from sim.engine.port_flow import Flow, Line
+from sim.engine.port_flow import Beats, Flow, Line
 from sim.engine.port_streams import PortMemory, PortStream, Timeline
 from sim.engine.timing import EngineTiming, timing
-from sim.engine.weight_loads import pace, take_packed
+from sim.engine.weight_loads import take_packed
 from sim.port import MAX_DEPTH, OTHERS, STREAMS, TICKS, Plan, Port, Unit
 from sim.task import Task
 from stamp_hw.config import HwConfig, NpuConfig
@@ -119,8 +119,8 @@ def test_streams_at_one_port_are_taken_a_unit_at_a_time_as_they_are_beat_by_beat
         k = unit.beats if not weights.packed or name == "p" else next(
             (k for k in range(1, 4 * unit.beats) if weights.beats(k) == unit.beats), 0)
         packed = name == "w" and weights.packed and k > 0
-        line = Line(name, unit, pace(weights, k) if packed else np.arange(unit.beats), plan.depth[name], plan.latency,
-                    timeline)
+        depth = plan.depth[name]
+        line = Line(name, unit, Beats.of(unit, depth, *((weights, k) if packed else ())), depth, plan.latency, timeline)
         flow, stream, begin = Flow.of(line, 1), PortStream(name, timeline), 0
         stream.job(1, plan)
         for _ in range(plan.counts[name]):
