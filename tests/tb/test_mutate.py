@@ -170,7 +170,7 @@ def test_a_proof_that_takes_too_long_is_none_and_a_comparison_that_cannot_be_rea
     with monkeypatch.context() as patch, pytest.raises(ToolError, match="not written"):
         patch.setattr(proof, "miter", lambda *_: "module miter(")
         never_differ(hierarchy, "unit", 1, False)
-    slow = "hierarchy -auto-top\n" * 200_000
+    slow = "hierarchy -auto-top\n" * 2_000_000
     with monkeypatch.context() as patch:
         patch.setattr(proof, "_STEP_SECONDS", 1)
         patch.setattr(proof, "_AIG", f"{proof._AIG}{slow}")
