@@ -18,14 +18,15 @@ def events(params: EngineParams, jobs: Sequence[EngineJob], saturated: Mapping[s
 
     Parameters
     ----------
-    saturated : what the data decide, words that saturate in "rescale", in "finish" and, where there is such a unit, in
-        "hadamard"
+    saturated : what the data decide, words that saturate in "rescale", in "finish" and in "hadamard", which does not
+        count where there is no such unit
     """
     total: Counter[str] = Counter()
     for job in jobs:
         for unit, counted in _units(params, job).items():
             total.update({f"{unit}_{name}": count for name, count in counted.items()})
-    return dict(total) | {f"{unit}_saturated": count for unit, count in saturated.items()}
+    return dict(total) | {f"{unit}_saturated": count for unit, count in saturated.items()
+                          if unit != "hadamard" or params.rotation is not None}
 
 
 def _units(params: EngineParams, job: EngineJob) -> dict[str, dict[str, int]]:
