@@ -23,8 +23,7 @@ async def play(bench: BatchBench, cases: Sequence[Case], job: object, stalls: di
     names = "; ".join(case.name for case in cases)
     where = f"{job}: {names}; {' '.join(f'{name} {pattern}' for name, pattern in stalls.items())}"
     jobs = [case.job for case in cases]
-    units = ("rescale", "finish") + ("hadamard",) * (bench.params.rotation is not None)
-    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in units}
+    saturated = {unit: sum(case.saturated[unit] for case in cases) for unit in cases[0].saturated}
     await bench.run({name: Feed(joined(cases, name), stalls.get(name, ALWAYS)) for name in INPUTS},
                     {"o": Expect(joined(cases, "o"), stalls.get("o", ALWAYS))}, job=where,
                     timing=cycles(bench, jobs, stalls).streams, events=events(bench.params, jobs, saturated))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES, job_register, registers
+from rtl_gen.axi.registers import job_register, registers
 from rtl_gen.axi.stream import activation_data, parameter_data
 from rtl_gen.axi.top import EngineAxi
 from rtl_gen.verilog.emit import verilog
@@ -22,6 +22,7 @@ from tb.run import block
 from tb.run.block import fresh_seed, run_block
 from tb.run.corners import CORNERS
 from tests.support.netlist import combinational
+from tests.support.register_map import check_register_map
 
 DEFAULT = EngineParams.of(NpuConfig().hw)
 LARGEST = EngineParams.of(NpuConfig().with_hw(max_k=16384, max_tokens=65536, rows=256, cols=256, lanes=256,
@@ -47,15 +48,7 @@ def test_a_layer_that_no_hardware_takes_is_not_drawn_for_ever(rng: np.random.Gen
 def test_the_register_map_has_no_overlap_and_every_job_register(name: str) -> None:
     params = BUILDS[name]
     table = registers(params)
-    offsets = [register.offset for register in table]
-    assert offsets == sorted(set(offsets)) and offsets[-1] < 1 << ADDRESS_WIDTH
-    assert all(offset % WORD_BYTES == 0 for offset in offsets)
-    assert len({register.name for register in table}) == len(table)
-    for register in table:
-        bits = [bit for field in register.fields for bit in range(field.low, field.low + field.width)]
-        assert len(bits) == len(set(bits)) and set(bits) <= set(range(32)), register.name
-        assert all(field.reset < 1 << field.width for field in register.fields), register.name
-        assert register.description and all(field.description for field in register.fields)
+    check_register_map(table)
     absent = {*(() if params.axes == 2 else TWO_D_ONLY), *(() if params.block else ("blocks",)),
               *(() if params.packed_weights else PACKED_ONLY), *(() if params.hadamard else HADAMARD_ONLY)}
     wanted = {job_register(item.name) for item in fields(EngineJob) if item.name not in absent}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rtl_gen.axi.registers import ADDRESS_WIDTH, WORD_BYTES
 from rtl_gen.dma.registers import HARMLESS, npu_errors, npu_registers
 from rtl_gen.dma.top import Npu
 from rtl_gen.verilog.emit import verilog
@@ -16,6 +15,7 @@ from stamp_hw.hw_config import BUS_WIDTHS
 from tb import tb_dma
 from tb.run.block import fresh_seed, run_block
 from tests.support.netlist import combinational
+from tests.support.register_map import check_register_map
 
 BUILDS = {**tb_dma.PARAMETER_SETS,
           **{f"default{width}": DmaParams.of(NpuConfig().with_hw(bus_width=width).hw) for width in BUS_WIDTHS}}
@@ -36,14 +36,7 @@ def test_chains_of_layers_leave_the_memory_of_the_golden_model(name: str) -> Non
 @pytest.mark.parametrize("name", BUILDS)
 def test_the_register_map_has_no_overlap(name: str) -> None:
     table = npu_registers(BUILDS[name])
-    offsets = [register.offset for register in table]
-    assert offsets == sorted(set(offsets)) and offsets[-1] < 1 << ADDRESS_WIDTH
-    assert all(offset % WORD_BYTES == 0 for offset in offsets)
-    assert len({register.name for register in table}) == len(table)
-    for register in table:
-        bits = [bit for field in register.fields for bit in range(field.low, field.low + field.width)]
-        assert len(bits) == len(set(bits)) and set(bits) <= set(range(32)), register.name
-        assert register.description and all(field.description for field in register.fields)
+    check_register_map(table)
     (errors,) = (register for register in table if register.name == "ERROR")
     assert {field.name for field in errors.fields} == set(npu_errors(BUILDS[name])) > set(HARMLESS)
 
