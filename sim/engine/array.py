@@ -26,9 +26,9 @@ NEVER = -(1 << 60)
 
 
 def word_cycles(params: EngineParams) -> int:
-    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, a register in front
-    of the rescale unit, that unit, and the flag."""
-    return params.drain_cycles + 1 + params.rescale.latency + 1
+    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, the way of its last
+    beat to the output buffer, and the flag."""
+    return params.drain_cycles + params.word_latency + 1
 
 
 def free_cycles(params: EngineParams) -> int:

@@ -142,6 +142,12 @@ class EngineParams:
         return drained + self.cols - 1 + self.combine.latency + self.read_beats if self.block else drained
 
     @property
+    def word_latency(self) -> int:
+        """Cycles from a beat that drains to its word of the output buffer: the read of its token's scale and its
+        channel's factors, a register behind the memories, the rescale unit."""
+        return 2 + self.rescale.latency
+
+    @property
     def read_beats(self) -> int:
         """Beats in which the T of an array tile leave the combine unit."""
         return 2 * self.rows * self.chunks
