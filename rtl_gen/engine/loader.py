@@ -84,12 +84,13 @@ class Loader(wiring.Component):
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
-            self.loaded.eq(full != 0),
             loading.eq(state == State.LOADS),
             done.eq(loading & weights_in & parameters_in),
             status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
         ]
-        m.d.sync += full.eq(full + done - self.release)
+        filled = Signal.like(full)
+        m.d.comb += filled.eq(full + done - self.release)
+        m.d.sync += [full.eq(filled), self.loaded.eq(filled != 0)]
         with m.If(jobs.begins):
             m.d.sync += column.eq(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.haar.layouts import job_layout
-from rtl_gen.haar.slots import Slots
+from rtl_gen.haar.slots import Slots, job_mask
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.delay import Ranks
 from rtl_gen.lib.handshake import can_move
@@ -60,6 +61,21 @@ def event_layout() -> data.StructLayout:
     written.
     """
     return data.StructLayout({"butterflies": 1, "cross_butterflies": 1, "line_reads": 2, "line_writes": 2})
+
+
+def held_ruler(m: Module, slots: Slots, layout: data.StructLayout, ruler: Callable[..., data.View]) -> data.View:
+    """What a plan needs that follows from the walk's offset, mask and `two_d` alone, in registers beside these: the
+    `ruler` of these three."""
+    walk, job, params = slots.walk, slots.job, slots.params
+    held = Signal(layout, name="ruler", reset_less=True)
+    grid = params.axes == 2
+    with m.If(slots.plan):
+        m.d.sync += held.eq(ruler(m, "next", (walk.offset + 1) & walk.mask, walk.mask, walk.two_d if grid else C(0)))
+    mask = Signal.like(walk.mask, name="first_mask")
+    m.d.comb += mask.eq(job_mask(job.payload, params))
+    with m.If(job.valid & job.ready):
+        m.d.sync += held.eq(ruler(m, "first", C(0), mask, job.payload.two_d if grid else C(0)))
+    return held
 
 
 @dataclass(frozen=True, slots=True)

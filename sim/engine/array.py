@@ -149,9 +149,10 @@ class Passes:
         out_free : gives the cycle from which the next pass's half of the output buffer is free
         """
         span, least = self._params.tile_cycles(k)
+        known = np.maximum(ready, self._begin) + self._params.order_cycles
         for column in range(columns):
             loaded = self.loader.load(k, weights, self.released)
-            complete = np.maximum(ready, max(loaded, self._begin)).tolist()
+            complete = np.maximum(known, loaded).tolist()
             free = out_free()
             if self._watch is not None:
                 self._watch(self._last, complete, free)

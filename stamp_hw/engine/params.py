@@ -130,6 +130,12 @@ class EngineParams:
         return self.act_tiles * self.tile_cycles(self.max_k)[1]
 
     @property
+    def order_cycles(self) -> int:
+        """Cycles from the one in which the rows of an array tile are complete, and it is the next one, to its first
+        step: what is to be known of it passes two registers."""
+        return 2
+
+    @property
     def feed_cycles(self) -> int:
         """Cycles from the issue of a step to the array: the way to the buffers, their read, the choice of a byte."""
         return 3
