@@ -133,8 +133,10 @@ class Slots(wiring.Component):
         beats = Signal.like(job.payload.beats, name="beats", reset_less=True)
         cycle = Signal(range(max(params.max_beats, params.min_slot_cycles)))
         last_cycle = Signal.like(cycle, name="last_cycle", reset_less=True)
-        # What the cycle at hand is, is known a cycle before: within the beats, with the last one, the slot's last.
-        within, with_last, slot_last = Signal(), Signal(), Signal()
+        # What the cycle at hand is, is known a cycle before.
+        within = Signal()  # there is a beat in it
+        with_last = Signal()  # the last one
+        slot_last = Signal()  # it is the slot's last
         active = Signal()
         slot_end = Signal()
         m.d.comb += [

@@ -139,10 +139,11 @@ class Mac(wiring.Component):
         flight = Signal(range(params.flight_cycles + 1))
         left = Signal(range(params.drain_beats + 1))
         queued = Signal(range(params.queue_beats + 1))
-        # What is asked of the counts in every cycle is known a cycle before: `flies` a tile is on its way, `drains`
-        # beats are left, `ends` one is, and how many those left and those queued are together.
-        flies, drains, tile_ends = Signal(), Signal(), Signal()
-        owed = Signal(range(params.drain_beats + params.queue_beats + 1))
+        # What is asked of the counts in every cycle is known a cycle before.
+        flies = Signal()  # a tile is on its way
+        drains = Signal()  # beats are left
+        tile_ends = Signal()  # one is
+        owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
         m.d.comb += [
             self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
             accept.eq(self.i.valid & self.i.ready),

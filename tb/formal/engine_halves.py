@@ -37,8 +37,9 @@ class Weights(OfEngine):
         reads = Signal.like(number, name="reads")  # the pass of the tile at hand, else of the next one
         m.d.comb += reads.eq(Mux(valid, held.set, number))
         self.must(m, ~found | (tile.set == number))
-        self.must(m, ~moves | valid)
-        self.must(m, ~valid | (number == (held.set + (held.pass_ends & ~moves))[:len(number)]))
+        at_hand = held.set + (held.pass_ends & ~moves)
+        self.must(m, ~moves | (valid & ~found))
+        self.must(m, ~valid | (number == at_hand[:len(number)]))
         self.must(m, loaded == (full != 0))
         self.must(m, (full <= 2) & (loads == (reads + full)[:len(loads)]))
         self.must(m, ~loading | (full < 2))
