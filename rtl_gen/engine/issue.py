@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, tile_layout
+from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, steps_before_last, tile_layout
 from rtl_gen.engine.order import Order, order_layout
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.job_registers import JobRegisters
@@ -33,10 +34,10 @@ def step_layout(params: EngineParams) -> data.StructLayout:
     return data.StructLayout({"valid": 1, "last": 1, "rows": params.rows})
 
 
-def may_end(apart: Value, opens: Value, out_free: Value) -> Value:
-    """Whether the array takes a tile's last step: the tile before is far enough on its way, and the tile that opens a
-    pass finds a half of the output buffer."""
-    return apart & (~opens | out_free)
+def may_end(apart: Value, out_free: Value) -> Value:
+    """Whether the array takes a tile's last step: the tile before is far enough on its way, and its pass has a half of
+    the output buffer."""
+    return apart & out_free
 
 
 def opens_word(issues: Value, lane: Value) -> Value:
@@ -67,16 +68,6 @@ def tile_gap(params: EngineParams) -> int:
 def is_symmetric(jobs: JobRegisters) -> Value:
     """Scale mode of the tiles that are issued: the job's at hand."""
     return jobs.job.symmetric
-
-
-def countdown(name: str, most: int) -> Signal:
-    """A count of what is left before the last one, `most` − 2 at first: negative with the last one."""
-    return Signal(signed(max(most, 1).bit_length() + 1), name=name, init=-1)
-
-
-def is_last(count: Value) -> Value:
-    """Whether nothing is left."""
-    return count[-1]
 
 
 def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> Value:
@@ -151,13 +142,13 @@ class Issue(wiring.Component):
         tile_ends = Signal()
         takes = Signal()
         ends = Signal(name="block_issued")
-        out_free = self.out_free.bit_select(tile.set[0], 1)
+        out_free = Signal(name="out_free_")  # the tile at hand finds a half of the output buffer, or its pass has one
         if params.block:
             m.d.comb += ends.eq(step.issues & step.ends)
-            free = self._blocks(m, step, tile, takes, ends, tile_ends, out_free)
+            free = self._blocks(m, step, tile, take, ends, tile_ends, out_free)
         else:
             m.d.comb += ends.eq(tile_ends)
-            free = ~last | may_end(keep_apart(m, "gap", ends, block_gap(params)), tile.opens, out_free)
+            free = ~last | may_end(keep_apart(m, "gap", ends, block_gap(params)), out_free)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
@@ -175,34 +166,36 @@ class Issue(wiring.Component):
         ]
         m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
         with m.If(take):
-            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile),
+            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile), out_free.eq(self._finds_half(order.tile)),
                          occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
-        self._steps(m, step, jobs, order, takes)
+        with m.Else():
+            m.d.sync += out_free.eq(self._finds_half(tile))
+        self._steps(m, step, jobs, order, take)
         self._feed(m, step, occupied)
         return m
 
-    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, takes: Value) -> None:
+    def _finds_half(self, tile: data.View) -> Value:
+        """Whether a tile's half of the output buffer is free, or its pass has begun."""
+        return ~tile.opens | self.out_free.bit_select(tile.set[0], 1)
+
+    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, take: Value) -> None:
         """The steps of a tile, and the words of the buffers that they need."""
-        params, following = self.params, jobs.following
-        most = params.max_beats * params.lanes
+        params, most = self.params, self.params.max_beats * self.params.lanes
         left = countdown("steps_left", most)
         before = countdown("steps_before_last", most)  # of the job's tiles, in their first step
-        beats = following.beats - 1
-        # Times lanes, by shifts: a product with a constant may take multipliers from an FPGA.
-        whole = sum(beats << bit for bit in range(params.lanes.bit_length()) if params.lanes >> bit & 1)
         with m.If(jobs.begins):
-            m.d.sync += before.eq(whole + following.tail - 2)
+            m.d.sync += before.eq(steps_before_last(jobs.following, params))
         beat_ends = go_round(m, self.lane, params.lanes, step.issues)
         with m.If(step.issues):
             m.d.sync += [step.first.eq(0), left.eq(left - 1), self.weight_at.eq(self.weight_at + 1)]
         with m.If(beat_ends):
             m.d.sync += self.act_at.eq(self.act_at + 1)
-        with m.If(takes):
+        with m.If(take):
             m.d.sync += [step.first.eq(1), left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
                          self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
         m.d.comb += step.last.eq(is_last(left))
 
-    def _blocks(self, m: Module, step: Step, tile: data.View, takes: Value, ends: Value, tile_ends: Value,
+    def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value,
                 out_free: Value) -> Value:
         """Where the work stands in a tile's blocks; returns whether a step may be issued as far as the array goes."""
         params, steps = self.params, block_steps(self.params)
@@ -217,11 +210,11 @@ class Issue(wiring.Component):
             m.d.sync += left.eq(left - 1)
         with m.If(ends):
             m.d.sync += [left.eq(steps - 2), group.eq(group + 1)]
-        with m.If(takes):
+        with m.If(take):
             m.d.sync += [left.eq(steps - 2), group.eq(0)]
         apart = keep_apart(m, "gap", ends, block_gap(params))
         tiles_apart = keep_apart(m, "read_gap", tile_ends, tile_gap(params))
-        return (~step.ends | apart) & (~step.last | may_end(tiles_apart, tile.opens, out_free))
+        return (~step.ends | apart) & (~step.last | may_end(tiles_apart, out_free))
 
     def _feed(self, m: Module, step: Step, occupied: Value) -> None:
         """Reads of the buffers, and the step's own bits through as many registers as the buffers have."""

@@ -70,6 +70,7 @@ class Order(wiring.Component):
         number = Signal(range(PARAMETER_SETS))  # of the pass, modulo the sets of parameters
         column = Signal.like(job.columns, name="column")
         tile = Signal.like(held.tile, name="tile_")
+        opens = Signal(init=1)  # it is its pass's first
         base = Signal.like(held.base, name="base")
         over = Signal()  # the job's last tile has been taken
         moves = late(m, "moves", self.taken, control=True)
@@ -91,7 +92,7 @@ class Order(wiring.Component):
             found.symmetric.eq(self.symmetric),
             found.pass_ends.eq(last_tile),
             found.super_tile_ends.eq(last_tile & last_column),
-            found.opens.eq(tile == 0),
+            found.opens.eq(opens),
             found.job_ends.eq(last_tile & last_column & status.ends),
             found.base.eq(base),
         ]
@@ -104,7 +105,7 @@ class Order(wiring.Component):
 
         # The tile behind the one that was taken.
         with m.If(moves):
-            m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats)]
+            m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats), opens.eq(held.pass_ends)]
         with m.If(moves & held.pass_ends):
             m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1),
                          base.eq(first_word(half, params))]

@@ -17,8 +17,8 @@ def within(value: Value, low: int, high: int | Value) -> Value:
 
 def legal(fits: Value, tokens: Value, params: EngineParams) -> Value:
     """Whether the engine can run a job to its end: its registers pass every one of the `tests`; `tokens` = width ·
-    height."""
-    return fits.all() & within(tokens, 1, params.max_tokens)
+    height, in 1-D builds the width that was tested."""
+    return fits.all() & within(tokens, 1, params.max_tokens) if params.axes == 2 else fits.all()
 
 
 def tests(job: data.View, params: EngineParams) -> Value:

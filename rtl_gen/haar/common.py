@@ -31,12 +31,14 @@ def words(params: HaarParams, width: int) -> data.ArrayLayout:
 def plan_layout(params: HaarParams, more: dict[str, Any]) -> data.StructLayout:
     """What one slot does.
 
-    `takes` an input token; `emits` an output token; `paired` its butterfly has both operands; `…_read`, `…_write` lines
-    used; `read_base`, `write_base` their addresses; in 2-D `both`, the cross butterfly has both operands, and its line.
+    `takes` an input token; `emits` an output token; it is `busy` with these or a line; `paired` its butterfly has both
+    operands; `…_read`, `…_write` lines used; `read_base`, `write_base` their addresses; in 2-D `both`, the
+    cross butterfly has both operands, and its line.
     """
     lines = up_to(params.max_levels * params.max_beats - 1)
     layout: dict[str, Any] = {name: 1 for name in (
-        "takes", "emits", "paired", "wait_read", "wait_write", "even_read", "even_write", "odd_read", "odd_write")}
+        "takes", "emits", "busy", "paired", "wait_read", "wait_write", "even_read", "even_write", "odd_read",
+        "odd_write")}
     layout |= {"read_base": lines, "write_base": lines}
     if params.axes == 2:
         layout |= {"both": 1, "cross_read": 1, "cross_write": 1,
@@ -160,7 +162,9 @@ class LiftingUnit(wiring.Component):
             slots.job.valid.eq(self.job.valid),
             self.job.ready.eq(slots.job.ready),
             slots.advance.eq(advance),
-            slots.busy.eq(plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read),
+            next_plan.busy.eq(next_plan.takes | next_plan.emits | next_plan.wait_read | next_plan.even_read
+                              | next_plan.odd_read),
+            slots.busy.eq(plan.busy),
             slots.takes.eq(plan.takes),
             slots.offered.eq(self.i.valid),
             self.i.ready.eq(slots.take & advance),

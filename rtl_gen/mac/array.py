@@ -211,8 +211,8 @@ class Mac(wiring.Component):
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
-            self.events.multiplies4.eq(counted(accept, fours)),
-            self.events.multiplies8.eq(counted(accept, eights)),
+            self.events.multiplies4.eq(late(m, "multiplied4", counted(accept, fours), control=True)),
+            self.events.multiplies8.eq(late(m, "multiplied8", counted(accept, eights), control=True)),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]

@@ -107,9 +107,9 @@ class Divider(wiring.Component):
             self.o.payload.eq(result),
             result_free.eq(can_move(self.o.valid, self.o.ready)),
             self.step.eq(divide_valid & (~final | result_free)),
-            self.taken.eq(self.step & final),
-            divide_free.eq(can_move(divide_valid, self.taken)),
-            zeros_free.eq(can_move(zeros_valid, divide_free)),
+            self.taken.eq(divide_valid & final & result_free),
+            divide_free.eq(~divide_valid | (final & result_free)),
+            zeros_free.eq(~zeros_valid),  # a division takes longer than a group's way through an empty register
         ]
 
         with m.If(self.valid | zeros_free):
@@ -120,6 +120,8 @@ class Divider(wiring.Component):
         with m.If(zeros_free):
             m.d.sync += [zeros_valid.eq(range_valid), zeros_group.eq(range_group),
                          zeros_lz.eq(leading_zeros(range_group.span))]
+        with m.Elif(divide_free):
+            m.d.sync += zeros_valid.eq(0)
 
         normal = Signal(p.width)
         loaded = Signal(p.frac + 8)

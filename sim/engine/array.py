@@ -22,6 +22,7 @@ from stamp_hw.engine.wire import WeightFormat
 LOAD_SETUP = 1  # cycles from a free half of the weight buffer to the first beat that is taken
 LOADED = 2  # cycles from the last k-step written to `loaded`: the stream is complete, then the pass
 START = 1  # cycles from a stage's start to the exchange of its registers, and from that to its first work
+OUT_FREE = 1  # cycles from a free half of the output buffer to the first step that it lets end a tile
 NEVER = -(1 << 60)
 
 
@@ -153,7 +154,7 @@ class Passes:
         for column in range(columns):
             loaded = self.loader.load(k, weights, self.released)
             complete = np.maximum(known, loaded).tolist()
-            free = out_free()
+            free = out_free() + OUT_FREE
             if self._watch is not None:
                 self._watch(self._last, complete, free)
             self._last = issue(self._last, complete, span, least, free)

@@ -22,12 +22,12 @@ def _accept_all(_job: data.View, _tokens: Value, _params: object) -> Value:
     return Const(1)
 
 
-def _forget_the_output_half(apart: Value, _opens: Value, _out_free: Value) -> Value:
+def _forget_the_output_half(apart: Value, _out_free: Value) -> Value:
     return apart
 
 
-def _forget_the_gap(_apart: Value, opens: Value, out_free: Value) -> Value:
-    return ~opens | out_free
+def _forget_the_gap(_apart: Value, out_free: Value) -> Value:
+    return out_free
 
 
 def _count_the_odd_partner(beat: data.View, tile: data.View) -> Value:

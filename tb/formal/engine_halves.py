@@ -54,6 +54,20 @@ class Results(OfEngine):
 
     def check(self, m: Module) -> None:
         claim, free = self.internal("issue.out_claim"), self.internal("back.out_free")
+        number, opens, found, moves = (self.internal(f"issue.order.{name}") for name in (
+            "number", "opens", "valid", "moves"))
+        valid, known = self.internal("issue.tile_valid"), self.internal("issue.out_free_")
+        held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
+            "issue.tile_held", "issue.order.tile"))
+        # a half that is free is taken by a claim alone (`rtl_gen/engine/back.py`)
+        before, claimed = Signal(2, name="free_before"), Signal(2, name="claimed_before")
+        m.d.sync += [before.eq(free), claimed.eq(claim)]
+        self.given(m, ~(before & ~claimed & ~free).any())
+        self.must(m, ~found | (tile.set == number) & (tile.opens == opens) & ~moves)
+        at_hand = held.set + (held.pass_ends & ~moves)
+        self.must(m, ~moves | valid)
+        self.must(m, ~valid | (number == at_hand[:len(number)]) & (moves | (opens == held.pass_ends)))
+        self.must(m, ~(valid & held.opens & known) | free.bit_select(held.set[0], 1))
         self.must(m, ~(claim & ~free).any() & ~claim.all())
         self.reached(m, claim[1] & ~free[0])
 
