@@ -55,12 +55,9 @@ class Order(Checker):
         # how far they are: each register of a divider beside each of the next one
         for number, each in enumerate(registers):
             for valid, lo, rank, waits in each:
-                behind = registers[(number + 1) % count]
-                # what waits at the input goes on when the register in front of it is empty, before the group behind it
-                stands = waits | (rank == 0) & behind[2][0]
-                for other_valid, other, below, _ in behind:
+                for other_valid, other, below, _ in registers[(number + 1) % count]:
                     follows = valid & other_valid & (other == (lo + 1)[:params.width])
-                    self.must(m, ~follows | (rank > below) | (rank == below) & stands)
+                    self.must(m, ~follows | (rank > below) | (rank == below) & waits)
 
         # so
         without = reduce(add, (valid for each in registers for valid, *_ in each[1:]))
