@@ -59,7 +59,7 @@ class Liftings(OfEngine):
         changed, moves = Signal(init=1), self.internal("back.lift.moves")
         m.d.sync += changed.eq(moves | self.internal("back.lift.jobs.begins"))
         active = self.internal("back.inverse.slots.first") | self.internal("back.inverse.slots.running")
-        self.must(m, ~moves | self.internal("back.inverse.slots.first"))
+        self.must(m, ~moves | self.internal("back.inverse.slots.first") & ~changed & running)
         self.must(m, ~(running & changed) | active | ~self.internal("back.lift.known"))
         self.must(m, ~(self.internal("back.lift.accepted") & (moves | changed)))
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
