@@ -87,16 +87,16 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     # the next cycle on: 39 + 32 i + 62 = 101 + 32 i, the last one (i = 3) from 197 on.
     assert prompt_arrivals(drawn, hw, 64).tolist() == [101, 133, 165, 197]
     # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
-    # both passes: 197…260 and 261…324. Behind a last step: 3 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
-    # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
-    # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
-    # finish 2: out in 377.
+    # both passes, two registers behind its rows: 199…262 and 263…326. Behind a last step: 3 to the array, drain latency
+    # (4 + 2 + 2 − 3) + 2 = 7, 8 beats, so 17 to the last of them; the memories and a register behind them 2, rescale
+    # 9 + 2·2 = 13, the flag: complete from 326 + 33 = 359 on. Inverse: registers 2, four tokens of max(2 beats, 4)
+    # cycles from 361 on, the last beat issued in 374; latency 4, finish 2: out in 380.
     # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
     assert found == closed_form.EngineCycles(
-        total=378, streaming=128, wait_drain=0, wait_activations=197, wait_weights=0, wait_output=0,
-        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53, fill=197, first_fill=197, steps=64,
+        total=381, streaming=128, wait_drain=0, wait_activations=199, wait_weights=0, wait_output=0,
+        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=54, fill=197, first_fill=199, steps=64,
         array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
-        critical_path=(("tiles", 63 + 64), ("tokens", 197), ("loads", 0), ("back", 54)))
+        critical_path=(("tiles", 63 + 64), ("tokens", 199), ("loads", 0), ("back", 55)))
     assert (found.overlapped, found.exposed) == (0, 197)
 
 
