@@ -93,6 +93,8 @@ class Tags(OfEngine):
         tokens = self._tokens(m, enters, job.beats)
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
+        fits = self.internal("front.fits")
+        self.must(m, (state != State.CHECK) | (fits == tests(registers, self.params)))
         self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
         self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
