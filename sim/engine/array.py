@@ -176,6 +176,11 @@ class Passes:
         return self._last + self._word
 
     @property
+    def last(self) -> int:
+        """Cycle of the last step that was issued."""
+        return self._last
+
+    @property
     def freed(self) -> int:
         """Cycle from which the half of the activation buffer of the last pass is free, where no other one reads it."""
         return self._last + self._freed
