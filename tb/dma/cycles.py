@@ -136,7 +136,7 @@ def draw_law(rng: np.random.Generator) -> MemoryLaw:
         return TICKS if rng.random() < 0.5 else int(rng.integers(TICKS, 5 * TICKS))
 
     def late() -> int:
-        return int(rng.choice([0, rng.integers(3 * TICKS), rng.integers(80 * TICKS)]))
+        return int(rng.integers(1 + int(rng.choice([0, 3, 80])) * TICKS))
 
     return MemoryLaw(read_ticks=ticks(), write_ticks=ticks(), latency=late(), response=late(),
                      read_bursts=int(rng.integers(1, 20)), write_bursts=int(rng.integers(1, 20)),

@@ -58,8 +58,7 @@ class TimedMemory:
         arready, awready, wready, rvalid, bvalid = (getattr(dut, f"m_axi_{name}") for name in (
             "arready", "awready", "wready", "rvalid", "bvalid"))
         arvalid, awvalid, wvalid = (getattr(dut, f"m_axi_{name}") for name in ("arvalid", "awvalid", "wvalid"))
-        ready = [False, False, False]
-        driven = [0, 0]
+        ready, driven = [False] * 3, [False] * 2
         while True:
             await RisingEdge(dut.aclk)
             cycle = this_cycle()
@@ -72,20 +71,17 @@ class TimedMemory:
             cycle += 1
             memory = self._memory
             now = [memory.ar_ready(cycle), memory.aw_ready(cycle), memory.w_ready(cycle)]
-            for port, before, after in zip((arready, awready, wready), ready, now, strict=True):
-                if before != after:
-                    port.value = int(after)
-            ready = now
-            gives = [int(bool(self._answers) and self._answers[0][0] == cycle),
-                     int(bool(self._responses) and self._responses[0] == cycle)]
+            gives = [bool(self._answers) and self._answers[0][0] == cycle,
+                     bool(self._responses) and self._responses[0] == cycle]
             if gives[0]:
                 self._r()
             if gives[1]:
                 self._responses.popleft()
-            for port, before, after in zip((rvalid, bvalid), driven, gives, strict=True):
+            for port, before, after in zip((arready, awready, wready, rvalid, bvalid), (*ready, *driven),
+                                           (*now, *gives), strict=True):
                 if before != after:
-                    port.value = after
-            driven = gives
+                    port.value = int(after)
+            ready, driven = now, gives
 
     def _ar(self, cycle: int) -> None:
         dut = self._dut
