@@ -32,6 +32,7 @@ GROUPS = {
         "compare": Command("sim.commands.compare", "a whole model under five schemes on four machines"),
         "report": Command("sim.commands.report", "one HTML file of what simulate or compare wrote"),
         "timeline": Command("sim.commands.timeline", "what each unit of the engine does when, for Perfetto"),
+        "chain": Command("sim.commands.chain", "layers through the engine with a DMA: cycles, bytes on the bus"),
         "sweep": Command("sim.commands.sweep", "a workload at many points of a design space, and the best of them"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
     }, "stamp-hw simulate --model llama-3-8b --config configs/npu32.yaml"),
