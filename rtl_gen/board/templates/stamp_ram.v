@@ -18,7 +18,7 @@ module stamp_ram #(
 );
   reg [8*BYTES-1:0] words [0:WORDS-1];
   integer lane;
-  initial $readmemh(FILE, words);
+  generate if (FILE != "") initial $readmemh(FILE, words); endgenerate
   always @(posedge clk) begin
     for (lane = 0; lane < BYTES; lane = lane + 1)
       if (write_strb[lane]) words[write_addr][8*lane +: 8] <= write_data[8*lane +: 8];

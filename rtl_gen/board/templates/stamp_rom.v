@@ -12,7 +12,7 @@ module stamp_rom #(
   output reg [WIDTH-1:0] data
 );
   reg [WIDTH-1:0] words [0:WORDS-1];
-  initial $readmemh(FILE, words);
+  generate if (FILE != "") initial $readmemh(FILE, words); endgenerate
   always @(posedge clk) data <= words[addr];
 endmodule
 `default_nettype wire
