@@ -42,6 +42,14 @@ def memories(held: Contents, params: BoardParams) -> dict[str, str]:
             ulx3s.PROGRAM_FILE: hex_text(held.program, WIDTH)}
 
 
+def files(own: Mapping[str, str], held: Mapping[str, str], config: NpuConfig, said: str, bits: bytes
+          ) -> dict[str, str | bytes]:
+    """Relative path → contents of all that is written: `modules`, `memories`, what the serial line says, and the
+    bitstream where there is one."""
+    models = {f"{MODELS}/{name}": text for name, text in simulated({}, config).items()}
+    return {**own, **held, LPF: ulx3s.constraints(), **models, SAID: said, **({BITSTREAM: bits} if bits else {})}
+
+
 def check_target(out: Path) -> None:
     """Raise OutputError where `write` would lose a file, or could not write."""
     check_folder(out, _listed)

@@ -7,7 +7,7 @@ numbers it would find, and gives the text that the line must carry.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.lib import enum
 
@@ -42,14 +42,14 @@ class Op(enum.Enum, shape=OP_WIDTH):  # type: ignore[call-arg]  # which Amaranth
 class Instruction(NamedTuple):
     """One word of the program."""
 
-    op: Op
+    op: Any  # an Op, which Amaranth's metaclass makes
     data: int = 0
     address: int = 0
 
     @property
     def word(self) -> int:
         """Its bits: `data` the lowest, then `address`, then `op`."""
-        return self.data | self.address << DATA_WIDTH | self.op.value << DATA_WIDTH + ADDRESS_WIDTH
+        return self.data | self.address << DATA_WIDTH | int(self.op.value) << DATA_WIDTH + ADDRESS_WIDTH
 
 
 class Report(NamedTuple):
@@ -97,7 +97,7 @@ def program(params: DmaParams, chain: int, report: Report) -> tuple[Instruction,
     return tuple(made)
 
 
-def say(text: str, op: Op = Op.SAY) -> list[Instruction]:
+def say(text: str, op: Any = Op.SAY) -> list[Instruction]:
     """A character an instruction."""
     return [Instruction(op, byte) for byte in text.encode("ascii")]
 

@@ -10,8 +10,8 @@ from rtl_gen.axi.lite import DATA_WIDTH
 from rtl_gen.axi.registers import ADDRESS_WIDTH
 from rtl_gen.board.checker import COUNT_WIDTH
 from rtl_gen.board.decimal import DIGITS, Decimal
-from rtl_gen.board.program import Op
 from rtl_gen.board.program import ADDRESS_WIDTH as PLACE_WIDTH
+from rtl_gen.board.program import Op
 
 ZERO = ord("0")
 

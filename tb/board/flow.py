@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from rtl_gen.board.program import CYCLES, said
 from rtl_gen.flow import bitstream
 from rtl_gen.flow.bitstream import Routed
 from stamp_hw.config import NpuConfig
-from stamp_hw.errors import ToolError
+from stamp_hw.errors import StampError, ToolError
 from stamp_hw.layer import Layer
 from tb.board import simulate
 from tb.board.layer import check_fits, hold
 from tb.board.simulate import Seen
+
+CELLS = ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D")  # that are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +34,50 @@ class Board:
     modules: Mapping[str, str]
     memories: Mapping[str, str]
     bytes_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Finished:
+    """A board that was seen to say what it must, and its bitstream where it was placed."""
+
+    board: Board
+    seen: Seen
+    routed: Routed | None = None
+    bits: bytes = b""
+
+
+def finish(layer: Layer, config: NpuConfig, mhz: int, *, fixed: bool, seed: int | None, say: Callable[[str], None]
+           ) -> Finished | None:
+    """Build, simulate and place; None where the simulation says anything else than the golden model.
+
+    Parameters
+    ----------
+    mhz : the clock rate; unless `fixed` the first that is tried, before the fastest that was reached
+    seed : of place and route, None for a simulation alone
+    say : what is told of each step
+
+    Raises StampError where the clock rate is not reached, and as `board` and `place`.
+    """
+    while True:
+        one = board(layer, config, mhz)
+        seen = watch(one, config)
+        if wrong := difference(one, seen):
+            say(f"simulated at {mhz} MHz: {wrong}")
+            return None
+        say(f"simulated at {mhz} MHz: {seen.cycles:,} cycles, the serial line says what the golden model wants")
+        say(f"block RAM: {one.bytes_used:,} bytes of {ulx3s.EBRS * ulx3s.EBR_BYTES:,}")
+        if seed is None:
+            return Finished(board=one, seen=seen)
+        routed, bits = place(one, seed)
+        say(f"placed and routed in {routed.seconds:.0f} s, seed {seed}: {routed.fmax_mhz:.1f} MHz, {mhz} wanted")
+        say("cells: " + ", ".join(f"{routed.cells[kind].used:,} {kind}" for kind in CELLS if kind in routed.cells))
+        if routed.met:
+            return Finished(board=one, seen=seen, routed=routed, bits=bits)
+        reached = None if fixed else slower(mhz, routed.fmax_mhz)
+        if reached is None:
+            raise StampError("the clock does not reach its rate", where=f"{mhz} MHz", got=f"{routed.fmax_mhz:.1f} MHz",
+                             expected="a lower --mhz, or another --seed")
+        mhz = reached
 
 
 def board(layer: Layer, config: NpuConfig, mhz: int) -> Board:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stamp_hw import exits
 from stamp_hw.cli.arguments import runs
@@ -17,11 +16,11 @@ from stamp_hw.rooms import HOME
 if TYPE_CHECKING:
     from stamp_hw.config import NpuConfig
     from stamp_hw.layer import Layer
-    from tb.board.flow import Board, Routed
+    from tb.board.flow import Finished
 
 BOARDS = ("ulx3s",)
 CONFIG, TRACE = HOME / "configs" / "ulx3s.yaml", HOME / "models" / "traces" / "smollm2.safetensors"
-LAYER, TOKENS, FIRST_MHZ = "model.layers.0.self_attn.k_proj", 32, 60
+LAYER, TOKENS, FIRST_MHZ = "model.layers.0.self_attn.k_proj", 32, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +42,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; `run` is a function of them."""
     parser.description = (
         "Put a layer of a trace, its golden results and stamp_npu into an FPGA board: write Verilog, constraints and "
-        "the contents of its memories, simulate the whole to the last byte on its serial line, which must be that of "
-        "the golden model, and synthesize, place, route and pack it. Takes some ten minutes, most of them for place and "
-        "route.")
+        "the contents of its memories, simulate the whole to the last byte on its serial line, which must be what the "
+        "golden model wants, and synthesize, place, route and pack it. Takes some ten minutes, most of them for place "
+        "and route.")
     parser.epilog = exits.HELP
     parser.add_argument("board", metavar="BOARD", help=f"{' or '.join(BOARDS)}: a ULX3S with an ECP5-85F")
     add_hardware(parser, says=f"hardware and job (default: configs/{CONFIG.name}, a 4 × 4 array)")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True,
                         help="folder to write: new, empty, or an untouched earlier result, which is replaced")
     parser.add_argument("--trace", metavar="TRACE", type=Path, default=TRACE,
-                        help=f"a trace that `stamp-hw trace dump` wrote (default: models/traces/{TRACE.name}, of a real "
-                             "Llama)")
+                        help=f"a trace that `stamp-hw trace dump` wrote (default: models/traces/{TRACE.name}, that of "
+                             "a real Llama)")
     parser.add_argument("--layer", metavar="NAME", type=named, default=LAYER, help=f"the layer (default {LAYER})")
     parser.add_argument("--tokens", metavar="N", type=count, default=TOKENS,
                         help=f"the first so many of its tokens (default {TOKENS})")
@@ -75,55 +74,38 @@ def run(args: Options) -> int:
     toolchain.require(toolchain.amaranth(), toolchain.verilator()[0])  # which the imports below need
     if not args.simulate_only:
         toolchain.require(toolchain.yosys(), toolchain.nextpnr())
-    from rtl_gen.board import delivery
+    from rtl_gen.board import delivery, ulx3s
     from stamp_hw.formats.files import write_json
-    from tb.board.flow import slower
+    from tb.board.flow import finish
     from tb.run.simulator import check_root
 
     config = _configuration(args)
+    if args.mhz is not None and args.mhz not in ulx3s.MHZ:
+        raise ConfigError("no clock rate of the board", where="--mhz", got=args.mhz,
+                          expected=", ".join(map(str, ulx3s.MHZ)))
     check_root()
     delivery.check_target(args.out)
     if args.json is not None:
         check_writable(args.json, folder=False)
     check_apart({"--trace": args.trace, "--config": args.config}, [("--out", args.out), ("--json", args.json)])
     layer = _layer(args)
-    mhz: int | None = args.mhz or FIRST_MHZ
-    while mhz is not None:
-        built = _simulated(layer, config, mhz)
-        if built is None:
-            return exits.FOUND
-        one, said = built
-        files: dict[str, str | bytes] = {**one.modules, **one.memories, delivery.LPF: _constraints(), **_models(config),
-                                         delivery.SAID: said}
-        found: dict[str, object] = {"board": args.board, "mhz": mhz, "layer": _named(layer), "hw": config.to_dict()["hw"],
-                                    "said": said.splitlines(), "bytes": one.bytes_used}
-        if not args.simulate_only:
-            routed, bits = _routed(one, args.seed)
-            if not routed.met:
-                next_mhz = None if args.mhz else slower(mhz, routed.fmax_mhz)
-                if next_mhz is None:
-                    raise StampError("the clock does not reach its rate", where=f"{mhz} MHz",
-                                     got=f"{routed.fmax_mhz:.1f} MHz", expected="a lower --mhz, or another --seed")
-                mhz = next_mhz
-                continue
-            files[delivery.BITSTREAM] = bits
-            found |= {"fmax_mhz": routed.fmax_mhz, "met": routed.met, "seed": args.seed,
-                      "cells": {kind: asdict(use) for kind, use in routed.cells.items()}, "bitstream_bytes": len(bits)}
-        delivery.write(args.out, files, found)
-        if args.json is not None:
-            write_json(args.json, {"schema_version": 1, **found, "tools": _versions()})
-        if not args.simulate_only:
-            print(f"bitstream: {args.out / delivery.BITSTREAM}")
-        print("the serial line must say, and says in the simulation:")
-        print("".join(f"    {line}\n" for line in said.splitlines()), end="")
-        return exits.OK
-    raise AssertionError
+    done = finish(layer, config, args.mhz or FIRST_MHZ, fixed=args.mhz is not None,
+                  seed=None if args.simulate_only else args.seed, say=lambda line: print(line, flush=True))
+    if done is None:
+        return exits.FOUND
+    found = _found(args, layer, config, done)
+    delivery.write(args.out, delivery.files(done.board.modules, done.board.memories, config, done.seen.text, done.bits),
+                   found)
+    if args.json is not None:
+        write_json(args.json, {"schema_version": 1, **found})
+    bitstream = delivery.BITSTREAM if done.bits else "no bitstream"
+    print(f"{args.out}: {bitstream}, Verilog, {delivery.LPF}; the serial line must say")
+    print("".join(f"    {line}\n" for line in done.seen.text.splitlines()), end="")
+    return exits.OK
 
 
 def _configuration(args: Options) -> NpuConfig:
     """The board's own configuration where none is named. Raises ConfigError for hardware without a DMA."""
-    from dataclasses import replace
-
     config = (args if args.config is not None else replace(args, config=CONFIG)).configuration()
     if config.hw.bus_width is None:
         raise ConfigError("no memory: this hardware has no DMA", where="hw.bus_width", got="null",
@@ -133,62 +115,29 @@ def _configuration(args: Options) -> NpuConfig:
 
 def _layer(args: Options) -> Layer:
     """The first tokens of the layer that is asked for. Raises StampError."""
-    from rtl_gen.board import ulx3s
     from rtl_gen.board.contents import first_tokens
     from stamp_hw.formats.trace import Trace
 
-    if args.mhz is not None and args.mhz not in ulx3s.MHZ:
-        raise ConfigError("no clock rate of the board", where="--mhz", got=args.mhz,
-                          expected=", ".join(map(str, ulx3s.MHZ)))
     with Trace.open(args.trace) as trace:
         if args.layer not in trace.layer_names:
-            raise StampError("no such layer", where=f"--layer {args.layer}", expected=f"a name that `stamp-hw trace info "
-                             f"{args.trace}` lists")
+            raise StampError("no such layer", where=f"--layer {args.layer}",
+                             expected=f"a name that `stamp-hw trace info {args.trace}` lists")
         return first_tokens(trace.layer(args.layer), args.tokens)
 
 
-def _simulated(layer: Layer, config: NpuConfig, mhz: int) -> tuple[Board, str] | None:
-    """The board at a clock rate, and what it says; None where that is not what it must say."""
-    from tb.board.flow import board, difference, watch
-
-    one = board(layer, config, mhz)
-    seen = watch(one, config)
-    if wrong := difference(one, seen):
-        print(f"simulated at {mhz} MHz: {wrong}")
-        return None
-    print(f"simulated at {mhz} MHz: {seen.cycles:,} cycles, {one.bytes_used:,} bytes of block RAM; the serial line is "
-          "that of the golden model", flush=True)
-    return one, seen.text
-
-
-def _routed(one: Board, number: int) -> tuple[Routed, bytes]:
-    from tb.board.flow import place
-
-    routed, bits = place(one, number)
-    cells = ", ".join(f"{use.used} of {use.available} {kind}" for kind, use in sorted(routed.cells.items()))
-    print(f"placed and routed in {routed.seconds:.0f} s, seed {number}: {routed.fmax_mhz:.1f} MHz, {one.mhz} wanted\n"
-          f"cells: {cells}", flush=True)
-    return routed, bits
-
-
-def _constraints() -> str:
-    from rtl_gen.board import ulx3s
-
-    return ulx3s.constraints()
-
-
-def _models(config: NpuConfig) -> Mapping[str, str]:
-    from rtl_gen.board import delivery
-
-    return {f"{delivery.MODELS}/{name}": text for name, text in delivery.simulated({}, config).items()}
-
-
-def _named(layer: Layer) -> dict[str, object]:
-    (tokens, k), n = layer.x.shape, len(layer.weight)
-    return {"name": layer.name, "tokens": tokens, "k": k, "n": n}
-
-
-def _versions() -> dict[str, str]:
+def _found(args: Options, layer: Layer, config: NpuConfig, done: Finished) -> dict[str, Any]:
+    """What the manifest and the JSON say."""
     from rtl_gen import toolchain
+    from tb.board.flow import cycles_of
 
-    return {tool.name: tool.version for tool in (toolchain.yosys(), toolchain.nextpnr(), toolchain.verilator()[0])}
+    (tokens, k), n = layer.x.shape, len(layer.weight)
+    found: dict[str, Any] = {
+        "board": args.board, "mhz": done.board.mhz, "hw": config.to_dict()["hw"],
+        "layer": {"name": layer.name, "tokens": tokens, "k": k, "n": n}, "block_ram_bytes": done.board.bytes_used,
+        "cycles": cycles_of(done.seen.text), "simulated_cycles": done.seen.cycles, "said": done.seen.text.splitlines()}
+    if done.routed is not None:
+        found |= {
+            "fmax_mhz": done.routed.fmax_mhz, "met": done.routed.met, "seed": args.seed,
+            "cells": {kind: asdict(use) for kind, use in done.routed.cells.items()}, "bitstream_bytes": len(done.bits),
+            "tools": {tool.name: tool.version for tool in (toolchain.yosys(), toolchain.nextpnr())}}
+    return found
