@@ -68,12 +68,18 @@ def run(program: Path, memories: Mapping[str, str], bit: float, *, runs: int = 1
     bit : cycles of a bit on the serial line, as the receiver counts them
     runs : of the test, the button pressed in between
     limit : cycles after which to give up
+
+    Raises BuildError where the program itself breaks.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, text in memories.items():
             (Path(folder) / name).write_text(text, "ascii")
         done = subprocess.run([str(program), repr(bit), str(runs), str(limit)], cwd=folder, capture_output=True,
                               check=False)
-    cycles, led, framing = map(int, done.stderr.split()[-3:])
+    told = done.stderr.decode("utf-8", "replace").split()[-3:]
+    if len(told) != 3 or not all(word.isdigit() for word in told):
+        raise BuildError("the simulation broke", where=program.name,
+                         got=" ".join(told) or f"exit code {done.returncode}")
+    cycles, led, framing = map(int, told)
     return Seen(text=done.stdout.decode("latin-1"), cycles=cycles, led=led, framing=framing,
                 ended=done.returncode == 0)

@@ -89,6 +89,8 @@ def run(args: Options) -> int:
         check_writable(args.json, folder=False)
     check_apart({"--trace": args.trace, "--config": args.config}, [("--out", args.out), ("--json", args.json)])
     layer = _layer(args)
+    config.check_n_hi([(layer.kind, len(layer.x))])
+    config = config.for_kind(layer.kind)
     done = finish(layer, config, args.mhz or FIRST_MHZ, fixed=args.mhz is not None,
                   seed=None if args.simulate_only else args.seed, say=lambda line: print(line, flush=True))
     if done is None:

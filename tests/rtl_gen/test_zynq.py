@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from rtl_gen.delivery.handover_npu import ZYNQ
-from stamp_hw.config import NpuConfig
-from tests.support.generate_cases import generated
+from tests.support.generate_cases import BUSSED, SMALL, generated
 
 tkinter = pytest.importorskip("tkinter")
-CONFIG = NpuConfig().with_hw(bus_width=64, freq_hz=75e6)
+CONFIG = BUSSED.with_hw(freq_hz=75e6)
 NOTED = """
 proc unknown {args} { lappend ::noted $args; return [join [lrange $args 1 end] " "] }
 set noted {}
@@ -42,7 +41,8 @@ def test_it_takes_every_file_and_connects_the_ports_that_the_module_has(folder: 
     files = generated(CONFIG)
     added = {Path(one[-1]).name for one in ran if one[0] == "add_files"}
     assert set(files["files.f"].split()) <= added
-    ports = set(re.findall(r"^  (?:input|output) (?:wire|reg) (?:\[\d+:0\] )?(\w+)", files["stamp_npu.v"], re.MULTILINE))
+    declared = r"^  (?:input|output) (?:wire|reg) (?:\[\d+:0\] )?(\w+)"
+    ports = set(re.findall(declared, files["stamp_npu.v"], re.MULTILINE))
     used = {pin for one in ran if one[0].startswith("get_bd") for pin in one[1:] if pin.startswith("npu/")}
     assert used == {"npu/aclk", "npu/aresetn", "npu/irq", "npu/m_axi", "npu/s_axil"}
     for pin in used:
@@ -66,4 +66,4 @@ def test_every_net_joins_pins_of_cells_that_were_created(folder: Path) -> None:
 def test_it_says_that_nobody_has_run_it_and_comes_with_a_dma_alone() -> None:
     text = generated(CONFIG)[ZYNQ]
     assert "# UNTESTED: this script has never been run by Vivado.\n" in text
-    assert ZYNQ not in generated(NpuConfig())
+    assert ZYNQ not in generated(SMALL)

@@ -19,7 +19,7 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.dma.params import DmaParams
 from stamp_hw.engine import streams as engine_streams
 from stamp_hw.engine.linear import run_linear
-from stamp_hw.errors import ConfigError, LayerError
+from stamp_hw.errors import BuildError, ConfigError, LayerError
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from tb.board import flow, simulate
@@ -173,12 +173,20 @@ def test_a_board_that_does_not_end_is_given_up(ready: Ready) -> None:
     assert not ready.run(limit=20_000).ended
 
 
+def test_a_simulation_that_breaks_is_one_line(tmp_path: Path) -> None:
+    program = tmp_path / "board"
+    program.write_text("#!/bin/sh\necho out of order >&2\nexit 7\n")
+    program.chmod(0o755)
+    with pytest.raises(BuildError, match="board: the simulation broke; got out of order"):
+        simulate.run(program, {}, 1.0)
+
+
 def test_a_layer_that_does_not_fit_says_how_much_memory_there_is() -> None:
     with Trace.open(command.TRACE) as trace:
         layer = trace.layer(command.LAYER)
     wide = NpuConfig.from_dict({**CONFIG.to_dict(), "hw": {**CONFIG.to_dict()["hw"], "act_slots": 300}})
-    with pytest.raises(ConfigError, match=r"layer does not fit the board; got [\d,]+ bytes of block RAM, [\d,]+ of them "
-                                          r"the engine's buffers; expected at most 425,984"):
+    with pytest.raises(ConfigError, match=r"layer does not fit the board; got [\d,]+ bytes of block RAM, [\d,]+ of "
+                                          r"them the engine's buffers; expected at most 425,984"):
         flow.board(layer, replace(wide, hw=replace(wide.hw, max_tokens=256)), MHZ)
 
 
@@ -199,6 +207,8 @@ def test_the_next_clock_rate_is_the_fastest_that_was_reached() -> None:
     (["ulx3s", "--tokens", "65"], "hw.max_tokens"),
     (["ulx3s", "--layer", "model.layers.0.mlp.down_proj"], "hw.max_k"),
     (["ulx3s", "--config", "configs/fpga.yaml"], "no memory: this hardware has no DMA"),
+    (["ulx3s", "--job", "n_hi=33"], "n_hi"),
+    (["ulx3s", "--hw", "bus_width=256", "--layer", "model.layers.0.self_attn.q_proj", "--tokens", "65"], "max_tokens"),
     (["ulx3s", "--trace", "nothing.safetensors"], "nothing.safetensors"),
 ])
 def test_bad_input_is_one_line_and_leaves_nothing(words: list[str], says: str, tmp_path: Path,
@@ -232,6 +242,7 @@ def test_a_clock_that_is_not_reached_is_lowered_unless_it_was_asked_for(monkeypa
         tried.append(one.mhz)
         return flow.Routed(fmax_mhz=45.0, wanted_mhz=one.mhz, cells={}, seconds=1.0), b"bits" if one.mhz < 45 else b""
 
+    monkeypatch.setattr(delivery, "modules", lambda *_: {})
     monkeypatch.setattr(flow, "place", place)
     monkeypatch.setattr(flow, "watch", lambda *_: Seen(text="", cycles=1, led=0, framing=0, ended=True))
     monkeypatch.setattr(flow, "difference", lambda *_: "")
