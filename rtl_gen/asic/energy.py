@@ -33,8 +33,8 @@ class Wires:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """fJ a cycle: of `nets`, of `gates` inside, of flip-flops' data (`registers`), and of the clock: `clock_pins`, inside
-    the flip-flops, and `clock_tree`."""
+    """fJ a cycle: of `nets`, of `gates` inside, of flip-flops' data (`registers`), and of the clock: `clock_pins`,
+    inside the flip-flops, and `clock_tree`."""
 
     nets: float
     gates: float
@@ -63,10 +63,11 @@ def energy(netlist: Netlist, library: Library, activity: Activity, wires: Wires)
         cell = library.cells.get(kind)
         if cell is None:
             continue
-        outputs = [(pin, connected.get(name, [])) for name, pin in cell.outputs.items()]
-        changes = max((rate.get(bits[0], 0.0) for _, bits in outputs if bits and isinstance(bits[0], int)), default=0.0)
-        taken = sum(changes * _mean(pin.power, library.slew, loads.get(bits[0], 0.0) if bits and isinstance(bits[0], int)
-                                    else 0.0) for pin, bits in outputs)
+        nets = {name: next((bit for bit in connected.get(name, ()) if isinstance(bit, int)), None)
+                for name in cell.outputs}
+        changes = max((rate.get(net, 0.0) for net in nets.values() if net is not None), default=0.0)
+        taken = changes * sum(_mean(cell.outputs[name].power, library.slew, 0.0 if net is None else loads.get(net, 0.0))
+                              for name, net in nets.items())
         if cell.ff is None:
             inside += taken
         else:
@@ -122,7 +123,8 @@ def _mean(power: tuple[Power, ...], slew: float, load: float) -> float:
 def _clock_pin(cell: Cell, changes: float, slew: float) -> float:
     """Both edges of a cycle in which the state changes with this probability."""
     assert cell.ff is not None
-    stays, turns = [], []
+    stays: list[float] = []
+    turns: list[float] = []
     for each in cell.inputs[cell.ff.clock].power:
         edges = each.rise.at(slew, 0.0) + each.fall.at(slew, 0.0)
         for wanted, found in ((False, stays), (True, turns)):

@@ -1,5 +1,5 @@
-"""A mapped module as Verilog for Verilator: an expression a gate, a register a flip-flop, both from the functions of the
-liberty file; its nets are counted in C++ (`rtl_gen/asic/toggles.cpp`) in every cycle.
+"""A mapped module as Verilog for Verilator: an expression a gate, a register a flip-flop, both from the functions of
+the liberty file; its nets are counted in C++ (`rtl_gen/asic/toggles.cpp`) in every cycle.
 
 The module has the ports of the one it was made from and takes its place under any testbench that has `phase`, a
 number below 8 of what is going on.
@@ -127,7 +127,8 @@ def _memory(name: str, pins: dict[str, list[int | str]], parameters: dict[str, A
 
 def _counted(wires: list[int], phase: str) -> Iterator[str]:
     """Hands the nets to C++ as they are before a rising edge, when everything of the cycle has settled."""
-    yield f'  import "DPI-C" function void stamp_nets(input int first, input int phase, input bit [{CHUNK - 1}:0] nets);'
+    yield (f'  import "DPI-C" function void stamp_nets(input int first, input int phase, input bit [{CHUNK - 1}:0] '
+           'nets);')
     yield "  always @(posedge clk) begin"
     for first in range(0, len(wires), CHUNK):
         part: list[int | str] = [*wires[first : first + CHUNK]]
@@ -142,4 +143,5 @@ def check(netlist: Netlist, library: Library) -> None:
     """Raise ToolError for what `verilog` cannot express."""
     for kind, pins, parameters in netlist.cells.values():
         if kind == MEMORY and int(str(parameters["WR_PORTS"]), 2) > 1:
-            raise ToolError("a memory of several writing ports", where=netlist.top, got=len(pins["WR_CLK"]), expected="one")
+            raise ToolError("a memory of several writing ports", where=netlist.top, got=len(pins["WR_CLK"]),
+                            expected="one")

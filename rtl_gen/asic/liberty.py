@@ -17,8 +17,8 @@ _TOKEN = re.compile(r'\s+|/\*.*?\*/|//[^\n]*|\\\r?\n|(?P<string>"[^"]*")|(?P<wor
 
 @dataclass(slots=True)
 class Group:
-    """`kind (names) { … }`: `attributes` name → text, the last one where it stands twice; `complex` name → the values of
-    `name (value, …)`; `groups` in their order."""
+    """`kind (names) { … }`: `attributes` name → text, the last one where it stands twice; `complex` name → the values
+    of `name (value, …)`; `groups` in their order."""
 
     kind: str
     names: tuple[str, ...]

@@ -142,7 +142,8 @@ class _Reader:
         load_unit = top.complex.get("capacitive_load_unit", ("", ""))
         self._ff = self._unit("".join(load_unit).lower() or None, _FARADS, "capacitive_load_unit")
         self.voltage = self._number(top, "nom_voltage", "library")
-        self._fj = self._ff * self._unit(top.attributes.get("voltage_unit"), {"mV": 1e-3, "V": 1.0}, "voltage_unit") ** 2
+        volt = self._unit(top.attributes.get("voltage_unit"), {"mV": 1e-3, "V": 1.0}, "voltage_unit")
+        self._fj = self._ff * volt ** 2
 
     def _unit(self, text: str | None, known: dict[str, float], name: str) -> float:
         found = re.fullmatch(r"([\d.]+)\s*(\w+)", text or "")
@@ -204,7 +205,8 @@ class _Reader:
             power.append(Power(rise=both[0], fall=both[1],
                                when=None if when is None else boolean.parse(when, f"{self._where}: {own}: when")))
         if not is_input and not power and (function or "").strip("()") not in ("0", "1"):
-            raise ConfigError("no group internal_power", where=f"{self._where}: {own}", expected="internal_power () { … }")
+            raise ConfigError("no group internal_power", where=f"{self._where}: {own}",
+                              expected="internal_power () { … }")
         return Pin(name=pin.name, cap=self._ff * self._number(pin, "capacitance", own) if is_input else 0.0,
                    function=None if function is None else boolean.parse(function, f"{self._where}: {own}: function"),
                    power=tuple(power), arcs=() if is_input else self._arcs(pin, own))
@@ -212,7 +214,8 @@ class _Reader:
     def _power(self, group: Group, kind: str, where: str) -> Table:
         found = group.of_kind(kind, "power")
         if not found:
-            raise ConfigError(f"no group {kind}", where=f"{self._where}: {where}", expected=f"{kind} (template) {{ … }}")
+            raise ConfigError(f"no group {kind}", where=f"{self._where}: {where}",
+                              expected=f"{kind} (template) {{ … }}")
         return tables.read(found[0], self._templates, self.ns, self._ff, self._fj, f"{self._where}: {where}: {kind}")
 
     def _flip_flop(self, group: Group, inputs: list[Group], outputs: list[Group], where: str) -> FlipFlop | None:

@@ -15,11 +15,12 @@ from rtl_gen.asic.mapping import Netlist
 
 _PERIOD_NS = 1000.0
 _HEAD = '*DATE ""\n*VENDOR ""\n*PROGRAM ""\n*VERSION ""\n*DESIGN_FLOW ""\n'
-_UNITS = '*T_UNIT 1 NS\n*C_UNIT 1 FF\n*R_UNIT 1 OHM\n*L_UNIT 1 HENRY\n'
+_UNITS = '*DIVIDER /\n*DELIMITER :\n*BUS_DELIMITER [ ]\n' '*T_UNIT 1 NS\n*C_UNIT 1 FF\n*R_UNIT 1 OHM\n*L_UNIT 1 HENRY\n'
 
 
 def path_ps(netlist: Netlist, library: Library, wires: Wires) -> float | None:
-    """The slowest way in ps; None without `sta`, or for a netlist with memories or kept modules, which it cannot read."""
+    """The slowest way in ps; None without `sta`, or for a netlist with memories or kept modules, which it cannot
+    read."""
     program = shutil.which("sta")
     if program is None or any(kind not in library.cells for kind, _, _ in netlist.cells.values()):
         return None
@@ -68,7 +69,7 @@ def _structural(netlist: Netlist, library: Library) -> str:
 
 def _spef(netlist: Netlist, library: Library, wires: Wires) -> Iterator[str]:
     """Wire of each net, lumped."""
-    yield f'*SPEF "IEEE 1481-1998"\n*DESIGN "{netlist.top}"\n{_HEAD}*DIVIDER /\n*DELIMITER :\n*BUS_DELIMITER [ ]\n{_UNITS}'
+    yield f'*SPEF "IEEE 1481-1998"\n*DESIGN "{netlist.top}"\n{_HEAD}{_UNITS}'
     ends: dict[str, list[tuple[str, str, str]]] = {}
     for instance, kind, name, net in _pins(netlist):
         ends.setdefault(net, []).append((instance, kind, name))

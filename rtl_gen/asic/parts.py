@@ -58,7 +58,8 @@ class Part:
 
 
 def parts(config: NpuConfig, block: str | None = None) -> list[Part]:
-    """Those of a configuration, in the order of the data; of one `block`, or all. Raises ConfigError for an unknown one."""
+    """Those of a configuration, in the order of the data; of one `block`, or all. Raises ConfigError for one that is
+    unknown, or not there."""
     makers: dict[str, Callable[[], Part | None]] = {
         **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
            for name, module in (("hadamard", "stamp_hadamard"), ("lifting", "stamp_haar_forward"),

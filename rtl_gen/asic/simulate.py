@@ -43,8 +43,9 @@ def simulate(netlist: Netlist, library: Library, bench: Bench, modules: Mapping[
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         sources = [file for file in texts if file.endswith((".v", ".cpp"))]
-        _run(["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps",
-              "--Mdir", "build", "--prefix", "Vtb", "--top-module", bench.module, "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+        _run(["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale",
+              "1ns/1ps", "--x-assign", "fast", "--x-initial", "fast", "--Mdir", "build", "--prefix", "Vtb",
+              "--top-module", bench.module, "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
               *(f"../{file}" if file.endswith(".cpp") else file for file in sources)], folder, env, "Verilator failed")
         said = _run([str(folder / "build" / "Vtb")], folder, env, "gates that do not do what the golden model does")
         if "PASS" not in said:

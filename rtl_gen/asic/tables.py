@@ -46,7 +46,8 @@ def read(group: Group, templates: Mapping[str, Group], ns: float, ff: float, uni
     if group.name == "scalar" or len(flat) == 1:
         return Table(slews=(0.0,), loads=(0.0,), values=((flat[0] if flat else 0.0,),))
     if template is None:
-        raise ConfigError("unknown template of a table", where=where, got=group.name, expected="a template of the library")
+        raise ConfigError("unknown template of a table", where=where, got=group.name,
+                          expected="a template of the library")
     axes = []
     for number in (1, 2):
         variable = template.attributes.get(f"variable_{number}")

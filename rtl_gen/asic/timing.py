@@ -33,14 +33,18 @@ def path_ps(netlist: Netlist, library: Library, wires: Wires) -> float:
 def _in_order(netlist: Netlist, library: Library) -> list[tuple[Cell, int, Pin, dict[str, list[int | str]]]]:
     """Outputs of cells, each behind what it depends on; a flip-flop's depend on nothing. Loops are left out."""
     readers: dict[int, list[int]] = defaultdict(list)
-    outputs, waiting = [], []
+    outputs: list[tuple[Cell, int, Pin, dict[str, list[int | str]]]] = []
+    waiting = []
     for kind, pins, _ in netlist.cells.values():
         cell = library.cells.get(kind)
-        for name, pin in cell.outputs.items() if cell is not None else ():
+        if cell is None:
+            continue
+        for name, pin in cell.outputs.items():
             outputs += [(cell, bit, pin, pins) for bit in pins.get(name, ()) if isinstance(bit, int)]
     driven = {net for _, net, _, _ in outputs}
-    for index, (cell, _, _, pins) in enumerate(outputs):
-        before = set() if cell.ff else {bit for name in cell.inputs for bit in pins.get(name, ()) if bit in driven}
+    for index, (gate, _, _, pins) in enumerate(outputs):
+        before = set() if gate.ff else {bit for name in gate.inputs for bit in pins.get(name, ())
+                                        if isinstance(bit, int) and bit in driven}
         waiting.append(len(before))
         for net in before:
             readers[net].append(index)
@@ -63,8 +67,8 @@ def _through(pin: Pin, arrivals: dict[str, Edges], load: float) -> Edges:
             for into, (arrival, slew) in enumerate(arrivals.get(arc.start, ())):
                 if arc.same if into == out else arc.other:
                     edges.append((arrival + arc.delay[out].at(slew, load), arc.slew[out].at(slew, load)))
-    latest_rise, latest_fall = ((max(time for time, _ in edges), max(slew for _, slew in edges)) for edges in (rise, fall))
-    return latest_rise, latest_fall
+    latest = [(max(time for time, _ in edges), max(slew for _, slew in edges)) for edges in (rise, fall)]
+    return latest[0], latest[1]
 
 
 def _ends(netlist: Netlist, library: Library) -> list[tuple[int, float]]:
