@@ -46,6 +46,7 @@ GROUPS = {
         "program": Command("rtl_gen.commands.program", "write the engine's job registers for a trace's layers"),
         "synth": Command("rtl_gen.commands.synth", "synthesize the engine or a block and count cells"),
         "place": Command("rtl_gen.commands.place", "place and route for an ECP5: clock rate and slowest path"),
+        "characterize": Command("rtl_gen.commands.characterize", "area, clock and energy of each block in cells"),
         "doctor": Command("rtl_gen.commands.doctor", "list the tools, found or not, and what installs them"),
     }, "stamp-hw generate --config configs/fpga.yaml --out build/verilog --vectors"),
     "verification": Group({
