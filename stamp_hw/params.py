@@ -219,6 +219,11 @@ class MacParams:
         return self.mul_stages + 2
 
     @property
+    def pe_latency(self) -> int:
+        """Cycles of them in a PE."""
+        return self.latency - self.entry_cycles
+
+    @property
     def flight_cycles(self) -> int:
         """Cycles after an accepted last step in which a PE still lacks its sums; then the drain begins."""
         return self.latency + self.rows + self.cols - 3

@@ -195,7 +195,7 @@ class Mac(wiring.Component):
                     for held in (top.hold0, top.hold1)]
             token = Mux(slot, sums[1], sums[0])
             if params.split:
-                token = split.token_sum(*sums, token, drain_mode4[0])
+                token = split.token_sum(sums[0], sums[1], token, drain_mode4[0])
             m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, token))
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
