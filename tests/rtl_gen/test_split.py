@@ -1,4 +1,4 @@
-"""Two small multipliers a PE (`hw.multiplier: split`): exact, smaller in standard cells, and packed hardware as ever."""
+"""Two small multipliers a PE (`hw.multiplier: split`): exact, small in standard cells, packed hardware as ever."""
 
 from __future__ import annotations
 
