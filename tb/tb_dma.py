@@ -23,7 +23,10 @@ from tb.dma.halts import (  # noqa: F401  tests of this bench
     a_reset_in_the_middle_forgets_the_chain,
     after_a_flush_at_any_moment_the_next_chain_is_right,
     an_error_of_the_bus_ends_the_chain_and_names_the_descriptor,
+    every_bit_that_a_descriptor_may_have_is_taken,
     lengths_that_do_not_fit_the_job_end_the_chain,
+    no_bit_that_a_descriptor_may_not_have_is_taken,
+    words_that_come_behind_the_last_result_are_left_over,
 )
 
 PARAMETER_SETS = {

@@ -88,7 +88,10 @@ def _layer(rng: np.random.Generator, tokens: int, grid: tuple[int, int] | None, 
     if source is None:
         x = rng.normal(0, 1, (tokens, k)).astype(np.float32)
         x[list(outliers)] *= rng.choice([1, 30, 4000])
-        return Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, outliers=outliers)
+        # Half of the layers use few of their bits: each one counts, the lowest too.
+        s_x = float(np.abs(x).max()) / (1 << int(rng.integers(1, config.hw.in_width))) if rng.random() < 0.5 else None
+        return Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, outliers=outliers,
+                     s_x=s_x)
     before = source[1].result
     x = (before.y * before.s_y).astype(np.float32)
     if x.shape[1] > config.hw.max_k:

@@ -27,6 +27,7 @@ class AxiMemory:
     bad_reads, bad_writes : addresses of words that fail
     broken : rules of AXI4 that the DUT broke
     latency : the most cycles that a burst waits before its first word
+    held : (ID, address) of bursts that have to wait, and those of their ID behind them
     mixed : words of bursts with different IDs come in any order, else bursts come as they were asked for
     """
 
@@ -50,6 +51,7 @@ class AxiMemory:
         self.writes: list[tuple[int, int, int]] = []
         self.bad_reads: set[int] = set()
         self.bad_writes: set[int] = set()
+        self.held: set[tuple[int, int]] = set()
         self.broken: list[str] = []
 
     @property
@@ -102,7 +104,8 @@ class AxiMemory:
             first: dict[int, list[int]] = {}
             for entry in waiting:
                 first.setdefault(entry[0], entry)
-            due = [entry for entry in (first.values() if self.mixed else list(waiting)[:1]) if entry[3] <= cycle]
+            due = [entry for entry in (first.values() if self.mixed else list(waiting)[:1])
+                   if entry[3] <= cycle and (entry[0], entry[1]) not in self.held]
             if due and not self.r.full():
                 chosen = due[int(self.rng.integers(len(due)))]
                 number, address, words, _ = chosen
