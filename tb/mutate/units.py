@@ -149,6 +149,6 @@ UNITS = (
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
     Unit(name="dma", block="dma", count=40, mutated=of_the_dma, cut=around_the_dma, rounds=(300, 3_000), seconds=20,
          params=DmaParams(bus_width=64, address_width=32, burst_words=4, fifo_words=8, engine=EngineParams(
-             rows=2, cols=8, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16, rescale_lanes=2,
+             rows=2, cols=8, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=160, act_slots=16, rescale_lanes=2,
              in_width=16, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1))),
 )
