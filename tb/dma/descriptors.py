@@ -52,7 +52,7 @@ async def no_bit_that_a_descriptor_may_not_have_is_taken(bench: NpuBench) -> Non
                                   for bit in range(32) if word.mask and not word.mask >> bit & 1])
     for case in bench.jobs():
         drawn, image = chain(bench.params, bench.rng, 1, **SMALL)
-        for index, bit in bits[20 * case : 20 * (case + 1)].tolist():
+        for index, bit in bits[40 * case : 40 * (case + 1)].tolist():
             bench.fill(image, drawn)
             bench.memory.data[: BYTES].view("<u4")[index] |= 1 << bit
             await bench.launch(image.base)

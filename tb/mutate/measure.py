@@ -19,8 +19,6 @@ from tb.mutate.units import Unit
 from tb.run.block import BrokenBenchError, bench_module, elaborate
 from tb.run.simulator import BUILD_ROOT, Result, simulate
 
-# Registers and memories begin with random contents, as after power-up.
-_ANY_CONTENTS = ("--x-initial", "unique")
 KILLED, EQUIVALENT, SURVIVED, CRASHED = "killed", "equivalent", "survived", "crashed"
 PATIENCE, _LEAST_SECONDS = 10, 120.0  # a run hangs when it takes so many times what the original took, and so long
 
@@ -84,8 +82,6 @@ def _play(prepared: Prepared, numbers: Sequence[int], turn: int, limit: float | 
     outcomes.unlink(missing_ok=True)
     result = simulate(netlist.files, netlist.top, "tb.mutate.bench", prepared.ports, unit.params, block=unit.block,
                       set_name=unit.name, seed=prepared.seed + turn, words=unit.rounds[turn], root=root, limit=limit,
-                      flags=_ANY_CONTENTS,
-                      plusargs=("+verilator+rand+reset+2", f"+verilator+seed+{1 + prepared.seed + turn}"),
                       context={"bench": bench.__name__, "tests": unit.tests, "mutants": list(numbers),
                                "outcomes": str(outcomes)})
     lines = outcomes.read_text("utf-8").splitlines() if outcomes.is_file() else []
