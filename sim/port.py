@@ -121,8 +121,13 @@ class Plan:
     def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], loaded: bool = False) -> Plan:
         """Of a layer that is cut into `parts`; `loaded` where the engine has a pass's weights and parameters before the
         first token may come: then phase 0 is the tokens', but for a burst of the others."""
+        return cls.of_counts(task, hw, len(parts), len(parts[0].order), loaded)
+
+    @classmethod
+    def of_counts(cls, task: Task, hw: HwConfig, super_tiles: int, first: int, loaded: bool = False) -> Plan:
+        """The same of so many `super_tiles`, the first of `first` tokens, sinks among them."""
         beats = -(-task.channels_in // hw.lanes), task.weights.beats(task.k), task.out_beats(hw)
-        return cls._of(hw, task.tokens, task.columns(hw)[0], beats, len(parts), len(parts[0].order), loaded)
+        return cls._of(hw, task.tokens, task.columns(hw)[0], beats, super_tiles, first, loaded)
 
     @classmethod
     @lru_cache(maxsize=256)  # a layer's cycles, alone and behind others, and its cost ask for the same

@@ -93,6 +93,11 @@ class Arrivals:
             return self._supply.longer_than(self._whole)
         return self._in_beats * self._supply.den > self._whole * self._supply.num
 
+    @property
+    def codes_after(self) -> int:
+        """Cycles at least from a token's last beat until the codes of all that comes of it count as there."""
+        return self._unit.latency + self._after
+
     def take(self, gate: int) -> bool:
         """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
         it waited for that."""
