@@ -37,9 +37,9 @@ def check_inputs(workload: Workload, config: NpuConfig) -> None:
     widest = max(linear, key=lambda op: op.k, default=None)
     if widest is not None and widest.k > config.hw.max_k:
         block = config.hw.hadamard or 1
-        raise ConfigError(
-            "impossible value", where=f"{widest.name}: job.k", got=widest.k,
-            expected=f"at most hw.max_k = {config.hw.max_k}; {workload.name} takes --hw max_k={-(-widest.k // block) * block}")
+        enough = -(-widest.k // block) * block
+        raise ConfigError("impossible value", where=f"{widest.name}: job.k", got=widest.k,
+                          expected=f"at most hw.max_k = {config.hw.max_k}; {workload.name} takes --hw max_k={enough}")
 
 
 def of_linear(op: Linear, batch: int, scheme: str, config: NpuConfig) -> Iterator[Job]:
