@@ -74,8 +74,8 @@ def ends(task: Task, hw: HwConfig, found: Candidates, begins: Begins) -> np.ndar
     last = np.maximum.reduce([
         begins.first_load + lead + (tiles - 1) * rates.tile,
         begins.last_load + lead + (found.last_tiles - 1) * rates.tile,
-        begins.first_rows + lead + (tiles - found.first_tiles) * rates.tile,
-        begins.all_rows + lead + (columns - 1) * found.last_tiles * rates.tile,
+        begins.first_rows + params.order_cycles + lead + (tiles - found.first_tiles) * rates.tile,
+        begins.all_rows + params.order_cycles + lead + (columns - 1) * found.last_tiles * rates.tile,
     ])
     first = begins.first_load + lead + (found.first_tiles - 1) * rates.tile
     lifting, final = _back(task, hw, params, found)
