@@ -77,11 +77,13 @@ def transfers(kind: Kind, ahead: Ahead, end: int, free: np.ndarray) -> tuple[np.
     found = []
     phases = iter(ahead)
     while len(free):
-        now = max(end, int(free[0])) // TICKS
-        spacing, until = next((spacing, until) for spacing, until in phases if until is None or now < until)
-        steps = kind.numbers[: len(free)] * spacing
-        waits = free - steps
-        waits[0] = max(end, waits[0])
+        first = max(end, int(free[0]))
+        spacing, until = next((spacing, until) for spacing, until in phases
+                              if until is None or first < until * TICKS)
+        most = len(free) if until is None else -(-(until * TICKS - first) // spacing)  # that can start before its end
+        steps = kind.numbers[: len(free[:most])] * spacing
+        waits = free[:most] - steps
+        waits[0] = first
         starts = steps + np.maximum.accumulate(waits)
         if until is not None:
             starts = starts[: int(np.searchsorted(starts, until * TICKS))]
@@ -92,12 +94,41 @@ def transfers(kind: Kind, ahead: Ahead, end: int, free: np.ndarray) -> tuple[np.
     return np.concatenate([starts for starts, _ in found]), np.concatenate([ends for _, ends in found])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ramp:
+    """A unit whose bursts follow each other at `spacing` without a wait for a place, in ticks from the end of the
+    transfer before it: `late` as of `taken`, not yet whole cycles. It is so where each place that the unit frees is
+    free in time: however late its bursts come where `holds`, and where they are not late if the transfer before it
+    ended in tick `least` or later."""
+
+    late: np.ndarray
+    holds: bool
+    least: int
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def of(cls, kind: Kind, spacing: int) -> Ramp:
+        """Of a unit with more bursts than places."""
+        starts = kind.numbers[: kind.unit.bursts] * spacing
+        late = np.maximum.accumulate(starts + spacing - kind.due)
+        own, free = starts[kind.depth :], kind.freed[: -kind.depth]
+        until = late if kind.need is None else late[kind.need]
+        return cls(late, bool((free + until[: len(own)] + (TICKS - 1) <= own).all()), int((free - own).max()))
+
+
 def taken(kind: Kind, ahead: Ahead, end: int, free: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """A unit whose first beat comes in cycle 0 at the earliest: (tick in which its last transfer ends, `free` behind
     it, whole cycles in ticks int64[bursts] by which beats are later than their pace where they need each burst and
     those before it, negative: earlier)."""
     count = kind.unit.bursts
     own = max(0, count - kind.depth)  # bursts of the unit that need a place of another one of it
+    if own and len(ahead) == 1:
+        spacing = ahead[0][0]
+        ramp = Ramp.of(kind, spacing)
+        if ramp.holds and ramp.least <= end and int((free - kind.numbers[: kind.depth] * spacing).max()) <= end:
+            late = (ramp.late + (end + TICKS - 1)) & -TICKS
+            until = late[own:] if kind.need is None else late[kind.need[own:]]
+            return end + count * spacing, kind.freed[own:] + np.maximum(0, until), late
     given = kind.freed[:own]  # if nothing were late
     while True:
         starts, ends = transfers(kind, ahead, end, np.concatenate((free, given)) if own else free[:count])
