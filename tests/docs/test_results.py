@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from docs.tools import figures, peers, record, results
+from docs.tools import figures, memories, peers, record, results
+from stamp_hw.memory_config import KINDS
 from tb.mutate.units import UNITS
 from tb.run.blocks import blocks
 
@@ -170,3 +171,18 @@ def test_the_readme_has_at_most_700_words() -> None:
 @pytest.mark.parametrize("word", ["coefficient", "headroom", "beat", "sink", "super-tile", "waive", "n_hi", "first_n"])
 def test_the_readme_uses_no_word_that_it_does_not_explain(word: str) -> None:
     assert word not in prose(README).lower()
+
+
+def test_every_memory_has_a_line_a_constant_and_what_nobody_verified_is_marked() -> None:
+    rows = [line.strip("| ").split(" | ") for line in memories.table().splitlines()]
+    assert set(memories.BESIDE) == set(KINDS)
+    for kind, constants in KINDS.items():
+        own = {what: (value, said, source) for one, what, value, said, source in rows if one == kind}
+        assert {f"`{name}`" for name in constants} < set(own)
+        assert any(what.startswith("suppl") for what in own)
+        for name, (value, source) in constants.items():
+            assert own[f"`{name}`"][0] == f"{value:g}" and own[f"`{name}`"][2] == source
+    for _, what, _, said, source in rows:
+        assert said in ("cited", "cited, in part assumed", "assumed", "**no**: quoted"), what
+        assert ("assumed" in said) == ("assumed" in source) and ("quoted" in said) == ("not read" in source), source
+        assert "assumed" in said or re.search(r"JESD|\b(19|20)\d\d\b|no year|arXiv|Wikipedia", source), source
