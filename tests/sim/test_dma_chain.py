@@ -145,6 +145,9 @@ def test_the_report_has_the_cycles_and_bytes_of_the_model(tmp_path: Path, capsys
     model = chain(params, 0, found, tables, MemoryLaw(**report["memory"]))
     assert report["total"]["cycles"] == model.interrupt
     assert [row["cycles"] for row in report["layers"]] == [layer.cycles for layer in model.layers]
+    jobs = [EngineJob.of_registers(layer.registers) for layer in found]
+    assert [row["engine_cycles"] for row in report["layers"]] == [
+        timing(params.engine, [job]).cycles for job in jobs]
     for row, layer in zip(report["layers"], model.layers, strict=True):
         assert row["bytes_read"] == {name: 32 * count for name, count in layer.words_read.items()}
         assert row["bytes_written"] == 32 * layer.words_written
