@@ -66,9 +66,9 @@ def render(report: dict[str, Any]) -> str:
     line = "one line for reads and writes" if memory["one_port"] else "a line each way"
     return folded("\n".join([
         table, "",
-        f"{total['layers']} layer{'s' * (total['layers'] > 1)}: {total['cycles']:,} cycles from START to the interrupt, "
-        f"{1e3 * total['seconds']:.3f} ms at {hw['freq_hz'] / 1e6:g} MHz; {total['bytes_read']:,} bytes read, "
-        f"{total['bytes_written']:,} written",
+        f"{total['layers']} layer{'s' * (total['layers'] > 1)}: {total['cycles']:,} cycles from START to the "
+        f"interrupt, {1e3 * total['seconds']:.3f} ms at {hw['freq_hz'] / 1e6:g} MHz; {total['bytes_read']:,} bytes "
+        f"read, {total['bytes_written']:,} written",
         f"bus of {hw['bus_width']} bits; memory: {memory['read_ticks'] / TICKS:g} cycles a word read, "
         f"{memory['write_ticks'] / TICKS:g} written, {memory['latency'] / TICKS:g} cycles of latency, {line}",
         "waits: share of a layer's cycles in which the engine wanted a beat that was not there, or had a result that "
