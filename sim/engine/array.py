@@ -22,13 +22,14 @@ from stamp_hw.engine.wire import WeightFormat
 LOAD_SETUP = 1  # cycles from a free half of the weight buffer to the first beat that is taken
 LOADED = 2  # cycles from the last k-step written to `loaded`: the stream is complete, then the pass
 START = 1  # cycles from a stage's start to the exchange of its registers, and from that to its first work
+OUT_FREE = 1  # cycles from a free half of the output buffer to the first step that it lets end a tile
 NEVER = -(1 << 60)
 
 
 def word_cycles(params: EngineParams) -> int:
-    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, a register in front
-    of the rescale unit, that unit, and the flag."""
-    return params.drain_cycles + 1 + params.rescale.latency + 1
+    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, the way of its last
+    beat to the output buffer, and the flag."""
+    return params.drain_cycles + params.word_latency + 1
 
 
 def free_cycles(params: EngineParams) -> int:
@@ -168,10 +169,11 @@ class Passes:
     def issue(self, k: int, ready: np.ndarray, loaded: int, out_free: int) -> int:
         """The next pass, whose weights are there from `loaded` on: cycle from which it counts as complete."""
         span, least = self._params.tile_cycles(k)
-        complete = np.maximum(ready, max(loaded, self._begin)).tolist()
+        complete = np.maximum(np.maximum(ready, self._begin) + self._params.order_cycles, loaded).tolist()
+        free = out_free + OUT_FREE
         if self._watch is not None:
-            self._watch(self._last, complete, out_free)
-        self._last = issue(self._last, complete, span, least, out_free)
+            self._watch(self._last, complete, free)
+        self._last = issue(self._last, complete, span, least, free)
         self._releases = [self._releases[1], self._last]
         return self._last + self._word
 
