@@ -19,7 +19,7 @@ from stamp_hw.dma.params import READS, DmaParams
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.errors import StampError
 
-QUIET = 1 << 20  # cycles beside the memory's own without a move, in which a layer has an end, or none
+MARGIN = 1_000  # cycles of pipelines, queues and lookups beside what engine and memory rest at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +63,9 @@ class _Run:
         self._job = EngineJob.of_registers(layer.registers)
         self._waits = dict.fromkeys(("i", "w", "p", "o"), 0)
         self._moved = 0  # last cycle in which something moved
-        self._patience = QUIET + (law.latency + law.response + law.read_ticks + law.write_ticks) // TICKS
+        # Without a move in more cycles than engine and memory rest at most, a layer has no end.
+        memory_cycles = (law.latency + law.response + law.read_ticks + law.write_ticks) // TICKS
+        self._patience = MARGIN + params.engine.quiet_cycles + memory_cycles
 
     def follow(self) -> LayerCycles:
         """To the end."""
@@ -121,7 +123,7 @@ class _Run:
             waits["o"] += offers and not ready
         inward.step((i, w, p), located, granted, port.pushes)
         port.receive(cycle)
-        if granted >= 0 or word is not None or offers or i or w or p or port.pushes >= 0:
+        if granted >= 0 or word is not None or offers and ready or i or w or p or port.pushes >= 0:
             self._moved = cycle
         return left
 

@@ -102,8 +102,7 @@ def test_shapes_alone_lie_where_the_image_of_their_layers_does(rng: np.random.Ge
             assert np.array_equal(places & ~exponents, other & ~exponents)  # which are the data's as well
 
 
-def test_lengths_that_do_not_fit_the_job_have_no_end(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.dma.layer.QUIET", 2_000)
+def test_lengths_that_do_not_fit_the_job_have_no_end(rng: np.random.Generator) -> None:
     params = draw_params(rng)
     drawn, image = cases.chain(params, rng, 1)
     layer = image.layers[0]
