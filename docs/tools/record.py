@@ -222,6 +222,10 @@ PRINTED = {
            ("_port", ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true", "--hw",
                       "memory=LPDDR5")),
            ("_small", ("smollm2-135m", "--config", "configs/language.yaml")))},
+    "printed_chain": (("chain", "--model", "smollm2-135m", "--prefill", "64", "--hw", "bus_width=128", "--hw",
+                       "memory=LPDDR4"), slice(None),
+                      {"modelled": "cycles and bytes, by the cycle model that equals the RTL in the cycle of every "
+                                   "burst behind a memory of that law"}, 100),
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
                        slice(0, 4), {"RTL-simulated": "all"}, 66),
     **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),

@@ -44,7 +44,7 @@ def test_on_drawn_hardware_chains_take_the_cycles_of_the_model(number: int, rng:
     any law."""
     params = draw_params(rng.spawn(number + 1)[number])
     print(params)  # noqa: T201 shown on failure
-    result = run_block("dma", f"drawn{number}", fresh_seed(), params=params, words=CHAINS * 200 * params.engine.cols,
+    result = run_block("dma", f"drawn{number}", fresh_seed(), params=params, words=25 * CHAINS * params.engine.cols,
                        tests=["a_chain_takes_the_cycles_of_the_model"])
     assert result.runs >= CHAINS and result.timed_beats and not result.cycle_differences
 
