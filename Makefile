@@ -119,7 +119,7 @@ throughput: venv  ## utilization of the array and cost of the transform, from th
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json; 15 minutes)
 	$(BIN)/stamp-hw verify deep
 
-bench: venv-trace  ## speed of the golden model, its torch backend, sweeps and the RTL bench, as ratios (build/bench.json; 6 minutes)
+bench: venv-trace  ## speed of the golden model, its torch backend, sweeps and the RTL bench, as ratios (build/bench.json; 3 minutes)
 	$(BIN)/stamp-hw bench --json build/bench.json
 
 faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (build/faults.json; 20 minutes)
