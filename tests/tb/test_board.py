@@ -149,20 +149,20 @@ def test_a_run_that_never_began_fails_in_every_result_though_the_memory_held_the
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("what", ["an event", "the time"])
+@pytest.mark.parametrize("what", ["an event", "the cycles", "the limit"])
 def test_a_number_that_is_not_the_cycle_models_fails(ready: Ready, what: str) -> None:
     """Results are right all the same."""
     def change(words: list[int]) -> None:
-        if what == "an event":
-            place = [place for place, word in enumerate(words) if word >> 44 == Op.EXPECT.value][-1]
-            words[place] ^= 1
+        wait, cycles = place_of(ready, Op.WAIT), place_of(ready, Op.CYCLES)
+        events = [place for place, word in enumerate(words) if word >> 44 == Op.EXPECT.value]
+        if what == "the limit":
+            words[wait] = words[wait] >> DATA_WIDTH << DATA_WIDTH | 50
         else:
-            place = place_of(ready, Op.WAIT)
-            words[place] = words[place] >> DATA_WIDTH << DATA_WIDTH | 3
+            words[events[-1] if what == "an event" else cycles + 2] ^= 1
 
     seen = ready.run(change, ulx3s.PROGRAM_FILE)
     assert seen.text.endswith("FAIL\r\n") and seen.led >> simulate.FAILED & 1
-    assert what == "the time" or mismatches(seen) == 0
+    assert what == "the limit" or mismatches(seen) == 0
 
 
 @pytest.mark.rtl
