@@ -185,6 +185,11 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                          "--hw freq_hz=2e8 --seed 1 --seed 2 --seed 3",
                          {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga)
        for end, options in (("", ""), ("_slice", " --hw dsp=ecp5"))},
+    "board": ("board/ulx3s.json", "make board", {
+        "gate-level": "cells, and timing of nextpnr, after place and route"}, figures.board),
+    "board_said": ("board/simulated.json", "stamp-hw board ulx3s --out build/board/simulated --simulate-only "
+                   "--json build/board/simulated.json", {"RTL-simulated": "the top, to its last byte"},
+                   figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
