@@ -13,8 +13,7 @@ from string import Template
 
 import yaml
 
-from rtl_gen.delivery import handover_npu
-from rtl_gen.delivery.handover_npu import DOCUMENT as NPU_DOCUMENT
+from rtl_gen.delivery import handover_npu, handover_npu_header
 from rtl_gen.delivery.handover_registers import DOCUMENT, HEADER, c_header, document
 from rtl_gen.tops import AXI_TOP, ENGINE_TOP
 from stamp_hw.config import HwConfig
@@ -23,7 +22,8 @@ from stamp_hw.engine.params import EngineParams
 
 TEMPLATES = Path(__file__).parent / "templates"
 CORE, SCRIPT, CONSTRAINTS = f"{AXI_TOP}.core", "vivado.tcl", f"{AXI_TOP}.xdc"
-NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, NPU_DOCUMENT)
+NPU_NAMES = (handover_npu.DOCUMENT, handover_npu_header.HEADER)
+NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, *NPU_NAMES)
 _BENCH = f"tb_{ENGINE_TOP}"
 _TIMESCALE = ["--timescale", "1ns/1ps"]
 _PART = "xc7k325tffg900-2"  # of vivado.tcl as well
@@ -85,10 +85,16 @@ def vivado(hw: HwConfig) -> dict[str, str]:
     return {SCRIPT: (TEMPLATES / SCRIPT).read_text(encoding="utf-8"), CONSTRAINTS: period}
 
 
+def npu_files(params: DmaParams) -> dict[str, str]:
+    """File name → text of what belongs to `stamp_npu`."""
+    return {handover_npu.DOCUMENT: handover_npu.document(params),
+            handover_npu_header.HEADER: handover_npu_header.c_header(params)}
+
+
 def files(hw: HwConfig, modules: Sequence[str], waivers: str, benches: Sequence[str] = ()) -> dict[str, str]:
     """File name → text of everything here; `modules` are the Verilog files of the AXI top, `waivers` the control file
     beside them, `benches` the files of the testbenches, if there are any."""
     params = EngineParams.of(hw)
-    npu = {} if hw.bus_width is None else {NPU_DOCUMENT: handover_npu.document(DmaParams.of(hw))}
+    npu = {} if hw.bus_width is None else npu_files(DmaParams.of(hw))
     return {CORE: core(modules, waivers, benches), **vivado(hw), DOCUMENT: document(params), HEADER: c_header(params),
             **npu}
