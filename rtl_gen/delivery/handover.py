@@ -1,4 +1,5 @@
-"""What a project that takes the engine needs beside its Verilog: a FuseSoC core, a Vivado script and its constraints.
+"""What a project that takes the engine needs beside its Verilog: a FuseSoC core, a Vivado script and its constraints,
+register maps.
 
 FuseSoC is run by the tests. The Vivado files have never met Vivado, and say so themselves.
 """
@@ -13,17 +14,20 @@ from string import Template
 
 import yaml
 
-from rtl_gen.delivery import handover_npu, handover_npu_header
+from rtl_gen.axi.registers import registers
+from rtl_gen.delivery import handover_npu, handover_npu_header, handover_rdl
 from rtl_gen.delivery.handover_registers import DOCUMENT, HEADER, c_header, document
-from rtl_gen.tops import AXI_TOP, ENGINE_TOP
+from rtl_gen.dma.registers import npu_registers
+from rtl_gen.tops import AXI_TOP, ENGINE_TOP, NPU_TOP
 from stamp_hw.config import HwConfig
 from stamp_hw.dma.params import DmaParams
 from stamp_hw.engine.params import EngineParams
 
 TEMPLATES = Path(__file__).parent / "templates"
 CORE, SCRIPT, CONSTRAINTS = f"{AXI_TOP}.core", "vivado.tcl", f"{AXI_TOP}.xdc"
-NPU_NAMES = (handover_npu.DOCUMENT, handover_npu_header.HEADER)
-NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, *NPU_NAMES)
+RDL, NPU_RDL = f"{AXI_TOP}.rdl", f"{NPU_TOP}.rdl"
+NPU_NAMES = (handover_npu.DOCUMENT, handover_npu_header.HEADER, NPU_RDL)
+NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, RDL, *NPU_NAMES)
 _BENCH = f"tb_{ENGINE_TOP}"
 _TIMESCALE = ["--timescale", "1ns/1ps"]
 _PART = "xc7k325tffg900-2"  # of vivado.tcl as well
@@ -88,7 +92,8 @@ def vivado(hw: HwConfig) -> dict[str, str]:
 def npu_files(params: DmaParams) -> dict[str, str]:
     """File name → text of what belongs to `stamp_npu`."""
     return {handover_npu.DOCUMENT: handover_npu.document(params),
-            handover_npu_header.HEADER: handover_npu_header.c_header(params)}
+            handover_npu_header.HEADER: handover_npu_header.c_header(params),
+            NPU_RDL: handover_rdl.document(NPU_TOP, "linear engine with a DMA of its own", npu_registers(params))}
 
 
 def files(hw: HwConfig, modules: Sequence[str], waivers: str, benches: Sequence[str] = ()) -> dict[str, str]:
@@ -97,4 +102,4 @@ def files(hw: HwConfig, modules: Sequence[str], waivers: str, benches: Sequence[
     params = EngineParams.of(hw)
     npu = {} if hw.bus_width is None else npu_files(DmaParams.of(hw))
     return {CORE: core(modules, waivers, benches), **vivado(hw), DOCUMENT: document(params), HEADER: c_header(params),
-            **npu}
+            RDL: handover_rdl.document(AXI_TOP, "linear engine behind AXI4-Stream", registers(params)), **npu}
