@@ -26,7 +26,7 @@ from stamp_hw.engine.params import EngineParams
 TEMPLATES = Path(__file__).parent / "templates"
 CORE, SCRIPT, CONSTRAINTS = f"{AXI_TOP}.core", "vivado.tcl", f"{AXI_TOP}.xdc"
 RDL, NPU_RDL = f"{AXI_TOP}.rdl", f"{NPU_TOP}.rdl"
-NPU_NAMES = (handover_npu.DOCUMENT, handover_npu_header.HEADER, NPU_RDL)
+NPU_NAMES = (handover_npu.DOCUMENT, handover_npu_header.HEADER, NPU_RDL, handover_npu.ZYNQ)
 NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, RDL, *NPU_NAMES)
 _BENCH = f"tb_{ENGINE_TOP}"
 _TIMESCALE = ["--timescale", "1ns/1ps"]
@@ -89,9 +89,11 @@ def vivado(hw: HwConfig) -> dict[str, str]:
     return {SCRIPT: (TEMPLATES / SCRIPT).read_text(encoding="utf-8"), CONSTRAINTS: period}
 
 
-def npu_files(params: DmaParams) -> dict[str, str]:
+def npu_files(hw: HwConfig) -> dict[str, str]:
     """File name → text of what belongs to `stamp_npu`."""
-    return {handover_npu.DOCUMENT: handover_npu.document(params),
+    params = DmaParams.of(hw)
+    return {handover_npu.ZYNQ: handover_npu.zynq(hw.freq_hz),
+            handover_npu.DOCUMENT: handover_npu.document(params),
             handover_npu_header.HEADER: handover_npu_header.c_header(params),
             NPU_RDL: handover_rdl.document(NPU_TOP, "linear engine with a DMA of its own", npu_registers(params))}
 
@@ -100,6 +102,6 @@ def files(hw: HwConfig, modules: Sequence[str], waivers: str, benches: Sequence[
     """File name → text of everything here; `modules` are the Verilog files of the AXI top, `waivers` the control file
     beside them, `benches` the files of the testbenches, if there are any."""
     params = EngineParams.of(hw)
-    npu = {} if hw.bus_width is None else npu_files(DmaParams.of(hw))
+    npu = {} if hw.bus_width is None else npu_files(hw)
     return {CORE: core(modules, waivers, benches), **vivado(hw), DOCUMENT: document(params), HEADER: c_header(params),
             RDL: handover_rdl.document(AXI_TOP, "linear engine behind AXI4-Stream", registers(params)), **npu}
