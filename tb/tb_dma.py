@@ -26,6 +26,10 @@ from tb.dma.halts import (  # noqa: F401  tests of this bench
     an_error_of_the_bus_ends_the_chain_and_names_the_descriptor,
     lengths_that_do_not_fit_the_job_end_the_chain,
 )
+from tb.dma.software import (  # noqa: F401  tests of this bench
+    chains_are_right_on_a_memory_of_others,
+    the_calls_of_the_driver_do_what_they_say,
+)
 
 PARAMETER_SETS = {
     "grid64": DmaParams(bus_width=64, burst_words=4, fifo_words=16, address_width=36, engine=EngineParams(

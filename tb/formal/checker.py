@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-class _Elaborated(Elaboratable):
+class Elaborated(Elaboratable):
     """A fragment as a submodule."""
 
     def __init__(self, fragment: Fragment) -> None:
@@ -67,7 +67,7 @@ class Checker(wiring.Component):
         m = Module()
         fragment = Fragment.get(self.unit, platform)
         self._signals, self._memories = named_signals(fragment), named_memories(fragment)
-        m.submodules.unit = _Elaborated(fragment)
+        m.submodules.unit = Elaborated(fragment)
         self.connect(m)
         self._running = Signal()
         m.d.comb += self._running.eq(~ResetSignal())
