@@ -48,6 +48,7 @@ GROUPS = {
         "synth": Command("rtl_gen.commands.synth", "synthesize the engine or a block and count cells"),
         "place": Command("rtl_gen.commands.place", "place and route for an ECP5: clock rate and slowest path"),
         "board": Command("tb.commands.board", "a bitstream for a ULX3S that runs a real layer and checks itself"),
+        "characterize": Command("rtl_gen.commands.characterize", "area, clock and energy of each block in cells"),
         "doctor": Command("rtl_gen.commands.doctor", "list the tools, found or not, and what installs them"),
     }, "stamp-hw generate --config configs/fpga.yaml --out build/verilog --vectors"),
     "verification": Group({
