@@ -35,6 +35,10 @@ from tb.dma.room import (  # noqa: F401
     so_many_bursts_go_out_unanswered_as_there_are_places,
     words_that_come_behind_the_last_result_are_left_over,
 )
+from tb.dma.software import (  # noqa: F401
+    chains_are_right_on_a_memory_of_others,
+    the_calls_of_the_driver_do_what_they_say,
+)
 
 PARAMETER_SETS = {
     "grid64": DmaParams(bus_width=64, burst_words=4, fifo_words=16, address_width=36, engine=EngineParams(

@@ -76,7 +76,7 @@ class TimedBench(NpuBench):
     async def timed_run(self, image: Image, drawn: Sequence[DrawnLayer], law: MemoryLaw, where: str) -> ChainCycles:
         """A chain through the memory of a law: values, bursts, cycles."""
         dut, timed = self.dut, self.timed
-        self.memory = timed  # type: ignore[assignment]  # of which `fill` and `same` see the bytes alone
+        self.memory = timed  # of which `fill` and `same` see the bytes alone
         timed.law = law
         wanted = self.fill(image, drawn)
         for name, value in (("CHAIN_LOW", image.base & 0xFFFFFFFF), ("CHAIN_HIGH", image.base >> 32),

@@ -32,7 +32,7 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         cycles = int(LONGEST ** bench.rng.random())
         await bench.cycles(cycles)
         hasty = bool(bench.rng.random() < 0.5)  # the halt has to last by itself until the bus is quiet
-        await bench.write("CTRL", bench.field("CTRL", "flush"))
+        await bench.do(bench.calls.flush())
         if hasty:
             await bench.write("CTRL", 0)
         where = f"case {case}, flushed after {cycles} cycles{', hastily' if hasty else ''}"
@@ -43,7 +43,7 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         count = len(bench.memory.reads) + len(bench.memory.writes)
         await bench.cycles(30)
         bench.check(f"bursts behind the end, {where}", len(bench.memory.reads) + len(bench.memory.writes), count)
-        await bench.write("CTRL", 0)
+        assert await bench.do(bench.calls.recover()) == (), where
         await bench.expect("STATUS", bench.at_rest(), where)
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after {where}")
@@ -60,10 +60,11 @@ async def stopped(bench: NpuBench, error: str, number: int, where: str) -> None:
     await bench.ended()
     await bench.expect("STATUS", bench.at_rest(halted=True), where)
     await bench.expect("ERROR", bench.field("ERROR", error), where)
-    await bench.expect("DESCRIPTOR", number, where)
+    assert await bench.do(bench.calls.error()) == ((error,), number), where
+    assert not await bench.do(bench.calls.start(0)), f"{where}: a halted engine starts"
     assert await bench.write("START", 1) == OKAY
     await bench.expect("ERROR", bench.field("ERROR", error) | bench.field("ERROR", "start_busy"), f"{where}, START")
-    await bench.write("ERROR", 0xFFFFFFFF)
+    assert set(await bench.do(bench.calls.recover())) == {error, "start_busy"}, where
     await bench.expect("STATUS", bench.at_rest(), f"{where}, cleared")
     TOTALS.runs += 1
 
