@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.bits import chosen
 from rtl_gen.lib.delay import delayed, late
+from rtl_gen.mac import split
 from rtl_gen.mac.multiplier import OPERAND_WIDTH
 from rtl_gen.mac.pe import LOW_WIDTH
 from rtl_gen.mac.row import Row
@@ -199,7 +200,10 @@ class Mac(wiring.Component):
         for lane in range(params.lanes):
             sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk)
                     for held in (top.hold0, top.hold1)]
-            m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+            token = Mux(slot, sums[1], sums[0])
+            if params.split:
+                token = split.token_sum(sums[0], sums[1], token, drain_mode4[0])
+            m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, token))
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
             beat.row.eq(row),
@@ -241,21 +245,26 @@ class Mac(wiring.Component):
         """
         params = self.params
         step = self.i.payload
-        valid, last = accept, ends_tile(accept, step.last)
+        wait = params.entry_cycles
+        valid, last = (delayed(m, f"entry_{name}", value, wait, control=True)
+                       for name, value in (("valid", accept), ("last", ends_tile(accept, step.last))))
         rows = [Shared(lambda: Row(params), "stamp_mac_row") for _ in range(params.rows)]
         for c in range(params.cols):
-            m.d.comb += rows[0].wgt_i[c].eq(delayed(m, f"skew_wgt_c{c}", step.wgt[c], c))
+            m.d.comb += rows[0].wgt_i[c].eq(delayed(m, f"skew_wgt_c{c}", step.wgt[c], wait + c))
         for r, row in enumerate(rows):
             m.submodules[f"row{r}"] = row
             if r:
                 valid, last, shift = (late(m, f"{name}_r{r}", value, control=True) for name, value in (
                     ("valid", valid), ("last", last), ("shift", shift)))
                 m.d.comb += row.wgt_i.eq(rows[r - 1].wgt_o)
-            act = delayed(m, f"skew_act_r{r}", Cat(step.act[r], step.mode4[r]), r)
-            m.d.comb += [row.control.valid.eq(valid), row.control.last.eq(last),
-                         row.control.mode4.eq(pairs(valid, act[CODE_WIDTH])),
-                         # A bubble's product is added nowhere: its mode may be any.
-                         row.operand.eq(packed(act[:CODE_WIDTH], act[CODE_WIDTH]))]
+            act = delayed(m, f"skew_act_r{r}", Cat(step.act[r], step.mode4[r]), wait + r)
+            m.d.comb += [row.control.valid.eq(valid), row.control.last.eq(last)]
+            if params.split:
+                m.d.comb += row.operand.eq(split.operand(act[:CODE_WIDTH], act[CODE_WIDTH]))
+            else:
+                m.d.comb += [row.control.mode4.eq(pairs(valid, act[CODE_WIDTH])),
+                             # A bubble's product is added nowhere: its mode may be any.
+                             row.operand.eq(packed(act[:CODE_WIDTH], act[CODE_WIDTH]))]
             if r + 1 < params.rows:
                 below = rows[r + 1]
                 m.d.comb += [row.shift.eq(shift), row.below0.eq(below.hold0), row.below1.eq(below.hold1)]

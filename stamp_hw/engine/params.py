@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from stamp_hw.config import HwConfig
 from stamp_hw.hadamard_params import HadamardParams
-from stamp_hw.hw_config import remembered
+from stamp_hw.hw_config import PACKED, remembered
 from stamp_hw.params import CombineParams, FinishParams, HaarParams, MacParams, RescaleParams, ScaleParams
 
 SINK_WIDTH = 4  # bits of a sink's exponent e (docs/contract.md §3.1)
@@ -39,6 +39,7 @@ class EngineParams:
     pad_beats: bool = False
     hadamard: int | None = None
     dsp: str | None = None
+    multiplier: str = PACKED
 
     def __post_init__(self) -> None:
         self.hw  # noqa: B018  (HwConfig validates every field)
