@@ -152,7 +152,7 @@ class Tags(OfEngine):
             m.d.sync += [since.eq(1), of_job.eq(1)]
         slot = self._slot(beats)
         self.must(m, known.of_slots(self, f"{unit}.slots."))
-        self.must(m, known.of_walk(self, m, haar, params, f"{unit}."))
+        self.must(m, known.of_plan(self, haar, params, f"{unit}."))
         self.must(m, ~active | (state >= State.TOKENS))
         self.must(m, ~of_job | (state != State.CHECK))
         self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))
