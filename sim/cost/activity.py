@@ -40,11 +40,11 @@ def _lifting(task: Task, hw: HwConfig) -> tuple[Event, ...]:
     """d = b − a and s = a + (d >> 1): two additions a butterfly and channel; and those of the Hadamard unit."""
     forward, inverse = HaarParams.forward(hw), HaarParams.inverse(hw)
     found = []
-    for name, params, beats in (("forward_add", forward, -(-task.k // hw.lanes)),
-                                ("inverse_add", inverse, task.out_beats(hw))):
+    for name, params, beats, finer in (("forward_add", forward, -(-task.k // hw.lanes), None),
+                                       ("inverse_add", inverse, task.out_beats(hw), "inverse.add")):
         count = haar.events(params, [task.haar_job(beats)])
         additions = 2 * (count.butterflies + count.cross_butterflies) * params.lanes
-        found.append(Event(name=name, constant="lifting.add", count=additions, at=params.out_width))
+        found.append(Event(name=name, constant="lifting.add", count=additions, at=params.out_width, finer=finer))
     return (*found, *_hadamard(task, hw))
 
 
@@ -57,8 +57,9 @@ def _hadamard(task: Task, hw: HwConfig) -> Iterator[Event]:
     job = params.job(tokens=task.tokens, k=task.k_in, shift=0)
     words = hadamard.events(params, job).beats * params.lanes
     widths = [min(params.width + 1 + level, params.sum_width) for level in range(1, params.levels + 1)]
-    yield Event(name="hadamard_add", constant="lifting.add", count=words * params.levels, at=sum(widths) / len(widths))
-    yield Event(name="hadamard_round", constant="lifting.add", count=words, at=params.sum_width)
+    for name, count, at in (("hadamard_add", words * params.levels, sum(widths) / len(widths)),
+                            ("hadamard_round", words, params.sum_width)):
+        yield Event(name=name, constant="lifting.add", count=count, at=at, finer="hadamard.add")
 
 
 def _scale(task: Task, hw: HwConfig) -> tuple[Event, ...]:
@@ -84,7 +85,7 @@ def _mac(task: Task, columns: int, hw: HwConfig, division: Division) -> tuple[Ev
     eight, four = count.multiplies8 * columns, count.multiplies4 * columns
     return (
         Event(name="multiply_8bit_row", constant="mac.multiply", count=eight),
-        Event(name="multiply_4bit_row", constant="mac.multiply", count=four),
+        Event(name="multiply_4bit_row", constant="mac.multiply", count=four, finer="mac.step4"),
         Event(name="accumulate", constant="mac.add", count=eight + 2 * four),
     )
 
@@ -105,7 +106,7 @@ def _rescale(task: Task, columns: int, hw: HwConfig) -> tuple[Event, ...]:
         Event(name="add_mid", constant="rescale.add", count=count.outputs, at=params.sum_width),
         Event(name="add_total", constant="rescale.add", count=3 * count.outputs, at=params.total_width),
         Event(name="round", constant="rescale.add", count=count.outputs, at=params.product_width),
-        Event(name="bias", constant="rescale.add", at=INVERSE_WIDTH,
+        Event(name="bias", constant="rescale.add", at=INVERSE_WIDTH, finer="finish.add",
               count=task.tokens * task.out_beats(hw) * hw.drain_lanes),
     )
 
@@ -117,6 +118,7 @@ def _combine(task: Task, columns: int, hw: HwConfig, division: Division) -> tupl
     params = CombineParams.of(hw)
     sums = on_chip.block_sums(task, hw, division) * columns * hw.cols
     return (
-        Event(name="multiply_block", constant="rescale.multiply", count=sums, at=params.width * params.acc_width),
-        Event(name="add_block", constant="rescale.add", count=2 * sums, at=params.total_width),
+        Event(name="multiply_block", constant="rescale.multiply", count=sums, at=params.width * params.acc_width,
+              finer="combine.multiply"),
+        Event(name="add_block", constant="rescale.add", count=2 * sums, at=params.total_width, finer="combine.add"),
     )

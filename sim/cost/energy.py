@@ -8,7 +8,7 @@ counters in the RTL) and from the engine model; constants are from the literatur
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,11 @@ CONSTANTS: dict[str, str | None] = {
     "lifting.add": "bits", "scale.add": "bits", "scale.multiply": "product", "mac.multiply": None, "mac.add": None,
     "rescale.multiply": "product", "rescale.add": "bits", "memory.access": "bytes", "dram.access": None,
 }
+#: Constants that a set may have beside: the price of some events of another constant's, by what those are.
+FINER: dict[str, str | None] = {
+    "inverse.add": "bits", "finish.add": "bits", "hadamard.add": "bits", "combine.add": "bits",
+    "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
+}
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
 MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
@@ -32,13 +37,15 @@ _TEXTS = ("prices", "unit", "node", "source", "basis")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`count` events priced by `constant` at `at` on its curve; `bits` each moves (memories), else None."""
+    """`count` events priced by `constant` at `at` on its curve, or by `finer` where a set has that; `bits` each moves
+    (memories), else None."""
 
     name: str
     constant: str
     count: int
     at: float = 0.0
     bits: int | None = None
+    finer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +83,34 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtRest:
+    """One unit, whatever it does: `idle_pj` a cycle, of it the clock's `clock_pj`, and `leakage_uw`; its `area_um2`,
+    `flip_flops` and fastest clock."""
+
+    idle_pj: float
+    clock_pj: float
+    leakage_uw: float
+    area_um2: float
+    flip_flops: float
+    clock_mhz: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySet:
-    """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words."""
+    """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
+    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone."""
 
     name: str
     node: str
     sources: dict[str, str]
     constants: dict[str, Constant]
     not_modelled: tuple[str, ...]
+    gates: dict[str, AtRest] = field(default_factory=dict)
+    hardware: str = ""
 
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
-        constant = self.constants[event.constant]
+        constant = self.constants[event.finer if event.finer in self.constants else event.constant]
         each = constant.at(event.at)
         if constant.per_bits is not None:
             each *= (event.bits or 0) / constant.per_bits
@@ -118,7 +141,8 @@ class EnergySet:
                        else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
-        }
+        } | ({"gates": {"hardware": self.hardware, "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
+             if self.gates else {})
 
 
 @lru_cache(maxsize=16)
@@ -145,24 +169,42 @@ def parse(text: str, where: str) -> EnergySet:
 
 
 def _parse(data: Any, where: str) -> EnergySet:
-    """Check a set strictly: no key unknown, none missing, every figure a positive number."""
-    top = _mapping(data, where, ("name", "node", "sources", "constants", "not_modelled"))
+    """Check a set strictly: no key unknown, none missing but constants that its `base` has, every figure a positive
+    number."""
+    keys = ("name", "node", "sources", "constants", "not_modelled")
+    top = _mapping(data, where, keys, ("base", "gates"))
+    base = load(_text(top["base"], f"{where}: base")) if "base" in top else None
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
     for key, value in sources.items():
         _text(value, f"{where}: sources.{key}")
-    listed = _mapping(top["constants"], f"{where}: constants", tuple(CONSTANTS))
-    constants = {name: _constant(name, listed[name], sources, f"{where}: constants.{name}") for name in CONSTANTS}
+    listed = _mapping(top["constants"], f"{where}: constants", () if base else tuple(CONSTANTS),
+                      (*CONSTANTS, *FINER) if base else tuple(FINER))
+    constants = {} if base is None else {name: base.constants[name] for name in CONSTANTS}
+    constants |= {name: _constant(name, listed[name], sources, f"{where}: constants.{name}")
+                  for name in (*CONSTANTS, *FINER) if name in listed}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
+    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, "")
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
-        sources={str(key): value for key, value in sources.items()},
-        not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)))
+        sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()},
+        not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
+        hardware=hardware)
+
+
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], str]:
+    """What units have at rest, and the hardware that they are of."""
+    top = _mapping(data, where, ("hardware", "units"))
+    _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
+    names = tuple(field.name for field in fields(AtRest))
+    units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
+        unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
+    return units, _text(top["hardware"], f"{where}.hardware")
 
 
 def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Constant:
-    axis = CONSTANTS[name]
+    axis = (CONSTANTS | FINER)[name]
     memory = name in ("memory.access", "dram.access")
     keys = (*_TEXTS, "energy_pj", *(("per_bits",) if memory else ()))
     curve = isinstance(data, dict) and isinstance(data.get("energy_pj"), dict)
@@ -184,11 +226,12 @@ def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Cons
     return Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
 
 
-def _mapping(data: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+def _mapping(data: Any, where: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A mapping that has all `keys`, and of `more` what it likes."""
     _need(isinstance(data, dict), where, type(data).__name__, f"keys {', '.join(keys)}")
     for key in data:
-        if key not in keys:
-            raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join(keys)}")
+        if key not in (*keys, *more):
+            raise ConfigError("unknown key", where=f"{where}.{key}", expected=f"one of {', '.join((*keys, *more))}")
     for key in keys:
         if key not in data:
             raise ConfigError("missing key", where=f"{where}.{key}", expected=f"{key}: …")

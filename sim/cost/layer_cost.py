@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim import memory
-from sim.cost import activity
+from sim.cost import activity, at_rest
 from sim.cost.energy import EnergySet
 from sim.division import Division
 from sim.engine import closed_form
@@ -56,7 +56,8 @@ class Cost:
 
 
 def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
-    """Energy of a layer: of each event the nearest whole number, so that sums are exact."""
+    """Energy of a layer's events: of each the nearest whole number, so that sums are exact. What units take at rest,
+    whatever the super-tiles, is not in it."""
     return sum(round(1000 * energy_set.price(event)) for events in activity.events(task, hw, division).values()
                for event in events)
 
@@ -76,12 +77,18 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
     parts = super_tile.divide(task.job, *size, hw.rows)
     division = Division.of(parts)
     products = task.channels_in * task.n
+    cycles = closed_form.simulate(task, hw, size)
+    steps = task.k * division.array_tiles * task.columns(hw)[0]
+    counted = activity.events(task, hw, division) | at_rest.steps(energy_set, steps)
+    resting = at_rest.energy_pj(energy_set, hw, cycles.total)
     return Cost(
-        task=task, size=size, cycles=closed_form.simulate(task, hw, size),
+        task=task, size=size, cycles=cycles,
         dram=memory.dram_bytes(task, hw, division.super_tiles),
         events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
                             for event in events}
-                for component, events in activity.events(task, hw, division).items()},
+                for component, events in counted.items()}
+        | {component: {name: EventCost(count=cycles.total, energy_pj=taken) for name, taken in units.items()}
+           for component, units in resting.items()},
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
         port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,

@@ -32,6 +32,7 @@ GROUPS = {
         "compare": Command("sim.commands.compare", "a whole model under five schemes on four machines"),
         "report": Command("sim.commands.report", "one HTML file of what simulate or compare wrote"),
         "timeline": Command("sim.commands.timeline", "what each unit of the engine does when, for Perfetto"),
+        "chain": Command("sim.commands.chain", "layers through the engine with a DMA: cycles, bytes on the bus"),
         "sweep": Command("sim.commands.sweep", "a workload at many points of a design space, and the best of them"),
         "throughput": Command("sim.commands.throughput", "how busy the array is, and what the transform costs"),
     }, "stamp-hw simulate --model llama-3-8b --config configs/npu32.yaml"),
@@ -46,6 +47,8 @@ GROUPS = {
         "program": Command("rtl_gen.commands.program", "write the engine's job registers for a trace's layers"),
         "synth": Command("rtl_gen.commands.synth", "synthesize the engine or a block and count cells"),
         "place": Command("rtl_gen.commands.place", "place and route for an ECP5: clock rate and slowest path"),
+        "board": Command("tb.commands.board", "a bitstream for a ULX3S that runs a real layer and checks itself"),
+        "characterize": Command("rtl_gen.commands.characterize", "area, clock and energy of each block in cells"),
         "doctor": Command("rtl_gen.commands.doctor", "list the tools, found or not, and what installs them"),
     }, "stamp-hw generate --config configs/fpga.yaml --out build/verilog --vectors"),
     "verification": Group({

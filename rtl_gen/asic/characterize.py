@@ -1,0 +1,106 @@
+"""Area, time, leakage and energy of a part, from its gates (docs/asic.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rtl_gen.asic import energy, opensta, timing
+from rtl_gen.asic.bench import BUSY, IDLE
+from rtl_gen.asic.energy import Energy, Wires
+from rtl_gen.asic.gates import MEMORY
+from rtl_gen.asic.library import Library
+from rtl_gen.asic.mapping import Netlist, map_files
+from rtl_gen.asic.parts import Part
+from rtl_gen.asic.simulate import Activity, simulate
+from stamp_hw.errors import ToolError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Of one part, `count` of which an engine has.
+
+    `area_um2`, of it `flip_flop_um2`; `gate_equivalents`; `cells` and `flip_flops` in it; `memory_bits`, which are in
+    none of the figures; `path_ps` and OpenSTA's `sta_ps`; `leakage_uw`; `idle_pj` and `busy_pj` a cycle, `clock_pj` of
+    it the clock's; `energy_pj` constant → energy of an event above rest, of one bit of it where it is by bits;
+    `cycles` that were counted at work.
+    """
+
+    name: str
+    count: int
+    area_um2: float
+    flip_flop_um2: float
+    gate_equivalents: float
+    cells: int
+    flip_flops: int
+    memory_bits: int
+    path_ps: float
+    sta_ps: float | None
+    leakage_uw: float
+    idle_pj: float
+    busy_pj: float
+    clock_pj: float
+    energy_pj: dict[str, float]
+    cycles: int
+
+    @property
+    def clock_mhz(self) -> float:
+        return 1e6 / self.path_ps
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "clock_mhz": self.clock_mhz}
+
+
+def characterize(part: Part, library: Library, wires: Wires) -> Result:
+    """Map, time, simulate and price one part. Raises ToolError where a tool is missing or the gates are wrong."""
+    netlist = map_files(part.files, part.top, library, kept=part.kept)
+    rest = {name: text for name, text in part.files.items() if name != f"{part.top}.v"}
+    activity = simulate(netlist, library, part.bench, rest if part.kept else {})
+    if IDLE not in activity:
+        raise ToolError("a bench without rest", where=part.name, expected=f"a phase {IDLE}")
+    taken = {phase: energy.energy(netlist, library, found, wires) for phase, found in activity.items()}
+    steps = part.bench.steps or {BUSY: "busy"}
+    busy = [phase for phase, name in steps.items() if name != "idle"]
+    cells = {kind: count for kind, count in netlist.counts().items() if kind in library.cells}
+    area = sum(library.cells[kind].area * count for kind, count in cells.items())
+    flops = energy.flip_flops(netlist, library)
+    return Result(
+        name=part.name, count=part.count, area_um2=area, flip_flop_um2=sum(cell.area for cell in flops),
+        gate_equivalents=area / library.gate().area, cells=sum(cells.values()), flip_flops=len(flops),
+        memory_bits=_memory_bits(netlist), path_ps=timing.path_ps(netlist, library, wires),
+        sta_ps=opensta.path_ps(netlist, library, wires), leakage_uw=energy.leakage_uw(cells, library),
+        idle_pj=taken[IDLE].total / 1000, busy_pj=sum(taken[phase].total for phase in busy) / len(busy) / 1000,
+        clock_pj=taken[IDLE].clock / 1000, energy_pj=_events(part, netlist, activity, taken),
+        cycles=sum(activity[phase].cycles for phase in busy))
+
+
+def _events(part: Part, netlist: Netlist, activity: Mapping[int, Activity], taken: Mapping[int, Energy]
+            ) -> dict[str, float]:
+    """Energy of an event above rest. Kinds of events of one block share its energy by their bits: no bench has one of
+    them alone."""
+    rest = taken[IDLE].total
+    if part.bench.steps:
+        return {name: (taken[phase].total - rest) / 1000 for phase, name in part.bench.steps.items() if name != "idle"}
+    assert part.events is not None
+    counts = _counts(netlist, part.events, activity[BUSY])
+    work = part.work(counts)
+    bits = sum(each.count * each.bits for each in work)
+    above = (taken[BUSY].total - rest) * activity[BUSY].cycles / 1000
+    return {each.constant: above / bits for each in work} if bits else {}
+
+
+def _counts(netlist: Netlist, layout: Any, activity: Activity) -> dict[str, int]:
+    """Events of a phase: of each field of the port `events` the sum over its cycles."""
+    bits = netlist.ports["events"][1]
+    found = {}
+    for name, field in layout:
+        own = bits[field.offset : field.offset + field.width]
+        found[name] = sum((activity.ones[bit] if isinstance(bit, int) else activity.cycles * (bit == "1")) << place
+                          for place, bit in enumerate(own))
+    return found
+
+
+def _memory_bits(netlist: Netlist) -> int:
+    return sum(int(str(parameters["SIZE"]), 2) * int(str(parameters["WIDTH"]), 2)
+               for kind, _, parameters in netlist.cells.values() if kind == MEMORY)

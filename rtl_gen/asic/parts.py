@@ -1,0 +1,176 @@
+"""The parts of the hardware that are mapped by themselves: their Verilog, their bench, and the work of their events.
+
+The PE and the blocks between streams are whole; of the array and of the engine what is left without them: `array` is
+skew registers, drain and queue, `control` all of the engine that is no block (issue, rows, loader, gates, buffers'
+ports). Those run with the rest as RTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.lib import data
+
+from rtl_gen.asic import pe
+from rtl_gen.asic.bench import Bench, of_unit, seeded
+from rtl_gen.delivery.generate import delivered, unit_files
+from rtl_gen.engine.layouts import event_layout as engine_events
+from rtl_gen.mac.element import element
+from rtl_gen.tops import BLOCKS, ENGINE_TOP, Unit
+from rtl_gen.verilog.emit import verilog
+from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine.params import MANT_WIDTH
+from stamp_hw.errors import ConfigError
+from stamp_hw.params import INVERSE_WIDTH, MacParams
+
+#: Modules of the engine that are parts by themselves; a name may not be there in every configuration.
+_BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_finish", "drain_rescale",
+                  "drain_combine")
+_PE_STEPS, _PE_IDLE = 4096, 512
+_SEED = 2026
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """`count` events of a kind, each of so many `bits`: an adder's width, or the product of a multiplier's widths.
+    `constant` is its name in an energy set."""
+
+    constant: str
+    count: int
+    bits: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """`top` of `files` is mapped without the modules in `kept`; `count` such parts are in an engine. `work` is made of
+    the events of a phase, by name as `events` places them in the port of that name; None for the PE."""
+
+    name: str
+    top: str
+    files: Mapping[str, str]
+    kept: tuple[str, ...]
+    bench: Bench
+    count: int
+    events: data.StructLayout | None
+    work: Callable[[Mapping[str, int]], list[Work]]
+
+
+def parts(config: NpuConfig, block: str | None = None) -> list[Part]:
+    """Those of a configuration, in the order of the data; of one `block`, or all. Raises ConfigError for one that is
+    unknown, or not there."""
+    makers: dict[str, Callable[[], Part | None]] = {
+        **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
+           for name, module in (("hadamard", "stamp_hadamard"), ("lifting", "stamp_haar_forward"),
+                                ("scale", "stamp_scale"))},
+        "pe": lambda: _pe(config),
+        "array": lambda: _array(config),
+        **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
+           for name, module in (("combine", "stamp_combine"), ("rescale", "stamp_rescale"),
+                                ("inverse", "stamp_haar_inverse"), ("finish", "stamp_haar_finish"))},
+        "control": lambda: _control(config),
+    }
+    if block is not None and block not in makers:
+        raise ConfigError("unknown block", where="--block", got=block, expected=" or ".join(makers))
+    found = [part for name, make in makers.items() if block in (None, name) and (part := make()) is not None]
+    if not found:
+        raise ConfigError(f"hardware without a block {block}", where="--block", got=block)
+    return found
+
+
+def _unit(module: str) -> Unit:
+    return next(unit for group in BLOCKS.values() for unit in group if unit.module == module)
+
+
+def _unit_part(name: str, module: str, config: NpuConfig) -> Part | None:
+    unit = _unit(module)
+    if not unit.is_built(config.hw):
+        return None
+    params = unit.params(config.hw)
+    return Part(name=name, top=module, files=unit_files(unit, config), kept=(), bench=of_unit(unit, config), count=1,
+                events=_layout(unit, config.hw), work=lambda events: _WORK[name](params, events))
+
+
+def _layout(unit: Unit, hw: HwConfig) -> data.StructLayout:
+    component = unit.component(unit.params(hw))
+    component._MustUse__used = True  # only its signature is read
+    layout: data.StructLayout = component.signature.members["events"].shape
+    return layout
+
+
+def _pe(config: NpuConfig) -> Part:
+    params = MacParams.of(config.hw)
+    files = {name: delivered(text) for name, text in verilog(element(params), pe.MODULE).items()}
+    bench = pe.bench(params, pe.drawn(seeded(_SEED), _PE_STEPS), _PE_IDLE)
+    return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=bench, count=config.hw.rows * config.hw.cols,
+                events=None, work=lambda events: [])
+
+
+def _array(config: NpuConfig) -> Part:
+    """What the array is beside its PEs, in runs of it all."""
+    unit = next(unit for unit in BLOCKS["mac"] if unit.is_built(config.hw))
+    return Part(name="array", top=unit.module, files=unit_files(unit, config), kept=(pe.MODULE,),
+                bench=of_unit(unit, config), count=1, events=_layout(unit, config.hw),
+                work=lambda events: [Work(constant="array.step", count=events["steps"], bits=1)])
+
+
+def _control(config: NpuConfig) -> Part:
+    unit = _unit(ENGINE_TOP)
+    files = unit_files(unit, config)
+    inside = tuple(name for name in (f"{ENGINE_TOP}_{block}" for block in _BLOCKS_INSIDE) if f"{name}.v" in files)
+    return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, bench=of_unit(unit, config), count=1,
+                events=engine_events(unit.params(config.hw)),
+                work=lambda events: [Work(constant="control.step", count=events["mac_steps"], bits=1)])
+
+
+def _lifting(constant: str) -> Callable[[Any, Mapping[str, int]], list[Work]]:
+    """Two additions a butterfly and channel."""
+    return lambda params, events: [Work(constant=constant, bits=params.out_width, count=2 * params.lanes * (
+        events["butterflies"] + events["cross_butterflies"]))]
+
+
+def _hadamard(params: Any, events: Mapping[str, int]) -> list[Work]:
+    """An addition a level and value, each a bit wider than the level before, and a rounding."""
+    words = events["beats"] * params.lanes
+    levels = [Work(constant="hadamard.add", count=words, bits=min(params.width + 1 + level, params.sum_width))
+              for level in range(1, params.levels + 1)]
+    return [*levels, Work(constant="hadamard.add", count=words, bits=params.sum_width)]
+
+
+def _scale(params: Any, events: Mapping[str, int]) -> list[Work]:
+    """Two comparisons a value; of each coefficient a difference, a product and its rounding; a subtraction a bit of a
+    quotient."""
+    values = events["multiplies"] * (params.lanes + (params.block_beats > 0))
+    adds = ((2 * events["compares"] * params.lanes, params.width), (values, params.width + 1),
+            (values, params.width + params.recip_width), (events["divide_steps"], params.width + 1))
+    return [*(Work(constant="scale.add", count=count, bits=bits) for count, bits in adds),
+            Work(constant="scale.multiply", count=values, bits=params.width * params.recip_width)]
+
+
+def _combine(params: Any, events: Mapping[str, int]) -> list[Work]:
+    """Of each sum of a block a product, the span's offset and an addition to T."""
+    sums = events["sums"] * params.cols
+    return [Work(constant="combine.multiply", count=sums, bits=params.width * params.acc_width),
+            Work(constant="combine.add", count=2 * sums, bits=params.total_width)]
+
+
+def _rescale(params: Any, events: Mapping[str, int]) -> list[Work]:
+    """Three products of an output, five additions and a rounding among them."""
+    each = events["multiplies"] // 3
+    products = (params.width * params.sum_width, params.width * params.wsum_width, params.total_width * MANT_WIDTH)
+    outputs = events["outputs"]
+    adds = ((outputs, params.sum_width), (3 * outputs, params.total_width), (outputs, params.product_width))
+    return [*(Work(constant="rescale.multiply", count=each, bits=bits) for bits in products),
+            *(Work(constant="rescale.add", count=count, bits=bits) for count, bits in adds)]
+
+
+def _finish(params: Any, events: Mapping[str, int]) -> list[Work]:
+    """Bias and rounding, an addition an output."""
+    return [Work(constant="finish.add", count=events["outputs"], bits=INVERSE_WIDTH)]
+
+
+_WORK: dict[str, Callable[[Any, Mapping[str, int]], list[Work]]] = {
+    "hadamard": _hadamard, "lifting": _lifting("lifting.add"), "scale": _scale, "combine": _combine,
+    "rescale": _rescale, "inverse": _lifting("inverse.add"), "finish": _finish,
+}
