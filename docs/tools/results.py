@@ -26,7 +26,8 @@ RECORDS = ROOT / "docs" / "results"
 PAGES = {page: ROOT / "docs" / "tools" / "pages" / f"{page.name}.in"
          for page in (ROOT / "README.md",
                       *(ROOT / "docs" / f"{name}.md" for name in
-                        ("results", "eval", "widths", "ablate", "simulate", "traces", "tune", "smollm2", "workloads")))}
+                        ("results", "eval", "widths", "ablate", "simulate", "traces", "tune", "smollm2", "workloads",
+                         "asic")))}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
 
 
