@@ -27,8 +27,8 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.params import INVERSE_WIDTH, MacParams
 
 #: Modules of the engine that are parts by themselves; a name may not be there in every configuration.
-_BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_send_finish", "drain_rescale",
-                  "drain_combine")
+_BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_send_finish",
+                  "drain_rescale", "drain_combine")
 _PE_STEPS, _PE_IDLE = 4096, 512
 _SEED = 2026
 
