@@ -17,6 +17,8 @@ DRAM_BYTES_PER_S = 25.6e9  # of a configuration that says nothing of its memory
 LEAST_BYTES_A_CYCLE = 1e-3  # of a memory behind a port: slower ones count cycles beyond 64 bits
 BUS_WIDTHS = (64, 128, 256, 512)  # bits of a word of the DMA's bus
 DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written for
+PACKED, SPLIT = "packed", "split"  # in `hw.multiplier`
+MULTIPLIERS = (PACKED, SPLIT)
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
 
 
@@ -93,6 +95,8 @@ class HwConfig:
         two; None builds none
     dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
         them to synthesis. No value and no cycle depends on it
+    multiplier : what a PE multiplies with: packed, one multiplier of 17 x 8 bits, which fits a DSP slice; split, two of
+        5 x 8 bits, which are smaller in standard cells. No value and no cycle depends on it
     bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None
         builds none
     freq_hz : clock
@@ -123,6 +127,7 @@ class HwConfig:
     pad_beats: bool = False
     hadamard: int | None = None
     dsp: str | None = None
+    multiplier: str = PACKED
     bus_width: int | None = None
     freq_hz: float = 500e6
     dram_bytes_per_s: float = DRAM_BYTES_PER_S
@@ -156,6 +161,10 @@ class HwConfig:
         require(self.hadamard is None or type(self.hadamard) is int and self.hadamard in HADAMARD_BLOCKS, "hw.hadamard",
                 self.hadamard, "null, 16, 64 or 256")
         require(self.dsp is None or self.dsp in DSPS, "hw.dsp", self.dsp, f"null or {' or '.join(DSPS)}")
+        require(isinstance(self.multiplier, str) and self.multiplier in MULTIPLIERS, "hw.multiplier", self.multiplier,
+                " or ".join(MULTIPLIERS))
+        require(self.dsp is None or self.multiplier == PACKED, "hw.multiplier", self.multiplier,
+                f"{PACKED} with dsp = {self.dsp}, whose slice is one multiplier")
         require(self.hadamard is None or self.lanes & (self.lanes - 1) == 0, "hw.lanes", self.lanes,
                 f"a power of two with hw.hadamard = {self.hadamard}")
         require(self.bus_width is None or type(self.bus_width) is int and self.bus_width in BUS_WIDTHS, "hw.bus_width",
@@ -187,6 +196,7 @@ class HwConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Key → value, as a configuration has them; without `memory`, `dsp`, `pad_beats` and `bus_width` where there is
-        none."""
+        none, and without `multiplier` where it is packed."""
         none = [name for name in ("memory", "dsp", "pad_beats", "bus_width") if not getattr(self, name)]
+        none += ["multiplier"] if self.multiplier == PACKED else []
         return {key: value for key, value in asdict(self).items() if key not in none}

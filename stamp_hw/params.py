@@ -11,7 +11,7 @@ from stamp_hw.beats import OUT_WIDTH
 from stamp_hw.config import HwConfig, least_acc_width
 from stamp_hw.errors import ConfigError
 from stamp_hw.haar_params import INVERSE_WIDTH, FinishParams, HaarParams
-from stamp_hw.hw_config import MAX_BLOCK, in_range, remembered
+from stamp_hw.hw_config import MAX_BLOCK, PACKED, SPLIT, in_range, remembered
 
 __all__ = ["CODE_WIDTH", "COMBINE_TURN", "INVERSE_WIDTH", "OUT_WIDTH", "SCALE_TOKEN_WIDTH", "Z_WIDTH", "CombineParams",
            "FinishParams", "HaarParams", "MacParams", "RescaleParams", "ScaleJob", "ScaleParams", "block_acc_width"]
@@ -148,7 +148,8 @@ class ScaleJob:
 class MacParams:
     """Output-stationary array of `rows` × `cols` PEs; `lanes` accumulators a cycle leave it. With `blocks` tiles have
     at most `max_k` steps, a block's, codes an integer zero, and a whole row leaves in a cycle, each column a cycle
-    behind the one before it (docs/contract.md §4, "Blocks"). `dsp` is the slice that multiplies, where one is named."""
+    behind the one before it (docs/contract.md §4, "Blocks"). `dsp` is the slice that multiplies, where one is named;
+    `multiplier` "packed", or "split" for two small multipliers a PE."""
 
     rows: int
     cols: int
@@ -158,6 +159,7 @@ class MacParams:
     mul_stages: int
     blocks: bool = False
     dsp: str | None = None
+    multiplier: str = PACKED
 
     def __post_init__(self) -> None:
         for name, low, high in (("rows", 1, 256), ("cols", 1, 256), ("lanes", 1, self.cols), ("acc_width", 16, 32),
@@ -176,15 +178,35 @@ class MacParams:
     def of(cls, hw: HwConfig) -> MacParams:
         if hw.block:
             return cls(rows=hw.rows, cols=hw.cols, lanes=hw.cols, acc_width=block_acc_width(hw.block), max_k=hw.block,
-                       mul_stages=hw.mul_stages, blocks=True, dsp=hw.dsp)
+                       mul_stages=hw.mul_stages, blocks=True, dsp=hw.dsp, multiplier=hw.multiplier)
         return cls(rows=hw.rows, cols=hw.cols, lanes=hw.drain_lanes, acc_width=hw.acc_width, max_k=hw.max_k,
-                   mul_stages=hw.mul_stages, dsp=hw.dsp)
+                   mul_stages=hw.mul_stages, dsp=hw.dsp, multiplier=hw.multiplier)
 
     @property
     def pair_width(self) -> int:
         """Bits of the sums of a pair's second token: `max_k` products of a 4-bit code, at least −8 (−15 with an integer
         zero), and a weight, at least −128."""
         return (self.max_k * (15 if self.blocks else 8) * 128).bit_length() + 1
+
+    @property
+    def split(self) -> bool:
+        """Whether a PE has two small multipliers, each with its own sum, in 8-bit rows as in those of pairs."""
+        return self.multiplier == SPLIT
+
+    @property
+    def sum_widths(self) -> tuple[int, int]:
+        """Bits of a PE's two sums. Split ones are of an 8-bit code's nibbles or of a pair's codes: the low factor is
+        within ±15, the high one −8…7, with blocks −16…15."""
+        if not self.split:
+            return self.acc_width, self.pair_width
+        low, high = (self.max_k * most * 128 for most in (15, 16 if self.blocks else 8))
+        return low.bit_length() + 1, high.bit_length() + 1
+
+    @property
+    def entry_cycles(self) -> int:
+        """Cycles that a step waits in front of a split array: a small product needs one register, and the others of
+        `mul_stages` are cheaper where a row or a column has one than where every PE has."""
+        return self.mul_stages - 1 if self.split else 0
 
     @property
     def drain_beats(self) -> int:
@@ -195,6 +217,11 @@ class MacParams:
     def latency(self) -> int:
         """Cycles from an accepted step to PE(0, 0)'s hold register: operand, products, accumulator."""
         return self.mul_stages + 2
+
+    @property
+    def pe_latency(self) -> int:
+        """Cycles of them in a PE."""
+        return self.latency - self.entry_cycles
 
     @property
     def flight_cycles(self) -> int:

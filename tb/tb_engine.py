@@ -54,6 +54,10 @@ PARAMETER_SETS = {name: EngineParams.of(hw) for name, hw in {
                            block=6, rescale_lanes=1, mul_stages=1, recip_frac=6),
     "4x4 blocks": HwConfig(rows=4, cols=4, lanes=4, axes=2, max_levels=4, max_k=112, max_tokens=100, act_slots=40,
                            block=32, rescale_lanes=2, packed_weights=True, hadamard=16),
+    "2x2 split": HwConfig(rows=2, cols=2, lanes=3, axes=1, max_levels=4, max_k=40, max_tokens=70, act_slots=33,
+                          rescale_lanes=1, mul_stages=2, multiplier="split"),
+    "2x2 split blocks": HwConfig(rows=2, cols=2, lanes=2, axes=1, max_levels=4, max_k=40, max_tokens=60, act_slots=33,
+                                 block=8, rescale_lanes=1, mul_stages=3, multiplier="split"),
     "16x16": HwConfig(rows=16, cols=16, lanes=32, axes=2, max_levels=8, max_k=512, max_tokens=512, act_slots=320),
 }.items()}
 build = Engine

@@ -16,6 +16,7 @@ from stamp_hw import mac
 from stamp_hw.config import NpuConfig, least_acc_width
 from stamp_hw.engine.linear import run_linear
 from stamp_hw.formats.trace import Trace
+from stamp_hw.hw_config import PACKED, SPLIT
 from stamp_hw.params import MacParams, block_acc_width
 from tb.batch.bench import BatchBench, batch_test
 from tb.bench.harness import TRACE, Expect, Feed, Run
@@ -26,16 +27,16 @@ ALL_PRODUCTS_CYCLES, SOME_PRODUCTS_CYCLES = 110_000, 30_000
 ALL_BLOCK_PRODUCTS_CYCLES = 200_000
 
 
-def _params(rows: int, cols: int, lanes: int, mul_stages: int, max_k: int) -> MacParams:
+def _params(rows: int, cols: int, lanes: int, mul_stages: int, max_k: int, multiplier: str = PACKED) -> MacParams:
     """Accumulators exactly as wide as `max_k` products of −128 and −128 need."""
     return MacParams(rows=rows, cols=cols, lanes=lanes, mul_stages=mul_stages, max_k=max_k,
-                     acc_width=least_acc_width(max_k))
+                     acc_width=least_acc_width(max_k), multiplier=multiplier)
 
 
-def _blocks(rows: int, cols: int, mul_stages: int, max_k: int) -> MacParams:
+def _blocks(rows: int, cols: int, mul_stages: int, max_k: int, multiplier: str = PACKED) -> MacParams:
     """An array of hardware with blocks of `max_k` channels."""
     return MacParams(rows=rows, cols=cols, lanes=cols, mul_stages=mul_stages, max_k=max_k, blocks=True,
-                     acc_width=block_acc_width(max_k))
+                     acc_width=block_acc_width(max_k), multiplier=multiplier)
 
 
 #: `flat` drains faster than a product goes through a PE, which is where `min_tile_cycles` has its other branch.
@@ -49,6 +50,12 @@ PARAMETER_SETS = {
     "blocks": _blocks(4, 4, 2, 32),
     "blocks_flat": _blocks(1, 3, 4, 64),
     "blocks_odd": _blocks(3, 5, 1, 128),
+    "split_odd": _params(3, 5, 5, 2, 31, SPLIT),
+    "split_small": _params(2, 2, 1, 1, 15, SPLIT),
+    "split_flat": _params(1, 3, 3, 4, 7, SPLIT),
+    "split_wide": _params(8, 8, 8, 2, 63, SPLIT),
+    "split_blocks": _blocks(4, 4, 2, 32, SPLIT),
+    "split_blocks_odd": _blocks(3, 5, 1, 128, SPLIT),
 }
 
 

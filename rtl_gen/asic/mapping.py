@@ -46,14 +46,15 @@ class Netlist:
 
 
 def map_files(files: Mapping[str, str], top: str, library: Library, *, kept: Collection[str] = (),
-              target_ps: int = TARGET_PS) -> Netlist:
-    """Map the module `top` of `files` (name → Verilog). Raises ToolError when Yosys is missing or refuses."""
+              target_ps: int = TARGET_PS, between: str = "") -> Netlist:
+    """Map the module `top` of `files` (name → Verilog); `between` are Yosys commands in front of the mapping to cells.
+    Raises ToolError when Yosys is missing or refuses."""
     buffer = library.buffers()[0]
     constraint = (f"set_driving_cell {buffer.name}\n"
                   f"set_load {4 * next(iter(library.gate().inputs.values())).cap:g} [all_outputs]\n")  # fF: four gates
     keep = "".join(f"blackbox {module}; " for module in kept)
     mapping = _MAP.format(target=target_ps, abc=_ABC.format(target=target_ps))
-    script = f"hierarchy -top {top}; {keep}{_FINE.format(top=top)}; {mapping}"
+    script = f"hierarchy -top {top}; {keep}{_FINE.format(top=top)}; {between}{mapping}"
     with tempfile.TemporaryDirectory(prefix="stamp-asic-") as name:
         folder = Path(name)
         (folder / "cells.lib").write_text(library.text, encoding="utf-8")

@@ -18,7 +18,7 @@ from rtl_gen.asic.bench import Bench, of_unit, seeded
 from rtl_gen.asic.traced import Traced
 from rtl_gen.delivery.generate import delivered, unit_files
 from rtl_gen.engine.layouts import event_layout as engine_events
-from rtl_gen.mac.pe import Pe
+from rtl_gen.mac.element import element
 from rtl_gen.tops import BLOCKS, ENGINE_TOP, Unit
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.config import HwConfig, NpuConfig
@@ -102,7 +102,7 @@ def _layout(unit: Unit, hw: HwConfig) -> data.StructLayout:
 
 def _pe(config: NpuConfig, traced: Traced | None) -> Part:
     params = MacParams.of(config.hw)
-    files = {name: delivered(text) for name, text in verilog(Pe(params), pe.MODULE).items()}
+    files = {name: delivered(text) for name, text in verilog(element(params), pe.MODULE).items()}
     operands = pe.drawn(seeded(_SEED), _PE_STEPS) if traced is None else traced.operands(_PE_STEPS)
     bench = pe.bench(params, operands, _PE_IDLE)
     return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=bench, count=config.hw.rows * config.hw.cols,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtl_gen.asic.bench import RESET, Bench, of_table
-from rtl_gen.mac.multiplier import OPERAND_WIDTH
+from rtl_gen.mac import split
+from rtl_gen.mac.element import operand_shape
 from rtl_gen.mac.pe import LOW_WIDTH
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 MODULE = "stamp_pe"
 EIGHT, FOUR, IDLE = 1, 3, 2  # phases
 STEPS = {EIGHT: "mac.step8", FOUR: "mac.step4", IDLE: "idle"}
-_VALID, _LAST = 2, 4  # bits of the controls, mode4 the lowest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +36,54 @@ def drawn(rng: np.random.Generator, steps: int) -> Operands:
     return Operands(codes8=normal(8, (steps,)), codes4=normal(4, (steps, 2)), weights=normal(8, (steps,)))
 
 
+def factors(params: MacParams, code: Sequence[int] | int) -> tuple[int, int]:
+    """What the PE's two sums take of a weight: token 0's and token 1's codes, or an 8-bit one, whose nibbles a split PE
+    has apart."""
+    if not isinstance(code, int):
+        return code[0], code[1]
+    return (code & 15, code >> 4) if params.split else (code, 0)
+
+
+def operand(params: MacParams, low: int, high: int) -> int:
+    """The PE's operand of both, as its port has it."""
+    if params.split:
+        return (high << split.LOW_WIDTH) + (low & ((1 << split.LOW_WIDTH) - 1))
+    return (high << LOW_WIDTH) + low
+
+
+def control(params: MacParams, valid: bool, mode4: bool, last: bool) -> int:
+    """The controls of a step, as the PE's port has them."""
+    return valid | last << 1 if params.split else mode4 | valid << 1 | last << 2
+
+
 def bench(params: MacParams, operands: Operands, idle: int = 512, tile: int = 64) -> Bench:
     """Tiles of 8-bit steps, of 4-bit pairs, then bubbles with the inputs held. Each tile's sums are expected in the
-    hold registers `params.latency` cycles behind its last step."""
-    inputs = {"rst": 1, "operand_i": OPERAND_WIDTH, "control_i": 3, "wgt_i": CODE_WIDTH, "shift": 1,
-              "below0": params.acc_width, "below1": params.pair_width}
-    outputs = {"operand_o": OPERAND_WIDTH, "wgt_o": CODE_WIDTH, "hold0": params.acc_width, "hold1": params.pair_width}
+    hold registers `params.pe_latency` cycles behind its last step."""
+    width, (sum0, sum1) = operand_shape(params).width, params.sum_widths
+    inputs = {"rst": 1, "operand_i": width, "control_i": 2 if params.split else 3, "wgt_i": CODE_WIDTH, "shift": 1,
+              "below0": sum0, "below1": sum1}
+    outputs = {"operand_o": width, "wgt_o": CODE_WIDTH, "hold0": sum0, "hold1": sum1}
     rows: list[dict[str, int]] = [{"rst": 1, "phase": RESET} for _ in range(4)]
     expected: dict[int, dict[str, int]] = {}
     weights = [int(value) for value in operands.weights]
     for phase, codes in ((EIGHT, operands.codes8), (FOUR, operands.codes4)):
-        rows += [{"phase": RESET} for _ in range(params.latency)]
+        rows += [{"phase": RESET} for _ in range(params.pe_latency)]
         sums = np.zeros(2, np.int64)
         for number, (code, weight) in enumerate(zip(codes.tolist(), weights, strict=False)):
-            pair: Sequence[int] = code if phase == FOUR else (code, 0)
-            sums += np.array(pair) * weight
+            low, high = factors(params, code)
+            sums += np.array((low, high)) * weight
             last = (number + 1) % tile == 0
-            control = _VALID | (phase == FOUR) | _LAST * last
-            rows.append({"phase": phase, "operand_i": (pair[1] << LOW_WIDTH) + pair[0], "wgt_i": weight,
-                         "control_i": control})
+            rows.append({"phase": phase, "operand_i": operand(params, low, high), "wgt_i": weight,
+                         "control_i": control(params, True, phase == FOUR, last)})
             if last:
-                held = {"hold0": int(sums[0])} | ({"hold1": int(sums[1])} if phase == FOUR else {})
-                expected[len(rows) - 1 + params.latency] = held
+                held = {"hold0": int(sums[0])} | ({"hold1": int(sums[1])} if phase == FOUR or params.split else {})
+                expected[len(rows) - 1 + params.pe_latency] = held
                 sums[:] = 0
     held_inputs = {key: value for key, value in rows[-1].items() if key != "control_i"}
-    rows += [held_inputs | {"phase": RESET, "control_i": 0} for _ in range(params.latency + 2)]
+    rows += [held_inputs | {"phase": RESET, "control_i": 0} for _ in range(params.pe_latency + 2)]
     rows += [held_inputs | {"phase": IDLE, "control_i": 0} for _ in range(idle)]
     for before, row in zip(rows, rows[1:], strict=False):
-        if "operand_i" in before:
+        if "operand_i" in before and (before["control_i"] or not params.split):
             row |= {"operand_o": before["operand_i"], "wgt_o": before["wgt_i"]}
     for cycle, held in expected.items():
         rows[cycle] |= held

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.delay import delayed, late
+from rtl_gen.mac import split
 from rtl_gen.mac.array import counted, ends_tile, event_layout, multiplications, pairs, slot_is_empty
 from rtl_gen.mac.multiplier import OPERAND_WIDTH
 from rtl_gen.mac.pe import LOW_WIDTH
@@ -113,10 +114,15 @@ class BlockMac(wiring.Component):
         shift = Signal()
         m.d.comb += shift.eq(row_ends & ~beat.last)
         top = self._rows(m, last, shift)
+        mode: Value = mode4[0]
         for c in range(params.cols):
             if c:
                 slot = late(m, f"slot_c{c}", slot)
-            m.d.comb += self.acc[c].eq(Mux(slot, top.hold1[c], top.hold0[c]))
+            token = Mux(slot, top.hold1[c], top.hold0[c])
+            if params.split:
+                mode = late(m, f"mode_c{c}", mode) if c else mode
+                token = split.token_sum(top.hold0[c], top.hold1[c], token, mode)
+            m.d.comb += self.acc[c].eq(token)
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
@@ -130,10 +136,12 @@ class BlockMac(wiring.Component):
     def _rows(self, m: Module, last: Value, shift: Value) -> Shared:
         """Skew registers and rows of PEs; returns row 0, whose hold registers are drained."""
         params, step = self.params, self.step
-        valid: Value = step.valid
+        wait = params.entry_cycles
+        valid, last = (delayed(m, f"entry_{name}", value, wait, control=True)
+                       for name, value in (("valid", step.valid), ("last", last)))
         rows = [Shared(lambda: Row(params), "stamp_mac_row") for _ in range(params.rows)]
         for c in range(params.cols):
-            m.d.comb += rows[0].wgt_i[c].eq(delayed(m, f"skew_wgt_c{c}", step.wgt[c], c))
+            m.d.comb += rows[0].wgt_i[c].eq(delayed(m, f"skew_wgt_c{c}", step.wgt[c], wait + c))
         for r, row in enumerate(rows):
             m.submodules[f"row{r}"] = row
             if r:
@@ -141,10 +149,13 @@ class BlockMac(wiring.Component):
                     ("valid", valid), ("last", last), ("shift", shift)))
                 m.d.comb += row.wgt_i.eq(rows[r - 1].wgt_o)
             codes = Cat(entry(step.act[r], step.zero[r], step.mode4[r]), step.mode4[r])
-            codes = delayed(m, f"skew_act_r{r}", codes, r)
-            m.d.comb += [row.control.valid.eq(valid), row.control.last.eq(last),
-                         row.control.mode4.eq(pairs(valid, codes[ENTRY_WIDTH])),
-                         row.operand.eq(operand(codes[:ENTRY_WIDTH], row.control.mode4))]
+            codes = delayed(m, f"skew_act_r{r}", codes, wait + r)
+            m.d.comb += [row.control.valid.eq(valid), row.control.last.eq(last)]
+            if params.split:
+                m.d.comb += row.operand.eq(split.block_operand(codes[:ENTRY_WIDTH], codes[ENTRY_WIDTH]))
+            else:
+                m.d.comb += [row.control.mode4.eq(pairs(valid, codes[ENTRY_WIDTH])),
+                             row.operand.eq(operand(codes[:ENTRY_WIDTH], row.control.mode4))]
             if r + 1 < params.rows:
                 below = rows[r + 1]
                 m.d.comb += [row.shift.eq(shift), row.below0.eq(below.hold0), row.below1.eq(below.hold1)]

@@ -7,8 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.delay import late
-from rtl_gen.mac.multiplier import OPERAND_WIDTH
-from rtl_gen.mac.pe import CONTROL, Pe
+from rtl_gen.mac.element import control_layout, element, operand_shape
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CODE_WIDTH, MacParams
 
@@ -31,11 +30,10 @@ class Row(wiring.Component):
     def __init__(self, params: MacParams) -> None:
         self.params = params
         wgts = data.ArrayLayout(signed(CODE_WIDTH), params.cols)
-        sums0 = data.ArrayLayout(signed(params.acc_width), params.cols)
-        sums1 = data.ArrayLayout(signed(params.pair_width), params.cols)
-        super().__init__({"operand": In(signed(OPERAND_WIDTH)), "control": In(CONTROL), "wgt_i": In(wgts),
-                          "wgt_o": Out(wgts), "shift": In(1), "below0": In(sums0), "below1": In(sums1),
-                          "hold0": Out(sums0), "hold1": Out(sums1)})
+        sums0, sums1 = (data.ArrayLayout(signed(width), params.cols) for width in params.sum_widths)
+        super().__init__({"operand": In(operand_shape(params)), "control": In(control_layout(params)),
+                          "wgt_i": In(wgts), "wgt_o": Out(wgts), "shift": In(1), "below0": In(sums0),
+                          "below1": In(sums1), "hold0": Out(sums0), "hold1": Out(sums1)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -43,7 +41,7 @@ class Row(wiring.Component):
         for c in range(self.params.cols):
             if c and self.params.blocks:
                 shift = late(m, f"shift_c{c}", shift, control=True)
-            pe = m.submodules[f"pe{c}"] = Shared(lambda: Pe(self.params), "stamp_pe")
+            pe = m.submodules[f"pe{c}"] = Shared(lambda: element(self.params), "stamp_pe")
             m.d.comb += [
                 pe.operand_i.eq(operand), pe.control_i.eq(control), pe.wgt_i.eq(self.wgt_i[c]), pe.shift.eq(shift),
                 pe.below0.eq(self.below0[c]), pe.below1.eq(self.below1[c]), self.wgt_o[c].eq(pe.wgt_o),

@@ -8,7 +8,7 @@ simulator for one, it is simply that component.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from amaranth.lib import wiring
 from rtl_gen.verilog import source
 from rtl_gen.verilog.module import module_text
 from rtl_gen.verilog.netlist import Design, Scope
+from stamp_hw.hw_config import PACKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,12 @@ def verilog(component: wiring.Component, name: str, parameters: Mapping[str, obj
 
 def _parameters(component: wiring.Component) -> dict[str, object]:
     own = getattr(component, "params", None)
-    return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+    return asdict(own, dict_factory=_shown) if is_dataclass(own) and not isinstance(own, type) else {}
+
+
+def _shown(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """The fields of parameters, without a multiplier that is packed, as it is where nobody asks for another."""
+    return {name: value for name, value in fields if (name, value) != ("multiplier", PACKED)}
 
 
 def _convert(component: wiring.Component, name: str, emission: _Emission, parameters: Mapping[str, object]

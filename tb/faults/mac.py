@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, Value
 from rtl_gen.mac.array import packed
 from rtl_gen.mac.blocks import ENTRY_WIDTH, PAIR_WIDTH, entry, operand
 from rtl_gen.mac.pe import CONTROL
+from rtl_gen.mac.split import NIBBLE, token_sum
 from tb.run.fault import Fault
 
 #: The tests that meet these mistakes; single products and traces would only repeat them.
@@ -22,6 +23,11 @@ def _fault(name: str, why: str, seam: str, function: object) -> Fault:
 def _in_blocks(name: str, why: str, seam: str, function: object) -> Fault:
     return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.mac.{seam}", function), tests=_TESTS,
                  set_name="blocks")
+
+
+def _in_split(name: str, why: str, seam: str, function: object, set_name: str = "split_odd") -> Fault:
+    return Fault(name=name, block="mac", why=why, patch=(f"rtl_gen.mac.split.{seam}", function), tests=_TESTS,
+                 set_name=set_name)
 
 
 def _eight_bits(act: Value, zero: Value, mode4: Value) -> Value:
@@ -61,14 +67,14 @@ FAULTS: tuple[Fault, ...] = (
     _fault("never_restart", "a tile begins with the sums of the one before", "pe.clears",
            lambda last: Const(0)),
     _fault("forget_the_queue", "a last step is taken although the queue may be full", "array.holds_free_in_time",
-           lambda params, flying, left, queued: ~flying & (left <= params.latency)),
+           lambda params, flying, left, owed: ~flying & (left <= params.latency)),
     _fault("take_a_step_too_early", "a last step is taken with a beat too many in the hold registers",
            "array.holds_free_in_time",
-           lambda params, flying, left, queued:
-               ~flying & (left <= params.latency + 1) & (left + queued <= params.queue_beats + 1)),
+           lambda params, flying, left, owed:
+               ~flying & (left <= params.latency + 1) & (owed <= params.queue_beats + 1)),
     _fault("take_a_step_too_late", "a last step waits for a beat that could leave meanwhile",
-           "array.holds_free_in_time", lambda params, flying, left, queued:
-               ~flying & (left < params.latency) & (left + queued <= params.queue_beats)),
+           "array.holds_free_in_time", lambda params, flying, left, owed:
+               ~flying & (left < params.latency) & (owed <= params.queue_beats)),
     _fault("forget_the_empty_slot", "an 8-bit row sends a second token", "array.slot_is_empty",
            lambda slot, mode4: Const(0)),
     _fault("count_bubbles", "cycles without a step count as steps", "array.counted", lambda accept, count: count),
@@ -92,4 +98,16 @@ FAULTS: tuple[Fault, ...] = (
                "block_stream.certain", lambda params, gap, tiles: tiles != params.tiles_queued),
     _in_blocks("forget_the_queue_of_blocks", "a last step is taken although the queue has no room for its tile",
                "block_stream.certain", lambda params, gap, tiles: gap == 0),
+    _in_split("low_nibble_with_sign", "the low nibble of an 8-bit code is negative above 7", "operand",
+              lambda act, mode4: Cat(act[:NIBBLE], act[NIBBLE - 1], act[NIBBLE:])),
+    _in_split("low_code_without_sign", "token 0's code of a pair is never negative", "operand",
+              lambda act, mode4: Cat(act[:NIBBLE], Const(0, 1), act[NIBBLE:])),
+    _in_split("forget_the_high_nibble", "an 8-bit token's sum is the one of its codes' low nibbles", "whole",
+              lambda low, high: low),
+    _in_split("whole_where_a_pair_is", "a pair's first token takes both tokens' sums", "token_sum",
+              lambda sum0, sum1, of_pair, mode4: token_sum(sum0, sum1, of_pair, Const(0))),
+    _in_split("never_restart_split_sums", "a tile begins with the sums of the one before", "clears",
+              lambda last: Const(0)),
+    _in_split("pair_where_a_code_is", "an 8-bit code's fifth bit counts as its low nibble's sign", "block_operand",
+              lambda codes, mode4: codes, "split_blocks"),
 )

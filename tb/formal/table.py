@@ -20,11 +20,12 @@ from tb.formal import (
     queues,
     range_tree,
     scale,
+    split_pe,
     streams,
     unpack,
     zeros,
 )
 
 SUBJECTS = (streams, queues, axi, dma, hadamard, engine_front, engine_halves, engine_issue, engine_blocks, engine_back,
-            unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe)
+            unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe, split_pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)
