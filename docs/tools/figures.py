@@ -305,6 +305,22 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
             "ff": report["cells"]["TRELLIS_FF"]["used"]}
 
 
+def board(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A bitstream for a board: what it takes, and its clock."""
+    whole("fmax_mhz" in report, "a simulation alone")
+    cells = report["cells"]
+    taken = {name: cells[kind]["used"] for name, kind in (
+        ("luts", "TRELLIS_COMB"), ("ff", "TRELLIS_FF"), ("ebr", "DP16KD"), ("dsp", "MULT18X18D"))}
+    there = {f"{name}_there": cells[kind]["available"] for name, kind in (
+        ("luts", "TRELLIS_COMB"), ("ebr", "DP16KD"), ("dsp", "MULT18X18D"))}
+    return {**{name: report[name] for name in ("mhz", "fmax_mhz", "met", "seed")}, **taken, **there}
+
+
+def board_said(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a simulated board runs, and what it says."""
+    return {"layer": report["layer"], "cycles": report["cycles"], "text": "\n".join(report["said"])}
+
+
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:
     """Ratios, and the rates that they are of, what the process of a whole model takes, and what a sweep gives; a
     document's may be a range, so that each is a list."""
