@@ -110,6 +110,11 @@ def test_simulate_takes_the_set_and_reports_it(path: Path, tmp_path: Path, capsy
     assert '"at_rest"' in model.read_text() and '"leakage"' in model.read_text()
 
 
+def test_a_set_that_has_to_be_made_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["simulate", "--shape", "64x128x64", "--energy-set", "freepdk45"], capsys)
+    assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+
+
 @pytest.mark.parametrize(("key", "value", "said"), [
     ("gates", {"hardware": "x"}, "units"), ("gates", {"hardware": "x", "units": {}}, "units by name"),
     ("gates", {"hardware": "x", "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
