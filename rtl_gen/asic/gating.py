@@ -135,4 +135,4 @@ def main(name: str = "freepdk45", hw: HwConfig | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if sys.argv[1:] else "freepdk45")
