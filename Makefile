@@ -9,7 +9,7 @@ PEERS_VENV := .venv/.peers-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench report-shots throughput regress faults coverage census formal mutate wheel fpga fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench report-shots throughput regress faults coverage census formal mutate wheel fpga board fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -119,7 +119,7 @@ throughput: venv  ## utilization of the array and cost of the transform, from th
 regress: venv-trace  ## 500 random layers and the whole shipped trace through the engine RTL (build/regress.json; 15 minutes)
 	$(BIN)/stamp-hw verify deep
 
-bench: venv-trace  ## speed of the golden model, its torch backend, sweeps and the RTL bench, as ratios (build/bench.json; 6 minutes)
+bench: venv-trace  ## speed of the golden model, its torch backend, sweeps and the RTL bench, as ratios (build/bench.json; 3 minutes)
 	$(BIN)/stamp-hw bench --json build/bench.json
 
 faults: venv-trace  ## seed every named fault into the RTL; the regression must catch each at its block (build/faults.json; 20 minutes)
@@ -136,6 +136,9 @@ formal: venv  ## prove the properties of the generated Verilog, each with a bug 
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; an hour)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
+
+board: venv  ## a bitstream for a ULX3S that runs a layer of a real Llama and checks itself (build/board; 10 minutes)
+	nice $(BIN)/stamp-hw board ulx3s --out build/board/ulx3s --json build/board/ulx3s.json
 
 fpga-small: venv  ## the same for the smallest 4 x 4 engine of use and one seed (build/fpga-small.json; 3 minutes)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw rows=4 --hw cols=4 --hw lanes=2 --hw max_k=16 \

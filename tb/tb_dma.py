@@ -17,6 +17,7 @@ from stamp_hw.engine.params import EngineParams
 from tb.axi.bench import PERIOD_NS
 from tb.dma.bench import NpuBench, npu_test
 from tb.dma.cases import chain
+from tb.dma.cycles import a_chain_takes_the_cycles_of_the_model  # noqa: F401  a test of this bench
 from tb.dma.halts import (  # noqa: F401  tests of this bench
     a_descriptor_that_is_none_is_refused_and_nothing_of_it_is_read,
     a_job_that_the_engine_refuses_ends_the_chain,

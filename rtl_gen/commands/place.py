@@ -63,8 +63,8 @@ def run(args: Options) -> int:
                                             for kind, count in sorted(use.items())))
             placements.append(placement)
             print(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz, slowest path {placement.start} to "
-                  f"{placement.end}, {placement.logic_ns:.1f} ns of logic and {placement.routing_ns:.1f} ns of routing,"
-                  f" {placement.seconds:.0f} s", flush=True)
+                  f"{placement.end}, {placement.hops} hops, {placement.logic_ns:.1f} ns of logic and "
+                  f"{placement.routing_ns:.1f} ns of routing, {placement.seconds:.0f} s", flush=True)
     first = best(placements)
     if len(placements) > 1:  # of one seed its line says it all
         print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "

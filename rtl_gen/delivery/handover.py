@@ -15,6 +15,7 @@ import yaml
 
 from rtl_gen.delivery import handover_npu
 from rtl_gen.delivery.handover_npu import DOCUMENT as NPU_DOCUMENT
+from rtl_gen.delivery.handover_npu import ZYNQ
 from rtl_gen.delivery.handover_registers import DOCUMENT, HEADER, c_header, document
 from rtl_gen.tops import AXI_TOP, ENGINE_TOP
 from stamp_hw.config import HwConfig
@@ -23,7 +24,7 @@ from stamp_hw.engine.params import EngineParams
 
 TEMPLATES = Path(__file__).parent / "templates"
 CORE, SCRIPT, CONSTRAINTS = f"{AXI_TOP}.core", "vivado.tcl", f"{AXI_TOP}.xdc"
-NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, NPU_DOCUMENT)
+NAMES = (CORE, SCRIPT, CONSTRAINTS, DOCUMENT, HEADER, NPU_DOCUMENT, ZYNQ)
 _BENCH = f"tb_{ENGINE_TOP}"
 _TIMESCALE = ["--timescale", "1ns/1ps"]
 _PART = "xc7k325tffg900-2"  # of vivado.tcl as well
@@ -89,6 +90,7 @@ def files(hw: HwConfig, modules: Sequence[str], waivers: str, benches: Sequence[
     """File name → text of everything here; `modules` are the Verilog files of the AXI top, `waivers` the control file
     beside them, `benches` the files of the testbenches, if there are any."""
     params = EngineParams.of(hw)
-    npu = {} if hw.bus_width is None else {NPU_DOCUMENT: handover_npu.document(DmaParams.of(hw))}
+    npu = {} if hw.bus_width is None else {NPU_DOCUMENT: handover_npu.document(DmaParams.of(hw)),
+                                           ZYNQ: handover_npu.zynq(hw.freq_hz)}
     return {CORE: core(modules, waivers, benches), **vivado(hw), DOCUMENT: document(params), HEADER: c_header(params),
             **npu}

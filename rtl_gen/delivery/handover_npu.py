@@ -1,4 +1,4 @@
-"""Registers, descriptors and order tables of `stamp_npu` for those who program it: a Markdown document."""
+"""What those need who program `stamp_npu` (a Markdown document) or put it beside a processor (a block design)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stamp_hw.dma.descriptor import INTERRUPT, LAST, MAGIC, VERSION
 from stamp_hw.dma.order import ENDS, EXPONENT_AT, EXPONENT_BITS, SUPPRESS, TOKEN_BITS
 from stamp_hw.dma.params import DmaParams
 
-TEMPLATE = Path(__file__).parent / "templates" / "npu.md"
-DOCUMENT = "npu.md"
+TEMPLATES = Path(__file__).parent / "templates"
+DOCUMENT, ZYNQ = "npu.md", "zynq.tcl"
 _FIELDS = {
     "magic": f"0x{MAGIC:08X}: a descriptor, version {VERSION}",
     "flags": f"{LAST}: the chain ends here; {INTERRUPT}: IRQ_STATUS.layer when the layer is done",
@@ -30,9 +30,14 @@ _FIELDS = {
 def document(params: DmaParams) -> str:
     """Text of npu.md."""
     rows, details = register_tables(npu_registers(params))
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    return Template((TEMPLATES / DOCUMENT).read_text(encoding="utf-8")).substitute(
         bus=params.bus_width, address=params.address_width, rows=rows, details=details,
         words="\n".join(_words(params)), entries="\n".join(_entries()), events=event_rows(events(params.engine)))
+
+
+def zynq(freq_hz: float) -> str:
+    """Text of zynq.tcl, a block design that Vivado has not seen."""
+    return Template((TEMPLATES / ZYNQ).read_text(encoding="utf-8")).substitute(mhz=f"{freq_hz / 1e6:g}")
 
 
 def _words(params: DmaParams) -> list[str]:

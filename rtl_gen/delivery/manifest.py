@@ -26,14 +26,18 @@ TOOLS = ("stamp-hw", "amaranth")  # distributions whose versions shape the text
 
 def manifest(config: NpuConfig, blocks: Mapping[str, object], files: Mapping[str, str], prefix: str = PREFIX) -> str:
     """What was generated, from what, by which versions; `sha256` covers the lines `hash  name` of all files, sorted."""
-    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    return sealed({"prefix": prefix, "hw": config.hw.to_dict(), "blocks": blocks}, files)
+
+
+def sealed(said: Mapping[str, object], files: Mapping[str, str | bytes]) -> str:
+    """A manifest that says this of these files."""
+    hashes = {name: hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()
+              for name, content in files.items()}
     content = {
         "schema_version": 1,
         "generator": {name: version(name) for name in TOOLS},
         "licence": "The generated Verilog belongs to its user.",
-        "prefix": prefix,
-        "hw": config.hw.to_dict(),
-        "blocks": blocks,
+        **said,
         "files": dict(sorted(hashes.items())),
         "sha256": _whole(hashes),
     }
@@ -44,8 +48,9 @@ def _whole(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()
 
 
-def listed(out: Path) -> dict[str, str]:
-    """Name → sha256 of what the manifest in a folder lists, itself included; nothing if it is none of ours.
+def listed(out: Path, names: str = _OWN) -> dict[str, str]:
+    """Name → sha256 of what the manifest in a folder lists, itself included; nothing if it is none of ours. `names` is
+    a regular expression of those that a run may write.
 
     A name that no run writes is left out: whoever wrote it there, that file is not ours to delete.
     """
@@ -54,7 +59,7 @@ def listed(out: Path) -> dict[str, str]:
         content = json.loads(text)
         hashes, prefix = dict(content["files"]), content.get("prefix", PREFIX)  # older ones have none
         if TOOLS[0] in content["generator"] and content["sha256"] == _whole(hashes) and is_prefix(prefix):
-            pattern = re.compile(renamed(_OWN, prefix))
+            pattern = re.compile(renamed(names, prefix))
             own = {name: digest for name, digest in hashes.items() if pattern.fullmatch(name)}
             return own | {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
     except (OSError, ValueError, TypeError, KeyError):

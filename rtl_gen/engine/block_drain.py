@@ -78,7 +78,7 @@ class BlockDrain(wiring.Component):
     parameter_en, channel, parameter : In, write of an output channel's parameters
     span_half, span_at : Out, read of the span buffer; `span` In, its word, a cycle later
     half, scale_at : Out, read of the scale buffer; `token` : In, its word, a cycle later
-    word : Out, `word_layout`, 1 + `params.rescale.latency` cycles after its T was read
+    word : Out, `word_layout`, `params.word_latency` cycles after its T was read
     retire : Out(2), the last T of this half has been read
     internal : Out, an error in this cycle
     events, combine_events : Out, of the rescale and the combine unit
@@ -107,8 +107,8 @@ class BlockDrain(wiring.Component):
         drained = self._read(m, done, unit)
         m.d.comb += [self.internal.eq(blocks.broken | done.broken), self.events.eq(rescale_unit.events),
                      self.combine_events.eq(unit.events)]
-        blocked = late(m, "blocked", done.head.blocks)
-        totals = unit.total.as_value()
+        blocked = delayed(m, "blocked", done.head.blocks, 2)
+        totals = late(m, "totals", unit.total.as_value())
         words(m, self, drained, rescale_unit, lambda: totals, lambda wsum: weights_that_count(wsum, blocked))
         return m
 

@@ -46,7 +46,7 @@ class Drain(wiring.Component):
     beat, valid : In, a beat of the array's drain
     parameter_en, channel, parameter : In, write of an output channel's parameters
     half, scale_at : Out, read of the scale buffer; `token` : In, its word, a cycle later
-    word : Out, `word_layout`, 1 + `params.rescale.latency` cycles after its beat
+    word : Out, `word_layout`, `params.word_latency` cycles after its beat
     retire : Out(2), this half's last beat has drained
     internal : Out, an error in this cycle
     events : Out, of the rescale unit
@@ -85,5 +85,5 @@ class Drain(wiring.Component):
             self.events.eq(rescale_unit.events),
         ]
         go_round(m, drained.chunk, params.chunks, self.valid)
-        words(m, self, drained, rescale_unit, lambda: late(m, "acc_late", beat.acc))
+        words(m, self, drained, rescale_unit, lambda: late(m, "acc_late", late(m, "acc_read", beat.acc)))
         return m

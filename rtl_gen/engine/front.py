@@ -16,11 +16,12 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import code_layout, input_layout, job_layout
-from rtl_gen.engine.rules import legal, takes_8_bits
+from rtl_gen.engine.rules import legal, takes_8_bits, tests
 from rtl_gen.haar import common as haar_common
 from rtl_gen.haar.forward import Haar
 from rtl_gen.hadamard import unit as hadamard
 from rtl_gen.hadamard.unit import Hadamard
+from rtl_gen.lib.delay import late
 from rtl_gen.lib.queue import Queue
 from rtl_gen.scale import unit as scale
 from rtl_gen.scale.unit import Scale
@@ -152,6 +153,8 @@ class Front(wiring.Component):
         tokens = Signal(max(wide, SCALE_TOKEN_WIDTH), reset_less=True)
         summed = Signal()
         state = Signal(State)
+        # Tested as they come: whether all tests are passed is asked a cycle later.
+        fits = late(m, "fits", tests(self.job.payload, params), enable=state == State.IDLE)
         m.d.comb += [self.registers.eq(job), self.idle.eq(state == State.IDLE)]
         if params.axes == 2:
             width = Signal(wide, reset_less=True)
@@ -169,7 +172,7 @@ class Front(wiring.Component):
                     m.d.sync += tokens.eq(self.job.payload.width)
         with m.Elif(state == State.CHECK):
             with m.If(summed):
-                with m.If(legal(job, tokens, params)):
+                with m.If(legal(fits, tokens, params)):
                     m.d.comb += self.start.eq(1)
                     m.d.sync += [state.eq(Mux(job.n_sink.any(), State.SINKS, State.TOKENS)),
                                  tokens.eq(tokens + job.n_sink)]
@@ -309,7 +312,7 @@ class Front(wiring.Component):
             m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
                          units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
-            taken.eq(coef.valid & quantizer.i.ready),
+            taken.eq(coef.valid),  # as the scale unit never stops the lifting unit, which `internal` tells
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),

@@ -1,12 +1,14 @@
 """Order of work of the MAC array: which step is issued when (docs/contract.md §4).
 
-A *pass* is one column tile of one super-tile: all its array tiles, in the order of their rows. The first step of a tile
-waits for its rows and for the pass's weights. Its last step waits until the array is certain to take it, that is
-`min_tile_cycles` after the last step before, and in a pass's first tile for a half of the output buffer. So nothing
-waits behind the issue, and a step reaches the array exactly `feed_cycles` later.
+The first step of an array tile waits for its rows and for its pass's weights. Its last step waits until the array is
+certain to take it, that is `min_tile_cycles` after the last step before, and in a pass's first tile for a half of the
+output buffer. So nothing waits behind the issue, and a step reaches the array exactly `feed_cycles` later.
 
 With blocks it is each block of a tile that the array must be certain to take, and a tile's last step is
 `min_read_cycles` after the one before as well, so that the combine unit has a bank for it.
+
+Whether a step is issued decides about every register of the stage in the same cycle. So what it depends on is known a
+cycle before: the tile (`rtl_gen/engine/order.py`), and of every count whether it is over, which is its sign.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, tile_layout
+from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, steps_before_last, tile_layout
+from rtl_gen.engine.order import Order, order_layout
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.job_registers import JobRegisters
-from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
+from stamp_hw.engine.params import EngineParams
 
 
 def step_layout(params: EngineParams) -> data.StructLayout:
@@ -30,15 +34,10 @@ def step_layout(params: EngineParams) -> data.StructLayout:
     return data.StructLayout({"valid": 1, "last": 1, "rows": params.rows})
 
 
-def rows_are_complete(tile: Value, status: data.View) -> Value:
-    """Whether no row of an array tile still waits for a token."""
-    return (tile < status.full) | status.closed
-
-
-def may_end(gap: Value, tile: Value, out_free: Value) -> Value:
-    """Whether the array takes a tile's last step: the tile before is far enough on its way, and the first tile of a
-    pass finds a half of the output buffer."""
-    return (gap == 0) & ((tile != 0) | out_free)
+def may_end(apart: Value, out_free: Value) -> Value:
+    """Whether the array takes a tile's last step: the tile before is far enough on its way, and its pass has a half of
+    the output buffer."""
+    return apart & out_free
 
 
 def opens_word(issues: Value, lane: Value) -> Value:
@@ -46,9 +45,14 @@ def opens_word(issues: Value, lane: Value) -> Value:
     return issues & (lane == 0)
 
 
-def ends_block(last: Value, lane: Value, beat: Value, params: EngineParams) -> Value:
+def ends_block(last: Value, block_is_full: Value) -> Value:
     """Whether a step is its block's last: of a whole block, or of its tile."""
-    return last | ((lane == params.lanes - 1) & (beat == params.block_beats - 1))
+    return last | block_is_full
+
+
+def block_steps(params: EngineParams) -> int:
+    """Steps of a whole block."""
+    return params.block_beats * params.lanes
 
 
 def block_gap(params: EngineParams) -> int:
@@ -66,29 +70,25 @@ def is_symmetric(jobs: JobRegisters) -> Value:
     return jobs.job.symmetric
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the work stands: `half` of the super-tile, `number` of the pass modulo the sets of parameters, its `column`
-    tile, its array `tile`, and the step in it."""
-
-    half: Signal
-    number: Signal
-    column: Signal
-    tile: Signal
-    beat: Signal
-    lane: Signal
+def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> Value:
+    """Whether `cycles` cycles have passed since `ends`."""
+    gap = countdown(name, cycles)
+    with m.If(ends):
+        m.d.sync += gap.eq(cycles - 2)
+    with m.Elif(~is_last(gap)):
+        m.d.sync += gap.eq(gap - 1)
+    return is_last(gap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The step at hand: whether it is issued now, ends its block (without blocks, its tile), is its tile's last,
-    belongs to the pass's last tile and to the super-tile's last column tile."""
+    """The step at hand: whether it is issued now, is its tile's first, its last, ends its block (without blocks, its
+    tile)."""
 
     issues: Signal
-    ends: Signal
+    first: Signal
     last: Signal
-    last_tile: Signal
-    last_column: Signal
+    ends: Signal
 
 
 class Issue(wiring.Component):
@@ -111,6 +111,8 @@ class Issue(wiring.Component):
     step : Out, `step_layout`, `params.feed_cycles` after the issue
     tile, tile_en : Out, `tile_layout` of a tile whose last step is issued now; with blocks `block_layout` of a block
     idle : Out, no job
+
+    Latency: a tile's first step is issued `params.order_cycles` after its rows are complete at the earliest.
     """
 
     def __init__(self, params: EngineParams) -> None:
@@ -130,131 +132,98 @@ class Issue(wiring.Component):
         m = Module()
         params = self.params
         m.submodules.jobs = jobs = JobRegisters(job_layout(params))
-        job = jobs.job
-        place = Place(half=Signal(name="half"), number=Signal(range(PARAMETER_SETS), name="number"),
-                      column=Signal.like(job.columns, name="column"), tile=Signal(up_to(params.act_tiles), name="tile"),
-                      beat=Signal(up_to(params.max_beats - 1), name="beat"),
-                      lane=Signal(up_to(params.lanes - 1), name="lane"))
-        step = Step(issues=Signal(name="issues_"), last=(last := Signal(name="last_")),
-                    ends=Signal(name="ends_") if params.block else last,
-                    last_tile=Signal(name="last_tile_"), last_column=Signal(name="last_column_"))
-        status = Signal(half_layout(params))
-        first = Signal(name="first_")
-        gap = Signal(range(block_gap(params)))
+        m.submodules.order = order = Order(params)
+        valid = Signal(name="tile_valid")  # there is a tile at hand
+        tile = Signal(order_layout(params), name="tile_held", reset_less=True)
+        occupied = Signal(params.rows, reset_less=True)  # its rows that hold a token
+        take = Signal()
+        step = Step(issues=Signal(name="issues_"), first=Signal(name="first_"), last=(last := Signal(name="last_")),
+                    ends=Signal(name="ends_") if params.block else last)
         tile_ends = Signal()
-        pass_ends = Signal()
-        super_tile_ends = Signal()
-        out_free = self.out_free.bit_select(place.number[0], 1)
+        takes = Signal()
+        ends = Signal(name="block_issued")
+        out_free = Signal(name="out_free_")  # the tile at hand finds a half of the output buffer, or its pass has one
         if params.block:
-            takes = self._blocks(m, place, step, jobs, gap, out_free)
+            m.d.comb += ends.eq(step.issues & step.ends)
+            free = self._blocks(m, step, tile, take, ends, tile_ends, out_free)
         else:
-            takes = ~step.last | may_end(gap, place.tile, out_free)
-            m.d.comb += self.tile_en.eq(tile_ends)
+            m.d.comb += ends.eq(tile_ends)
+            free = ~last | may_end(keep_apart(m, "gap", ends, block_gap(params)), out_free)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
-            status.eq(Mux(place.half, self.halves[1].as_value(), self.halves[0].as_value())),
-            first.eq((place.beat == 0) & (place.lane == 0)),
-            step.last.eq((place.beat + 1 == job.beats) & (place.lane + 1 == job.tail)),
-            # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
-            step.last_tile.eq(status.closed & (place.tile >= status.last)),
-            step.last_column.eq(place.column + 1 == job.columns),
-            step.issues.eq(jobs.running & (~first | (self.loaded & rows_are_complete(place.tile, status))) & takes),
-            tile_ends.eq(step.issues & step.last),
-            pass_ends.eq(tile_ends & step.last_tile),
-            super_tile_ends.eq(pass_ends & step.last_column),
-            jobs.ends.eq(super_tile_ends & status.ends),
-            self.release.eq(pass_ends),
-            self.leave.eq(Mux(super_tile_ends, Cat(~place.half, place.half), 0)),
-            self.out_claim.eq(Mux(tile_ends & (place.tile == 0), Cat(~place.number[0], place.number[0]), 0)),
+            order.begins.eq(jobs.begins), order.running.eq(jobs.running), order.job.eq(jobs.job),
+            order.symmetric.eq(is_symmetric(jobs)), order.halves.eq(self.halves),
+            take.eq(~valid | tile_ends),
+            takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
+            step.issues.eq(valid & (~step.first | self.loaded) & free),
+            tile_ends.eq(step.issues & last),
+            jobs.ends.eq(tile_ends & tile.job_ends),
+            self.release.eq(tile_ends & tile.pass_ends),
+            self.leave.eq(Mux(tile_ends & tile.super_tile_ends, Cat(~tile.half, tile.half), 0)),
+            self.out_claim.eq(Mux(tile_ends & tile.opens, Cat(~tile.set[0], tile.set[0]), 0)),
+            self.tile_en.eq(ends),
         ]
-        with m.If(step.issues & step.ends if params.block else tile_ends):
-            m.d.sync += gap.eq(block_gap(params) - 1)
-        with m.Elif(gap != 0):
-            m.d.sync += gap.eq(gap - 1)
-
-        # The step behind the one that is issued.
-        base = self._addresses(m, place, step)
-        with m.If(go_round(m, place.lane, params.lanes, step.issues)):
-            m.d.sync += place.beat.eq(place.beat + 1)
-        with m.If(tile_ends):
-            m.d.sync += [place.lane.eq(0), place.beat.eq(0), place.tile.eq(place.tile + 1),
-                         base.eq(base + params.max_beats)]
-        with m.If(pass_ends):
-            m.d.sync += [place.tile.eq(0), place.column.eq(place.column + 1), place.number.eq(place.number + 1),
-                         base.eq(self._start(place.half))]
-        with m.If(super_tile_ends):
-            m.d.sync += [place.column.eq(0), place.half.eq(~place.half), base.eq(self._start(~place.half))]
-
-        self._describe(m, place, step, status, is_symmetric(jobs))
-        self._feed(m, step)
+        m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
+        with m.If(take):
+            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile), out_free.eq(self._finds_half(order.tile)),
+                         occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
+        with m.Else():
+            m.d.sync += out_free.eq(self._finds_half(tile))
+        self._steps(m, step, jobs, order, take)
+        self._feed(m, step, occupied)
         return m
 
-    def _blocks(self, m: Module, place: Place, step: Step, jobs: JobRegisters, gap: Signal, out_free: Value) -> Value:
-        """Where the work stands in a tile's blocks; returns whether a step may be issued as far as the array goes."""
-        params = self.params
-        group = Signal(up_to(params.max_blocks - 1), name="group")
-        beat = Signal(up_to(params.block_beats - 1), name="block_beat")
-        read_gap = Signal(range(tile_gap(params)))
-        issued = Signal(name="block_issued")
-        m.d.comb += [
-            step.ends.eq(ends_block(step.last, place.lane, beat, params)),
-            issued.eq(step.issues & step.ends),
-            self.tile_en.eq(issued),
-            self.tile.group.eq(group), self.tile.first.eq(group == 0), self.tile.last.eq(step.last),
-            self.tile.blocks.eq(jobs.job.blocks),
-        ]
-        with m.If(step.issues & (place.lane == params.lanes - 1)):
-            m.d.sync += beat.eq(beat + 1)
-        with m.If(issued):
-            m.d.sync += [beat.eq(0), group.eq(Mux(step.last, 0, group + 1))]
-        with m.If(issued & step.last):
-            m.d.sync += read_gap.eq(tile_gap(params) - 1)
-        with m.Elif(read_gap != 0):
-            m.d.sync += read_gap.eq(read_gap - 1)
-        return (~step.ends | (gap == 0)) & (~step.last | may_end(read_gap, place.tile, out_free))
+    def _finds_half(self, tile: data.View) -> Value:
+        """Whether a tile's half of the output buffer is free, or its pass has begun."""
+        return ~tile.opens | self.out_free.bit_select(tile.set[0], 1)
 
-    def _start(self, half: Value) -> Value:
-        """The first word of a half in every bank."""
-        return Mux(half, self.params.act_tiles * self.params.max_beats, 0)
-
-    def _addresses(self, m: Module, place: Place, step: Step) -> Signal:
-        """Words of the buffers; returns the register of the tile's first word in the banks."""
-        params = self.params
-        base = Signal.like(self.act_at, name="base")
-        offset = Signal(up_to(params.max_k - 1))
-        m.d.comb += [self.act_at.eq(base + place.beat), self.lane.eq(place.lane), self.weight_en.eq(step.issues),
-                     self.act_en.eq(Mux(opens_word(step.issues, place.lane), self._occupied(), 0)),
-                     self.weight_at.eq(Mux(place.number[0], params.max_k, 0) + offset)]
+    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, take: Value) -> None:
+        """The steps of a tile, and the words of the buffers that they need."""
+        params, most = self.params, self.params.max_beats * self.params.lanes
+        left = countdown("steps_left", most)
+        before = countdown("steps_before_last", most)  # of the job's tiles, in their first step
+        with m.If(jobs.begins):
+            m.d.sync += before.eq(steps_before_last(jobs.following, params))
+        beat_ends = go_round(m, self.lane, params.lanes, step.issues)
         with m.If(step.issues):
-            m.d.sync += offset.eq(Mux(step.last, 0, offset + 1))
-        return base
+            m.d.sync += [step.first.eq(0), left.eq(left - 1), self.weight_at.eq(self.weight_at + 1)]
+        with m.If(beat_ends):
+            m.d.sync += self.act_at.eq(self.act_at + 1)
+        with m.If(take):
+            m.d.sync += [step.first.eq(1), left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
+                         self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
+        m.d.comb += step.last.eq(is_last(left))
 
-    def _describe(self, m: Module, place: Place, step: Step, status: data.View, symmetric: Value) -> None:
-        """What the drain has to know of the tile."""
-        params = self.params
+    def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value,
+                out_free: Value) -> Value:
+        """Where the work stands in a tile's blocks; returns whether a step may be issued as far as the array goes."""
+        params, steps = self.params, block_steps(self.params)
+        group = Signal(up_to(params.max_blocks - 1), name="group")
+        left = countdown("block_left", steps)
         m.d.comb += [
-            self.tile.half.eq(place.half),
-            self.tile.tile.eq(place.tile),
-            self.tile.rows.eq(Mux(step.last_tile, status.rows, params.rows)),
-            self.tile.odd.eq(status.odd & (status.odd_tile == place.tile)),
-            self.tile.odd_row.eq(status.odd_row),
-            self.tile.set.eq(place.number),
-            self.tile.symmetric.eq(symmetric),
-            self.tile.pass_ends.eq(step.last_tile),
-            self.tile.super_tile_ends.eq(step.last_tile & step.last_column),
+            step.ends.eq(ends_block(step.last, is_last(left))),
+            self.tile.group.eq(group), self.tile.first.eq(group == 0), self.tile.last.eq(step.last),
+            self.tile.blocks.eq(tile.blocks),
         ]
+        with m.If(step.issues):
+            m.d.sync += left.eq(left - 1)
+        with m.If(ends):
+            m.d.sync += [left.eq(steps - 2), group.eq(group + 1)]
+        with m.If(take):
+            m.d.sync += [left.eq(steps - 2), group.eq(0)]
+        apart = keep_apart(m, "gap", ends, block_gap(params))
+        tiles_apart = keep_apart(m, "read_gap", tile_ends, tile_gap(params))
+        return (~step.ends | apart) & (~step.last | may_end(tiles_apart, out_free))
 
-    def _occupied(self) -> Value:
-        """The rows of the tile that hold a token."""
-        return Cat(self.tile.rows > row for row in range(self.params.rows))
-
-    def _feed(self, m: Module, step: Step) -> None:
-        """The step's own bits beside its operands, through as many registers as the buffers have."""
+    def _feed(self, m: Module, step: Step, occupied: Value) -> None:
+        """Reads of the buffers, and the step's own bits through as many registers as the buffers have."""
         issued = Signal(step_layout(self.params))
         m.d.comb += [
+            self.weight_en.eq(step.issues),
+            self.act_en.eq(Mux(opens_word(step.issues, self.lane), occupied, 0)),
             issued.valid.eq(step.issues),
             issued.last.eq(step.ends),
-            issued.rows.eq(self._occupied()),
+            issued.rows.eq(occupied),
             self.step.eq(delayed(m, "steps", issued, self.params.feed_cycles, control=True)),
         ]

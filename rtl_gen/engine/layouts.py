@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import signed
+from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
 from rtl_gen import combine, rescale
@@ -61,6 +61,14 @@ def job_layout(params: EngineParams) -> data.StructLayout:
         layout |= {"hadamard": 1, "hadamard_shift": up_to(params.rotation.levels), "in_beats": up_to(params.max_beats),
                    "in_tail": up_to(params.lanes)}
     return data.StructLayout(layout)
+
+
+def steps_before_last(job: data.View, params: EngineParams) -> Value:
+    """K − 2 of a job's K steps a tile. Times `lanes` by shifts: a product with a constant may take multipliers from an
+    FPGA."""
+    beats = job.beats - 1
+    whole = sum(beats << bit for bit in range(params.lanes.bit_length()) if params.lanes >> bit & 1)
+    return whole + job.tail - 2
 
 
 def input_layout(params: EngineParams) -> data.StructLayout:

@@ -79,10 +79,12 @@ class Lift(wiring.Component):
         last_column = Signal()
         last_super_tile = Signal()
         ends = Signal()
+        # The edges of super-tiles and columns are known a cycle behind the counts. Two jobs of the unit are further
+        # apart, and so is a job's first one from the exchange of its registers: the unit works on the last one before.
+        m.d.sync += last_column.eq(column + 1 == job.columns)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
-            last_column.eq(column + 1 == job.columns),
             last_super_tile.eq(across.is_last & (down.is_last if down is not None else 1)),
             into.valid.eq(jobs.running & self.complete.bit_select(number[0], 1)),
             into.payload.beats.eq(Mux(last_column, job.out_beats, params.chunks)),
@@ -121,5 +123,7 @@ class Lift(wiring.Component):
         start = Signal(haar_layouts.tile_size(self.params.inverse), name=f"{name}_start")
         left, size = Signal.like(whole, name=f"{name}s_left"), Signal.like(whole, name=f"{name}s")
         is_last = Signal(name=f"{name}_is_last")
-        m.d.comb += [left.eq(whole - start), is_last.eq(left <= tile), size.eq(Mux(is_last, left, tile))]
+        ends = left <= tile
+        m.d.comb += left.eq(whole - start)
+        m.d.sync += [is_last.eq(ends), size.eq(Mux(ends, left, tile))]
         return Edge(start, size, is_last)

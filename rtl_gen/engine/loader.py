@@ -6,9 +6,11 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.engine.layouts import half_layout, job_layout, parameter_layout, weight_layout
+from rtl_gen.engine.layouts import half_layout, job_layout, parameter_layout, steps_before_last, weight_layout
 from rtl_gen.engine.unpack import Unpack
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown
+from rtl_gen.lib.countdown import is_last as is_last_step
 from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
@@ -84,12 +86,13 @@ class Loader(wiring.Component):
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
-            self.loaded.eq(full != 0),
             loading.eq(state == State.LOADS),
             done.eq(loading & weights_in & parameters_in),
             status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
         ]
-        m.d.sync += full.eq(full + done - self.release)
+        filled = Signal.like(full)
+        m.d.comb += filled.eq(full + done - self.release)
+        m.d.sync += [full.eq(filled), self.loaded.eq(filled != 0)]
         with m.If(jobs.begins):
             m.d.sync += column.eq(0)
 
@@ -106,11 +109,10 @@ class Loader(wiring.Component):
         return m
 
     def _weights(self, m: Module, job: data.View, loading: Signal, number: Signal) -> Signal:
-        """K beats: `lanes` for each beat of a token, `tail` for its last; returns whether all of a pass are there."""
+        """K steps; returns whether all of a pass are there."""
         params = self.params
         complete = Signal(name="weights_in")
-        beat = Signal(up_to(params.max_beats - 1))
-        lane = Signal(up_to(params.lanes - 1))
+        left = countdown("steps_left", params.max_beats * params.lanes)
         address = Signal.like(self.weight_at)
         last = Signal()
         steps = self._unpacked(m, job, loading, last) if params.packed_weights else self.w
@@ -118,16 +120,13 @@ class Loader(wiring.Component):
             steps.ready.eq(loading & ~complete),
             self.weight_en.eq(steps.valid & steps.ready),
             self.weight_at.eq(address),
-            last.eq((beat + 1 == job.beats) & (lane + 1 == job.tail)),
+            last.eq(is_last_step(left)),
         ]
         with m.If(~loading):
-            m.d.sync += [complete.eq(0), address.eq(Mux(number[0], params.max_k, 0))]
-        with m.If(go_round(m, lane, params.lanes, self.weight_en)):
-            m.d.sync += beat.eq(beat + 1)
+            m.d.sync += [complete.eq(0), address.eq(Mux(number[0], params.max_k, 0)),
+                         left.eq(steps_before_last(job, params))]
         with m.If(self.weight_en):
-            m.d.sync += [address.eq(address + 1), complete.eq(last)]
-            with m.If(last):
-                m.d.sync += [lane.eq(0), beat.eq(0)]
+            m.d.sync += [address.eq(address + 1), complete.eq(last), left.eq(left - 1)]
         return complete
 
     def _unpacked(self, m: Module, job: data.View, loading: Signal, last: Signal) -> stream.Interface:

@@ -47,6 +47,7 @@ class Half:
     closed: Signal
     ends: Signal
     free: Signal
+    last: Signal
 
 
 def stays_open(hi: Value, second: Value, is_open: Value) -> Value:
@@ -135,6 +136,7 @@ class Rows(wiring.Component):
             open_slot=Signal(slot_layout(params), name=f"open_slot{number}", reset_less=True),
             open=Signal(name=f"open{number}"), closed=Signal(name=f"closed{number}"),
             ends=Signal(name=f"ends{number}", reset_less=True), free=Signal(name=f"free{number}", init=1),
+            last=Signal(slot_layout(params).members["tile"], name=f"last{number}", reset_less=True),
         )
         whole = half.next.row == 0
         m.d.comb += [
@@ -142,7 +144,7 @@ class Rows(wiring.Component):
             out.full.eq(Mux(half.open, half.open_slot.tile, half.next.tile)),
             out.closed.eq(half.closed),
             out.ends.eq(half.ends),
-            out.last.eq(half.next.tile - whole),
+            out.last.eq(half.last),
             out.rows.eq(Mux(whole, params.rows, half.next.row) if params.rows > 1 else 1),
             out.odd.eq(half.open),
             out.odd_tile.eq(half.open_slot.tile),
@@ -176,5 +178,7 @@ class Rows(wiring.Component):
                 m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
             with m.If(fits & ~second & ~code.hi):
                 m.d.sync += half.open_slot.eq(slot)
+        with m.If(last & fits & ~second):
+            m.d.sync += half.last.eq(slot.tile)
         with m.If(go_round(m, slot.row, params.rows, last & fits & ~second)):
             m.d.sync += [slot.tile.eq(slot.tile + 1), slot.base.eq(slot.base + params.max_beats)]

@@ -15,16 +15,21 @@ def within(value: Value, low: int, high: int | Value) -> Value:
     return (value >= low) & (value <= high)
 
 
-def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
-    """Whether the engine can run a job to its end; `tokens` = width · height.
+def legal(fits: Value, tokens: Value, params: EngineParams) -> Value:
+    """Whether the engine can run a job to its end: its registers pass every one of the `tests`; `tokens` = width ·
+    height, in 1-D builds the width that was tested."""
+    return fits.all() & within(tokens, 1, params.max_tokens) if params.axes == 2 else fits.all()
+
+
+def tests(job: data.View, params: EngineParams) -> Value:
+    """What a job's registers have to be, a bit a test, so that the engine can run it to its end.
 
     Registers that fit each other badly in any other way give wrong values or an overflow,
     never a stage that waits for ever.
     """
     side = (Value.cast(1) << job.levels)[: params.max_levels + 1]
-    tests = [
+    found = [
         within(job.width, 1, params.max_tokens),
-        within(tokens, 1, params.max_tokens),
         job.n_sink < params.max_tokens,
         within(job.beats, 1, params.max_beats),
         within(job.tail, 1, params.lanes),
@@ -36,14 +41,14 @@ def legal(job: data.View, tokens: Value, params: EngineParams) -> Value:
         (job.tile_width & (side - 1)[: params.max_levels]) == 0,
     ]
     if params.rotation is not None:
-        tests += whole_blocks(job, params, params.rotation)
+        found += whole_blocks(job, params, params.rotation)
     if params.axes == 1:
-        return Cat(*tests, job.levels <= params.max_levels).all()
+        return Cat(*found, job.levels <= params.max_levels)
     flat = (job.height == 1) & (job.tile_height == 1) & (job.levels <= params.max_levels)
     grid = ((job.levels <= params.max_levels // 2) & within(job.height, 1, params.max_tokens) & (job.n_sink == 0)
             & (job.tile_height != 0) & ((job.tile_height & (side - 1)[: params.max_levels]) == 0)
             & ((job.tile_width >= job.width) | (job.tile_height == side)))
-    return Cat(*tests).all() & Mux(job.two_d, grid, flat)
+    return Cat(*found, Mux(job.two_d, grid, flat))
 
 
 def whole_blocks(job: data.View, params: EngineParams, unit: HadamardParams) -> list[Value]:

@@ -26,6 +26,7 @@ from rtl_gen.engine.issue import Issue
 from rtl_gen.engine.loader import Loader
 from rtl_gen.engine.rows import Rows
 from rtl_gen.engine.span_buffer import SpanBuffer
+from rtl_gen.lib.delay import late
 from rtl_gen.mac.array import Mac
 from rtl_gen.mac.blocks import BlockMac
 from stamp_hw.engine.params import EngineParams
@@ -130,7 +131,7 @@ class Engine(wiring.Component):
         ]
 
         # Sticky errors, in the order of `ERRORS`.
-        internal = front.internal | drain.internal | back.internal | waits
+        internal = late(m, "internal", front.internal | drain.internal | back.internal | waits, control=True)
         error = Signal(len(layouts.errors_of(params)))
         seen = Cat(front.illegal, rows.overflow, front.framing, internal,
                    *([loader.illegal] if params.packed_weights else []))

@@ -49,20 +49,21 @@ def factors(m: Module, drain: Any, drained: Drained) -> list[data.View]:
 
 def words(m: Module, drain: Any, drained: Drained, unit: Rescale, sums: Callable[[], Value],
           wsum: Callable[[Value], Value] = lambda wsum: wsum) -> None:
-    """The rescale unit, and what its words belong to in a line of registers beside it.
+    """The rescale unit, and what its words belong to in a line of registers beside it. What the memories give passes a
+    register before the unit: on an FPGA their read alone takes most of a cycle.
 
     Parameters
     ----------
     drain : the component, with `parameter_en`, `channel`, `parameter`, `token` and `word`
-    sums : what is rescaled, a cycle after `drained`
-    wsum : what the rescale unit takes of a channel's sum of weights
+    sums : what is rescaled, two cycles after `drained`
+    wsum : what the rescale unit takes of a channel's sum of weights, in that cycle
     """
-    found = factors(m, drain, drained)
-    tile, token, into = drained.tile, drain.token, unit.i
-    symmetric = late(m, "symmetric", tile.symmetric)
+    found = [late(m, f"factor{lane}", word) for lane, word in enumerate(factors(m, drain, drained))]
+    tile, token, into = drained.tile, late(m, "token_late", drain.token), unit.i
+    symmetric = delayed(m, "symmetric", tile.symmetric, 2)
     table = Signal()
     m.d.comb += [
-        into.valid.eq(late(m, "valid_late", drained.is_token, control=True)),
+        into.valid.eq(delayed(m, "valid_late", drained.is_token, 2, control=True)),
         into.payload.acc.eq(sums()),
         table.eq(factor_table(symmetric, token.hi)),
         into.payload.symmetric.eq(symmetric),
@@ -76,8 +77,8 @@ def words(m: Module, drain: Any, drained: Drained, unit: Rescale, sums: Callable
             into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
             into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
         ]
-    ends_late = late(m, "ends_late", drained.ends & tile.pass_ends, control=True)
-    place = Cat(late(m, "half_late", tile.set[0]), token.place, late(m, "chunk_late", drained.chunk))
+    ends_late = delayed(m, "ends_late", drained.ends & tile.pass_ends, 2, control=True)
+    place = Cat(delayed(m, "half_late", tile.set[0], 2), token.place, delayed(m, "chunk_late", drained.chunk, 2))
     word, latency = drain.word, drain.params.rescale.latency
     m.d.comb += [
         word.z.eq(unit.o.payload.z),

@@ -43,12 +43,13 @@ _CELL = re.compile(r"_(?:TRELLIS_|LUT4|CCU2C|PFUMX|L6MUX21|MULT18X18D|DP16KD).*|
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """One seed: clock rate, and the slowest path from register to register."""
+    """One seed: clock rate, and the slowest path from register to register, with the cells on its way (`hops`)."""
 
     seed: int
     fmax_mhz: float
     start: str
     end: str
+    hops: int
     logic_ns: float
     routing_ns: float
     seconds: float
@@ -118,6 +119,7 @@ def _placement(report: Mapping[str, Any], seed: int, seconds: float) -> Placemen
     routing = sum(step["delay"] for step in path if step["type"] == "routing")
     return Placement(seed=seed, fmax_mhz=clock["achieved"], start=register_name(path[0]["from"]["cell"]),
                      end=register_name(path[-1]["to"]["cell"]), routing_ns=routing,
+                     hops=sum(step["type"] == "logic" for step in path),
                      logic_ns=sum(step["delay"] for step in path) - routing, seconds=seconds)
 
 
@@ -144,6 +146,7 @@ def summary(config: NpuConfig, block: str, use: Mapping[str, Use], placements: S
         "schema_version": 2, "block": block, "hw": config.to_dict()["hw"], "part": PART, "tools": tools,
         "cells": {kind: asdict(count) for kind, count in use.items()},
         "fmax_mhz": {"best": best(placements).fmax_mhz, "median": median_mhz(placements)},
-        "critical_path": {"start": best(placements).start, "end": best(placements).end},
+        "critical_path": {name: getattr(best(placements), name)
+                          for name in ("start", "end", "hops", "logic_ns", "routing_ns")},
         "seeds": [asdict(placement) for placement in placements],
     }

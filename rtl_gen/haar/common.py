@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.haar.layouts import job_layout
-from rtl_gen.haar.slots import Slots
+from rtl_gen.haar.slots import Slots, job_mask
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.delay import Ranks
 from rtl_gen.lib.handshake import can_move
@@ -30,12 +31,14 @@ def words(params: HaarParams, width: int) -> data.ArrayLayout:
 def plan_layout(params: HaarParams, more: dict[str, Any]) -> data.StructLayout:
     """What one slot does.
 
-    `takes` an input token; `emits` an output token; `paired` its butterfly has both operands; `…_read`, `…_write` lines
-    used; `read_base`, `write_base` their addresses; in 2-D `both`, the cross butterfly has both operands, and its line.
+    `takes` an input token; `emits` an output token; it is `busy` with these or a line; `paired` its butterfly has both
+    operands; `…_read`, `…_write` lines used; `read_base`, `write_base` their addresses; in 2-D `both`, the
+    cross butterfly has both operands, and its line.
     """
     lines = up_to(params.max_levels * params.max_beats - 1)
     layout: dict[str, Any] = {name: 1 for name in (
-        "takes", "emits", "paired", "wait_read", "wait_write", "even_read", "even_write", "odd_read", "odd_write")}
+        "takes", "emits", "busy", "paired", "wait_read", "wait_write", "even_read", "even_write", "odd_read",
+        "odd_write")}
     layout |= {"read_base": lines, "write_base": lines}
     if params.axes == 2:
         layout |= {"both": 1, "cross_read": 1, "cross_write": 1,
@@ -60,6 +63,21 @@ def event_layout() -> data.StructLayout:
     written.
     """
     return data.StructLayout({"butterflies": 1, "cross_butterflies": 1, "line_reads": 2, "line_writes": 2})
+
+
+def held_ruler(m: Module, slots: Slots, layout: data.StructLayout, ruler: Callable[..., data.View]) -> data.View:
+    """What a plan needs that follows from the walk's offset, mask and `two_d` alone, in registers beside these: the
+    `ruler` of these three."""
+    walk, job, params = slots.walk, slots.job, slots.params
+    held = Signal(layout, name="ruler", reset_less=True)
+    grid = params.axes == 2
+    with m.If(slots.plan):
+        m.d.sync += held.eq(ruler(m, "next", (walk.offset + 1) & walk.mask, walk.mask, walk.two_d if grid else C(0)))
+    mask = Signal.like(walk.mask, name="first_mask")
+    m.d.comb += mask.eq(job_mask(job.payload, params))
+    with m.If(job.valid & job.ready):
+        m.d.sync += held.eq(ruler(m, "first", C(0), mask, job.payload.two_d if grid else C(0)))
+    return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +162,9 @@ class LiftingUnit(wiring.Component):
             slots.job.valid.eq(self.job.valid),
             self.job.ready.eq(slots.job.ready),
             slots.advance.eq(advance),
-            slots.busy.eq(plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read),
+            next_plan.busy.eq(next_plan.takes | next_plan.emits | next_plan.wait_read | next_plan.even_read
+                              | next_plan.odd_read),
+            slots.busy.eq(plan.busy),
             slots.takes.eq(plan.takes),
             slots.offered.eq(self.i.valid),
             self.i.ready.eq(slots.take & advance),

@@ -11,13 +11,14 @@ of that level emits it. A butterfly without b passes a; one without d1 passes d0
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
-from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, held_ruler, line_bases, plan_layout, words
 from rtl_gen.haar.slots import Slots, locate, tile_tokens
 from rtl_gen.lib.bits import lowest_bit, up_to
 from rtl_gen.lib.delay import Ranks
@@ -75,6 +76,42 @@ def unit_plan(params: HaarParams) -> data.StructLayout:
     return plan_layout(params, more)
 
 
+def ruler_layout(params: HaarParams) -> data.StructLayout:
+    """Of a slot: `lowest`; whether it is of the `low` pass or the `second` of its level; positions of its `pair`'s
+    first token and of the coefficient that is `emitted`; in 2-D builds whether it is of a `crossed` width level, and
+    the position of the pair's second token, the `partner`."""
+    position = range(-4 << params.max_levels, 4 << params.max_levels)
+    grid: dict[str, Any] = {"crossed": 1, "partner": position} if params.axes == 2 else {}
+    return data.StructLayout({"lowest": range(2**params.max_levels + 2), "low": 1, "second": 1, "pair": position,
+                              "emitted": position, **grid})
+
+
+def ruler(m: Module, name: str, offset: Value, mask: Value, two_d: Value, params: HaarParams) -> data.View:
+    """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T.
+
+    `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one subtraction.
+    """
+    at = Signal(ruler_layout(params), name=f"{name}_ruler")
+    slot, tile = Signal.like(at.lowest, name=f"{name}_slot"), Signal(len(mask) + 1, name=f"{name}_tile")
+    lowest, low = at.lowest, at.low
+    # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
+    since: Value = lowest << 1
+    if params.axes == 2:
+        widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+        m.d.comb += [at.crossed.eq(two_d & ~low & (lowest & widths).any()), at.partner.eq(slot - (lowest << 1))]
+        since = Mux(at.crossed, lowest << 2, since)
+    m.d.comb += [
+        slot.eq(offset + 2),
+        lowest.eq(lowest_bit(slot)),
+        tile.eq(tile_tokens(mask)),
+        low.eq((slot & mask) == 0),
+        at.pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
+        at.second.eq(~((slot | tile) & (lowest << 1)).any()),
+        at.emitted.eq(slot - Mux(low, tile << 1, since)),
+    ]
+    return at
+
+
 class Haar(LiftingUnit):
     """Tokens in, coefficient tokens out; equation in the module's docstring.
 
@@ -100,39 +137,16 @@ class Haar(LiftingUnit):
         super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), intake)
 
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
-        """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T.
-
-        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one subtraction.
-        """
+        """Which of the slot's positions exist, and what it does with them."""
         params, walk = self.params, slots.walk
-        slot = Signal(range(2**params.max_levels + 2))
-        lowest = Signal.like(slot)
-        position = range(-4 << params.max_levels, 4 << params.max_levels)
-        pair = Signal(position)
-        emitted = Signal(position)
-        tile = Signal(len(walk.mask) + 1)
-        low = Signal()
-        second = Signal()
-        many = walk.mask.any()
-        # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
-        since: Value = lowest << 1
-        if params.axes == 2:
-            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
-            m.d.comb += [plan.crossed.eq(walk.two_d & ~low & (lowest & widths).any()), plan.second.eq(second)]
-            since = Mux(plan.crossed, lowest << 2, since)
-        m.d.comb += [
-            slot.eq(walk.offset + 2),
-            lowest.eq(lowest_bit(slot)),
-            tile.eq(tile_tokens(walk.mask)),
-            low.eq((slot & walk.mask) == 0),
-            pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
-            second.eq(~((slot | tile) & (lowest << 1)).any()),
-            emitted.eq(slot - Mux(low, tile << 1, since)),
-        ]
+        at = held_ruler(m, slots, ruler_layout(params), partial(ruler, params=params))
+        lowest, low, second, many = at.lowest, at.low, at.second, walk.mask.any()
         token = locate(m, "token", walk.offset, walk, params)
-        a = locate(m, "a", pair, walk, params)
-        out = locate(m, "out", emitted, walk, params)
-        b = locate(m, "b", slot - (lowest << 1), walk, params) if params.axes == 2 else out
+        a = locate(m, "a", at.pair, walk, params)
+        out = locate(m, "out", at.emitted, walk, params)
+        b = locate(m, "b", at.partner, walk, params) if params.axes == 2 else out
+        if params.axes == 2:
+            m.d.comb += [plan.crossed.eq(at.crossed), plan.second.eq(second)]
         m.d.comb += [
             plan.takes.eq(token.exists),
             plan.bypass.eq(~many),
@@ -140,7 +154,7 @@ class Haar(LiftingUnit):
             plan.first_level.eq(lowest[0] & ~low),
             plan.paired.eq(b.exists & ~low),
             plan.emits.eq(out.exists),
-            plan.wait_write.eq(token.exists & many & ~slot[0]),
+            plan.wait_write.eq(token.exists & many & ~walk.offset[0]),
             plan.wait_read.eq(a.exists & plan.first_level),
             plan.even_read.eq(a.exists & many & ~plan.first_level),
             plan.odd_read.eq(plan.paired & ~plan.first_level),

@@ -10,11 +10,14 @@ which comes in one quad ahead, and then d1. Everything wraps at `width` bits; no
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
-from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, line_bases, plan_layout, words
+from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, held_ruler, line_bases, plan_layout, words
 from rtl_gen.haar.slots import Slots, locate, tile_tokens
 from rtl_gen.lib.bits import lowest_bit, up_to
 from rtl_gen.lib.delay import Ranks
@@ -52,6 +55,44 @@ def fetch_layout(params: HaarParams) -> data.StructLayout:
     return data.StructLayout({"place": params.place_width, "index": up_to(params.max_beats - 1), "en": 1})
 
 
+def ruler_layout(params: HaarParams) -> data.StructLayout:
+    """Of a slot: `lowest`; whether it is of the `low` pass or the `second` of its level; positions of its pair's
+    `first` token, of the second one, the `partner`, and of the token that is `leaving`; in 2-D builds whether it is of
+    a `crossed` width level, and how `far` its HH, or the next one, reaches."""
+    position = range(-8 << params.max_levels, 8 << params.max_levels)
+    grid: dict[str, Any] = {"crossed": 1, "far": position} if params.axes == 2 else {}
+    return data.StructLayout({"lowest": range(2 * 2**params.max_levels), "low": 1, "second": 1, "first": position,
+                              "partner": position, "leaving": position, **grid})
+
+
+def ruler(m: Module, name: str, offset: Value, mask: Value, two_d: Value, params: HaarParams) -> data.View:
+    """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass, as if
+    l were one more than the levels. The token at t − (T − 1) leaves.
+
+    `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one addition.
+    """
+    at = Signal(ruler_layout(params), name=f"{name}_ruler")
+    slot = Signal.like(at.lowest, name=f"{name}_slot")
+    t = Signal(len(mask), name=f"{name}_offset")
+    before = Cat(t | ~mask, 1).as_signed()  # t − T
+    lowest, low, second = at.lowest, at.low, at.second
+    m.d.comb += [
+        t.eq(offset),
+        slot.eq(t | tile_tokens(mask)),
+        lowest.eq(lowest_bit(slot)),
+        low.eq(t == 0),
+        second.eq(~(slot & (lowest << 1)).any() & ~low),
+        at.first.eq(before + lowest),
+        at.partner.eq(before + (lowest << 1)),
+        at.leaving.eq(before + 1),
+    ]
+    if params.axes == 2:
+        widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+        m.d.comb += [at.crossed.eq(two_d & ~low & (lowest & widths).any()),
+                     at.far.eq(before + Mux(second, (lowest << 2) | (lowest << 1), lowest << 2))]
+    return at
+
+
 class HaarInverse(LiftingUnit):
     """Coefficient tokens in, tokens out; equation in the module's docstring.
 
@@ -76,32 +117,13 @@ class HaarInverse(LiftingUnit):
         super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), fetch)
 
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
-        """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass,
-        as if l were one more than the levels. The token at t − (T − 1) leaves.
-
-        `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one addition.
-        """
+        """Which of the slot's positions exist, and what it does with them."""
         params, walk = self.params, slots.walk
-        slot = Signal(range(2 * 2**params.max_levels))
-        lowest = Signal.like(slot)
-        inside = Signal(len(walk.offset))
-        before = Cat(inside, 1).as_signed()  # t − T
-        low = Signal()
-        first_level = Signal()
-        second = Signal()
-        many = Signal()
-        m.d.comb += [
-            slot.eq(walk.offset | tile_tokens(walk.mask)),
-            lowest.eq(lowest_bit(slot)),
-            inside.eq(walk.offset | ~walk.mask),
-            many.eq(walk.mask.any()),
-            low.eq(walk.offset == 0),
-            first_level.eq(walk.offset[0]),
-            second.eq(~(slot & (lowest << 1)).any() & ~low),
-        ]
-        a = locate(m, "a", before + lowest, walk, params)
-        b = locate(m, "b", before + (lowest << 1), walk, params)
-        out = locate(m, "out", before + 1, walk, params)
+        at = held_ruler(m, slots, ruler_layout(params), partial(ruler, params=params))
+        lowest, low, second, first_level, many = at.lowest, at.low, at.second, walk.offset[0], walk.mask.any()
+        a = locate(m, "a", at.first, walk, params)
+        b = locate(m, "b", at.partner, walk, params)
+        out = locate(m, "out", at.leaving, walk, params)
         m.d.comb += [
             plan.takes.eq(Mux(low, a.exists, b.exists)),
             plan.direct.eq(low),
@@ -118,11 +140,8 @@ class HaarInverse(LiftingUnit):
         place = Mux(low, a.place, b.place)
         if params.axes == 2:
             # The last position that HH of this quad, or of the next one, stands for.
-            crossed = Signal()
-            widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
-            m.d.comb += crossed.eq(walk.two_d & ~low & (lowest & widths).any())
-            far = before + Mux(second, (lowest << 2) | (lowest << 1), lowest << 2)
-            hh = locate(m, "hh", far, walk, params)
+            crossed = at.crossed
+            hh = locate(m, "hh", at.far, walk, params)
             with m.If(crossed):
                 m.d.comb += [plan.swaps.eq(second), plan.both.eq(~second & hh.exists),
                              plan.cross_read.eq(Mux(second, b.exists, hh.exists)), plan.cross_write.eq(hh.exists)]

@@ -28,6 +28,14 @@ def slot_cycles(beats: Value, least: int, most: int) -> Value:
     return Mux(beats < least, least, beats) if most > least else C(least)
 
 
+def job_mask(job: data.View, params: HaarParams) -> Value:
+    """T − 1, of a job's tiles of T tokens."""
+    chain = job.levels
+    if params.axes == 2:
+        chain = Mux(job.two_d, job.levels << 1, job.levels)
+    return Cat(chain > level for level in range(params.max_levels))
+
+
 def tile_tokens(mask: Value) -> Value:
     """T, the only bit above the ones of `mask` = T − 1; no carry is needed to know it."""
     return Cat(1, mask) & ~Cat(mask, 0)
@@ -125,16 +133,20 @@ class Slots(wiring.Component):
         beats = Signal.like(job.payload.beats, name="beats", reset_less=True)
         cycle = Signal(range(max(params.max_beats, params.min_slot_cycles)))
         last_cycle = Signal.like(cycle, name="last_cycle", reset_less=True)
+        # What the cycle at hand is, is known a cycle before.
+        within = Signal()  # there is a beat in it
+        with_last = Signal()  # the last one
+        slot_last = Signal()  # it is the slot's last
         active = Signal()
         slot_end = Signal()
         m.d.comb += [
             job.ready.eq(self.advance & ~first & ~running),
-            active.eq(running & self.busy & (cycle < beats)),
+            active.eq(running & self.busy & within),
             self.take.eq(active & self.takes),
             self.issue.eq(active & self.advance & (self.offered | ~self.takes)),
             self.index.eq(cycle),
-            self.last.eq(cycle + 1 == beats),
-            slot_end.eq(running & self.advance & (self.issue | ~active) & (~self.busy | (cycle == last_cycle))),
+            self.last.eq(with_last),
+            slot_end.eq(running & self.advance & (self.issue | ~active) & (~self.busy | slot_last)),
             self.plan.eq((first & self.advance) | (slot_end & ~final)),
         ]
         if self._super_tile:
@@ -143,23 +155,22 @@ class Slots(wiring.Component):
             m.d.sync += [
                 first.eq(1),
                 beats.eq(job.payload.beats),
-                last_cycle.eq(slot_cycles(job.payload.beats, params.min_slot_cycles, params.max_beats) - 1),
+                last_cycle.eq(whole := slot_cycles(job.payload.beats, params.min_slot_cycles, params.max_beats) - 1),
+                within.eq(job.payload.beats != 0), with_last.eq(job.payload.beats == 1), slot_last.eq(whole == 0),
             ]
         with m.If(self.plan):
             m.d.sync += [first.eq(0), running.eq(1)]
         with m.If(slot_end):
-            m.d.sync += cycle.eq(0)
+            m.d.sync += [cycle.eq(0), within.eq(beats != 0), with_last.eq(beats == 1), slot_last.eq(last_cycle == 0)]
             with m.If(final):
                 m.d.sync += running.eq(0)
         with m.Elif(self.issue | (running & self.advance & ~active)):
-            m.d.sync += cycle.eq(cycle + 1)
+            m.d.sync += [cycle.eq(cycle + 1), within.eq(within & ~with_last), with_last.eq(cycle + 2 == beats),
+                         slot_last.eq(cycle + 1 == last_cycle)]
 
     def _tiles(self, m: Module, final: Signal) -> None:
         """The slot to plan: its offset, its tile, the tile before."""
         params, walk, job = self.params, self.walk, self.job
-        chain = job.payload.levels
-        if params.axes == 2:
-            chain = Mux(job.payload.two_d, job.payload.levels << 1, job.payload.levels)
         last_row, last_column = split(walk.mask, walk, params.axes)
         next_column = Signal.like(walk.column)
         row_ends = Signal()
@@ -177,7 +188,7 @@ class Slots(wiring.Component):
         with m.If(job.valid & job.ready):
             m.d.sync += [
                 walk.offset.eq(0),
-                walk.mask.eq(Cat(chain > level for level in range(params.max_levels))),
+                walk.mask.eq(job_mask(job.payload, params)),
                 walk.width.eq(job.payload.width),
                 walk.column.eq(0),
                 walk.column_before.eq(job.payload.width),

@@ -71,11 +71,12 @@ def ends_tile(accept: Value, last: Value) -> Value:
     return accept & last
 
 
-def holds_free_in_time(params: MacParams, flying: Value, left: Value, queued: Value) -> Value:
+def holds_free_in_time(params: MacParams, flying: Value, left: Value, owed: Value) -> Value:
     """Whether a last step taken now is certain to find the hold registers free: no tile is on its way to them, and the
-    beats `left` in them can all leave in the `latency` cycles from now, into a queue that may not send one of them.
+    beats `left` in them can all leave in the `latency` cycles from now, into a queue that may not send one of them:
+    `owed` are those `left` and those queued.
     """
-    return ~flying & (left <= params.latency) & (left + queued <= params.queue_beats)
+    return ~flying & (left <= params.latency) & (owed <= params.queue_beats)
 
 
 def slot_is_empty(slot: Value, mode4: Value) -> Value:
@@ -139,15 +140,20 @@ class Mac(wiring.Component):
         flight = Signal(range(params.flight_cycles + 1))
         left = Signal(range(params.drain_beats + 1))
         queued = Signal(range(params.queue_beats + 1))
+        # What is asked of the counts in every cycle is known a cycle before.
+        flies = Signal()  # a tile is on its way
+        drains = Signal()  # beats are left
+        tile_ends = Signal()  # one is
+        owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
         m.d.comb += [
-            self.i.ready.eq(~step.last | holds_free_in_time(params, flight != 0, left, queued)),
+            self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
             accept.eq(self.i.valid & self.i.ready),
             last_accepted.eq(accept & step.last),
         ]
         with m.If(last_accepted):
-            m.d.sync += flight.eq(params.flight_cycles)
-        with m.Elif(flight != 0):
-            m.d.sync += flight.eq(flight - 1)
+            m.d.sync += [flight.eq(params.flight_cycles), flies.eq(1)]
+        with m.Elif(flies):
+            m.d.sync += [flight.eq(flight - 1), flies.eq(flight != 1)]
 
         # Drain position. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
         move = Signal()
@@ -157,24 +163,25 @@ class Mac(wiring.Component):
         chunk = Signal(range(max(2, chunks)))
         slot = Signal()
         row = Signal(range(max(2, params.rows)))
-        tile_ends = Signal()
         flight_mode4 = Signal(params.rows, reset_less=True)
         drain_mode4 = Signal(params.rows, reset_less=True)
         m.d.comb += [
-            move.eq((left != 0) & (queued != params.queue_beats)),
+            move.eq(drains & (queued != params.queue_beats)),
             pop.eq(leaves(self.o.valid, self.o.ready)),
             chunk_ends.eq(chunk == chunks - 1),
             row_ends.eq(move & chunk_ends & slot),
-            tile_ends.eq(left == 1),
         ]
         with m.If(last_accepted):
             m.d.sync += flight_mode4.eq(step.mode4.as_value())
         with m.If(flight == 1):
-            m.d.sync += [left.eq(params.drain_beats), drain_mode4.eq(flight_mode4)]
+            m.d.sync += [left.eq(params.drain_beats), drains.eq(1), tile_ends.eq(params.drain_beats == 1),
+                         owed.eq(params.drain_beats + queued - pop), drain_mode4.eq(flight_mode4)]
         with m.Elif(move):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), drains.eq(~tile_ends), tile_ends.eq(left == 2), owed.eq(owed - pop)]
             with m.If(row_ends):
                 m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
+        with m.Else():
+            m.d.sync += owed.eq(owed - pop)
         with m.If(move):
             m.d.sync += chunk.eq(chunk + 1)
             with m.If(chunk_ends):
@@ -208,8 +215,8 @@ class Mac(wiring.Component):
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
-            self.events.multiplies4.eq(counted(accept, fours)),
-            self.events.multiplies8.eq(counted(accept, eights)),
+            self.events.multiplies4.eq(late(m, "multiplied4", counted(accept, fours), control=True)),
+            self.events.multiplies8.eq(late(m, "multiplied8", counted(accept, eights), control=True)),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]
@@ -256,7 +263,8 @@ class Mac(wiring.Component):
                 m.d.comb += row.operand.eq(split.operand(act[:CODE_WIDTH], act[CODE_WIDTH]))
             else:
                 m.d.comb += [row.control.mode4.eq(pairs(valid, act[CODE_WIDTH])),
-                             row.operand.eq(packed(act[:CODE_WIDTH], row.control.mode4))]
+                             # A bubble's product is added nowhere: its mode may be any.
+                             row.operand.eq(packed(act[:CODE_WIDTH], act[CODE_WIDTH]))]
             if r + 1 < params.rows:
                 below = rows[r + 1]
                 m.d.comb += [row.shift.eq(shift), row.below0.eq(below.hold0), row.below1.eq(below.hold1)]

@@ -11,10 +11,10 @@ from stamp_hw.params import ScaleParams
 
 
 def info_layout(params: ScaleParams) -> data.StructLayout:
-    """How a group is coded, its beats less one, valid lanes of the token's last beat, whether that is its last; with
-    blocks also whether it has an integer zero."""
+    """How a group is coded, its beats less one and whether it is a `single` one, valid lanes of the token's last beat,
+    whether that is its last; with blocks also whether it has an integer zero."""
     zeros = {"zeros": 1} if params.block_beats else {}
-    return data.StructLayout({"hi": 1, "symmetric": 1, "beats": range(params.max_beats),
+    return data.StructLayout({"hi": 1, "symmetric": 1, "beats": range(params.max_beats), "single": 1,
                               "tail": range(params.lanes + 1), "last": 1, **zeros})
 
 
@@ -102,15 +102,14 @@ class Divider(wiring.Component):
         zeros_free = Signal()
         divide_free = Signal()
         result_free = Signal()
-        final = Signal()
+        final = Signal()  # `divide_left` is 0
         m.d.comb += [
             self.o.payload.eq(result),
             result_free.eq(can_move(self.o.valid, self.o.ready)),
-            final.eq(divide_left == 0),
             self.step.eq(divide_valid & (~final | result_free)),
-            self.taken.eq(self.step & final),
-            divide_free.eq(can_move(divide_valid, self.taken)),
-            zeros_free.eq(can_move(zeros_valid, divide_free)),
+            self.taken.eq(divide_valid & final & result_free),
+            divide_free.eq(~divide_valid | (final & result_free)),
+            zeros_free.eq(~zeros_valid),  # a division takes longer than a group's way through an empty register
         ]
 
         with m.If(self.valid | zeros_free):
@@ -121,6 +120,8 @@ class Divider(wiring.Component):
         with m.If(zeros_free):
             m.d.sync += [zeros_valid.eq(range_valid), zeros_group.eq(range_group),
                          zeros_lz.eq(leading_zeros(range_group.span))]
+        with m.Elif(divide_free):
+            m.d.sync += zeros_valid.eq(0)
 
         normal = Signal(p.width)
         loaded = Signal(p.frac + 8)
@@ -133,9 +134,10 @@ class Divider(wiring.Component):
                      bit.eq(shifted >= divisor)]
         with m.If(divide_free):
             m.d.sync += [divide_valid.eq(zeros_valid), divide_group.eq(zeros_group), divide_lz.eq(zeros_lz),
-                         divide_left.eq(p.recip_width - 1), divisor.eq(normal), Cat(quotient, remainder).eq(loaded)]
+                         divide_left.eq(p.recip_width - 1), final.eq(0),
+                         divisor.eq(normal), Cat(quotient, remainder).eq(loaded)]
         with m.Elif(self.step):
-            m.d.sync += [divide_left.eq(divide_left - 1), quotient.eq(Cat(bit, quotient)),
+            m.d.sync += [divide_left.eq(divide_left - 1), final.eq(divide_left == 1), quotient.eq(Cat(bit, quotient)),
                          remainder.eq(Mux(bit, difference, shifted))]
 
         with m.If(result_free):

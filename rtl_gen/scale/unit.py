@@ -109,7 +109,11 @@ class Scale(wiring.Component):
         write, read = ring.write_port(), ring.read_port()
 
         # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
+        # What a beat is, its token's last or its group's, and whether there is room for it is known before it comes.
         running = Signal()
+        token_end = Signal()
+        group_full = Signal()  # the group's last one, if the token does not end before
+        full = Signal()  # no room in the ring buffer
         job = Signal(job_layout(p), reset_less=True)
         token = Signal(SCALE_TOKEN_WIDTH)
         token_beat = Signal(range(p.max_beats))
@@ -119,23 +123,27 @@ class Scale(wiring.Component):
         waiting = Signal(range(p.groups_in_flight + 1))  # groups without a quotient
         accept = Signal()
         issue = Signal()
-        token_end = Signal()
         group_end = Signal()
         m.d.comb += [
             self.job.ready.eq(~running),
-            token_end.eq(token_beat + 1 == job.beats),
-            group_end.eq(token_end | (group_beat + 1 == job.group_beats)),
-            self.i.ready.eq(running & (used != p.buffer_beats) & ~(group_end & (waiting == p.groups_in_flight))),
+            group_end.eq(token_end | group_full),
+            self.i.ready.eq(running & ~full & ~(group_end & (waiting == p.groups_in_flight))),
             accept.eq(self.i.valid & self.i.ready),
         ]
         with m.If(self.job.valid & self.job.ready):
-            m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0)]
+            m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0),
+                         token_end.eq(self.job.payload.beats == 1),
+                         group_full.eq(self.job.payload.group_beats == 1)]
         with m.If(accept):
             m.d.sync += [token_beat.eq(Mux(token_end, 0, token_beat + 1)),
                          group_beat.eq(Mux(group_end, 0, group_beat + 1)),
+                         token_end.eq(Mux(token_end, job.beats == 1, token_beat + 2 == job.beats)),
+                         group_full.eq(Mux(group_end, job.group_beats == 1, group_beat + 2 == job.group_beats)),
                          write_at.eq(after(write_at, p.buffer_beats))]
             with m.If(token_end):
                 m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]
+        with m.If(accept ^ issue):
+            m.d.sync += full.eq(accept & (used == p.buffer_beats - 1))
         m.d.sync += [used.eq(used + accept - issue), waiting.eq(waiting + (accept & group_end) - divider.taken)]
         m.d.comb += [write.en.eq(accept), write.addr.eq(write_at), write.data.eq(self.i.payload.values)]
 
@@ -143,6 +151,7 @@ class Scale(wiring.Component):
             tree.valid.eq(accept), tree.values.eq(self.i.payload.values), tree.first.eq(group_beat == 0),
             tree.final.eq(group_end), tree.info.hi.eq(self.i.payload.hi), tree.info.symmetric.eq(job.symmetric),
             tree.info.beats.eq(group_beat), tree.info.tail.eq(job.tail), tree.info.last.eq(token_end),
+            tree.info.single.eq(group_beat == 0),
             divider.valid.eq(tree.group_valid), divider.group.eq(tree.group),
         ]
         if p.block_beats:
@@ -156,11 +165,15 @@ class Scale(wiring.Component):
         result = divider.o.payload
         read_at = Signal(range(p.buffer_beats))
         read_beat = Signal(range(p.max_beats))
+        inside = Signal()  # beats of the group have been read
+        next_is_final = Signal()
         final = Signal()
-        m.d.comb += [final.eq(read_beat == result.group.info.beats), issue.eq(divider.o.valid & move),
+        m.d.comb += [final.eq(Mux(inside, next_is_final, result.group.info.single)), issue.eq(divider.o.valid & move),
                      divider.o.ready.eq(move & final), read.en.eq(issue), read.addr.eq(read_at)]
         with m.If(issue):
-            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), read_at.eq(after(read_at, p.buffer_beats))]
+            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), inside.eq(~final),
+                         next_is_final.eq(read_beat + 1 == result.group.info.beats),
+                         read_at.eq(after(read_at, p.buffer_beats))]
         group = result.group
         of_blocks = {"zeros": group.info.zeros, "group_ends": final} if p.block_beats else {}
         at_read = stage(m, "read", enable=move, valid=issue, lo=group.lo, span=group.span, hi=group.info.hi,

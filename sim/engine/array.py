@@ -22,13 +22,14 @@ from stamp_hw.engine.wire import WeightFormat
 LOAD_SETUP = 1  # cycles from a free half of the weight buffer to the first beat that is taken
 LOADED = 2  # cycles from the last k-step written to `loaded`: the stream is complete, then the pass
 START = 1  # cycles from a stage's start to the exchange of its registers, and from that to its first work
+OUT_FREE = 1  # cycles from a free half of the output buffer to the first step that it lets end a tile
 NEVER = -(1 << 60)
 
 
 def word_cycles(params: EngineParams) -> int:
-    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, a register in front
-    of the rescale unit, that unit, and the flag."""
-    return params.drain_cycles + 1 + params.rescale.latency + 1
+    """Cycles from the issue of a pass's last step until its last word counts as written: the drain, the way of its last
+    beat to the output buffer, and the flag."""
+    return params.drain_cycles + params.word_latency + 1
 
 
 def free_cycles(params: EngineParams) -> int:
@@ -88,12 +89,19 @@ class Loader:
 
     def load(self, k: int, weights: WeightFormat, released: int) -> int:
         """A pass; `released`: cycle in which the pass before the last left its half. First cycle with `loaded`."""
-        begin = max(self._next, released + 1) + LOAD_SETUP
+        begin = self.begin(released)
         written = (take_packed(lambda cycle: self.weights.take(cycle, 1), begin, k, weights.group) if weights.packed
                    else self.weights.take(begin, k))
-        loaded = max(written, self.words.take(begin, self.params.cols)) + LOADED
-        self._next = loaded
-        return loaded
+        return self.loaded(written, self.words.take(begin, self.params.cols))
+
+    def begin(self, released: int) -> int:
+        """First cycle in which a beat of the next pass can be taken."""
+        return max(self._next, released + 1) + LOAD_SETUP
+
+    def loaded(self, written: int, words: int) -> int:
+        """First cycle with `loaded` of a pass whose last step is written, whose last parameters come, in these."""
+        self._next = max(written, words) + LOADED
+        return self._next
 
     def decide(self, closed: int, ends: bool) -> None:
         """Behind a super-tile's last pass: `closed`, from when on it is known whether the job `ends` with it."""
@@ -148,18 +156,33 @@ class Passes:
         drained : told of each pass the cycle from which it counts as complete in the output buffer
         out_free : gives the cycle from which the next pass's half of the output buffer is free
         """
-        span, least = self._params.tile_cycles(k)
         for column in range(columns):
             loaded = self.loader.load(k, weights, self.released)
-            complete = np.maximum(ready, max(loaded, self._begin)).tolist()
-            free = out_free()
-            if self._watch is not None:
-                self._watch(self._last, complete, free)
-            self._last = issue(self._last, complete, span, least, free)
-            self._releases = [self._releases[1], self._last]
+            complete = self.issue(k, ready, loaded, out_free())
             if column + 1 == columns:
                 self.loader.decide(closed, ends)
-            drained(self._last + self._word)
+            drained(complete)
         if ends:
             self.registers.end = self._last + 1
+        return self.freed
+
+    def issue(self, k: int, ready: np.ndarray, loaded: int, out_free: int) -> int:
+        """The next pass, whose weights are there from `loaded` on: cycle from which it counts as complete."""
+        span, least = self._params.tile_cycles(k)
+        complete = np.maximum(np.maximum(ready, self._begin) + self._params.order_cycles, loaded).tolist()
+        free = out_free + OUT_FREE
+        if self._watch is not None:
+            self._watch(self._last, complete, free)
+        self._last = issue(self._last, complete, span, least, free)
+        self._releases = [self._releases[1], self._last]
+        return self._last + self._word
+
+    @property
+    def last(self) -> int:
+        """Cycle of the last step that was issued."""
+        return self._last
+
+    @property
+    def freed(self) -> int:
+        """Cycle from which the half of the activation buffer of the last pass is free, where no other one reads it."""
         return self._last + self._freed

@@ -15,7 +15,9 @@ import numpy as np
 from sim.engine.array import NEVER, Registers
 from sim.engine.elastic import Elastic
 from sim.pipeline import Pattern, always
+from stamp_hw.engine.job import EngineJob
 from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.haar import Grid
 from stamp_hw.haar_slots import inverse
 
@@ -33,6 +35,12 @@ def departures(tokens: int, levels: int, grid: Grid | None, beats: int, least: i
     found = (starts[:, None] + np.arange(beats)).ravel()
     found.flags.writeable = False
     return found, int(cycles.sum())
+
+
+def liftings(job: EngineJob, part: SuperTile) -> list[Lifting]:
+    """The lifting jobs of a pass: the sinks in the first super-tile, then the rectangle."""
+    sinks: list[Lifting] = [(job.n_sink, 0, None)] if job.n_sink and not part.first_tile else []
+    return [*sinks, (part.tokens, job.levels, (part.height, part.width) if job.two_d else None)]
 
 
 #: Is told of every lifting job: cycle in which the inverse unit takes it, the one behind that in which it issues its

@@ -222,7 +222,7 @@ def _simulate(task: Task, hw: HwConfig, size: Size, before: Handover | None
         take(index + 1, state.last.after(TILES, free_cycles(params)) if index else Event(NEVER))
         full, short = (Behind.of(task, part, params, beats) for beats in (params.chunks, last_beats))
         completes = part.order[part.ready]
-        rows = Rows(late.ready[completes], prompt.ready[completes],
+        rows = Rows(late.ready[completes] + params.order_cycles, prompt.ready[completes] + params.order_cycles,
                     [since[number] for number in late.behind[completes].tolist()])
         one_pass(state, rates, part.array_tiles, full if columns > 1 else short, rows)
         if index == 0:

@@ -8,13 +8,14 @@ super-tile also for its half of the activation buffer; whatever waits shifts eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from sim.engine.asks import drive
 from sim.engine.rotated import BEGIN, Beats, Rotated
 from sim.pipeline import Pattern, always
 from sim.scale import Quotients
@@ -137,6 +138,42 @@ class Scales:
         return first + len(group) - 1
 
 
+#: A token that the lifting unit asks for: number of the super-tile of its job that it opens, or None; first cycle, its
+#: half aside, in which its first beat may be taken; beats.
+Token = tuple[int | None, int, int]
+#: Asks for tokens, is told the cycles of the beats of each; the cycle after the last slot.
+Lifting = Generator[Token, Sequence[int], int]
+
+
+def lift(params: EngineParams, job: EngineJob, parts: Sequence[SuperTile], start: int, ready: np.ndarray,
+         scales: Scales) -> Lifting:
+    """The lifting jobs of a job with which the stages start in `start`; fills in `ready` as `Front.lift`."""
+    sinks, others = openings(job, parts)
+    cycle = start + 1
+    if job.n_sink:
+        cycle = yield from _walk(params, job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink], scales)
+    tokens = slots(job.width * job.height, job.levels, job.grid)
+    return (yield from _walk(params, job, tokens, others, cycle, ready[job.n_sink :], scales))
+
+
+def _walk(params: EngineParams, job: EngineJob, run: tuple[np.ndarray, ...], opens: dict[int, int], cycle: int,
+          ready: np.ndarray, scales: Scales) -> Lifting:
+    """A job of the lifting unit, registers taken in `cycle`."""
+    unit, beats = params.haar, job.beats
+    group = params.block_beats if job.blocks else beats
+    whole, latency = max(beats, unit.min_slot_cycles), unit.latency
+    cycle += unit.job_cycles
+    for slot, (takes, busy, coef) in enumerate(zip(*(column.tolist() for column in run), strict=True)):
+        if not busy:
+            cycle += 1
+            continue
+        passes: Sequence[int] = (yield opens.get(slot), cycle, beats) if takes else range(cycle, cycle + beats)
+        if coef >= 0:
+            ready[coef] = scales.token([at + latency for at in passes], group) + 1
+        cycle = passes[-1] + 1 + whole - beats
+    return cycle
+
+
 class Front:
     """Jobs and tokens in, cycle by cycle of each.
 
@@ -166,38 +203,19 @@ class Front:
         coefficient: cycle from which a token's codes count as there. A super-tile's are complete when `free` is asked
         for the second one after it."""
         sinks, others = openings(job, parts)
-        cycle = self._start + 1
         self._taker: Stream | Rotated = self.tokens
         if self._rotated is not None and job.hadamard:
             self._taker = self._rotated
             self._rotated.start(self._start + BEGIN, job.in_beats, job.beats)
-        if job.n_sink:
-            cycle = self._run(job, slots(job.n_sink, 0, None), sinks, cycle, ready[: job.n_sink])
-        tokens = slots(job.width * job.height, job.levels, job.grid)
-        cycle = self._run(job, tokens, others, cycle, ready[job.n_sink :])
+        cycle = drive(lift(self._params, job, parts, self._start, ready, self._scales), self._token)
         self._count += len(parts)
         # Idle again once the lifting is over and all codes are there: seen in that cycle, a state later.
         self._idle = max(cycle, int(ready.max())) + 1
 
-    def _run(self, job: EngineJob, run: tuple[np.ndarray, ...], opens: dict[int, int], cycle: int,
-             ready: np.ndarray) -> int:
-        """A job of the lifting unit, registers taken in `cycle`: the cycle after its last slot."""
-        unit, beats = self._unit, job.beats
-        group = self._params.block_beats if job.blocks else beats
-        whole, latency = max(beats, unit.min_slot_cycles), unit.latency
-        cycle += unit.job_cycles
-        for slot, (takes, busy, coef) in enumerate(zip(*(column.tolist() for column in run), strict=True)):
-            if not busy:
-                cycle += 1
-                continue
-            if takes:
-                if slot in opens:
-                    cycle = max(cycle, self._free(self._count + opens[slot]))
-                self._taker.take(cycle, beats)
-                passes: Sequence[int] = self._taker.latest(beats)
-            else:
-                passes = range(cycle, cycle + beats)
-            if coef >= 0:
-                ready[coef] = self._scales.token([at + latency for at in passes], group) + 1
-            cycle = passes[-1] + 1 + whole - beats
-        return cycle
+    def _token(self, ask: Token) -> Sequence[int]:
+        """The token that is asked for."""
+        opens, cycle, beats = ask
+        if opens is not None:
+            cycle = max(cycle, self._free(self._count + opens))
+        self._taker.take(cycle, beats)
+        return self._taker.latest(beats)

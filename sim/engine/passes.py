@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sim import haar
-from sim.engine.array import LOAD_SETUP, LOADED, NEVER, START, word_cycles
+from sim.engine.array import LOAD_SETUP, LOADED, NEVER, OUT_FREE, START, word_cycles
 from sim.engine.front import start_cycles
 from sim.engine.loads import Loads
 from sim.task import Task
@@ -155,7 +155,7 @@ def one_pass(state: State, rates: Rates, tiles: int, behind: Behind, rows: Rows 
     loaded = begin.after(LOADS, max(written, words) + LOADED - begin.cycle)
     at_once = begin.cycle + rates.load - 1 + LOADED
     after_tiles, after_load = state.last.after(TILES, work), loaded.after(TILES, lead)
-    after_output = state.free[0].after(TILES, work - rates.tile)
+    after_output = state.free[0].after(BACK, OUT_FREE).after(TILES, work - rates.tile)
     after_rows, prompt = (after_tiles, after_tiles.cycle) if rows is None else _filled(rows, rates, lead)
     end = after_tiles.cycle
     for cause, cycle in (("activations", prompt), ("weights", at_once + lead), ("output", after_output.cycle),

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from sim.engine.array import LOADED, NEVER, Passes
-from sim.engine.back import Back, Lifting
+from sim.engine.back import Back, Lifting, liftings
 from sim.engine.early import Early
 from sim.engine.front import Front, Source, Stream
 from sim.pipeline import Pattern, always
@@ -150,7 +150,7 @@ class _Engine:
             arrived = item.ready[item.part.order]
             job = self.jobs[item.job]
             k, _ = job.channels(self.params)
-            shapes = self._liftings(job, item.part)
+            shapes = liftings(job, item.part)
             self._column = 0
 
             def lift(complete: int, job: EngineJob = job, shapes: list[Lifting] = shapes) -> None:
@@ -176,11 +176,6 @@ class _Engine:
         loader.start(self._starts[-1])
         k, _ = job.channels(self.params)
         return loader.load(k, job.weights, self.passes.released) < results + LOADED
-
-    def _liftings(self, job: EngineJob, part: SuperTile) -> list[Lifting]:
-        """The lifting jobs of a pass: the sinks in the first super-tile, then the rectangle."""
-        sinks = [(job.n_sink, 0, None)] if job.n_sink and not part.first_tile else []
-        return [*sinks, (part.tokens, job.levels, (part.height, part.width) if job.two_d else None)]
 
     def _start(self, job: int) -> None:
         """Exchange the registers of all jobs up to this one."""

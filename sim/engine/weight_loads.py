@@ -6,11 +6,12 @@ taken, the second in the next one; meanwhile no further nibbles are taken, but t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import numpy as np
 
 from sim.dram import Rate
+from sim.engine.asks import drive
 from stamp_hw.engine.wire import WeightFormat
 
 
@@ -23,13 +24,28 @@ def take_packed(take: Callable[[int], int], begin: int, k: int, group: int | Non
     begin : first cycle in which a beat can be taken
     group : as in `WeightFormat`
     """
+    return drive(_packed(begin, k, group), take)
+
+
+def beats(weights: WeightFormat, k: int, begin: int) -> Generator[int, int, int]:
+    """Asks for the beats of a pass, each not before the cycle that it yields, and is told the cycle of it; returns the
+    cycle in which the last of its `k` steps is written."""
+    if weights.packed:
+        return (yield from _packed(begin, k, weights.group))
+    for _ in range(k):
+        begin = (yield begin) + 1
+    return begin - 1
+
+
+def _packed(begin: int, k: int, group: int | None) -> Generator[int, int, int]:
+    """Those of packed weights."""
     cycle = begin - 1
     free = begin  # first cycle in which nibbles can be taken
     for start in range(0, k, group or k):
         if group:
-            free = max(free, take(cycle + 1) + 1)
+            free = max(free, (yield cycle + 1) + 1)
         for _ in range(0, min(group or k, k - start), 2):
-            cycle = take(free)
+            cycle = yield free
             free = cycle + 2
     return cycle + 1 - k % 2
 

@@ -44,7 +44,7 @@ def least_cycles(task: Task, hw: HwConfig, found: Candidates) -> np.ndarray:
     lead, passes, tiles = rates.span - 1, columns * found.super_tiles, columns * found.array_tiles
     arrivals = Arrivals(task, hw, (), FULL)
     arrivals.take_all()
-    closing = arrivals.ready[task.job.n_sink :]  # of Haar tile n the low-pass token n is the last
+    closing = arrivals.ready[task.job.n_sink :] + params.order_cycles  # of Haar tile n the low-pass token n is the last
     last = np.maximum.reduce([
         rates.begin + one_load + lead + (tiles - 1) * rates.tile,
         rates.begin + passes * one_load + lead + (found.last_tiles - 1) * rates.tile,

@@ -22,6 +22,22 @@ from stamp_hw.errors import ConfigError
 ALIGNMENT = 256  # of every part: a descriptor's, and whole words of any bus
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSizes:
+    """What decides a layer's descriptor and its room: `registers` of its job, `places` of its order table, `wgt_bytes`,
+    `par_bytes` of the weights and parameters of one super-tile, `repeats` super-tiles, `channels` (K, N), `tokens`. It
+    brings its input, or reads the results of an earlier layer of the chain, number `source`."""
+
+    registers: Mapping[str, int]
+    places: int
+    wgt_bytes: int
+    par_bytes: int
+    repeats: int
+    channels: tuple[int, int]
+    tokens: int
+    source: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChainLayer:
     """What a layer brings: `registers` of its job, its order `table` uint32[places], bytes of the `weights` and
@@ -37,6 +53,13 @@ class ChainLayer:
     tokens: int
     codes: np.ndarray | None = None
     source: int | None = None
+
+    @property
+    def sizes(self) -> LayerSizes:
+        """Without its data."""
+        return LayerSizes(registers=self.registers, places=len(self.table), wgt_bytes=len(self.weights),
+                          par_bytes=len(self.parameters), repeats=self.repeats, channels=self.channels,
+                          tokens=self.tokens, source=self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,24 +89,21 @@ def stride_of(values: int, size: int, params: DmaParams) -> int:
     return -(-values * size // params.bus_bytes) * params.bus_bytes
 
 
-def build(chain: Sequence[ChainLayer], params: DmaParams, table: Sequence[Word], base: int = 0,
-          interrupt: bool = False) -> Image:
-    """The image of layers that follow each other; `interrupt` raises one behind each, not behind the last alone.
+def descriptors(chain: Sequence[LayerSizes], params: DmaParams, base: int = 0, interrupt: bool = False
+                ) -> tuple[tuple[Descriptor, ...], int]:
+    """(descriptors of layers that follow each other, address behind all that they need). The descriptors themselves lie
+    from `base` on; `interrupt` raises one behind each layer, not behind the last alone.
 
-    Raises ConfigError for a base that is unaligned, for memory beyond the bus's addresses, or for what no descriptor
-    can say.
+    Raises ConfigError for a base that is unaligned, or for memory beyond the bus's addresses.
     """
     if base % ALIGNMENT:
         raise ConfigError("unaligned", where="base", got=f"{base:#x}", expected=f"a multiple of {ALIGNMENT}")
-    parts: list[bytes] = []
     end = base + ALIGNMENT * len(chain)
 
-    def put(data: bytes) -> int:
+    def room(size: int) -> int:
         """Where the next part goes."""
         nonlocal end
-        start = end
-        parts.append(data + bytes(-len(data) % ALIGNMENT))
-        end += len(parts[-1])
+        start, end = end, end + -(-size // ALIGNMENT) * ALIGNMENT
         return start
 
     found: list[Descriptor] = []
@@ -91,22 +111,39 @@ def build(chain: Sequence[ChainLayer], params: DmaParams, table: Sequence[Word],
         (k, n), value = layer.channels, value_bytes(params.engine.in_width)
         act_stride, out_stride = stride_of(k, value, params), stride_of(n, OUT_BYTES, params)
         if layer.source is None:
-            assert layer.codes is not None
-            act = put(_padded(layer.codes.astype(f"<i{value}"), act_stride))
+            act = room(act_stride * layer.tokens)
         else:
             act, act_stride = found[layer.source].out, found[layer.source].out_stride
         found.append(Descriptor(
-            order=put(layer.table.astype("<u4").tobytes()), act=act, wgt=put(layer.weights), par=put(layer.parameters),
-            out=put(bytes(out_stride * layer.tokens)), places=len(layer.table), act_bytes=k * value,
-            act_stride=act_stride, wgt_bytes=len(layer.weights), par_bytes=len(layer.parameters),
-            repeats=layer.repeats, out_stride=out_stride, registers=layer.registers,
-            next=base + ALIGNMENT * (number + 1) if number + 1 < len(chain) else None,
+            order=room(ENTRY_BYTES * layer.places), act=act, wgt=room(layer.wgt_bytes), par=room(layer.par_bytes),
+            out=room(out_stride * layer.tokens), places=layer.places, act_bytes=k * value, act_stride=act_stride,
+            wgt_bytes=layer.wgt_bytes, par_bytes=layer.par_bytes, repeats=layer.repeats, out_stride=out_stride,
+            registers=layer.registers, next=base + ALIGNMENT * (number + 1) if number + 1 < len(chain) else None,
             interrupt=interrupt or number + 1 == len(chain)))
     if base < 0 or end > 1 << params.address_width:
         raise ConfigError(f"beyond the bus's addresses of {params.address_width} bits", where="base", got=f"{base:#x}",
                           expected=f"0…{(1 << params.address_width) - (end - base):#x} for these {end - base} bytes")
-    head = b"".join(one.encode(table, f"descriptor {number}") for number, one in enumerate(found))
-    return Image(base=base, data=head + b"".join(parts), layers=tuple(found),
+    return tuple(found), end
+
+
+def build(chain: Sequence[ChainLayer], params: DmaParams, table: Sequence[Word], base: int = 0,
+          interrupt: bool = False) -> Image:
+    """The image of layers that follow each other, as `descriptors`.
+
+    Raises ConfigError as that does, or for what no descriptor can say.
+    """
+    found, end = descriptors([layer.sizes for layer in chain], params, base, interrupt)
+    memory = np.zeros(end - base, np.uint8)
+    for number, (one, layer) in enumerate(zip(found, chain, strict=True)):
+        for start, data in ((base + ALIGNMENT * number, one.encode(table, f"descriptor {number}")),
+                            (one.order, layer.table.astype("<u4").tobytes()), (one.wgt, layer.weights),
+                            (one.par, layer.parameters)):
+            memory[start - base : start - base + len(data)] = np.frombuffer(data, np.uint8)
+        if layer.source is None:
+            assert layer.codes is not None
+            put_rows(memory, one.act - base, one.act_stride,
+                     layer.codes.astype(f"<i{value_bytes(params.engine.in_width)}"))
+    return Image(base=base, data=memory.tobytes(), layers=found,
                  shapes=tuple((layer.tokens, layer.channels[1]) for layer in chain))
 
 
@@ -114,13 +151,6 @@ def put_rows(memory: np.ndarray, start: int, stride: int, values: np.ndarray) ->
     """Write rows that begin `stride` bytes apart into uint8[bytes]; what is between them stays."""
     whole = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
     memory[start : start + len(values) * stride].reshape(len(values), stride)[:, : whole.shape[1]] = whole
-
-
-def _padded(values: np.ndarray, stride: int) -> bytes:
-    """Rows, each filled up with zeros."""
-    data = np.zeros(len(values) * stride, np.uint8)
-    put_rows(data, 0, stride, values)
-    return data.tobytes()
 
 
 assert descriptor.BYTES == ALIGNMENT and ALIGNMENT % ENTRY_BYTES == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from stamp_hw import weight_groups
 from stamp_hw.config import ResolvedJob
@@ -125,6 +127,17 @@ class EngineJob:
             hadamard_shift=shift or 0, in_beats=in_beats, in_tail=in_tail, blocks=blocks, packed=weights.packed,
             weight_group=WEIGHT_GROUPS.index(weights.group),
         )
+
+    @classmethod
+    def of_registers(cls, registers: Mapping[str, int]) -> EngineJob:
+        """Of what `registers` gave: what a build does not have is at rest."""
+        absent = {"height": 1, "tile_height": 1, "hi_band": HL, "in_beats": registers["beats"],
+                  "in_tail": registers["tail"]}
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value = registers.get(field.name, absent.get(field.name, 0))
+            values[field.name] = bool(value) if field.type == "bool" else value
+        return cls(**values)
 
     def registers(self, params: EngineParams) -> dict[str, int]:
         """Name → value of the registers that this build has."""

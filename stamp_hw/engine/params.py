@@ -131,6 +131,12 @@ class EngineParams:
         return self.act_tiles * self.tile_cycles(self.max_k)[1]
 
     @property
+    def order_cycles(self) -> int:
+        """Cycles from the one in which the rows of an array tile are complete, and it is the next one, to its first
+        step: what is to be known of it passes two registers."""
+        return 2
+
+    @property
     def feed_cycles(self) -> int:
         """Cycles from the issue of a step to the array: the way to the buffers, their read, the choice of a byte."""
         return 3
@@ -141,6 +147,12 @@ class EngineParams:
         of its drain, or of the read of its T once the combine unit's last column has written the last one."""
         drained = self.feed_cycles + self.mac.drain_latency + self.mac.drain_beats - 1
         return drained + self.cols - 1 + self.combine.latency + self.read_beats if self.block else drained
+
+    @property
+    def word_latency(self) -> int:
+        """Cycles from a beat that drains to its word of the output buffer: the read of its token's scale and its
+        channel's factors, a register behind the memories, the rescale unit."""
+        return 2 + self.rescale.latency
 
     @property
     def read_beats(self) -> int:

@@ -59,7 +59,7 @@ def _check_contents(out: Path, listed: Mapping[str, str]) -> None:
                               expected="a new or empty folder, or an untouched earlier result")
 
 
-def replace_folder(out: Path, files: Mapping[str, str], listed: Listed) -> None:
+def replace_folder(out: Path, files: Mapping[str, str | bytes], listed: Listed) -> None:
     """Write all files below `out`, which appears complete or not at all; an earlier result is replaced.
 
     Raises OutputError as `check_folder` does, or when the disk refuses.
@@ -71,10 +71,10 @@ def replace_folder(out: Path, files: Mapping[str, str], listed: Listed) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
         fresh.chmod(0o777 & ~umask())
-        for name, text in files.items():
+        for name, content in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
         if out.exists() and any(out.iterdir()):
             old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
             out.replace(old)

@@ -299,17 +299,18 @@ class AxiBench(Bench):
             held = payload if valid and not ready else None
 
 
-def axi_test(function: Callable[[AxiBench], Awaitable[None]] | None = None, *, quota: float = 0.0) -> Any:
-    """`bench_test` of a function of an AxiBench, with `AxiBench.settle` behind it."""
+def axi_test(function: Callable[[Any], Awaitable[None]] | None = None, *, quota: float = 0.0,
+             kind: type[AxiBench] = AxiBench) -> Any:
+    """`bench_test` of a function of an AxiBench, or a `kind` of it, with its `settle` behind it."""
     if function is None:
-        return functools.partial(axi_test, quota=quota)
+        return functools.partial(axi_test, quota=quota, kind=kind)
 
     @functools.wraps(function)
     async def run(bench: AxiBench) -> None:
         await function(bench)
         await bench.settle()
 
-    return bench_test(run, quota=quota, kind=AxiBench)
+    return bench_test(run, quota=quota, kind=kind)
 
 
 def _stalls(pattern: Pattern) -> Iterator[bool]:

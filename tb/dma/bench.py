@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
@@ -18,8 +18,8 @@ from rtl_gen.dma.registers import npu_registers
 from stamp_hw.dma import walk
 from stamp_hw.dma.image import Image, put_rows
 from stamp_hw.dma.params import READS
-from tb.axi.bench import PERIOD_NS, AxiBench
-from tb.bench.harness import TOTALS, bench_test
+from tb.axi.bench import PERIOD_NS, AxiBench, axi_test
+from tb.bench.harness import TOTALS
 from tb.dma.cases import DrawnLayer
 from tb.dma.memory import AxiMemory
 
@@ -192,14 +192,5 @@ class NpuBench(AxiBench):
         assert not broken, "; ".join(broken[:3])
 
 
-def npu_test(function: Callable[[NpuBench], Awaitable[None]] | None = None, *, quota: float = 0.0) -> Any:
-    """`bench_test` of a function of an NpuBench, with `NpuBench.settle` behind it."""
-    if function is None:
-        return functools.partial(npu_test, quota=quota)
-
-    @functools.wraps(function)
-    async def run(bench: NpuBench) -> None:
-        await function(bench)
-        await bench.settle()
-
-    return bench_test(run, quota=quota, kind=NpuBench)
+#: `axi_test` of a function of an NpuBench.
+npu_test = functools.partial(axi_test, kind=NpuBench)

@@ -38,17 +38,17 @@ def _second_of_8_bits(tile: data.View, row: Value, slot: Value) -> Value:
     return (row < tile.rows) & ~(slot & tile.odd & (row == tile.odd_row))
 
 
-def _one_block(last: Value, lane: Value, beat: Value, params: EngineParams) -> Value:
+def _one_block(last: Value, block_is_full: Value) -> Value:
     return last
 
 
-def _a_beat_early(last: Value, lane: Value, beat: Value, params: EngineParams) -> Value:
-    return last | ((lane == params.lanes - 1) & (beat == params.block_beats - 2))
+def _a_beat_early(params: EngineParams) -> int:
+    return (params.block_beats - 1) * params.lanes
 
 
 FAULTS = (
     _fault("one_block_a_tile", "a tile's blocks are not told apart", "issue.ends_block", _one_block),
-    _fault("end_blocks_early", "a block ends a beat before its scale does", "issue.ends_block", _a_beat_early),
+    _fault("end_blocks_early", "a block ends a beat before its scale does", "issue.block_steps", _a_beat_early),
     _fault("forget_the_block_gap", "blocks end so closely that their drains meet", "issue.block_gap", lambda params: 1),
     _fault("forget_the_tile_gap", "a tile ends before the combine unit has a bank for it", "issue.tile_gap",
            lambda params: 1),

@@ -22,12 +22,12 @@ def _accept_all(_job: data.View, _tokens: Value, _params: object) -> Value:
     return Const(1)
 
 
-def _forget_the_output_half(gap: Value, _tile: Value, _out_free: Value) -> Value:
-    return gap == 0
+def _forget_the_output_half(apart: Value, _out_free: Value) -> Value:
+    return apart
 
 
-def _forget_the_gap(_gap: Value, tile: Value, out_free: Value) -> Value:
-    return (tile != 0) | out_free
+def _forget_the_gap(_apart: Value, out_free: Value) -> Value:
+    return out_free
 
 
 def _count_the_odd_partner(beat: data.View, tile: data.View) -> Value:
@@ -132,7 +132,7 @@ _BIAS = "bias0[{channel_set, channel_chunk}]"  # a word of a memory
 REGISTERS = (
     # Counters and registers that are too narrow, or lose a bit.
     _edit("columns_of_the_array", "the array counts column tiles in ten bits",
-          takes("stamp_engine_issue", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_issue_order", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_loader", "the loader counts column tiles in ten bits",
           takes("stamp_engine_loader", "column", "{} & 16'h03ff")),
     _edit("columns_of_the_back", "the back counts column tiles in ten bits",
@@ -140,7 +140,7 @@ REGISTERS = (
     _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
           takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",
-          takes("stamp_engine_issue", "tile_1", "{} & 5'h0f")),
+          takes("stamp_engine_issue_order", "tile_1", "{} & 5'h0f")),
     _edit("places_of_the_drain", "places 64 and 65 are 0 and 1",
           takes("stamp_engine_drain", "place_line", "{} & ~110'h080")),
     _edit("beats_of_the_rows", "a token's beats are counted in four bits, the longest has 17",
@@ -196,8 +196,8 @@ REGISTERS = (
     _edit("levels_of_the_next_job", "results are lifted back by the levels of the job that follows",
           inside("stamp_engine_back_lift", "= jobs_job[9:7];", "= jobs_following[9:7];")),
     _edit("set_after_a_job", "the array begins each job with the first set of parameters",
-          inside("stamp_engine_issue", "number <= number + 2'd1;",
-                 "number <= (super_tile_ends & status_ends) ? 2'd0 : number + 2'd1;")),
+          inside("stamp_engine_issue_order", "number <= number + 2'd1;",
+                 "number <= held_job_ends ? 2'd0 : number + 2'd1;")),
     _edit("two_sets", "the third and fourth pass take the parameters of the first and second",
           takes("stamp_engine_loader", "number", "{} & 2'h1")),
     _patch("tile_queue_one_short", "a full queue of array tiles forgets one", "engine.drain.tiles_in_array",
@@ -212,7 +212,7 @@ FAULTS = (
     _fault("enter_a_busy_half", "a super-tile begins while its half is in use", "front.may_enter", _always),
     _fault("precision_by_band", "only whole bands take 8 bits", "front.takes_8_bits", _one_more_at_8_bits),
     _fault("short_tag_queue", "places get lost beside the scale unit", "front.tokens_in_scale", _one),
-    _fault("start_early", "an array tile starts before its rows are complete", "issue.rows_are_complete", _always),
+    _fault("start_early", "an array tile starts before its rows are complete", "order.rows_are_complete", _always),
     _fault("forget_the_output_half", "a pass overwrites results that were not sent", "issue.may_end",
            _forget_the_output_half),
     _fault("forget_the_gap", "last steps follow each other too closely", "issue.may_end", _forget_the_gap),

@@ -12,7 +12,7 @@ from rtl_gen.scale.divider import group_layout
 from rtl_gen.scale.dividers import Dividers
 from stamp_hw.params import ScaleParams
 from tb.faults.scale import _every_other
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.checker import Checker
 from tb.run.fault import Fault
 
@@ -80,6 +80,7 @@ class Order(Checker):
         left, done = self.internal(f"{name}.divide_left"), self.internal(f"{name}.o__valid")
         valids = [self.internal(f"{name}.{stage}_valid") for stage in ("divide", "zeros", "range")]
         self.must(m, ~valids[0] | (left < bits))
+        self.must(m, known.of_divider(self, f"{name}."))
         found = [(done, self.internal(f"{name}.result"), bits + 2, Value.cast(1))]
         found += [(valids[0], self.internal(f"{name}.divide_group"), bits + 1 - left, (left == 0) & done),
                   (valids[1], self.internal(f"{name}.zeros_group"), 1, valids[0]),

@@ -14,11 +14,11 @@ from amaranth.lib import data
 
 from rtl_gen.engine.back import liftings_under_way
 from rtl_gen.engine.layouts import job_layout
-from rtl_gen.engine.rules import legal
+from rtl_gen.engine.rules import tests
 from rtl_gen.haar.inverse import unit_plan
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.formal.solver import TOP
 from tb.run.fault import Fault
@@ -48,8 +48,8 @@ class Liftings(OfEngine):
             "jobs.waiting", "jobs.running", "sinks"))
         job = data.View(job_layout(self.params), self.internal("back.lift.jobs.job"))
         following = data.View(job_layout(self.params), self.internal("back.lift.jobs.following"))
-        self.must(m, ~waiting | legal(following, Const(1), self.params))
-        self.must(m, ~running | legal(job, Const(1), self.params))
+        self.must(m, ~waiting | tests(following, self.params).all())
+        self.must(m, ~running | tests(job, self.params).all())
         self.must(m, ~running | ~sinks | job.n_sink.any())
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
         for name, size in axes:
@@ -69,6 +69,7 @@ class Liftings(OfEngine):
         at_hand = Signal()
         m.d.comb += at_hand.eq(running & plan.emits & plan.corner & (cycle < beats))
         last_cycle = self.internal("back.inverse.slots.last_cycle")
+        self.must(m, known.of_slots(self, "back.inverse.slots."))
         self.must(m, ~(first & running) & (running | (cycle == 0)) & (~first | ~planned))
         self.must(m, ~(first | running) | (beats != 0) & (beats - 1 <= last_cycle) & (cycle <= last_cycle))
         self.must(m, ~(first | running) | (last_cycle >= params.min_slot_cycles - 1))

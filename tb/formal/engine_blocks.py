@@ -33,7 +33,7 @@ class Ends(OfEngine):
         age = Signal(range(least + 1), init=least, name=f"age_of_{name}")
         m.d.sync += age.eq(Mux(ends, 1, Mux(age == least, least, age + 1)))
         self.must(m, (age != 0) & (age <= least))
-        self.must(m, gap == least - age)
+        self.must(m, gap.as_signed() == least - age - 1)
         self.must(m, ~ends | (age == least))
         return age
 

@@ -14,13 +14,13 @@ from amaranth.lib import data
 
 from rtl_gen.engine import layouts as engine_layouts
 from rtl_gen.engine.front import SINKS_IN_LIFTING, State, tokens_in_scale
-from rtl_gen.engine.rules import legal
+from rtl_gen.engine.rules import tests
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.codes import output_layout
 from rtl_gen.scale.divider import group_layout, info_layout
 from rtl_gen.scale.unit import job_layout
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.run.fault import Fault, replace
 
@@ -43,7 +43,10 @@ class Sinks(OfEngine):
         active = first | running
         self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
-        self.must(m, (self.internal("front.state") < State.SINKS) | legal(registers, Const(1), self.params))
+        self.must(m, (self.internal("front.state") < State.SINKS) | tests(registers, self.params).all())
+        fits = self.internal("front.fits")
+        self.must(m, (self.internal("front.state") != State.CHECK) | (fits == tests(registers, self.params)))
+        self.must(m, known.of_slots(self, f"{unit}.slots."))
         self.must(m, ~(first & running) & (running | (cycle == 0)))
         self.must(m, ~active | (beats - 1 <= last_cycle) & (cycle <= last_cycle))
         self.must(m, ~active | (last_cycle >= params.min_slot_cycles - 1))
@@ -92,6 +95,7 @@ class Tags(OfEngine):
         self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
         self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
+        self.must(m, known.of_scale(self, params, f"{unit}."))
         # a token is a group
         self.must(m, ~running | (job.group_beats == job.beats))
         self.must(m, self.internal(f"{unit}.group_beat") == self.internal(f"{unit}.token_beat"))
@@ -144,6 +148,7 @@ class Tags(OfEngine):
         with m.If(issue & last & plan.emits):
             m.d.sync += [since.eq(1), of_job.eq(1)]
         slot = self._slot(beats)
+        self.must(m, known.of_slots(self, f"{unit}.slots."))
         self.must(m, ~active | (state >= State.TOKENS))
         self.must(m, ~of_job | (state != State.CHECK))
         self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))
@@ -188,7 +193,9 @@ class Tags(OfEngine):
         result = self.internal(f"{unit}.divider.result")[:group_layout(params).size]
         read = self.internal(f"{unit}.read_beat")
         after = [there & (since > quotient) & (since <= quotient + beats) for there, since in tokens]
-        self._token(m, divided, data.View(group_layout(params), result).info, Cat(after).any(), beats)
+        info = data.View(group_layout(params), result).info
+        self._token(m, divided, info, Cat(after).any(), beats)
+        self.must(m, ~divided | known.of_group(self, info, f"{unit}."))
         self.must(m, divided | (read == 0))
         for inside, (_, since) in zip(after, tokens, strict=True):
             self.must(m, ~inside | (since == quotient + 1 + read))
@@ -221,7 +228,7 @@ class Tags(OfEngine):
     def _token(self, m: Module, exists: Value, info: data.View, there: Value, beats: Value) -> None:
         """A place holds a token when there is one of that age, and that as a whole."""
         self.must(m, exists == there)
-        self.must(m, ~exists | info.last & (info.beats == beats - 1))
+        self.must(m, ~exists | info.last & (info.beats == beats - 1) & known.is_single(info))
 
 
 NARROW = dataclasses.replace(SMALL, max_k=16, acc_width=20)  # one lane; a long token outlasts the shortest slot

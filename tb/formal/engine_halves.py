@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data
 
 from rtl_gen.engine.loader import channel_layout
+from rtl_gen.engine.order import order_layout
 from tb.faults.engine import _always, _forget_the_output_half
 from tb.formal import Property
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
@@ -25,14 +26,24 @@ class Weights(OfEngine):
     """Full halves are counted right, and the one that is loaded is never the one that the array reads."""
 
     def check(self, m: Module) -> None:
-        full, loading, done, writes = (self.internal(f"loader.{name}") for name in (
-            "full", "loading", "done", "weight_en"))
+        full, loaded, loading, done, writes = (self.internal(f"loader.{name}") for name in (
+            "full", "loaded", "loading", "done", "weight_en"))
         loads = data.View(channel_layout(self.params), self.internal("loader.channel")).set
-        reads, release, first, issue = (self.internal(f"issue.{name}") for name in (
-            "number", "release", "first_", "issued"))
+        release, first, issue, valid = (self.internal(f"issue.{name}") for name in (
+            "release", "first_", "issued", "tile_valid"))
+        number, found, moves = (self.internal(f"issue.order.{name}") for name in ("number", "valid", "moves"))
+        held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
+            "issue.tile_held", "issue.order.tile"))
+        reads = Signal.like(number, name="reads")  # the pass of the tile at hand, else of the next one
+        m.d.comb += reads.eq(Mux(valid, held.set, number))
+        self.must(m, ~found | (tile.set == number))
+        at_hand = held.set + (held.pass_ends & ~moves)
+        self.must(m, ~moves | (valid & ~found))
+        self.must(m, ~valid | (number == at_hand[:len(number)]))
+        self.must(m, loaded == (full != 0))
         self.must(m, (full <= 2) & (loads == (reads + full)[:len(loads)]))
         self.must(m, ~loading | (full < 2))
-        self.must(m, first | (full != 0))
+        self.must(m, first | ~valid | (full != 0))
         self.must(m, (~release | (full != 0)) & (~done | (full < 2)))
         self.must(m, ~(writes & issue[0]) | (loads[0] != reads[0]))
         self.reached(m, writes & issue[0] & (full == 1) & release)
@@ -43,6 +54,20 @@ class Results(OfEngine):
 
     def check(self, m: Module) -> None:
         claim, free = self.internal("issue.out_claim"), self.internal("back.out_free")
+        number, opens, found, moves = (self.internal(f"issue.order.{name}") for name in (
+            "number", "opens", "valid", "moves"))
+        valid, known = self.internal("issue.tile_valid"), self.internal("issue.out_free_")
+        held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
+            "issue.tile_held", "issue.order.tile"))
+        # a half that is free is taken by a claim alone (`rtl_gen/engine/back.py`)
+        before, claimed = Signal(2, name="free_before"), Signal(2, name="claimed_before")
+        m.d.sync += [before.eq(free), claimed.eq(claim)]
+        self.given(m, ~(before & ~claimed & ~free).any())
+        self.must(m, ~found | (tile.set == number) & (tile.opens == opens) & ~moves)
+        at_hand = held.set + (held.pass_ends & ~moves)
+        self.must(m, ~moves | valid)
+        self.must(m, ~valid | (number == at_hand[:len(number)]) & (moves | (opens == held.pass_ends)))
+        self.must(m, ~(valid & held.opens & known) | free.bit_select(held.set[0], 1))
         self.must(m, ~(claim & ~free).any() & ~claim.all())
         self.reached(m, claim[1] & ~free[0])
 

@@ -13,7 +13,7 @@ from rtl_gen.engine.drain import tiles_in_array
 from rtl_gen.engine.issue import step_layout
 from rtl_gen.mac.array import output_layout
 from tb.faults.engine import _forget_the_gap
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.run.fault import Fault
 
@@ -30,7 +30,7 @@ class Gaps(OfEngine):
         age = ages[0]
         gap, flight, left, queued, tiles = (self.internal(name) for name in (
             "issue.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
-        self.must(m, gap == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age, 0))
+        self.must(m, gap.as_signed() == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age - 1, -1))
         layout = step_layout(self.params)
         for number in range(self.params.feed_cycles):
             step = data.View(layout, self.internal("issue.steps").word_select(number, layout.size))
@@ -40,7 +40,7 @@ class Gaps(OfEngine):
         for older in ages[1:]:
             flying = flying | Mux(older < flies, 0, _left(older - flies, params.flight_cycles))
             draining = draining | Mux(older < drains, 0, _left(older - drains, params.drain_beats))
-        self.must(m, (flight == flying) & (left == draining))
+        self.must(m, (flight == flying) & (left == draining) & known.of_array(self, "mac."))
         behind = [(older > drains) & (older <= gone) for older in ages]
         self.must(m, queued == sum(behind[1:], behind[0]))
         beat = data.View(output_layout(params), self.internal("mac.queue0"))

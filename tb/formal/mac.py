@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from rtl_gen.mac.array import Mac
 from stamp_hw.config import HwConfig
 from stamp_hw.params import MacParams
-from tb.formal import BOUND, Property
+from tb.formal import BOUND, Property, known
 from tb.formal.checker import Checker
 from tb.run.fault import Fault, replace
 
@@ -30,6 +30,7 @@ class Queue(Checker):
         flight, left, queued, move, pop = (self.internal(name) for name in ("flight", "left", "queued", "move", "pop"))
         chunk, slot, row = (self.internal(name) for name in ("chunk", "slot", "row"))
         chunks = params.cols // params.lanes
+        self.must(m, known.of_array(self))
         self.must(m, self.stalls(m, unit.o, "o"))
         self.must(m, queued <= params.queue_beats)
         self.must(m, ~move | (queued < params.queue_beats))
@@ -126,13 +127,13 @@ PROPERTIES = (
         cover=20, says="sums that reach a hold register find it empty and not shifting, under any back-pressure",
         bug=Fault(name="forget_the_queue", block="mac", why="a last step is taken although the queue may be full",
                   patch=("rtl_gen.mac.array.holds_free_in_time",
-                         lambda params, flying, left, queued: ~flying & (left <= params.latency))),
+                         lambda params, flying, left, owed: ~flying & (left <= params.latency))),
         bug_depth=20, seconds=10),
     Property(
         name="mac_tiles", block="mac", build=Tiles, params=LINE, mode=BOUND, depth=18, cover=25,
         says="tiles leave whole and in order: with operands of 1 every beat is its tile's number of steps",
         bug=Fault(name="take_a_step_too_early", block="mac", why="a last step is taken with a beat too many",
-                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, queued:
-                         ~flying & (left <= params.latency + 1) & (left + queued <= params.queue_beats + 1))),
+                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, owed:
+                         ~flying & (left <= params.latency + 1) & (owed <= params.queue_beats + 1))),
         bug_depth=25, seconds=60),
 )

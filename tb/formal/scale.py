@@ -12,7 +12,7 @@ from rtl_gen.scale.divider import group_layout, info_layout
 from rtl_gen.scale.unit import Scale, job_layout
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.checker import Checker
 from tb.run.fault import Fault, replace
 
@@ -47,13 +47,16 @@ class Ring(Checker):
         self.must(m, Mux(running, (token_beat < job.beats) & (group_beat < job.group_beats), token_beat == 0))
         self.must(m, group_beat <= token_beat)
 
+        self.must(m, known.of_scale(self, params))
+
         # groups on their way, the last one first: each begins where the one before it ends
         count, before = Value.cast(0), Value.cast(0)
         for number, (exists, info, start, until) in enumerate(self._groups(m, used, issue)):
             beats = Signal(range(params.max_beats + 1), name=f"beats{number}")
             m.d.comb += beats.eq(info.beats + 1)
-            self.must(m, ~exists | ((beats != 0) & (beats <= params.max_beats)))
+            self.must(m, ~exists | ((beats != 0) & (beats <= params.max_beats) & known.is_single(info)))
             if number == 0:
+                self.must(m, ~exists | known.of_group(self, info))
                 self.must(m, Mux(exists, (read_beat < beats) & (until == beats - read_beat), read_beat == 0))
                 self.reached(m, exists & (read_beat != 0) & (waiting >= params.groups_in_flight))
             else:

@@ -50,8 +50,11 @@ def test_a_small_array_fits_and_registers_inside_set_its_clock(tmp_path: Path, c
     for seed in seeds:
         # what the path takes is a cycle of that clock
         assert (seed["logic_ns"] + seed["routing_ns"]) * seed["fmax_mhz"] == pytest.approx(1000, rel=0.01)
+        assert 0 < seed["hops"] < 60 and f"{seed['end']}, {seed['hops']} hops, " in shown
         assert all("." in seed[end] and "TRELLIS" not in seed[end] for end in ("start", "end"))
         assert f"{seed['fmax_mhz']:.1f} MHz, slowest path {seed['start']} to {seed['end']}" in shown
+    assert found["critical_path"] == {name: seeds[0][name] for name in found["critical_path"]}
+    assert found["critical_path"].keys() == {"start", "end", "hops", "logic_ns", "routing_ns"}
     assert len(seeds) == 1 and "best of" not in shown, "of one seed its line says it all"
 
 
@@ -133,6 +136,16 @@ def test_seeds_that_are_equal_or_too_large_are_refused_before_any_work(
 def test_a_report_without_a_clock_or_a_path_is_an_error_of_one_line(report: dict[str, Any]) -> None:
     with pytest.raises(ToolError, match="seed 3: a report that cannot be read"):
         place._placement(report, 3, 1.0)
+
+
+def test_a_path_has_as_many_hops_as_cells_between_its_registers() -> None:
+    steps = [("clk-to-q", 0.5), ("routing", 1.25), ("logic", 0.25), ("routing", 1.0), ("logic", 0.5), ("setup", 0.0)]
+    path = [{"type": kind, "delay": delay, "from": {"cell": f"inner.a.x{number}"}, "to": {"cell": f"inner.b.y{number}"}}
+            for number, (kind, delay) in enumerate(steps)]
+    report = {"fmax": {"clk": {"achieved": 285.7}}, "critical_paths": [{"from": "clk", "to": "clk", "path": path}]}
+    found = place._placement(report, 1, 2.0)
+    assert (found.start, found.end, found.hops) == ("a.x0", "b.y5", 2)
+    assert (found.logic_ns, found.routing_ns) == (1.25, 2.25)
 
 
 def test_a_missing_tool_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch,

@@ -98,7 +98,7 @@ def test_data_moves_before_it_is_worked_on(rng: np.random.Generator) -> None:
             assert span.end <= drained[place].begin and drained[place].end <= lifted[place].begin
             assert lifted[place].begin < by_pass["results out"][place].begin
         first = units["inverse lifting"][0]
-        assert first.begin == drained[0, 0].end + EngineParams.of(hw).rescale.latency + 1
+        assert first.begin == drained[0, 0].end + EngineParams.of(hw).word_latency
 
 
 def test_streams_carry_the_bytes_of_the_layer_beat_by_beat(rng: np.random.Generator) -> None:

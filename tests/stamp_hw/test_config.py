@@ -34,7 +34,7 @@ def test_every_shipped_configuration_loads_and_survives_a_round_trip(path: Path)
 
 def test_the_shipped_configurations_are_those_that_are_documented() -> None:
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} == {
-        "default", "fpga", "image", "language", "npu32"}
+        "default", "fpga", "image", "language", "npu32", "ulx3s"}
 
 
 def test_an_empty_file_is_the_default(tmp_path: Path) -> None:

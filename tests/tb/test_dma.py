@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtl_gen.dma.registers import HARMLESS, npu_errors, npu_registers
@@ -13,6 +14,7 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.dma.params import DmaParams
 from stamp_hw.hw_config import BUS_WIDTHS
 from tb import tb_dma
+from tb.dma.draws import draw_params
 from tb.run.block import fresh_seed, run_block
 from tests.support.netlist import combinational
 from tests.support.register_map import check_register_map
@@ -20,6 +22,7 @@ from tests.support.register_map import check_register_map
 BUILDS = {**tb_dma.PARAMETER_SETS,
           **{f"default{width}": DmaParams.of(NpuConfig().with_hw(bus_width=width).hw) for width in BUS_WIDTHS}}
 FIRST = "wide512"
+DRAWN, CHAINS = 8, 64
 
 
 #: One bus in every run of the tests, the others in the long ones.
@@ -31,6 +34,19 @@ each_bus = pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mar
 @each_bus
 def test_chains_of_layers_leave_the_memory_of_the_golden_model(name: str) -> None:
     run_block("dma", name, fresh_seed())
+
+
+@pytest.mark.long
+@pytest.mark.rtl
+@pytest.mark.parametrize("number", range(DRAWN))
+def test_on_drawn_hardware_chains_take_the_cycles_of_the_model(number: int, rng: np.random.Generator) -> None:
+    """Every burst of every stream and the interrupt, in at least CHAINS chains of one to four layers behind memories of
+    any law."""
+    params = draw_params(rng.spawn(number + 1)[number])
+    print(params)  # noqa: T201 shown on failure
+    result = run_block("dma", f"drawn{number}", fresh_seed(), params=params, words=CHAINS * 200 * params.engine.cols,
+                       tests=["a_chain_takes_the_cycles_of_the_model"])
+    assert result.runs >= CHAINS and result.timed_beats and not result.cycle_differences
 
 
 @pytest.mark.parametrize("name", BUILDS)

@@ -1,0 +1,1 @@
+"""A board's top under Verilator, from the first cycle to the last byte on its serial line."""

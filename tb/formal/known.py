@@ -1,0 +1,56 @@
+"""What units know of their counts a cycle ahead, so that no cycle is long, is what the counts say."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Value
+from amaranth.lib import data
+
+from rtl_gen.scale.unit import job_layout
+from stamp_hw.params import ScaleParams
+from tb.formal.checker import Checker
+
+
+def of_array(checker: Checker, prefix: str = "") -> Value:
+    """Of the MAC array, whose signals begin with `prefix`."""
+    flight, left, queued, flies, drains, ends, owed = (checker.internal(f"{prefix}{name}") for name in (
+        "flight", "left", "queued", "flies", "drains", "tile_ends", "owed"))
+    return (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
+
+
+def of_divider(checker: Checker, prefix: str) -> Value:
+    """Of a divider."""
+    valid, left, final = (checker.internal(f"{prefix}{name}") for name in ("divide_valid", "divide_left", "final"))
+    return ~valid | (final == (left == 0))
+
+
+def of_scale(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
+    """Of the scale unit in hardware without blocks, its divider included; the `single` of the groups that wait for
+    their quotient aside."""
+    running, token_beat, group_beat, used, read_beat, token_end, group_full, full, inside = (
+        checker.internal(f"{prefix}{name}") for name in ("running", "token_beat", "group_beat", "used", "read_beat",
+                                                         "token_end", "group_full", "full", "inside"))
+    job = data.View(job_layout(params), checker.internal(f"{prefix}job"))
+    ends = (token_end == (token_beat + 1 == job.beats)) & (group_full == (group_beat + 1 == job.group_beats))
+    return ((~running | ends) & (full == (used == params.buffer_beats)) & (inside == (read_beat != 0))
+            & of_divider(checker, f"{prefix}divider."))
+
+
+def of_group(checker: Checker, info: data.View, prefix: str = "") -> Value:
+    """Of the group that the scale unit reads, `info` of it."""
+    read_beat, inside, final = (checker.internal(f"{prefix}{name}") for name in (
+        "read_beat", "inside", "next_is_final"))
+    return ~inside | (final == (read_beat == info.beats))
+
+
+def is_single(info: data.View) -> Value:
+    """Whether a group's mark of a single beat is right."""
+    return info.single == (info.beats == 0)
+
+
+def of_slots(checker: Checker, prefix: str) -> Value:
+    """Of a lifting unit with a job."""
+    first, running, cycle, beats, last_cycle, within, with_last, slot_last = (
+        checker.internal(f"{prefix}{name}") for name in ("first", "running", "cycle", "beats", "last_cycle", "within",
+                                                         "with_last", "slot_last"))
+    said = (within == (cycle < beats)) & (with_last == (cycle + 1 == beats)) & (slot_last == (cycle == last_cycle))
+    return ~(first | running) | said
