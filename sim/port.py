@@ -88,12 +88,11 @@ class Port:
         covered = min(Fraction(beat), self.rate) * self.latency / TICKS
         return min(MAX_DEPTH, math.ceil(covered / self.burst) + -(-beat // self.burst) + 2)
 
-    def spacing(self, moved: Mapping[str, int | Fraction]) -> dict[str, int]:
-        """Ticks from one burst of a stream to the next where so many bytes of each are to move, rounded up; a stream of
-        none has no entry."""
-        whole = sum(moved.values())
-        return {name: math.ceil(TICKS * self.burst * whole / (part * self.rate))
-                for name, part in moved.items() if part}
+    def spacing(self, moved: Mapping[str, int]) -> dict[str, int]:
+        """Ticks from one burst of a stream to the next where of each are to move bytes in this proportion, rounded up;
+        a stream of none has no entry."""
+        whole = TICKS * self.burst * sum(moved.values()) * self.rate.denominator
+        return {name: -(-whole // (part * self.rate.numerator)) for name, part in moved.items() if part}
 
     def cycles(self, moved: int) -> int:
         """Cycles that `moved` bytes take at least, the first of them behind the latency."""
@@ -122,8 +121,13 @@ class Plan:
     def of(cls, task: Task, hw: HwConfig, parts: Sequence[SuperTile], loaded: bool = False) -> Plan:
         """Of a layer that is cut into `parts`; `loaded` where the engine has a pass's weights and parameters before the
         first token may come: then phase 0 is the tokens', but for a burst of the others."""
+        return cls.of_counts(task, hw, len(parts), len(parts[0].order), loaded)
+
+    @classmethod
+    def of_counts(cls, task: Task, hw: HwConfig, super_tiles: int, first: int, loaded: bool = False) -> Plan:
+        """The same of so many `super_tiles`, the first of `first` tokens, sinks among them."""
         beats = -(-task.channels_in // hw.lanes), task.weights.beats(task.k), task.out_beats(hw)
-        return cls._of(hw, task.tokens, task.columns(hw)[0], beats, len(parts), len(parts[0].order), loaded)
+        return cls._of(hw, task.tokens, task.columns(hw)[0], beats, super_tiles, first, loaded)
 
     @classmethod
     @lru_cache(maxsize=256)  # a layer's cycles, alone and behind others, and its cost ask for the same
@@ -139,12 +143,11 @@ class Plan:
         token = units["i"].moved
         load = {name: units[name].moved for name in ("w", "p")}
         results = tokens * each[2] * hw.drain_lanes * OUT_BYTES
-        behind: dict[str, int | Fraction] = {
-            **{name: columns * moved for name, moved in load.items()}, WRITTEN: Fraction(results, super_tiles)}
+        behind = {**{name: passes * moved for name, moved in load.items()}, WRITTEN: results}  # of all super-tiles
         later = {name: (super_tiles - 1) * moved for name, moved in behind.items()}
-        phases: tuple[dict[str, int | Fraction], ...] = (
+        phases = (
             {"i": bounds[0] * token, **load}, {"i": (bounds[1] - bounds[0]) * token, **load},
-            {"i": (bounds[2] - bounds[1]) * token, **later}, behind)
+            {"i": super_tiles * (bounds[2] - bounds[1]) * token, **later}, behind)
         moved = tokens * token + passes * sum(load.values()) + results
         spacing = [_together(port.spacing(phase), units) if sum(phase.values()) else {} for phase in phases]
         if loaded:
@@ -157,9 +160,13 @@ class Plan:
         """The phase behind so many tokens."""
         return sum(tokens >= bound for bound in self.bounds)
 
-    def fetch(self, name: str, phase: int) -> Fraction:
-        """Cycles that a unit of a stream takes the memory in a phase."""
-        return Fraction(self.units[name].bursts * self.spacing[phase][name], TICKS)
+    def left(self, tokens: int) -> int:
+        """Tokens until the phase ends that is behind so many."""
+        return next(bound for bound in self.bounds if tokens < bound) - tokens
+
+    def fetch(self, name: str, phase: int) -> int:
+        """Ticks that a unit of a stream takes the memory in a phase."""
+        return self.units[name].bursts * self.spacing[phase][name]
 
 
 def _together(spacing: dict[str, int], units: Mapping[str, Unit]) -> dict[str, int]:

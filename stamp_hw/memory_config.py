@@ -128,14 +128,15 @@ KINDS: dict[str, dict[str, tuple[Any, str]]] = {
         "burst": (32, _JEDEC.format("JESD209-5: 16 transfers of 16 bits")),
         "efficiency": (0.75, "assumed; that it is well below 1 and depends on the configuration: L. Steiner et al., "
                              "MEMSYS 2022, arXiv 2209.14756"),
-        "pj_per_bit": (10.0, "assumed: about 0.7 of LPDDR4's"),
+        "pj_per_bit": (10.0, "assumed: about 0.7 of LPDDR4's; no source was found"),
     },
     "GDDR6": {
         "bytes_per_s": (64e9, _JEDEC.format("JESD250: 16 Gb/s a pin on two channels of 16 bits")),
         "latency_ns": (120.0, _IDLE_READ),
         "burst": (32, _JEDEC.format("JESD250: 16 transfers of 16 bits")),
         "efficiency": (0.8, "assumed"),
-        "pj_per_bit": (7.5, "assumed: about half of GDDR5's 14.0"),
+        "pj_per_bit": (7.5, "Micron's comparison of memories of high bandwidth, 14 to 16 Gb/s a pin, as reproduced at "
+                            "kylolab.com/ultra-bandwidth-solutions.html; not read at Micron, no year given"),
     },
     "HBM2": {
         "bytes_per_s": (256e9, _JEDEC.format("JESD235: a stack, 2 Gb/s a pin on 1024 bits")),

@@ -17,22 +17,35 @@ from stamp_hw.engine.params import EngineParams
 from tb.axi.bench import PERIOD_NS
 from tb.dma.bench import NpuBench, npu_test
 from tb.dma.cases import chain
-from tb.dma.cycles import a_chain_takes_the_cycles_of_the_model  # noqa: F401  a test of this bench
-from tb.dma.halts import (  # noqa: F401  tests of this bench
+from tb.dma.cycles import a_chain_takes_the_cycles_of_the_model  # noqa: F401  tests of this bench
+from tb.dma.descriptors import (  # noqa: F401
     a_descriptor_that_is_none_is_refused_and_nothing_of_it_is_read,
+    every_bit_that_a_descriptor_may_have_is_taken,
+    no_bit_that_a_descriptor_may_not_have_is_taken,
+)
+from tb.dma.halts import (  # noqa: F401
     a_job_that_the_engine_refuses_ends_the_chain,
     a_reset_in_the_middle_forgets_the_chain,
     after_a_flush_at_any_moment_the_next_chain_is_right,
     an_error_of_the_bus_ends_the_chain_and_names_the_descriptor,
     lengths_that_do_not_fit_the_job_end_the_chain,
 )
+from tb.dma.room import (  # noqa: F401
+    an_order_table_may_be_longer_than_the_places_that_are_kept,
+    so_many_bursts_go_out_unanswered_as_there_are_places,
+    words_that_come_behind_the_last_result_are_left_over,
+)
+from tb.dma.software import (  # noqa: F401
+    chains_are_right_on_a_memory_of_others,
+    the_calls_of_the_driver_do_what_they_say,
+)
 
 PARAMETER_SETS = {
     "grid64": DmaParams(bus_width=64, burst_words=4, fifo_words=16, address_width=36, engine=EngineParams(
-        rows=2, cols=8, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=64, act_slots=24, rescale_lanes=2,
+        rows=2, cols=8, lanes=3, axes=2, max_levels=4, max_k=24, max_tokens=300, act_slots=24, rescale_lanes=2,
         in_width=16, acc_width=32, recip_frac=8, z_frac=4, mul_stages=2, packed_weights=True)),
     "line128": DmaParams(bus_width=128, burst_words=16, fifo_words=32, address_width=56, engine=EngineParams(
-        rows=3, cols=6, lanes=4, axes=1, max_levels=3, max_k=32, max_tokens=50, act_slots=20, rescale_lanes=6,
+        rows=3, cols=6, lanes=4, axes=1, max_levels=3, max_k=32, max_tokens=150, act_slots=20, rescale_lanes=6,
         in_width=16, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1, hadamard=16, block=16)),
     "wide512": DmaParams(bus_width=512, burst_words=2, fifo_words=8, address_width=40, engine=EngineParams(
         rows=2, cols=8, lanes=8, axes=2, max_levels=4, max_k=64, max_tokens=64, act_slots=24, rescale_lanes=4,

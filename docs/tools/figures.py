@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.commands import eval_table
+from sim.cost.energy import load
 from stamp_hw.text import align
 from tb.mutate.units import UNITS
 from tb.run.blocks import blocks
@@ -150,6 +151,27 @@ def synth(report: Mapping[str, Any]) -> dict[str, Any]:
             **{key.lower(): top["total"][key] for key in ("LUT", "FF", "MULT18X18D", "DP16KD")}}
 
 
+def asic(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Every block's figures and a table of them; parts of the area; a PE's steps beside their arithmetic alone."""
+    blocks = report["blocks"]
+    lacks = {"lifting", "scale", "pe", "array", "rescale", "inverse", "finish", "control"} - set(blocks)
+    whole(not lacks, f"blocks {', '.join(sorted(lacks))}")
+    element, area = blocks["pe"], report["engine"]["area_um2"]
+    eight, four = (element["idle_pj"] + element["energy_pj"][f"mac.step{bits}"] for bits in (8, 4))
+    arithmetic = load("horowitz45").constants
+    multiply, add = (arithmetic[name].at(0) for name in ("mac.multiply", "mac.add"))
+    columns = (("area_um2", ",.0f"), ("gate_equivalents", ",.0f"), ("flip_flops", ","), ("clock_mhz", ".0f"),
+               ("leakage_uw", ".1f"), ("idle_pj", ".2f"), ("busy_pj", ".2f"))
+    rows = [f"| {name} | {' | '.join(format(one[key], form) for key, form in columns)} |"
+            for name, one in blocks.items()]
+    return {**blocks, "table": "\n".join(rows), "mm2": area / 1e6, "wire_ff": report["wire_ff"],
+            "slew_ns": report["slew_ns"], "pe_share": element["count"] * element["area_um2"] / area,
+            "stamp_share": sum(blocks[name]["area_um2"] for name in ("lifting", "scale", "inverse")) / area,
+            "sta_off": 100 * abs(element["path_ps"] / element["sta_ps"] - 1) if element["sta_ps"] else None,
+            "step8_pj": eight, "step4_pj": four, "clock_share": element["clock_pj"] / eight,
+            "horowitz8_pj": multiply + add, "horowitz4_pj": multiply + 2 * add}
+
+
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:
     """Points of each block and words that its bench compared, the sums, and how long the run took."""
     whole(set(report["blocks"]) == set(blocks()) and not report["errors"], f"blocks {', '.join(report['blocks'])}")
@@ -281,6 +303,22 @@ def fpga(report: Mapping[str, Any]) -> dict[str, Any]:
     whole(len(seeds) >= 3, f"{len(seeds)} of 3 seeds")
     return {"best_mhz": report["fmax_mhz"]["best"], "median_mhz": report["fmax_mhz"]["median"], "seeds": len(seeds),
             "ff": report["cells"]["TRELLIS_FF"]["used"]}
+
+
+def board(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A bitstream for a board: what it takes, and its clock."""
+    whole("fmax_mhz" in report, "a simulation alone")
+    cells = report["cells"]
+    taken = {name: cells[kind]["used"] for name, kind in (
+        ("luts", "TRELLIS_COMB"), ("ff", "TRELLIS_FF"), ("ebr", "DP16KD"), ("dsp", "MULT18X18D"))}
+    there = {f"{name}_there": cells[kind]["available"] for name, kind in (
+        ("luts", "TRELLIS_COMB"), ("ebr", "DP16KD"), ("dsp", "MULT18X18D"))}
+    return {**{name: report[name] for name in ("mhz", "fmax_mhz", "met", "seed")}, **taken, **there}
+
+
+def board_said(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a simulated board runs, and what it says."""
+    return {"layer": report["layer"], "cycles": report["cycles"], "text": "\n".join(report["said"])}
 
 
 def bench(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -185,7 +185,14 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                          "--hw freq_hz=2e8 --seed 1 --seed 2 --seed 3",
                          {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga)
        for end, options in (("", ""), ("_slice", " --hw dsp=ecp5"))},
+    "board": ("board/ulx3s.json", "make board", {
+        "gate-level": "cells, and timing of nextpnr, after place and route"}, figures.board),
+    "board_said": ("board/simulated.json", "stamp-hw board ulx3s --out build/board/simulated --simulate-only "
+                   "--json build/board/simulated.json", {"RTL-simulated": "the top, to its last byte"},
+                   figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
+    "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
+             figures.asic),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
                                               "gate-level": "equivalent, proved on the netlist"}, figures.mutate),
@@ -222,6 +229,10 @@ PRINTED = {
            ("_port", ("llama-3-8b", "--config", "configs/npu32.yaml", "--hw", "packed_weights=true", "--hw",
                       "memory=LPDDR5")),
            ("_small", ("smollm2-135m", "--config", "configs/language.yaml")))},
+    "printed_chain": (("chain", "--model", "smollm2-135m", "--prefill", "64", "--hw", "bus_width=128", "--hw",
+                       "memory=LPDDR4"), slice(None),
+                      {"modelled": "cycles and bytes, by the cycle model that equals the RTL in the cycle of every "
+                                   "burst behind a memory of that law"}, 100),
     "printed_verify": (("verify", "--block", "rescale", "--set", "four", "--seed", "1", "--words", "20000"),
                        slice(0, 4), {"RTL-simulated": "all"}, 66),
     **{f"printed_tune_{name}": (("tune", trace, "--out", f"build/tuned_{name}.yaml"), slice(0, end),

@@ -4,9 +4,9 @@ docs.tools.results`.
 A page is a template, docs/tools/pages/*.in, in which a figure is a place with its format, as in
 `{llama_small[stamp][sqnr_db]:.2f}`: the first word names a record, the keys lead into its `figures`. A record is a
 small JSON file with the figures that are shown, the command that makes them, its date, its provenance, and its seed
-where it has one; `docs.tools.record` takes fresh ones. The constants of an energy set and what the
-training of the shipped models recorded are places as well. Beyond
-Python's own formats there are `.1f %` (a part of one as per cent), `.1f M` (millions), and a range, which is a list.
+where it has one; `docs.tools.record` takes fresh ones. The constants of an energy set and of the external memories,
+and what the training of the shipped models recorded are places as well. Beyond Python's
+own formats there are `.1f %` (a part of one as per cent), `.1f M` (millions), and a range, which is a list.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.tools import memories
 from docs.tools.write import write
 from sim.cost.energy import load
 
@@ -26,7 +27,8 @@ RECORDS = ROOT / "docs" / "results"
 PAGES = {page: ROOT / "docs" / "tools" / "pages" / f"{page.name}.in"
          for page in (ROOT / "README.md",
                       *(ROOT / "docs" / f"{name}.md" for name in
-                        ("results", "eval", "widths", "ablate", "simulate", "traces", "tune", "smollm2", "workloads")))}
+                        ("results", "eval", "widths", "ablate", "simulate", "traces", "tune", "smollm2", "workloads",
+                         "asic", "board")))}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
 
 
@@ -70,6 +72,7 @@ def render(template: str, known: Mapping[str, Mapping[str, Any]]) -> str:
     """A page: the template with its figures. Raises KeyError for a figure that no record has."""
     places: dict[str, Any] = {name: record["figures"] for name, record in known.items()}
     places["horowitz45"] = energy("horowitz45")
+    places["memories"] = {"table": memories.table()}
     for model in ("llama_small", "pixart_small"):
         training = (ROOT / "models" / model / "training.json").read_text(encoding="utf-8")
         places[f"training_{model.partition('_')[0]}"] = json.loads(training)

@@ -37,8 +37,9 @@ class AxiRam(wiring.Component):
     s_axi_* : the bus, the names of `rtl_gen.dma.ports` turned round
     ram_* : of `ram_ports`
 
-    Latency: the first word of a burst is offered three cycles behind its address. Throughput: a word a cycle, a cycle
-    or two between bursts. What is written is there for every read that follows its response.
+    A burst after the other each way: the next address is taken behind the last word, or the response. Latency: the
+    first word of a burst is offered three cycles behind its address, a response two behind the last word, which is in
+    the RAM then. Throughput: a word a cycle inside a burst.
     """
 
     def __init__(self, params: DmaParams, address_width: int) -> None:
@@ -69,8 +70,7 @@ class AxiRam(wiring.Component):
         moves = Signal()
         m.d.comb += [moves.eq(can_move(self.s_axi_rvalid, self.s_axi_rready)),
                      self.ram_read_en.eq(moves), self.ram_read_addr.eq(address),
-                     # While a burst's last word is in the pipeline its ID is needed.
-                     self.s_axi_arready.eq(~active & ~coming)]
+                     self.s_axi_arready.eq(~active & ~coming & ~self.s_axi_rvalid)]
         with m.If(moves):
             m.d.sync += [
                 coming.eq(active), last.eq(left == 0), failed.eq(beyond),
@@ -86,20 +86,21 @@ class AxiRam(wiring.Component):
     def _write(self, m: Module) -> None:
         active, beyond = Signal(name="write_active"), Signal(name="write_beyond", reset_less=True)
         address = Signal(self.address_width, name="write_address", reset_less=True)
-        taken = Signal()
+        taken, written = Signal(), Signal()
         strobes = Signal(self.params.bus_bytes, name="strobes")
         m.d.comb += [
-            self.s_axi_awready.eq(~active & ~self.s_axi_bvalid), self.s_axi_wready.eq(active),
+            self.s_axi_awready.eq(~active & ~written & ~self.s_axi_bvalid), self.s_axi_wready.eq(active),
             taken.eq(self.s_axi_wvalid & self.s_axi_wready), self.ram_write_strb.eq(strobes),
         ]
         with m.If(self.s_axi_awvalid & self.s_axi_awready):
             first, outside = self._place(self.s_axi_awaddr)
             m.d.sync += [active.eq(1), address.eq(first), beyond.eq(outside), self.s_axi_bid.eq(self.s_axi_awid)]
-        m.d.sync += [strobes.eq(Mux(taken & ~beyond, self.s_axi_wstrb.as_value(), 0)),
+        m.d.sync += [written.eq(taken & self.s_axi_wlast),
+                     strobes.eq(Mux(taken & ~beyond, self.s_axi_wstrb.as_value(), 0)),
                      self.ram_write_addr.eq(address), self.ram_write_data.eq(self.s_axi_wdata.as_value())]
         with m.If(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
+        with m.If(written):
+            m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(Mux(beyond, DECERR, 0))]
         with m.If(taken):
-            m.d.sync += address.eq(address + 1)
-            with m.If(self.s_axi_wlast):
-                m.d.sync += [active.eq(0), self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(Mux(beyond, DECERR, 0))]
+            m.d.sync += [address.eq(address + 1), active.eq(~self.s_axi_wlast)]

@@ -40,14 +40,15 @@ def first_tokens(layer: Layer, tokens: int) -> Layer:
     return replace(layer, x=layer.x[:tokens], outliers=tuple(one for one in layer.outliers if one < tokens))
 
 
-def contents(layer: Layer, config: NpuConfig, result: LinearResult, head: Sequence[str], events: Mapping[str, int]
-             ) -> Contents:
+def contents(layer: Layer, config: NpuConfig, result: LinearResult, head: Sequence[str], cycles: int,
+             events: Mapping[str, int]) -> Contents:
     """What a board holds that runs this layer.
 
     Parameters
     ----------
     result : what `run_linear` made of layer and configuration
     head : first lines of the report
+    cycles : from START to the interrupt
     events : totals to report, by name
 
     Raises ConfigError as `chain_layer` does, or where a token's results do not fill whole words of the bus.
@@ -61,7 +62,7 @@ def contents(layer: Layer, config: NpuConfig, result: LinearResult, head: Sequen
     said, memories = chain.memory([chain.link(layer.name, layer, config, result)], config, 0)
     before, after = (words(memories[name], params.bus_bytes) for name in (chain.BEFORE, chain.AFTER))
     first, count = said["layers"][0]["out"] // params.bus_bytes, result.y.size // lanes
-    report = Report(head, (first, count), result.y.size, events, LIMIT_CYCLES)
+    report = Report(head, (first, count), result.y.size, cycles, events, LIMIT_CYCLES)
     return Contents(words=before, wanted=after[first : first + count], report=report,
                     program=[one.word for one in board_program.program(params, 0, report)])
 

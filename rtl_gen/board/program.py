@@ -28,7 +28,7 @@ class Op(enum.Enum, shape=OP_WIDTH):  # type: ignore[call-arg]  # which Amaranth
     SAY = 1  # send the byte `data`
     SAY_PASSED = 2  # the same, unless failed
     SAY_FAILED = 3  # the same, if failed
-    WRITE = 4  # write `data` into the register at `address`; cycles are counted from its answer on
+    WRITE = 4  # write `data` into the register at `address`; cycles are counted from when it is on the bus
     WAIT = 5  # until the interrupt; failed if `data` cycles pass without
     READ = 6  # value = the register at `address`
     CYCLES = 7  # value = cycles that the last WAIT took
@@ -54,11 +54,13 @@ class Instruction(NamedTuple):
 
 class Report(NamedTuple):
     """A board's report: its first lines, the words of the results (first, count) in the memory, how many results
-    there are, the totals of events that are shown, by name, and the cycles after which a run is given up."""
+    there are, the cycles from START to the interrupt, the totals of events that are shown, by name, and the cycles
+    after which a run is given up."""
 
     head: Sequence[str]
     words: tuple[int, int]
     results: int
+    cycles: int
     events: Mapping[str, int]
     limit: int
 
@@ -85,7 +87,7 @@ def program(params: DmaParams, chain: int, report: Report) -> tuple[Instruction,
         made += say(line + END_OF_LINE)
     made += [*say(f"results {report.results}{END_OF_LINE}"), *say(f"{WRONG} "), Instruction(Op.WRONG),
              Instruction(Op.SHOW), Instruction(Op.EXPECT, 0), *say(f"{END_OF_LINE}{CYCLES} "), Instruction(Op.CYCLES),
-             Instruction(Op.SHOW), *say(f"{END_OF_LINE}error "),
+             Instruction(Op.SHOW), Instruction(Op.EXPECT, report.cycles), *say(f"{END_OF_LINE}error "),
              Instruction(Op.READ, 0, register["ERROR"].offset), Instruction(Op.SHOW), Instruction(Op.EXPECT, 0),
              *say(END_OF_LINE)]
     numbers = {name: number for number, name in enumerate(events(params.engine))}
@@ -102,9 +104,9 @@ def say(text: str, op: Any = Op.SAY) -> list[Instruction]:
     return [Instruction(op, byte) for byte in text.encode("ascii")]
 
 
-def said(report: Report, cycles: int) -> str:
-    """What the line carries of a run that passes in so many cycles."""
-    numbers = {"results": report.results, WRONG: 0, CYCLES: cycles, "error": 0, **report.events}
+def said(report: Report) -> str:
+    """What the line carries of a run that passes."""
+    numbers = {"results": report.results, WRONG: 0, CYCLES: report.cycles, "error": 0, **report.events}
     return "".join(line + END_OF_LINE for line in (*report.head, *_numbered(numbers), "PASS"))
 
 

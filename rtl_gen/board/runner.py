@@ -88,12 +88,12 @@ class Runner(wiring.Component):
                     m.d.comb += [self.say.valid.eq(wanted), over.eq(self.say.ready | ~wanted)]
                 with m.Case(Op.WRITE, Op.READ):
                     m.d.comb += [self.write.eq(instruction.op == Op.WRITE), self.read.eq(instruction.op == Op.READ)]
-                    m.d.sync += state.eq(State.ACCESS)
+                    m.d.sync += [state.eq(State.ACCESS), cycles.eq(0), counting.eq(1)]
                 with m.Case(Op.WAIT):
                     late = cycles == instruction.data
                     m.d.comb += over.eq(self.irq | late)
                     with m.If(over):
-                        m.d.sync += counting.eq(0)
+                        m.d.sync += [counting.eq(0), cycles.eq(cycles)]
                     with m.If(late & ~self.irq):
                         m.d.sync += self.failed.eq(1)
                 with m.Case(Op.CYCLES):
@@ -118,8 +118,6 @@ class Runner(wiring.Component):
                 m.d.comb += over.eq(self.done)
                 with m.If(self.done & (instruction.op == Op.READ)):
                     m.d.sync += value.eq(self.value)
-                with m.If(self.done & (instruction.op == Op.WRITE)):
-                    m.d.sync += [cycles.eq(0), counting.eq(1)]
             with m.Case(State.PASS):
                 m.d.comb += over.eq(~self.checking)
             with m.Case(State.CONVERT), m.If(~decimal.busy):

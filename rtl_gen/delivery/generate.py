@@ -12,7 +12,7 @@ from rtl_gen.delivery import vectors as test_vectors
 from rtl_gen.delivery.manifest import FILE_LIST, MANIFEST, VECTORS, WAIVER_FILE, listed, manifest
 from rtl_gen.delivery.prefix import PREFIX, renamed
 from rtl_gen.mac import ecp5
-from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, Unit, units
+from rtl_gen.tops import AXI_TOP, BLOCKS, DESIGN, NPU_TOP, Unit, units
 from rtl_gen.verilog.emit import PLAIN, Style, verilog
 from rtl_gen.verilog.fields import comment, streams
 from rtl_gen.verilog.waivers import control_file
@@ -70,7 +70,8 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
                  for name, text in test_vectors.files(unit, config).items()}
         extra |= test_vectors.shared_files()
         benches = {str(PurePosixPath(VECTORS, name)): text for name, text in extra.items()}
-    files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE, list(benches)) | benches
+    npu = described.get(NPU_TOP, {"files": []})["files"]
+    files |= handover.files(config.hw, described[AXI_TOP]["files"], WAIVER_FILE, list(benches), npu) | benches
     files = {renamed(name, prefix): renamed(text, prefix) for name, text in files.items()}
     tops = {renamed(module, prefix): top | {"files": [renamed(name, prefix) for name in top["files"]]}
             for module, top in described.items()}

@@ -35,6 +35,11 @@ def document(params: DmaParams) -> str:
         words="\n".join(_words(params)), entries="\n".join(_entries()), events=event_rows(events(params.engine)))
 
 
+def meaning() -> dict[str, str]:
+    """Field of a descriptor → what it holds."""
+    return _FIELDS | {name: f"job register: {text}" for name, text in job_descriptions().items()}
+
+
 def zynq(freq_hz: float) -> str:
     """Text of zynq.tcl, a block design that Vivado has not seen."""
     return Template((TEMPLATES / ZYNQ).read_text(encoding="utf-8")).substitute(mhz=f"{freq_hz / 1e6:g}")
@@ -42,12 +47,12 @@ def zynq(freq_hz: float) -> str:
 
 def _words(params: DmaParams) -> list[str]:
     """A row a word; of those that hold nothing one for all."""
-    meaning = _FIELDS | {name: f"job register: {text}" for name, text in job_descriptions().items()}
+    texts = meaning()
     found = []
     for number, word in enumerate(descriptor_words(params)):
         if word.mask:
             field = word.name.removesuffix("_high")
-            text = meaning[field] + (", upper half" if field != word.name else "") + "; not 0" * (
+            text = texts[field] + (", upper half" if field != word.name else "") + "; not 0" * (
                 word.needed and field != "magic")
             found.append(f"| {number} | `{word.name}` | 0x{word.mask:08X} | {text} |")
     return [*found, "| all others | | none | reserved |"]

@@ -55,23 +55,29 @@ def _sentence(text: str) -> str:
 def c_header(params: EngineParams) -> str:
     """Text of stamp_engine.h: offsets, masks and constants as macros, and a struct of the job registers."""
     table = registers(params)
-    lines: list[str] = []
-    for register in table:
-        lines.append(f"#define STAMP_ENGINE_{register.name} 0x{register.offset:03X}u /* {register.description} */")
-        lines += _field_macros(register)
-    for number, (name, text) in enumerate(events(params).items()):
-        lines.append(f"#define STAMP_ENGINE_EVENT_{name.upper()} {number}u /* {text} */")
+    lines = macros(table, events(params), "STAMP_ENGINE")
     jobs = [register for register in table if register.name.startswith(JOB_PREFIX)]
     return Template((TEMPLATES / HEADER).read_text(encoding="utf-8")).substitute(
         macros="\n".join(lines), members="\n".join(_members(jobs)), writes="\n".join(
             f"  base[STAMP_ENGINE_{job.name} / 4u] = job->{c_member(job)};" for job in jobs))
 
 
-def _field_macros(register: Register) -> list[str]:
+def macros(table: Sequence[Register], counted: Mapping[str, str], prefix: str) -> list[str]:
+    """Macros of C, whose names begin with a prefix: offsets, masks and constants of registers, numbers of events."""
+    lines: list[str] = []
+    for register in table:
+        lines.append(f"#define {prefix}_{register.name} 0x{register.offset:03X}u /* {register.description} */")
+        lines += _field_macros(register, prefix)
+    for number, (name, text) in enumerate(counted.items()):
+        lines.append(f"#define {prefix}_EVENT_{name.upper()} {number}u /* {text} */")
+    return lines
+
+
+def _field_macros(register: Register, prefix: str) -> list[str]:
     """A mask a field; a constant's value."""
     lines = []
     for field in register.fields:
-        name = f"STAMP_ENGINE_{register.name}" + ("" if register.whole else f"_{field.name.upper()}")
+        name = f"{prefix}_{register.name}" + ("" if register.whole else f"_{field.name.upper()}")
         if field.access == "const":
             lines.append(f"#define {name}_VALUE 0x{field.reset:X}u")
         else:

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import job_layout, lifting_layout
 from rtl_gen.haar import layouts as haar_layouts
+from rtl_gen.lib.delay import late
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
@@ -79,32 +80,34 @@ class Lift(wiring.Component):
         last_column = Signal()
         last_super_tile = Signal()
         ends = Signal()
-        # The edges of super-tiles and columns are known a cycle behind the counts. Two jobs of the unit are further
-        # apart, and so is a job's first one from the exchange of its registers: the unit works on the last one before.
+        # The counts move a cycle behind a job's acceptance, when the unit is not ready for some more, and the edges of
+        # super-tiles and columns are known a cycle behind the counts and the job's registers.
+        known = late(m, "known", jobs.running, control=True)
+        moves = late(m, "moves", self.accepted, control=True)
         m.d.sync += last_column.eq(column + 1 == job.columns)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
             last_super_tile.eq(across.is_last & (down.is_last if down is not None else 1)),
-            into.valid.eq(jobs.running & self.complete.bit_select(number[0], 1)),
+            into.valid.eq(jobs.running & known & self.complete.bit_select(number[0], 1)),
             into.payload.beats.eq(Mux(last_column, job.out_beats, params.chunks)),
             into.payload.levels.eq(Mux(sinks, 0, job.levels)),
             into.payload.width.eq(Mux(sinks, job.n_sink, across.size)),
             into.payload.base.eq(Mux(first & ~sinks, job.n_sink, 0)),
             self.accepted.eq(into.valid & into.ready),
             self.taken.eq(Mux(self.accepted & ~sinks, Cat(~number[0], number[0]), 0)),
-            ends.eq(self.accepted & ~sinks & last_column),
+            ends.eq(moves & ~sinks & last_column),
             jobs.ends.eq(ends & last_super_tile),
             self.lifting.set.eq(number),
             self.lifting.last_column.eq(last_column),
             self.lifting.keep.eq(lanes_kept(jobs)),
             self.lifting.sinks.eq(sinks),
-            self.lifting.ends.eq(jobs.ends),
+            self.lifting.ends.eq(~sinks & last_column & last_super_tile),
         ]
         if down is not None:
             m.d.comb += [into.payload.two_d.eq(job.two_d), into.payload.height.eq(down.size)]
         # The sinks' job comes before that of the first super-tile, in every pass of it.
-        with m.If(self.accepted):
+        with m.If(moves):
             m.d.sync += sinks.eq(Mux(sinks, 0, first & job.n_sink.any() & ~last_column))
             with m.If(~sinks):
                 m.d.sync += [number.eq(number + 1), column.eq(column + 1)]

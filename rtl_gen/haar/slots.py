@@ -138,6 +138,7 @@ class Slots(wiring.Component):
         with_last = Signal()  # the last one
         slot_last = Signal()  # it is the slot's last
         active = Signal()
+        goes_on = Signal()  # the slot ends if the pipeline moves, which may be known late
         slot_end = Signal()
         m.d.comb += [
             job.ready.eq(self.advance & ~first & ~running),
@@ -146,8 +147,9 @@ class Slots(wiring.Component):
             self.issue.eq(active & self.advance & (self.offered | ~self.takes)),
             self.index.eq(cycle),
             self.last.eq(with_last),
-            slot_end.eq(running & self.advance & (self.issue | ~active) & (~self.busy | slot_last)),
-            self.plan.eq((first & self.advance) | (slot_end & ~final)),
+            goes_on.eq(running & (self.offered | ~self.takes | ~active) & (~self.busy | slot_last)),
+            slot_end.eq(self.advance & goes_on),
+            self.plan.eq(self.advance & (first | (goes_on & ~final))),
         ]
         if self._super_tile:
             m.d.comb += self.final.eq(final)

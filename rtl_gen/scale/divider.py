@@ -109,7 +109,7 @@ class Divider(wiring.Component):
             self.step.eq(divide_valid & (~final | result_free)),
             self.taken.eq(divide_valid & final & result_free),
             divide_free.eq(~divide_valid | (final & result_free)),
-            zeros_free.eq(~zeros_valid),  # a division takes longer than a group's way through an empty register
+            zeros_free.eq(~zeros_valid | ~divide_valid | (final & result_free)),
         ]
 
         with m.If(self.valid | zeros_free):
@@ -120,8 +120,6 @@ class Divider(wiring.Component):
         with m.If(zeros_free):
             m.d.sync += [zeros_valid.eq(range_valid), zeros_group.eq(range_group),
                          zeros_lz.eq(leading_zeros(range_group.span))]
-        with m.Elif(divide_free):
-            m.d.sync += zeros_valid.eq(0)
 
         normal = Signal(p.width)
         loaded = Signal(p.frac + 8)

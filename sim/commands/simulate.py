@@ -157,8 +157,9 @@ def _check_source(args: Options) -> None:
 
 
 def _given(args: Options, names: Sequence[str]) -> list[str]:
-    """Those of some options that were given."""
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, [])]
+    """Those of some options that were given, as they were."""
+    return [f"--{'no-' if getattr(args, name) is False else ''}{name.replace('_', '-')}" for name in names
+            if getattr(args, name) not in (None, [])]
 
 
 def _model(args: Options, word: str, config: NpuConfig, energy_set: Any, wanted: Sequence[str]) -> int:

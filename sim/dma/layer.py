@@ -13,12 +13,13 @@ from sim.dma.places import Place
 from sim.dma.reads import Reader, ReadPort
 from sim.dma.writes import Packer, WritePort
 from sim.engine.live import LiveEngine
+from sim.port import TICKS
 from stamp_hw.dma.descriptor import WORDS, Descriptor
 from stamp_hw.dma.params import READS, DmaParams
 from stamp_hw.engine.job import EngineJob
 from stamp_hw.errors import StampError
 
-QUIET = 1 << 20  # cycles without a move on the bus or of a stream in which a layer has an end, or none
+MARGIN = 1_000  # cycles of pipelines, queues and lookups beside what engine and memory rest at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +63,9 @@ class _Run:
         self._job = EngineJob.of_registers(layer.registers)
         self._waits = dict.fromkeys(("i", "w", "p", "o"), 0)
         self._moved = 0  # last cycle in which something moved
+        # Without a move in more cycles than engine and memory rest at most, a layer has no end.
+        memory_cycles = (law.latency + law.response + law.read_ticks + law.write_ticks) // TICKS
+        self._patience = MARGIN + params.engine.quiet_cycles + memory_cycles
 
     def follow(self) -> LayerCycles:
         """To the end."""
@@ -85,9 +89,9 @@ class _Run:
                 last = cycle
             if over:
                 break
-            if cycle - self._moved > QUIET:
+            if cycle - self._moved > self._patience:
                 raise StampError("a layer without an end", where=f"descriptor at {self._layer.order:#x}",
-                                 got=f"nothing moves for {QUIET} cycles", expected="lengths that fit the job")
+                                 got=f"nothing moves for {self._patience} cycles", expected="lengths that fit the job")
         port, writes = self._port, self._writes
         return LayerCycles(job=job, last=last, cycles=cycle + 1, reads=tuple(port.bursts), writes=tuple(writes.bursts),
                            words_read=dict(zip(READS, port.words, strict=True)), words_written=writes.words,
@@ -119,7 +123,7 @@ class _Run:
             waits["o"] += offers and not ready
         inward.step((i, w, p), located, granted, port.pushes)
         port.receive(cycle)
-        if granted >= 0 or word is not None or offers or i or w or p or port.pushes >= 0:
+        if granted >= 0 or word is not None or offers and ready or i or w or p or port.pushes >= 0:
             self._moved = cycle
         return left
 

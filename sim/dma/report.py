@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sim.dma.chain import ChainCycles
 from sim.dma.memory import MemoryLaw
 from sim.dma.shapes import Linear
+from sim.engine import closed_form
+from sim.port import TICKS
+from sim.task import Task
 from stamp_hw.dma.params import DmaParams
-from stamp_hw.text import align
+from stamp_hw.text import align, folded
+
+ENOUGH = 1e15  # bytes a second, more than any engine takes
 
 
 def document(layers: Sequence[Linear], found: ChainCycles, params: DmaParams, law: MemoryLaw, freq_hz: float,
@@ -22,7 +27,8 @@ def document(layers: Sequence[Linear], found: ChainCycles, params: DmaParams, la
         shape = layer.shape
         row = rows.setdefault((shape, id(cycles)), {
             "name": shape.name, "tokens": shape.tokens, "k": shape.k, "n": shape.n, "times": 0,
-            "cycles": cycles.cycles, "job": cycles.job, "last": cycles.last, "waits": dict(cycles.waits),
+            "cycles": cycles.cycles, "engine_cycles": alone(layer), "job": cycles.job, "last": cycles.last,
+            "waits": dict(cycles.waits),
             "bytes_read": {name: words * word for name, words in cycles.words_read.items()},
             "bytes_written": cycles.words_written * word, "bursts_read": len(cycles.reads),
             "bursts_written": len(cycles.writes)})
@@ -38,25 +44,32 @@ def document(layers: Sequence[Linear], found: ChainCycles, params: DmaParams, la
                   "bytes_written": sum(row["times"] * row["bytes_written"] for row in found_rows)}}
 
 
+def alone(layer: Linear) -> int:
+    """Cycles of the layer's job on the engine without a DMA, whose streams bring every beat at once."""
+    hw = replace(layer.config.hw, memory=None, dram_bytes_per_s=ENOUGH)
+    return closed_form.simulate(Task.of(layer.shape, layer.config), hw).total
+
+
 def render(report: dict[str, Any]) -> str:
     """Tables for a terminal."""
     rows = []
     for row in report["layers"]:
         cycles, read = row["cycles"], row["bytes_read"]
         rows.append((row["name"], f"{row['times']}", f"{row['tokens']}x{row['k']}x{row['n']}", f"{cycles:,}",
+                     f"{row['engine_cycles']:,}",
                      *(f"{100 * row['waits'][name] / cycles:.1f} %" for name in ("i", "w", "p", "o")),
                      *(f"{read[name]:,}" for name in ("act", "wgt", "par")), f"{read['chain'] + read['order']:,}",
                      f"{row['bytes_written']:,}"))
     total, memory, hw = report["total"], report["memory"], report["hw"]
-    table = align(("layer", "times", "shape", "cycles", "i waits", "w waits", "p waits", "o waits", "act B", "wgt B",
-                   "par B", "tables B", "written B"), rows)
-    line = ("one line for reads and writes" if memory["one_port"] else "a line each way")
-    return "\n".join([
+    table = align(("layer", "times", "shape", "cycles", "engine alone", "i waits", "w waits", "p waits", "o waits",
+                   "act B", "wgt B", "par B", "tables B", "written B"), rows)
+    line = "one line for reads and writes" if memory["one_port"] else "a line each way"
+    return folded("\n".join([
         table, "",
-        f"{total['layers']} layers: {total['cycles']:,} cycles from START to the interrupt, "
-        f"{1e3 * total['seconds']:.3f} ms at {hw['freq_hz'] / 1e6:g} MHz; {total['bytes_read']:,} bytes read, "
-        f"{total['bytes_written']:,} written",
-        f"bus of {hw['bus_width']} bits; memory: {memory['read_ticks'] / 256:g} cycles a word read, "
-        f"{memory['write_ticks'] / 256:g} written, {memory['latency'] / 256:g} cycles of latency, {line}",
+        f"{total['layers']} layer{'s' * (total['layers'] > 1)}: {total['cycles']:,} cycles from START to the "
+        f"interrupt, {1e3 * total['seconds']:.3f} ms at {hw['freq_hz'] / 1e6:g} MHz; {total['bytes_read']:,} bytes "
+        f"read, {total['bytes_written']:,} written",
+        f"bus of {hw['bus_width']} bits; memory: {memory['read_ticks'] / TICKS:g} cycles a word read, "
+        f"{memory['write_ticks'] / TICKS:g} written, {memory['latency'] / TICKS:g} cycles of latency, {line}",
         "waits: share of a layer's cycles in which the engine wanted a beat that was not there, or had a result that "
-        "was not taken"])
+        "was not taken; the engine alone has every beat at once"]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -92,6 +93,11 @@ class Arrivals:
             return self._supply.longer_than(self._whole)
         return self._in_beats * self._supply.den > self._whole * self._supply.num
 
+    @property
+    def codes_after(self) -> int:
+        """Cycles at least from a token's last beat until the codes of all that comes of it count as there."""
+        return self._unit.latency + self._after
+
     def take(self, gate: int) -> bool:
         """The tokens of the next super-tile, the first of them not before `gate`; nothing behind the last one. Whether
         it waited for that."""
@@ -138,17 +144,30 @@ class Arrivals:
 
     def _throttled(self, takes: np.ndarray, busy: np.ndarray) -> np.ndarray:
         """The same as the memory gives them: a slot is as late as its beats are."""
-        lasts, cycle, beats = [], self._cycle, self._beats
-        for takes_token, works in zip(takes.tolist(), busy.tolist(), strict=True):
+        lasts: list[int] = []
+        beats = self._beats
+        for (takes_token, works), alike in groupby(zip(takes.tolist(), busy.tolist(), strict=True)):
+            count, gap = sum(1 for _ in alike), self._whole - beats if works else 0
             if takes_token:
-                last, before = self._token(cycle)
-                lasts.append(self._behind_whole(last, before))
+                lasts += self._tokens(count, gap)
             else:
-                last = cycle + (beats - 1) * works
-                lasts.append(last + self._short)
-            cycle = last + 1 + (self._whole - beats if works else 0)
-        self._cycle = cycle
+                last, step = self._cycle + (beats - 1) * works, (beats - 1) * works + 1 + gap
+                lasts += range(last + self._short, last + self._short + count * step, step)
+                self._cycle += count * step
         return np.array(lasts, np.int64)
+
+    def _tokens(self, count: int, gap: int) -> list[int]:
+        """So many tokens in a row, each `gap` cycles behind the one before; see `_behind_whole`."""
+        if isinstance(self._supply, PortTokens) and self._rotated is None:
+            found, befores = self._supply.run(self._cycle, count, gap, self._beats - self._groups[-1] - 1)
+            self._cycle = found[-1] + 1 + gap
+            return [self._behind_whole(*each) for each in zip(found, befores, strict=True)] if self._short else found
+        lasts = []
+        for _ in range(count):
+            last, before = self._token(self._cycle)
+            lasts.append(self._behind_whole(last, before))
+            self._cycle = last + 1 + gap
+        return lasts
 
     def _token(self, cycle: int) -> tuple[int, int]:
         """(cycle of the last beat of a token that may begin in `cycle`, of the last one before its last group).
@@ -158,12 +177,9 @@ class Arrivals:
         """
         head, supply = self._beats - self._groups[-1], self._supply
         if not isinstance(supply, Rate):
-            if self._rotated is None:
-                last, before = supply.take(cycle, head - 1)
-            else:
-                last = self._rotated.take(cycle, self._beats)
-                before = self._rotated.latest(self._beats)[head - 1]
-            return last, before if self._short else cycle
+            assert self._rotated is not None
+            last = self._rotated.take(cycle, self._beats)
+            return last, self._rotated.latest(self._beats)[head - 1] if self._short else cycle
         where = cycle % supply.den
         if self._rotated is None:
             gone = where, cycle - self._last

@@ -74,7 +74,7 @@ class Back:
 
     def start(self, cycle: int) -> None:
         """A job's registers come in `cycle`."""
-        self._begin = self.registers.start(cycle)
+        self._begin = self.registers.start(cycle) + 1
 
     def free(self) -> int:
         """First cycle in which the next pass's half of the output buffer is free."""
@@ -101,7 +101,7 @@ class Back:
 
     def end(self) -> None:
         """The last lifting job of a job has been accepted."""
-        self.registers.end = self._accepted + 1
+        self.registers.end = self._accepted + 2
 
     def _run_free(self, cycles: np.ndarray) -> int:
         """Beats that nothing stops leave the inverse unit in `cycles`: the last of them."""

@@ -143,6 +143,7 @@ def _size(task: Task, hw: HwConfig, limit: int | Size | None) -> Size:
     return super_tile.tile_size(task.job, hw, super_tile.token_limit(task.job, hw) if limit is None else limit)
 
 
+@lru_cache(maxsize=2048)  # asked for with every job in a row
 def alike(task: Task, hw: HwConfig) -> Task:
     """A layer whose cycles are the same but for those that the memory takes for all of its bytes: of whole beats of
     outputs; a token alone has a row slot for itself, of 8 bits or of 4; nobody is warned."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.dram import Memory
-from sim.engine.port_flow import LONG_AGO, Beats, Flow, Line
+from sim.engine.port_flow import LONG_AGO, Flow, Kind, Line, Places
 from sim.engine.port_streams import Timeline
 from sim.engine.weight_loads import rated
 from sim.port import TICKS, Plan
@@ -20,7 +20,7 @@ from stamp_hw.engine.wire import WeightFormat
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
     """Weights and parameters that a job has taken, (of `w`, of `p`), for the job behind it: `ends` of each stream the
-    cycle of the last beat; behind the one port the tick in which the last transfer ended, with `free` int64 cycles from
+    cycle of the last beat; behind the one port the tick in which the last transfer ended, with `free` int64 ticks from
     which the places of the last bursts are free, as bytes, and `spacing` ticks from burst to burst in the last
     phase."""
 
@@ -125,11 +125,11 @@ class PortLoads:
            left: Left | None = None) -> PortLoads:
         """None taken, the first burst not before the cycle `begin`; behind a job, what that has left."""
         units, depth = plan.units, plan.depth
-        beats = {"w": Beats.of(units["w"], depth["w"], weights, steps), "p": Beats.of(units["p"], depth["p"])}
-        flows = {name: Flow.of(Line(name, units[name], beats[name], depth[name], plan.latency, timeline), begin)
-                 for name in beats}
+        kinds = {"w": Kind.of(units["w"], depth["w"], plan.latency, weights, steps),
+                 "p": Kind.of(units["p"], depth["p"], plan.latency)}
+        flows = {name: Flow.of(Line(name, kind, timeline), begin) for name, kind in kinds.items()}
         if left is not None:
-            flows = {name: replace(flow, end=max(end, flow.end), free=np.frombuffer(free, np.int64))
+            flows = {name: Flow(flow.line, Places(max(end, flow.end), np.frombuffer(free, np.int64)))
                      for (name, flow), end, free in zip(flows.items(), left.ends, left.free, strict=True)}
         return cls(plan=plan, timeline=timeline, behind=int(weights.packed and steps % 2 == 0), **flows)
 
@@ -138,10 +138,10 @@ class PortLoads:
         return False
 
     def take(self, begin: int) -> tuple[PortLoads, int, int]:
-        w, weights = self.w.take(begin)
-        p, words = self.p.take(begin)
+        w, weights, _ = self.w.take(begin)
+        p, words, _ = self.p.take(begin)
         return PortLoads(plan=self.plan, timeline=self.timeline, w=w, p=p, behind=self.behind
-                         ), weights.beat(-1) + self.behind, words.beat(-1)
+                         ), weights + self.behind, words
 
     def seen_from(self, cycle: int) -> tuple[Any, ...]:
         return (*self.w.seen_from(cycle), *self.p.seen_from(cycle))
@@ -153,12 +153,12 @@ class PortLoads:
         return replace(self, w=self.w.moved(cycles), p=self.p.moved(cycles))
 
     def longer_than(self, cycles: int) -> bool:
-        return max(self.plan.fetch(name, -1) for name in ("w", "p")) > cycles
+        return max(self.plan.fetch(name, -1) for name in ("w", "p")) > cycles * TICKS
 
     def left(self, cycle: int) -> Left:
         spacing = self.plan.spacing[-1]
-        return Left(ends=(self.w.end - cycle * TICKS, self.p.end - cycle * TICKS),
-                    free=(self.w.left(cycle), self.p.left(cycle)), spacing=(spacing["w"], spacing["p"]))
+        ends, free = zip(*(flow.seen_from(cycle) for flow in (self.w, self.p)), strict=True)
+        return Left(ends=ends, free=free, spacing=(spacing["w"], spacing["p"]))
 
     def for_load(self, begin: int) -> Left | None:
         ends, free = zip(*(flow.for_take(begin) for flow in (self.w, self.p)), strict=True)

@@ -12,7 +12,8 @@ start, how many cycles each worked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import add, sub
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Event:
 
     def moved(self, cycles: int, path: tuple[int, ...]) -> Event:
         """Later by all of this."""
-        return Event(self.cycle + cycles, tuple(map(sum, zip(self.path, path, strict=True))))
+        return Event(self.cycle + cycles, tuple(map(add, self.path, path)))
 
 
 def latest(*events: Event) -> Event:
@@ -129,10 +130,14 @@ class State:
     def relative(self) -> tuple[object, ...]:
         """The events and their paths seen from the last step, and so the memory: when this repeats, so does
         everything behind it."""
-        last = self.last
-        back = -last.cycle, tuple(-cycles for cycles in last.path)
-        events = (self.load, self.releases[0], self.lifting, *self.free)
-        return (*(event.moved(*back) for event in events), *self.loads.seen_from(last.cycle))
+        last, found = self.last, list[object]()
+        for event in (self.load, self.releases[0], self.lifting, *self.free):
+            found += event.cycle - last.cycle, *map(sub, event.path, last.path)
+        return (*found, *self.loads.seen_from(last.cycle))
+
+    def copy(self) -> State:
+        """As it is now."""
+        return State(self.load, self.loads, self.last, self.releases, self.lifting, self.free, dict(self.waits))
 
     def repeat(self, before: State, times: int) -> None:
         """What has happened since `before` happens so many times more."""
@@ -197,7 +202,7 @@ def more_passes(state: State, rates: Rates, tiles: int, behind: Behind, count: i
                 left -= times * period
             seen = {}
         else:
-            seen[where] = left, replace(state, waits=dict(state.waits))
+            seen[where] = left, state.copy()
         if left > 0:
             one_pass(state, rates, tiles, behind)
             left -= 1

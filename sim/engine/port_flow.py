@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -27,132 +26,194 @@ from stamp_hw.engine.wire import WeightFormat
 NEVER = -(1 << 60)
 LONG_AGO = -(1 << 40)
 MAX_SEEN = 512  # tokens that are remembered: what repeats does so soon, or not for thousands
+#: Phases of a timeline as one stream has them: ticks of a burst in each, and the cycle in which it ends, None: never.
+Ahead = tuple[tuple[int, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beats:
-    """The beats of a unit that has places for some bursts: `pace` int64[beats] of each beat behind the first where none
-    waits; of each burst int64[bursts] the pace of the `first` beat that has a part of it, the cycle behind that of the
-    last one, in which its place is `freed`, and `need`, the last burst that this last beat needs; `numbers` 0, 1, … of
-    bursts or places."""
+class Kind:
+    """What all units of a stream have in common: the `unit`, places for `depth` bursts, `latency` in ticks. `pace`
+    int64[beats] cycle of each beat behind the first where none waits. In ticks from then on, int64[bursts] of each
+    burst: by when its transfer must have ended to be in time for its first beat (`due`), and when its place is free
+    behind its last one (`freed`), where `need` is the last burst that this beat needs, None: each burst itself.
+    `numbers` 0, 1, … of bursts or places."""
 
+    unit: Unit
+    depth: int
+    latency: int
     pace: np.ndarray
-    first: np.ndarray
+    due: np.ndarray
     freed: np.ndarray
-    need: np.ndarray
+    need: np.ndarray | None
     numbers: np.ndarray
 
     @classmethod
-    @lru_cache(maxsize=128)
-    def of(cls, unit: Unit, depth: int, weights: WeightFormat | None = None, steps: int = 0) -> Beats:
-        """Of `depth` places; one beat a cycle, or so many steps of weights."""
+    @lru_cache(maxsize=512)
+    def of(cls, unit: Unit, depth: int, latency: int, weights: WeightFormat | None = None, steps: int = 0) -> Kind:
+        """One beat a cycle, or so many steps of weights."""
         paces = np.arange(unit.beats) if weights is None else pace(weights, steps)
         bursts = np.arange(unit.bursts)
         last = np.minimum(unit.beats - 1, ((bursts + 1) * unit.burst - 1) // unit.beat_bytes)
-        found = (paces, paces[bursts * unit.burst // unit.beat_bytes], paces[last] + 1,
-                 ((last + 1) * unit.beat_bytes - 1) // unit.burst, np.arange(max(unit.bursts, depth)))
-        for shared in found:  # remembered, so nobody may write to them
+        need = ((last + 1) * unit.beat_bytes - 1) // unit.burst
+        found = paces, (paces[bursts * unit.burst // unit.beat_bytes] * TICKS) - latency, (paces[last] + 1) * TICKS
+        numbers = np.arange(max(unit.bursts, depth))
+        for shared in (*found, need, numbers):  # remembered, so nobody may write to them
             shared.flags.writeable = False
-        return cls(*found)
+        return cls(unit, depth, latency, *found, None if bool((need == bursts).all()) else need, numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """What all units of a stream have in common: `unit`, its `beats`, `depth` bursts, `latency` ticks, and the phases
-    of `timeline`."""
+    """A stream: its name and `kind`, and the phases of `timeline`."""
 
     name: str
-    unit: Unit
-    beats: Beats
-    depth: int
-    latency: int
+    kind: Kind
     timeline: Timeline
 
-    def ends(self, end: int, free: np.ndarray) -> np.ndarray:
-        """int64[len(free)] the tick in which each transfer ends, latency aside: the one before them ended in tick
-        `end`, and places are free in the cycles `free`. A phase after the other."""
-        found = []
-        while len(free):
-            spacing, until = self.timeline.at(self.name, max(end, int(free[0]) * TICKS))
-            steps = self.beats.numbers[: len(free)] * spacing
-            waits = free * TICKS - steps
-            waits[0] = max(end, waits[0])
-            ends = steps + (np.maximum.accumulate(waits) + spacing)
-            if until is not None:  # those that start before it
-                ends = ends[: int(np.searchsorted(ends, until * TICKS + spacing))]
-            found.append(ends)
-            end, free = int(ends[-1]), free[len(ends):]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+
+def transfers(kind: Kind, ahead: Ahead, end: int, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(tick in which each starts, in which it ends, latency aside) int64[len(free)] each: the one before them ended in
+    tick `end`, and their places are free in the ticks `free`. A phase after the other."""
+    found = []
+    phases = iter(ahead)
+    while len(free):
+        first = max(end, int(free[0]))
+        spacing, until = next((spacing, until) for spacing, until in phases
+                              if until is None or first < until * TICKS)
+        most = len(free) if until is None else -(-(until * TICKS - first) // spacing)  # that can start before its end
+        steps = kind.numbers[: len(free[:most])] * spacing
+        waits = free[:most] - steps
+        waits[0] = first
+        starts = steps + np.maximum.accumulate(waits)
+        if until is not None:
+            starts = starts[: int(np.searchsorted(starts, until * TICKS))]
+        found.append((starts, starts + spacing))
+        end, free = int(starts[-1]) + spacing, free[len(starts) :]
+    if len(found) == 1:
+        return found[0]
+    return np.concatenate([starts for starts, _ in found]), np.concatenate([ends for _, ends in found])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ramp:
+    """A unit whose bursts follow each other at `spacing` without a wait for a place, in ticks from the end of the
+    transfer before it: `late` as of `taken`, not yet whole cycles. It is so where each place that the unit frees is
+    free in time: however late its bursts come where `holds`, and where they are not late if the transfer before it
+    ended in tick `least` or later."""
+
+    late: np.ndarray
+    holds: bool
+    least: int
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def of(cls, kind: Kind, spacing: int) -> Ramp:
+        """Of a unit with more bursts than places."""
+        starts = kind.numbers[: kind.unit.bursts] * spacing
+        late = np.maximum.accumulate(starts + spacing - kind.due)
+        own, free = starts[kind.depth :], kind.freed[: -kind.depth]
+        until = late if kind.need is None else late[kind.need]
+        return cls(late, bool((free + until[: len(own)] + (TICKS - 1) <= own).all()), int((free - own).max()))
+
+
+def taken(kind: Kind, ahead: Ahead, end: int, free: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """A unit whose first beat comes in cycle 0 at the earliest: (tick in which its last transfer ends, `free` behind
+    it, whole cycles in ticks int64[bursts] by which beats are later than their pace where they need each burst and
+    those before it, negative: earlier)."""
+    count = kind.unit.bursts
+    own = max(0, count - kind.depth)  # bursts of the unit that need a place of another one of it
+    if own and len(ahead) == 1:
+        spacing = ahead[0][0]
+        ramp = Ramp.of(kind, spacing)
+        if ramp.holds and ramp.least <= end and int((free - kind.numbers[: kind.depth] * spacing).max()) <= end:
+            late = (ramp.late + (end + TICKS - 1)) & -TICKS
+            until = late[own:] if kind.need is None else late[kind.need[own:]]
+            return end + count * spacing, kind.freed[own:] + np.maximum(0, until), late
+    given = kind.freed[:own]  # if nothing were late
+    while True:
+        starts, ends = transfers(kind, ahead, end, np.concatenate((free, given)) if own else free[:count])
+        late = (np.maximum.accumulate(ends - kind.due) + (TICKS - 1)) & -TICKS  # up to whole cycles
+        found = kind.freed + np.maximum(0, late if kind.need is None else late[kind.need])
+        # Places that are free before their transfers start might as well have been so as early as was given.
+        if not own or bool((found[:own] <= np.maximum(starts[kind.depth :], given)).all()):
+            return int(ends[-1]), found[own:] if own else np.concatenate((free[count:], found)), late
+        given = found[:own]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Of a stream behind some units: ticks in which the last transfer ended (`end`) and from which the places of the
+    last bursts are free (`free` int64[depth])."""
+
+    end: int
+    free: np.ndarray
+
+
+@lru_cache(maxsize=4096)  # what comes early is taken twice, and layers behind layers are alike
+def _again(kind: Kind, ahead: Ahead, end: int, free: bytes, beat: int) -> tuple[Places, int, int]:
+    """(`taken`'s places, cycles of the last beat and of beat number `beat`)."""
+    end, places, late = taken(kind, ahead, end, np.frombuffer(free, np.int64))
+    last, at = (int(kind.pace[number]) + max(0, int(late[kind.unit.needs(number)])) // TICKS
+                for number in (kind.unit.beats - 1, beat % kind.unit.beats))
+    return Places(end, places), last, at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """A stream behind some units: `end` tick in which the last transfer ended, `free` int64[depth] cycles from which
-    the places of the last bursts are free."""
+    """A stream behind some units: its `places`, counted from the tick `since`."""
 
     line: Line
-    end: int
-    free: np.ndarray
+    places: Places
+    since: int = 0
 
     @classmethod
     def of(cls, line: Line, begin: int) -> Flow:
         """A stream of which nothing has been asked for; the memory may be from cycle `begin` on."""
-        return cls(line, begin * TICKS, np.zeros(line.depth, np.int64))
+        return cls(line, Places(begin * TICKS, np.zeros(line.kind.depth, np.int64)))
 
-    def take(self, begin: int) -> tuple[Flow, Taken]:
-        """A unit, its first beat not before `begin`."""
-        line, beats, count = self.line, self.line.beats, self.line.unit.bursts
-        own = max(0, count - line.depth)  # bursts of the unit that need a place of another one of it
-        in_time = free = beats.freed + begin  # of the unit's own bursts, if nothing were late
-        while True:
-            ends = line.ends(self.end, np.concatenate((self.free, free[:own])) if own else self.free[:count])
-            late, found = (ends + (line.latency + TICKS - 1)) // TICKS - beats.first, in_time
-            if late.max() > begin:
-                late = np.maximum.accumulate(late)
-                found = beats.freed + np.maximum(begin, late[beats.need])
-            if found is free or bool((found[:own] == free[:own]).all()):
-                break
-            free = found
-        kept = found[own:] if own else np.concatenate((self.free[count:], found))
-        return Flow(line, int(ends[-1]), kept), Taken(line, begin, late)
+    @property
+    def end(self) -> int:
+        """Tick in which the last transfer ended."""
+        return self.places.end + self.since
 
-    def seen_from(self, cycle: int) -> tuple[Any, ...]:
-        """All that the next units depend on, counted from a cycle: when it is the same, so are they."""
-        return self.end - cycle * TICKS, (np.maximum(self.free, self.end // TICKS) - cycle).tobytes()
+    def take(self, begin: int, beat: int = -1) -> tuple[Flow, int, int]:
+        """A unit, its first beat not before `begin`: (the stream behind it, cycles in which its last beat and that of
+        number `beat` are taken)."""
+        kind, ahead, seen = self.line.kind, self._phases(begin), self.seen_from(begin)
+        for number, (spacing, until) in enumerate(ahead):
+            # A phase that begins behind the last transfer's start makes no difference.
+            if until is None or seen[0] + (kind.unit.bursts - 1) * spacing < until * TICKS:
+                places, last, at = _again(kind, (*ahead[:number], (spacing, None)), *seen, beat)
+                if until is None or places.end - spacing < until * TICKS:
+                    break
+        return Flow(self.line, places, begin * TICKS), last + begin, at + begin
+
+    def _phases(self, begin: int) -> Ahead:
+        """From that on in which the next transfer starts, counted from `begin`."""
+        start = max(self.places.end, int(self.places.free[0])) + self.since
+        return self.line.timeline.ahead(self.line.name, start // TICKS, begin)
+
+    def seen_from(self, cycle: int) -> tuple[int, bytes]:
+        """All that the next units depend on, counted from a cycle: when it is the same, so are they. No place is used
+        before the last transfer ended."""
+        end, later = self.places.end, self.since - cycle * TICKS
+        return end + later, (np.maximum(self.places.free, end) + later).tobytes()
 
     def ahead(self) -> int:
         """Tick in which all bursts are there that may be asked for before another beat is taken."""
-        return int(self.line.ends(self.end, self.free)[-1]) + self.line.latency
+        _, ends = transfers(self.line.kind, self._phases(0), self.end, self.places.free + self.since)
+        return int(ends[-1]) + self.line.kind.latency
 
     def for_take(self, begin: int) -> tuple[int, bytes]:
-        """(`end`, `free` as bytes) for a unit whose first beat is not before `begin`: long ago where all that may be
-        asked for is there by then; else no place is free before the last transfer ended, as none is used before."""
+        """`seen_from` cycle 0 for a unit whose first beat is not before `begin`: long ago where all that may be asked
+        for is there by then."""
         if self.end <= begin * TICKS and self.ahead() <= begin * TICKS:
-            return LONG_AGO * TICKS, np.full(self.line.depth, LONG_AGO, np.int64).tobytes()
-        return self.end, np.maximum(self.free, self.end // TICKS).tobytes()
-
-    def left(self, cycle: int) -> bytes:
-        """The places, counted from a cycle."""
-        return (self.free - cycle).tobytes()
+            return LONG_AGO * TICKS, np.full(self.line.kind.depth, LONG_AGO * TICKS).tobytes()
+        return self.seen_from(0)
 
     def moved(self, cycles: int) -> Flow:
         """As much later."""
-        return Flow(self.line, self.end + cycles * TICKS, self.free + cycles)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Taken:
-    """The beats of a unit: none before `begin` and its pace, and where they wait for a burst none before `late`
-    int64[bursts] and its pace."""
-
-    line: Line
-    begin: int
-    late: np.ndarray
-
-    def beat(self, number: int) -> int:
-        """Cycle in which it is taken; −1 is the last one."""
-        number %= self.line.unit.beats
-        return int(self.line.beats.pace[number]) + max(self.begin, int(self.late[self.line.unit.needs(number)]))
+        return Flow(self.line, self.places, self.since + cycles * TICKS)
 
 
 class PortTokens:
@@ -166,43 +227,39 @@ class PortTokens:
             self.timeline.spacings.append(dict(before))
         self._begin = 1 if before is None else 0
         self.timeline.begin(self._begin, plan)
-        unit = plan.units["i"]
-        line = Line("i", unit, Beats.of(unit, plan.depth["i"]), plan.depth["i"], plan.latency, self.timeline)
-        # The stream is the flow, so much later.
-        self._flow, self._later, self._count = Flow.of(line, self._begin), 0, 0
-        self._seen: dict[tuple[Any, ...], tuple[Flow, int, int, int]] = {}
-        self._followed: dict[tuple[int, Flow, int], tuple[Flow, int, int, int]] = {}
+        kind = Kind.of(plan.units["i"], plan.depth["i"], plan.latency)
+        self._flow, self._count = Flow.of(Line("i", kind, self.timeline), self._begin), 0
+        self._seen: dict[tuple[int, Places, int], tuple[Places, int, int]] = {}
 
-    def take(self, begin: int, beat: int) -> tuple[int, int]:
-        """A token, not before cycle `begin`: (cycle of its last beat, of beat number `beat`, the same of every token).
+    def run(self, begin: int, count: int, gap: int, beat: int) -> tuple[list[int], list[int]]:
+        """Tokens in a row, the first not before cycle `begin`, each other one `gap` cycles behind the one before:
+        (cycles of their last beats, of their beats number `beat`, the same of every token).
 
-        What it waits for depends on the stream as it stands, seen from `begin`, while the phase does not change.
+        What a token waits for depends on the stream as it stands, seen from its begin, while the phase does not change.
         """
-        steady = self._flow.end // TICKS + self._later >= self.timeline.starts[-1]
-        again = self.timeline.phase, self._flow, begin - self._later
-        known = self._followed.get(again) if steady else None
-        if known is None:
-            known = self._look(begin, beat, steady)
-            if steady and len(self._followed) < MAX_SEEN:
-                self._followed[again] = known
-        self._flow, then, last, at = known
-        self._later = begin - then
-        self._count += 1
-        self.timeline.taken(last + self._later, self._count)
-        return last + self._later, at + self._later
-
-    def _look(self, begin: int, beat: int, steady: bool) -> tuple[Flow, int, int, int]:
-        """(the stream behind a token, the cycle that this one and the next are of, cycles of its last beat and of beat
-        number `beat`): of an earlier token where the stream was the same, seen from its begin."""
-        flow = self._flow.moved(self._later)
-        where = self.timeline.phase, *flow.seen_from(begin)
-        if steady and where in self._seen:
-            return self._seen[where]
-        behind, taken = flow.take(begin)
-        found = behind, begin, taken.beat(-1), taken.beat(beat)
-        if steady and len(self._seen) < MAX_SEEN:
-            self._seen[where] = found
-        return found
+        lasts: list[int] = []
+        ats: list[int] = []
+        before: tuple[int, Places, int] | None = None
+        while len(lasts) < count:
+            flow, alike = self._flow, 1
+            where = self.timeline.phase, flow.places, begin * TICKS - flow.since
+            known = self._seen.get(where)
+            if known is None:
+                flow, last, at = flow.take(begin, beat)
+                known = flow.places, last - begin, at - begin
+                if self._flow.end // TICKS >= self.timeline.starts[-1] and len(self._seen) < MAX_SEEN:
+                    self._seen[where] = known
+            elif where == before:  # so will all be until the phase ends
+                alike = min(count - len(lasts), self.plan.left(self._count))
+            places, last, at = known
+            step, last, at = last + 1 + gap, begin + last, begin + at
+            lasts += range(last, last + alike * step, step)
+            ats += range(at, at + alike * step, step)
+            self._flow = Flow(flow.line, places, (begin + (alike - 1) * step) * TICKS)
+            begin, before = begin + alike * step, where
+            self._count += alike
+            self.timeline.taken(lasts[-1], self._count)
+        return lasts, ats
 
     @property
     def stream(self) -> PortStream:
@@ -215,4 +272,4 @@ class PortTokens:
         """A token takes the memory longer, over all of them."""
         counts = np.diff((0, *self.plan.bounds)).tolist()
         fetched = sum(count * self.plan.fetch("i", phase) for phase, count in enumerate(counts) if count)
-        return fetched > cycles * self.plan.bounds[-1]
+        return fetched > cycles * TICKS * self.plan.bounds[-1]

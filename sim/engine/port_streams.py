@@ -63,6 +63,15 @@ class Timeline:
         cycle = start // TICKS
         return self.spacings[bisect_right(self.starts, cycle) - 1][name], self.after(cycle)
 
+    def ahead(self, name: str, cycle: int, begin: int) -> tuple[tuple[int, int | None], ...]:
+        """Of the phases from that on which `cycle` is in: (ticks that a burst takes, first cycle of the next one, None
+        behind the last that is known); cycles counted from `begin`, a stream that has no part in a phase at 0 ticks."""
+        if cycle >= self.starts[-1]:
+            return ((self.spacings[-1].get(name, 0), None),)
+        place = bisect_right(self.starts, cycle) - 1
+        ends = [*(start - begin for start in self.starts[place + 1 :]), None]
+        return tuple((spacing.get(name, 0), end) for spacing, end in zip(self.spacings[place:], ends, strict=True))
+
     def after(self, cycle: int) -> int | None:
         """First cycle of the phase behind the one that `cycle` is in; None where none is known."""
         place = bisect_right(self.starts, cycle)

@@ -86,7 +86,7 @@ def _load_bytes(task: Task, hw: HwConfig) -> int:
 def _long_ago(plan: Plan) -> Left:
     """Streams that rest."""
     end = LONG_AGO * TICKS
-    free_w, free_p = (np.full(plan.depth[name], LONG_AGO, np.int64).tobytes() for name in ("w", "p"))
+    free_w, free_p = (np.full(plan.depth[name], end).tobytes() for name in ("w", "p"))
     return Left(ends=(end, end), free=(free_w, free_p), spacing=(plan.spacing[-1]["w"], plan.spacing[-1]["p"]))
 
 

@@ -41,6 +41,10 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.width)
 
+    def only(self, index: int) -> Candidates:
+        """One of them, alone."""
+        return Candidates(**{item.name: getattr(self, item.name)[index : index + 1] for item in fields(Candidates)})
+
     def size(self, index: int) -> Size:
         """(width, height) of one."""
         return int(self.width[index]), int(self.height[index])

@@ -1,20 +1,20 @@
 """The size of a layer's super-tiles that costs least: deterministic, and what trying every size would find.
 
 Every candidate has a rank that no other has, so that there is one best. A candidate is costed in full only where what
-it costs at least does not rule it out: its bounds make a rank that is never beyond its own.
+it costs at least does not rule it out: its bounds make a rank that is never beyond its own. Bounds of all candidates at
+once come first; a closer one of a memory behind one port takes longer, and is asked for where the first one does not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import numpy as np
+from heapq import heapify, heappop, heappush
 
 from sim.cost import layer_cost
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine import closed_form
-from sim.mapping import bounds
+from sim.mapping import bounds, port_bounds
 from sim.mapping.candidates import candidates
 from sim.mapping.objective import Objective, rank
 from sim.task import Shape, Task
@@ -49,12 +49,27 @@ def search(task: Task, hw: HwConfig, energy_set: EnergySet, objective: Objective
                        energy_fj=layer_cost.energy_fj(task, hw, found.division(0), energy_set), legal=1, costed=1)
     cycles = bounds.least_cycles(task, hw, found)
     energy = bounds.least_energy(task, hw, found, energy_set)
-    least = {"cycles": cycles.astype(np.float64), "energy": energy, "edp": cycles * energy}[objective]
+
+    def least(index: int) -> tuple[float, int, int]:
+        """What is minimized at least; of equals the fewer cycles first."""
+        own = {"cycles": float(cycles[index]), "energy": float(energy[index]),
+               "edp": float(cycles[index] * energy[index])}[objective]
+        return own, int(cycles[index]), index
+
     best: tuple[tuple[int, int, int], Mapping] | None = None
     costed = 0
-    for index in np.lexsort((cycles, least)).tolist():
-        if best is not None and least[index] * (1 - bounds.FLOATS) > best[0][0]:
+    queue = [least(index) for index in range(len(found))]
+    heapify(queue)
+    at_first = set(range(len(found))) if hw.memory is not None else set()  # what the port makes of them is not known
+    while queue:
+        bound, _, index = heappop(queue)
+        if best is not None and bound * (1 - bounds.FLOATS) > best[0][0]:
             break
+        if index in at_first:
+            at_first.remove(index)
+            cycles[index] = max(int(cycles[index]), port_bounds.least_cycles(task, hw, found, index))
+            heappush(queue, least(index))
+            continue
         size = found.size(index)
         spent, tokens = layer_cost.energy_fj(task, hw, found.division(index), energy_set), size[0] * size[1]
         if best is not None and rank(objective, int(cycles[index]), spent, tokens) > best[0]:

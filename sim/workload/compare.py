@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sim import banks, rescale
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet
 from sim.mapping.objective import Objective
 from sim.studies.report import mapping, memory_figures, nine_digits
@@ -99,16 +100,17 @@ def _shares(figures: Mapping[str, Any]) -> dict[str, float]:
             for name in ("lifting", "scale", "rescale")}
 
 
-def hardware(config: NpuConfig) -> dict[str, dict[str, int]]:
+def hardware(config: NpuConfig, energy_set: EnergySet) -> dict[str, dict[str, Any]]:
     """Machine → `multipliers` and `memory_bytes` on chip: what stands for area where no gates were counted (`stamp-hw
-    synth` counts cells)."""
+    synth` counts cells); and the banks of each of its `memories`, with the price of an access."""
     found = {}
     for name in MACHINES:
         try:
             own = machine(name, config)
         except ConfigError:
             continue
-        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": banks.total_bytes(own.hw)}
+        found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": banks.total_bytes(own.hw),
+                       "memories": bank_prices.described(own.hw, energy_set)}
     return found
 
 
@@ -132,7 +134,7 @@ def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[Energy
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
         "vector_lanes": vector_lanes, "prefetch": prefetch, **mapping(objective),
-        "hardware": hardware(config), "orders_by_energy": orders, "survives": survives(orders),
+        "hardware": hardware(config, energy_sets[0]), "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],
     }

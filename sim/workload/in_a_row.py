@@ -43,19 +43,41 @@ class Chain:
 Tally = Counter[tuple[str, EngineCycles]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """What a job left, one for each handover that differs: equal to itself alone, so that it is found fast."""
+
+    handover: Handover
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A line of a tally, likewise."""
+
+    name: str
+    cycles: EngineCycles
+
+
 class Row:
     """Follows chains on hardware; a job that finds what it found before takes as long."""
 
     def __init__(self, hw: HwConfig) -> None:
         self._hw = hw
-        self._known: dict[tuple[Link, Handover | None], tuple[EngineCycles, Handover]] = {}
+        self._known: dict[tuple[Link, Past | None], tuple[Entry, Past]] = {}
+        self._pasts: dict[Handover, Past] = {}
+        self._entries: dict[tuple[str, EngineCycles], Entry] = {}
 
-    def follow(self, chain: Chain, before: Handover | None = None) -> tuple[Tally, Handover | None]:
-        """Its jobs' cycles, and what the last one leaves. What begins as an earlier repeat did is not followed
-        again."""
-        found: Tally = Counter()
-        begun: dict[Handover | None, int] = {}  # by what they found: numbers of the repeats that were followed
-        tallies: list[Tally] = []
+    def follow(self, chain: Chain) -> tuple[Tally, Handover | None]:
+        """Its jobs' cycles from an engine at rest on, and what the last one leaves."""
+        found, past = self._chain(chain, None)
+        return (Counter({(entry.name, entry.cycles): count for entry, count in found.items()}),
+                None if past is None else past.handover)
+
+    def _chain(self, chain: Chain, before: Past | None) -> tuple[Counter[Entry], Past | None]:
+        """The same behind other jobs. What begins as an earlier repeat did is not followed again."""
+        found: Counter[Entry] = Counter()
+        begun: dict[Past | None, int] = {}  # by what they found: numbers of the repeats that were followed
+        tallies: list[Counter[Entry]] = []
         left = chain.times
         while left > 0:
             if before in begun:
@@ -73,31 +95,34 @@ class Row:
             left -= 1
         return found, before
 
-    def _after(self, chain: Chain, before: Handover | None, times: int) -> Handover | None:
+    def _after(self, chain: Chain, before: Past | None, times: int) -> Past | None:
         """What so many repeats leave."""
         for _ in range(times):
             _, before = self._once(chain.parts, before)
         return before
 
-    def _once(self, parts: Sequence[Link | Chain], before: Handover | None) -> tuple[Tally, Handover | None]:
-        found: Tally = Counter()
+    def _once(self, parts: Sequence[Link | Chain], before: Past | None) -> tuple[Counter[Entry], Past | None]:
+        found: Counter[Entry] = Counter()
         for part in parts:
             if isinstance(part, Chain):
-                tally, before = self.follow(part, before)
+                tally, before = self._chain(part, before)
                 _add(found, tally, 1)
             else:
-                cycles, before = self._job(part, before)
-                found[part.name, cycles] += 1
+                entry, before = self._job(part, before)
+                found[entry] += 1
         return found, before
 
-    def _job(self, link: Link, before: Handover | None) -> tuple[EngineCycles, Handover]:
+    def _job(self, link: Link, before: Past | None) -> tuple[Entry, Past]:
         found = self._known.get((link, before))
         if found is None:
-            now = None if before is None else replace(before, early=link.early)
-            found = self._known[link, before] = closed_form.follow(link.task, self._hw, link.size, now)
+            now = None if before is None else replace(before.handover, early=link.early)
+            cycles, left = closed_form.follow(link.task, self._hw, link.size, now)
+            found = self._known[link, before] = (
+                self._entries.setdefault((link.name, cycles), Entry(link.name, cycles)),
+                self._pasts.setdefault(left, Past(left)))
         return found
 
 
-def _add(found: Tally, tally: Tally, times: int) -> None:
-    for key, count in tally.items():
-        found[key] += count * times
+def _add(found: Counter[Entry], tally: Counter[Entry], times: int) -> None:
+    for entry, count in tally.items():
+        found[entry] += count * times

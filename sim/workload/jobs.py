@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sim.task import Shape
-from sim.workload.ops import Attention, Linear, Product
+from sim.workload.ops import Attention, Linear, Product, Workload
 from stamp_hw import schemes
 from stamp_hw.config import JobConfig, NpuConfig, ResolvedJob
 from stamp_hw.engine import super_tile
 from stamp_hw.engine.job import COLUMNS_WIDTH
-from stamp_hw.errors import StampError
+from stamp_hw.errors import ConfigError, StampError
 
 #: The job of an attention product: every token of 8 bits, a scale a token, no transform of either axis.
 _PLAIN: dict[str, Any] = {"levels": 0, "n_hi": "1/1", "group": None, "weight_group": None, "hadamard": "off",
@@ -28,6 +28,18 @@ class Job:
     config: NpuConfig
     limit: int
     times: int
+
+
+def check_inputs(workload: Workload, config: NpuConfig) -> None:
+    """Raise ConfigError where a linear layer has more inputs than the hardware takes: of the one that has most, with
+    the `hw.max_k` that takes all."""
+    linear = [op for phase in workload.phases for op in phase.ops if isinstance(op, Linear)]
+    widest = max(linear, key=lambda op: op.k, default=None)
+    if widest is not None and widest.k > config.hw.max_k:
+        block = config.hw.hadamard or 1
+        enough = -(-widest.k // block) * block
+        raise ConfigError("impossible value", where=f"{widest.name}: job.k", got=widest.k,
+                          expected=f"at most hw.max_k = {config.hw.max_k}; {workload.name} takes --hw max_k={enough}")
 
 
 def of_linear(op: Linear, batch: int, scheme: str, config: NpuConfig) -> Iterator[Job]:

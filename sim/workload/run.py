@@ -33,10 +33,15 @@ class Run:
     vector_lanes : of the vector unit; None leaves its work out
     objective : what each job's super-tiles are searched for; None takes the largest that fit
     prefetch : a job's registers, and its first weights where they are no activations, come while the one before it runs
+
+    Raises
+    ------
+    ConfigError : a layer has more inputs than the hardware takes
     """
 
     def __init__(self, workload: Workload, config: NpuConfig, energy_set: EnergySet, vector_lanes: int | None,
                  objective: Objective | None = None, *, prefetch: bool = True) -> None:
+        jobs.check_inputs(workload, config)
         self.workload, self.config, self.vector_lanes, self.objective = workload, config, vector_lanes, objective
         self._energy_set, self.prefetch = energy_set, prefetch
         self._row = in_a_row.Row(config.hw)

@@ -130,13 +130,13 @@ def _layer(args: Options) -> Layer:
 def _found(args: Options, layer: Layer, config: NpuConfig, done: Finished) -> dict[str, Any]:
     """What the manifest and the JSON say."""
     from rtl_gen import toolchain
-    from tb.board.flow import cycles_of
 
     (tokens, k), n = layer.x.shape, len(layer.weight)
     found: dict[str, Any] = {
         "board": args.board, "mhz": done.board.mhz, "hw": config.to_dict()["hw"],
         "layer": {"name": layer.name, "tokens": tokens, "k": k, "n": n}, "block_ram_bytes": done.board.bytes_used,
-        "cycles": cycles_of(done.seen.text), "simulated_cycles": done.seen.cycles, "said": done.seen.text.splitlines()}
+        "cycles": done.board.held.report.cycles, "simulated_cycles": done.seen.cycles,
+        "said": done.seen.text.splitlines()}
     if done.routed is not None:
         found |= {
             "fmax_mhz": done.routed.fmax_mhz, "met": done.routed.met, "seed": args.seed,

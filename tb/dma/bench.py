@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import cocotb
 import numpy as np
@@ -16,13 +16,15 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from rtl_gen.axi.registers import Register
 from rtl_gen.dma.registers import npu_registers
 from stamp_hw.dma import walk
+from stamp_hw.dma.driver import Call, NpuCalls, State
 from stamp_hw.dma.image import Image, put_rows
 from stamp_hw.dma.params import READS
-from tb.axi.bench import PERIOD_NS, AxiBench, axi_test
+from tb.axi.bench import OKAY, PERIOD_NS, AxiBench, axi_test
 from tb.bench.harness import TOTALS
 from tb.dma.cases import DrawnLayer
 from tb.dma.memory import AxiMemory
 
+T = TypeVar("T")
 _WATCHED = {"m_axi_ar": ("addr", "len", "id"), "m_axi_aw": ("addr", "len", "id"), "m_axi_w": ("data", "strb", "last"),
             "s_axil_b": ("resp",), "s_axil_r": ("data", "resp")}
 GUARD_BYTES = 512  # of memory behind an image, which nothing may touch
@@ -40,7 +42,8 @@ class NpuBench(AxiBench):
         Clock(dut.aclk, PERIOD_NS, unit="ns").start()
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.aclk, reset=dut.aresetn,
                                   reset_active_level=False)
-        self.memory = AxiMemory(dut, "m_axi", self.rng)
+        self.memory: Any = self.attached()
+        self.calls = NpuCalls(npu_registers(self.params))
         await RisingEdge(dut.aclk)
         await self.reset()
         self.broken: list[str] = []
@@ -48,6 +51,25 @@ class NpuBench(AxiBench):
             cocotb.start_soon(self._watch(prefix, parts))
         cocotb.start_soon(self._watch_bursts())
         cocotb.start_soon(self._count_cycles())
+
+    def attached(self) -> Any:
+        """The memory behind the DUT."""
+        return AxiMemory(self.dut, "m_axi", self.rng)
+
+    async def do(self, call: Call[T]) -> T:
+        """What a call of the driver returns."""
+        got: Any = None
+        while True:
+            try:
+                access = call.send(got)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if access.value is None:
+                got, response = await self.read_word(access.offset)
+            else:
+                got, response = None, await self.write_bytes(access.offset, access.value.to_bytes(4, "little"))
+            assert response == OKAY, f"register {access.offset:#x}: response {response}, expected OKAY"
 
     async def reset(self, cycles: int = 3) -> None:
         """`aresetn` low for some cycles, by the end of which no VALID is high."""
@@ -119,9 +141,7 @@ class NpuBench(AxiBench):
 
     async def launch(self, chain: Any) -> None:
         """Start the chain at an address."""
-        await self.write("CHAIN_LOW", int(chain) & 0xFFFFFFFF)
-        await self.write("CHAIN_HIGH", int(chain) >> 32)
-        await self.write("START", 1)
+        assert await self.do(self.calls.start(int(chain))), f"a chain at {int(chain):#x} does not start"
 
     async def run(self, image: Image, drawn: Sequence[DrawnLayer], where: str) -> None:  # type: ignore[override]
         """A whole chain: memory, bursts, registers."""
@@ -139,7 +159,7 @@ class NpuBench(AxiBench):
     async def ended(self, limit: int = 200_000) -> None:
         """Wait until STATUS.idle."""
         for _ in range(limit // 50):
-            if await self.read("STATUS") & self.field("STATUS", "idle"):
+            if await self.do(self.calls.poll()) is not State.RUNS:
                 return
             await self.cycles(40)
         raise AssertionError(f"hang: no end in {limit} cycles, STATUS {await self.read('STATUS'):#x}")

@@ -41,16 +41,16 @@ class DrawnLayer:
 
 
 def draw(params: DmaParams, rng: np.random.Generator, most_tokens: int = 24, most_k: int = 40,
-         source: tuple[int, DrawnLayer] | None = None) -> DrawnLayer:
+         source: tuple[int, DrawnLayer] | None = None, least_tokens: int = 1) -> DrawnLayer:
     """A layer of random shape and job that the hardware takes; it brings its input, or reads the results of layer
-    number `source` of its chain. AssertionError if there is none."""
+    number `source` of its chain. One with `least_tokens` is no grid. AssertionError if there is none."""
     engine = params.engine
     for _ in range(DRAWS):
         grid, outliers = None, ()
-        tokens = 1 + int(rng.integers(min(engine.max_tokens, most_tokens)))
+        tokens = int(rng.integers(least_tokens, 1 + min(engine.max_tokens, most_tokens)))
         if source is not None:
             tokens, grid = len(source[1].layer.x), source[1].layer.grid
-        elif engine.axes == 2 and rng.random() < 0.5:
+        elif engine.axes == 2 and least_tokens == 1 and rng.random() < 0.5:
             side = int(most_tokens**0.5) + 2
             grid = (int(rng.integers(1, side)), int(rng.integers(1, side)))
             tokens = grid[0] * grid[1]
@@ -88,7 +88,10 @@ def _layer(rng: np.random.Generator, tokens: int, grid: tuple[int, int] | None, 
     if source is None:
         x = rng.normal(0, 1, (tokens, k)).astype(np.float32)
         x[list(outliers)] *= rng.choice([1, 30, 4000])
-        return Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, outliers=outliers)
+        # Half of the layers use few of their bits: each one counts, the lowest too.
+        s_x = float(np.abs(x).max()) / (1 << int(rng.integers(1, config.hw.in_width))) if rng.random() < 0.5 else None
+        return Layer("drawn", x, rng.normal(0, 1, (n, k)).astype(np.float32), bias, grid=grid, outliers=outliers,
+                     s_x=s_x)
     before = source[1].result
     x = (before.y * before.s_y).astype(np.float32)
     if x.shape[1] > config.hw.max_k:

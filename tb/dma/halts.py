@@ -10,7 +10,7 @@ import numpy as np
 
 from rtl_gen.dma.layer import descriptor_words
 from stamp_hw.dma import walk
-from stamp_hw.dma.descriptor import BYTES, WORDS, Word
+from stamp_hw.dma.descriptor import BYTES
 from stamp_hw.dma.image import Image
 from tb.axi.bench import OKAY
 from tb.bench.harness import TOTALS
@@ -32,7 +32,7 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         cycles = int(LONGEST ** bench.rng.random())
         await bench.cycles(cycles)
         hasty = bool(bench.rng.random() < 0.5)  # the halt has to last by itself until the bus is quiet
-        await bench.write("CTRL", bench.field("CTRL", "flush"))
+        await bench.do(bench.calls.flush())
         if hasty:
             await bench.write("CTRL", 0)
         where = f"case {case}, flushed after {cycles} cycles{', hastily' if hasty else ''}"
@@ -43,7 +43,7 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         count = len(bench.memory.reads) + len(bench.memory.writes)
         await bench.cycles(30)
         bench.check(f"bursts behind the end, {where}", len(bench.memory.reads) + len(bench.memory.writes), count)
-        await bench.write("CTRL", 0)
+        assert await bench.do(bench.calls.recover()) == (), where
         await bench.expect("STATUS", bench.at_rest(), where)
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after {where}")
@@ -60,10 +60,11 @@ async def stopped(bench: NpuBench, error: str, number: int, where: str) -> None:
     await bench.ended()
     await bench.expect("STATUS", bench.at_rest(halted=True), where)
     await bench.expect("ERROR", bench.field("ERROR", error), where)
-    await bench.expect("DESCRIPTOR", number, where)
+    assert await bench.do(bench.calls.error()) == ((error,), number), where
+    assert not await bench.do(bench.calls.start(0)), f"{where}: a halted engine starts"
     assert await bench.write("START", 1) == OKAY
     await bench.expect("ERROR", bench.field("ERROR", error) | bench.field("ERROR", "start_busy"), f"{where}, START")
-    await bench.write("ERROR", 0xFFFFFFFF)
+    assert set(await bench.do(bench.calls.recover())) == {error, "start_busy"}, where
     await bench.expect("STATUS", bench.at_rest(), f"{where}, cleared")
     TOTALS.runs += 1
 
@@ -110,40 +111,6 @@ def whole(bench: NpuBench, where: str, image: Image, drawn: Sequence[DrawnLayer]
     got = image.results(bench.memory.data.tobytes(), number)
     bench.check(f"{where}, results of layer {number} that differ",
                 int(np.count_nonzero(got != drawn[number].result.y)), 0)
-
-
-@npu_test
-async def a_descriptor_that_is_none_is_refused_and_nothing_of_it_is_read(bench: NpuBench) -> None:
-    """A word after the other has a bit that it may not have, or none where it must have one."""
-    table = descriptor_words(bench.params)
-    drawn, image = chain(bench.params, bench.rng, 2, **SMALL)
-    for index in range(WORDS):
-        number = int(bench.rng.integers(2))
-        bench.fill(image, drawn)
-        place = BYTES * number + 4 * index
-        words = bench.memory.data[place : place + 4].view("<u4")
-        words[0] = spoiled(bench.rng, table[index], int(words[0]))
-        where = f"descriptor {number}, word {index} ({table[index].name or 'reserved'}) {int(words[0]):#x}"
-        await bench.launch(image.base)
-        await stopped(bench, "descriptor", number, where)
-        asked = sum(words for one, _, words in bench.memory.reads if one == 0)
-        bench.check(f"words of descriptors, {where}", asked, (number + 1) * BYTES // bench.params.bus_bytes)
-        if number == 0:
-            bench.check(f"bursts beside them, {where}", sum(one != 0 for one, _, _ in bench.memory.reads), 0)
-    for chain_at in (1, 128, 1 << bench.params.address_width, 1 << 63):
-        await bench.launch(chain_at)
-        await stopped(bench, "descriptor", 0, f"a chain at {chain_at:#x}")
-    await bench.run(image, drawn, "after all of them")
-
-
-def spoiled(rng: np.random.Generator, entry: Word, value: int) -> int:
-    """A value that this word of a descriptor may not have."""
-    free = [bit for bit in range(32) if not entry.mask >> bit & 1]
-    if entry.name == "magic":
-        return value ^ 1 << int(rng.integers(32))
-    if entry.needed and (not free or rng.random() < 0.4):
-        return 0
-    return int(value | 1 << int(rng.choice([free[0], free[-1], int(rng.choice(free))])))
 
 
 @npu_test

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +27,7 @@ class AxiMemory:
     bad_reads, bad_writes : addresses of words that fail
     broken : rules of AXI4 that the DUT broke
     latency : the most cycles that a burst waits before its first word
+    held : ID → bursts of it that are answered; those behind them have to wait
     mixed : words of bursts with different IDs come in any order, else bursts come as they were asked for
     """
 
@@ -50,6 +51,8 @@ class AxiMemory:
         self.writes: list[tuple[int, int, int]] = []
         self.bad_reads: set[int] = set()
         self.bad_writes: set[int] = set()
+        self.held: dict[int, int] = {}
+        self._came: Counter[int] = Counter()  # bursts of each ID
         self.broken: list[str] = []
 
     @property
@@ -90,7 +93,7 @@ class AxiMemory:
 
     async def _serve(self) -> None:
         """The read side."""
-        waiting: deque[list[int]] = deque()  # [ID, address, words, cycle]
+        waiting: deque[list[int]] = deque()  # [ID, address, words, cycle, number]
         cycle = 0
         while True:
             while not self.ar.empty():
@@ -98,14 +101,16 @@ class AxiMemory:
                 one = self._checked("ar", [int(getattr(burst, f"ar{name}"))
                                            for name in ("id", "addr", "len", "size", "burst")])
                 self.reads.append(one)
-                waiting.append([*one, cycle + int(self.rng.integers(self.latency + 1))])
+                self._came[one[0]] += 1
+                waiting.append([*one, cycle + int(self.rng.integers(self.latency + 1)), self._came[one[0]]])
             first: dict[int, list[int]] = {}
             for entry in waiting:
                 first.setdefault(entry[0], entry)
-            due = [entry for entry in (first.values() if self.mixed else list(waiting)[:1]) if entry[3] <= cycle]
+            due = [entry for entry in (first.values() if self.mixed else list(waiting)[:1])
+                   if entry[3] <= cycle and entry[4] <= self.held.get(entry[0], entry[4])]
             if due and not self.r.full():
                 chosen = due[int(self.rng.integers(len(due)))]
-                number, address, words, _ = chosen
+                number, address, words, *_ = chosen
                 start = address - self.base
                 bad = address in self.bad_reads or not 0 <= start <= len(self.data) - self.word
                 value = 0 if bad else int.from_bytes(self.data[start : start + self.word].tobytes(), "little")

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Const
 
-from tb.run.fault import Fault, survives_reset
+from tb.run.fault import Fault, Files, inside, survives_reset
 
 CHAINS = "chains_of_random_layers_leave_the_memory_of_the_golden_model"
 FLUSH = "after_a_flush_at_any_moment_the_next_chain_is_right"
 BUS = "an_error_of_the_bus_ends_the_chain_and_names_the_descriptor"
 ANSWERED = "a_layer_is_done_when_its_last_write_was_answered"
 WORDS = "a_descriptor_that_is_none_is_refused_and_nothing_of_it_is_read"
+LEFT = "words_that_come_behind_the_last_result_are_left_over"
+UNANSWERED = "so_many_bursts_go_out_unanswered_as_there_are_places"
+TABLE = "an_order_table_may_be_longer_than_the_places_that_are_kept"
 RESET = "a_reset_in_the_middle_forgets_the_chain"
 
 
 def _fault(name: str, test: str, why: str, seam: str, function: object, set_name: str = "grid64") -> Fault:
     return Fault(name=name, block="dma", why=why, patch=(f"rtl_gen.dma.{seam}", function), set_name=set_name,
                  tests=(test,))
+
+
+def _edit(name: str, test: str, why: str, edit: Callable[[Files], Files]) -> Fault:
+    return Fault(name=name, block="dma", why=why, edit=edit, set_name="grid64", tests=(test,))
+
+
+def _nothing_on_its_way(files: Files) -> Files:
+    """Of weights and parameters: as many times as the ones are read too often, the others are."""
+    for name in ("wgt", "par"):
+        files = inside(f"stamp_dma_{name}_reader", "(left == 32'd0) & (room == 5'd16)", "left == 32'd0")(files)
+    return files
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -45,6 +61,22 @@ FAULTS: tuple[Fault, ...] = (
            lambda aresetn, halted: ~aresetn),
     _fault("keep_half_a_burst", FLUSH, "what a halt leaves of a burst that is not whole goes into the next one",
            "top.ResetInserter", lambda _halted: lambda unit: unit),
+    _edit("give_a_place_back_when_its_word_comes", CHAINS, "a word's place is free before the word has left it",
+          inside("stamp_dma_act_reader", ", popped})", ", push})")),
+    _edit("forget_words_on_their_way", LEFT, "a stream is idle while words of it are on their way",
+          _nothing_on_its_way),
+    _edit("write_without_a_place_for_the_answer", UNANSWERED, "more bursts go out than can lack their response",
+          inside("stamp_dma_write_port", " & (open != 5'd16)", "")),
+    _edit("words_for_two_streams", CHAINS, "a stream takes the words of another's ID as well",
+          inside("stamp_dma_read_port", "(answer_id == 3'd3)", "answer_id[1]")),
+    _edit("half_of_the_places", TABLE, "a place's number loses its highest bit where results leave",
+          inside("stamp_dma_inward_places", "ring[following[7:0]]", "ring[{1'b0, following[6:0]}]")),
+    _edit("one_column_of_places", CHAINS, "the places of a super-tile serve its first column tile alone",
+          inside("stamp_dma_inward_places", "(ring_read_1_ends & ~last) ? first : at + 9'd1", "at + 9'd1")),
+    _edit("exponent_of_the_token_before", CHAINS, "a token goes into the engine with the exponent of the one before",
+          inside("stamp_dma_inward_places", "ring[passing[7:0]]", "ring[passed[7:0]]")),
+    _edit("read_the_weights_once_more", CHAINS, "weights are read once more than there are super-tiles",
+          inside("stamp_dma", "wgt_left <= descriptor_fields_repeats;", "wgt_left <= descriptor_fields_repeats + 1;")),
     Fault(name="leave_with_words_on_their_way", block="dma", set_name="grid64", tests=(FLUSH,),
           why="a halt ends while the bus still owes words", patch=(
               "rtl_gen.axi.halt.stays_halted", lambda flush, stands, drained: flush | stands)),

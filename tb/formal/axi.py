@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, ClockSignal, Const, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data, wiring
@@ -30,10 +31,10 @@ class Port(NamedTuple):
 
 
 class Clocked(wiring.Component):
-    """`EngineAxi` on the checker's clock and reset in place of its own two ports."""
+    """A top with AXI ports on the checker's clock and reset in place of its own two ports."""
 
-    def __init__(self, params: EngineParams) -> None:
-        self._axi = EngineAxi(params)
+    def __init__(self, top: wiring.Component) -> None:
+        self._axi: Any = top
         members = dict(self._axi.signature.members)
         del members["aclk"], members["aresetn"]
         super().__init__(members)
@@ -48,28 +49,29 @@ class Clocked(wiring.Component):
         return m
 
 
-class _Edge(Checker):
-    """The AXI ports with any engine behind them."""
+class Edge(Checker):
+    """The AXI ports with any engine behind them: `axi` is the top in the names of the unit's signals."""
 
-    def __init__(self, params: EngineParams) -> None:
+    def __init__(self, params: Any, top: Callable[[Any], wiring.Component] = EngineAxi,
+                 ghost: dict[str, Any] | None = None) -> None:
         self.params = params
-        super().__init__(Clocked(params))
+        super().__init__(Clocked(top(params)), ghost)
 
     def axis(self, name: str, *fields: str) -> Port:
-        """The AXI stream or channel of that prefix."""
+        """The AXI stream or channel of that prefix, with these fields as its payload."""
         def part(field: str) -> Value:
             return Value.cast(getattr(self.unit, f"{name}{field}"))
         return Port(Cat(part(field) for field in fields), part("valid"), part("ready"))
 
 
-class Results(_Edge):
+class Results(Edge):
     """A waiting result stays as it is, with everything that goes along."""
 
     def check(self, m: Module) -> None:
         self.must(m, self.stalls(m, self.axis("m_axis_out_t", "data", "keep", "last", "user"), "out"))
 
 
-class Halts(_Edge):
+class Halts(Edge):
     """What a halt leaves behind: no beat, no job, no packet without its end."""
 
     def check(self, m: Module) -> None:
@@ -92,7 +94,7 @@ class Halts(_Edge):
         self.reached(m, was_halted & ~halted)
 
 
-class Answers(_Edge):
+class Answers(Edge):
     """A waiting answer stays as it is, and each address that was taken, with its word, gets one."""
 
     def check(self, m: Module) -> None:
@@ -107,7 +109,7 @@ class Answers(_Edge):
         self.reached(m, b.valid & (b.payload == 0) & r.valid & self.internal("axi.registers.read_address_valid"))
 
 
-class Jobs(_Edge):
+class Jobs(Edge):
     """A job that START handed over waits unchanged until the engine takes it or is halted."""
 
     def check(self, m: Module) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Fragment, Module, ResetSignal, Signal, Value
+from amaranth.hdl import Assert, Assume, Const, Cover, Elaboratable, Fragment, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-class _Elaborated(Elaboratable):
+class Elaborated(Elaboratable):
     """A fragment as a submodule."""
 
     def __init__(self, fragment: Fragment) -> None:
@@ -34,6 +35,17 @@ def named_signals(fragment: Fragment, prefix: str = "") -> dict[str, list[Signal
     return signals
 
 
+def named_memories(fragment: Fragment, prefix: str = "") -> dict[str, MemoryInstance]:
+    """`submodule.memory` → every memory; shared modules stay closed."""
+    found: dict[str, MemoryInstance] = {}
+    for inner, name, _ in fragment.subfragments:
+        if isinstance(inner, MemoryInstance):
+            found[f"{prefix}{name}"] = inner
+        else:
+            found |= named_memories(inner, f"{prefix}{name}.")
+    return found
+
+
 class Checker(wiring.Component):
     """Frame of a checker: the unit with its ports led through, and what `check` adds.
 
@@ -54,8 +66,8 @@ class Checker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fragment = Fragment.get(self.unit, platform)
-        self._signals = named_signals(fragment)
-        m.submodules.unit = _Elaborated(fragment)
+        self._signals, self._memories = named_signals(fragment), named_memories(fragment)
+        m.submodules.unit = Elaborated(fragment)
         self.connect(m)
         self._running = Signal()
         m.d.comb += self._running.eq(~ResetSignal())
@@ -84,6 +96,23 @@ class Checker(wiring.Component):
             others = get_close_matches(name, self._signals, n=5)
             raise KeyError(f"{len(found)} signals are called {name}; others: {', '.join(others)}")
         return found[0]
+
+    def look(self, m: Module, memory: str, place: int) -> Value:
+        """The word at a place of the unit's memory of that name, `submodule.memory`, which has one port that writes.
+
+        A further port reads it, a cycle late as every port of a memory does, and what was written in that cycle goes
+        around it. In a run that begins anywhere, as in an induction, it is right from the second cycle on.
+        """
+        instance = self._memories[memory]
+        (port,) = instance._write_ports
+        name = f"look{len(instance._read_ports)}"
+        read, written = (Signal(len(port._data), name=f"{name}_{part}", reset_less=True)
+                         for part in ("read", "written"))
+        here = Signal(name=f"{name}_here", reset_less=True)
+        instance.read_port(domain=port._domain, addr=Const(place, len(port._addr)), data=read, en=Const(1),
+                           transparent_for=())
+        m.d.sync += [here.eq(port._en.all() & (port._addr == place)), written.eq(port._data)]
+        return Mux(here, written, read)
 
     def must(self, m: Module, holds: Value) -> None:
         """It holds in every cycle without reset."""

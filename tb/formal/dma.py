@@ -11,7 +11,7 @@ from tb.formal import Property
 from tb.formal.checker import Checker
 from tb.run.fault import Fault
 
-ENGINE = EngineParams(rows=1, cols=1, lanes=1, axes=1, max_levels=0, max_k=1, max_tokens=1, act_slots=1,
+UNUSED = EngineParams(rows=1, cols=1, lanes=1, axes=1, max_levels=0, max_k=1, max_tokens=1, act_slots=1,
                       rescale_lanes=1, in_width=8, acc_width=16, recip_frac=0, z_frac=0, mul_stages=1)  # it knows none
 
 
@@ -43,8 +43,8 @@ class Room(Checker):
 PROPERTIES = (
     Property(
         name="dma_room", block="dma_reader", build=Room, depth=1, cover=16,
-        params=DmaParams(engine=ENGINE, bus_width=64, address_width=32, burst_words=16, fifo_words=64),
-        small=DmaParams(engine=ENGINE, bus_width=64, address_width=32, burst_words=2, fifo_words=4),
+        params=DmaParams(engine=UNUSED, bus_width=64, address_width=32, burst_words=16, fifo_words=64),
+        small=DmaParams(engine=UNUSED, bus_width=64, address_width=32, burst_words=2, fifo_words=4),
         says="every word that a stream asks for has its place, and no burst crosses a multiple of the longest one",
         bug=Fault(name="ask_without_room", block="dma", why="a burst is asked for that has no room",
                   patch=("rtl_gen.dma.reader.has_room", lambda room, words: room != 0)), bug_depth=16, seconds=3),

@@ -13,8 +13,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from rtl_gen.engine.back import liftings_under_way
+from rtl_gen.engine.front import State
 from rtl_gen.engine.layouts import job_layout
 from rtl_gen.engine.rules import tests
+from rtl_gen.haar import inverse as haar_inverse
 from rtl_gen.haar.inverse import unit_plan
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
@@ -48,13 +50,30 @@ class Liftings(OfEngine):
             "jobs.waiting", "jobs.running", "sinks"))
         job = data.View(job_layout(self.params), self.internal("back.lift.jobs.job"))
         following = data.View(job_layout(self.params), self.internal("back.lift.jobs.following"))
+        registers = data.View(job_layout(self.params), self.internal("front.registers_held"))
+        tested, state = tests(registers, self.params), self.internal("front.state")
+        self.must(m, (state != State.CHECK) | (self.internal("front.fits") == tested))
         self.must(m, ~waiting | tests(following, self.params).all())
         self.must(m, ~running | tests(job, self.params).all())
         self.must(m, ~running | ~sinks | job.n_sink.any())
+        changed, moves = Signal(init=1), self.internal("back.lift.moves")
+        m.d.sync += changed.eq(moves | self.internal("back.lift.jobs.begins"))
+        active = self.internal("back.inverse.slots.first") | self.internal("back.inverse.slots.running")
+        self.must(m, ~moves | self.internal("back.inverse.slots.first") & ~changed & running)
+        self.must(m, ~(running & changed) | active | ~self.internal("back.lift.known"))
+        self.must(m, ~(self.internal("back.lift.accepted") & (moves | changed)))
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
         for name, size in axes:
             start = self.internal(f"back.lift.{name}_start")
             self.must(m, Mux(running, start < size, start == 0))
+            # what is known a cycle behind the registers is right when a job is offered
+            tile = job.tile_width if name == "column" else job.tile_height
+            left, fits = Signal.like(size, name=f"{name}s_to_go"), Signal(name=f"{name}s_fit")
+            m.d.comb += [left.eq(size - start), fits.eq(left <= tile)]
+            self.must(m, changed | (self.internal(f"back.lift.{name}s") == Mux(fits, left, tile)))
+            self.must(m, changed | (self.internal(f"back.lift.{name}_is_last") == fits))
+        column, last = self.internal("back.lift.column"), self.internal("back.lift.last_column")
+        self.must(m, changed | (last == (column + 1 == job.columns)))
 
     def _owed(self, m: Module) -> Value:
         """Last tokens between the acceptance of their job and the unit's output."""
@@ -70,6 +89,7 @@ class Liftings(OfEngine):
         m.d.comb += at_hand.eq(running & plan.emits & plan.corner & (cycle < beats))
         last_cycle = self.internal("back.inverse.slots.last_cycle")
         self.must(m, known.of_slots(self, "back.inverse.slots."))
+        self.must(m, known.of_walk(self, m, haar_inverse, params, "back.inverse."))
         self.must(m, ~(first & running) & (running | (cycle == 0)) & (~first | ~planned))
         self.must(m, ~(first | running) | (beats != 0) & (beats - 1 <= last_cycle) & (cycle <= last_cycle))
         self.must(m, ~(first | running) | (last_cycle >= params.min_slot_cycles - 1))

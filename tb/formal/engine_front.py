@@ -44,6 +44,7 @@ class Sinks(OfEngine):
         self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         self.must(m, (self.internal("front.state") < State.SINKS) | tests(registers, self.params).all())
+        self.must(m, known.of_walk(self, m, haar, params, f"{unit}."))
         fits = self.internal("front.fits")
         self.must(m, (self.internal("front.state") != State.CHECK) | (fits == tests(registers, self.params)))
         self.must(m, known.of_slots(self, f"{unit}.slots."))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Value
+from types import ModuleType
+
+from amaranth.hdl import Const, Module, Value
 from amaranth.lib import data
 
+from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.unit import job_layout
-from stamp_hw.params import ScaleParams
+from stamp_hw.params import HaarParams, ScaleParams
 from tb.formal.checker import Checker
 
 
@@ -54,3 +57,15 @@ def of_slots(checker: Checker, prefix: str) -> Value:
                                                          "with_last", "slot_last"))
     said = (within == (cycle < beats)) & (with_last == (cycle + 1 == beats)) & (slot_last == (cycle == last_cycle))
     return ~(first | running) | said
+
+
+def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
+    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, and the slot at hand is
+    busy where its plan has something to do."""
+    first, running = checker.internal(f"{prefix}slots.first"), checker.internal(f"{prefix}slots.running")
+    walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
+    plan = data.View(unit.unit_plan(params), checker.internal(f"{prefix}plan"))
+    ruler = unit.ruler(m, "said", walk.offset, walk.mask, walk.two_d if params.axes == 2 else Const(0), params)
+    works = plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read
+    return ((~(first | running) | (checker.internal(f"{prefix}ruler") == ruler.as_value()))
+            & (~running | (plan.busy == works)))

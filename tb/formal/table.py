@@ -7,6 +7,8 @@ from tb.formal import (
     axi,
     dividers,
     dma,
+    dma_bus,
+    dma_writes,
     engine_back,
     engine_blocks,
     engine_front,
@@ -26,6 +28,7 @@ from tb.formal import (
     zeros,
 )
 
-SUBJECTS = (streams, queues, axi, dma, hadamard, engine_front, engine_halves, engine_issue, engine_blocks, engine_back,
-            unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe, split_pe)
+SUBJECTS = (streams, queues, axi, dma, dma_bus, dma_writes, hadamard, engine_front, engine_halves, engine_issue,
+            engine_blocks, engine_back, unpack, lifting, range_tree, quantizer, zeros, dividers, scale, mac, pe,
+            split_pe)
 PROPERTIES: tuple[Property, ...] = tuple(prop for subject in SUBJECTS for prop in subject.PROPERTIES)

@@ -113,15 +113,15 @@ def attempt(prepared: Prepared, numbers: Sequence[int], bench: ModuleType | None
     """Verdicts on these mutants: a round of the bench, proofs about what it left, deeper rounds on what is not proved.
     """
     bench, left = bench or bench_module(prepared.unit.block), list(numbers)
-    mutations, spent = prepared.netlist.mutations, dict.fromkeys(numbers, 0.0)
+    unit, mutations, spent = prepared.unit, prepared.netlist.mutations, dict.fromkeys(numbers, 0.0)
     verdicts = []
 
     def settle(number: int, fate: str, how: str) -> None:
         left.remove(number)
-        verdicts.append(Verdict(unit=prepared.unit.name, mutation=mutations[number - 1], fate=fate, how=how,
+        verdicts.append(Verdict(unit=unit.name, mutation=mutations[number - 1], fate=fate, how=how,
                                 seconds=spent[number]))
 
-    for turn in range(len(prepared.unit.rounds)):
+    for turn in range(len(unit.rounds)):
         for number, outcome in trial(prepared, left, turn, bench, root).items():
             spent[number] += outcome["seconds"]
             if outcome["test"]:
@@ -129,7 +129,7 @@ def attempt(prepared: Prepared, numbers: Sequence[int], bench: ModuleType | None
                 settle(number, CRASHED if outcome["crashed"] else KILLED, f"{outcome['test']}: {message}")
         for number in list(left) if turn == 0 else ():
             start = time.monotonic()
-            how = equivalent(prepared.netlist, mutations[number - 1], prepared.unit.cut)
+            how = equivalent(prepared.netlist, mutations[number - 1], unit.cut, unit.alarms, unit.seconds)
             spent[number] += time.monotonic() - start
             if how:
                 settle(number, EQUIVALENT, how)

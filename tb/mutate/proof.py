@@ -11,13 +11,16 @@ the first cycle, that of reset. (What another module reads in that cycle it may 
 Large modules that are not mutated may be cut out of the ones around them: what comes out of them is anything, the same
 for both copies, and what goes into them must agree in every cycle. But a bit that is constant in the module stays so,
 and one that the module never looks at need not agree.
+
+Of a queue whose alarm, `broken`, is proved silent (`stamp-hw verify formal`) the alarm stays low out of reset, and is
+not looked at in reset: all that it sets has a reset.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stamp_hw.errors import ToolError
@@ -59,7 +62,7 @@ _ABC = "read_verilog dummy.v\nhierarchy -top dummy\nsimplemap\nabc -script {scri
 _MERGE = "read_aiger miter.aig\nscorr\nscorr -F 4\nwrite_aiger merged.aig\n"
 _REACH = "read_aiger merged.aig\npdr\nwrite_status status.txt\n"
 # Processor time for a step of a proof, so that its outcome does not hang on how busy the machine is.
-_STEP_SECONDS, _REACH_SECONDS = 100, 15
+STEP_SECONDS, _REACH_SECONDS = 100, 15
 _CELL = re.compile(r"^  cell \$dff \S+\n.*?^  end\n", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 # A payload → the `valid` that says whether it matters, and the `ready` that takes it.
@@ -68,8 +71,10 @@ _PAYLOADS = ((r"(.+)__payload", r"\1__valid", r"\1__ready"),
              (r"(\w+_axil?_(?:aw|w|b|ar|r))(?!valid|ready)\w+", r"\1valid", r"\1ready"))
 
 
-def equivalent(netlist: Netlist, mutation: Mutation, cut: Callable[[str], bool]) -> str:
-    """How a mutant was proved equivalent; empty if it was not. `cut` names the modules to cut out of larger ones."""
+def equivalent(netlist: Netlist, mutation: Mutation, cut: Callable[[str], bool], alarms: Mapping[str, str],
+               seconds: int = STEP_SECONDS) -> str:
+    """How a mutant was proved equivalent; empty if it was not. `cut` names the modules to cut out of larger ones,
+    `alarms` are modules whose `broken` never rises, and the property that says so; a step may take `seconds`."""
     around = ladder([name.removesuffix(".v") for name in netlist.files], mutation.module, netlist.top)
     for module in around:
         folder = netlist.folder / f"mutant{mutation.number}" / module
@@ -78,9 +83,10 @@ def equivalent(netlist: Netlist, mutation: Mutation, cut: Callable[[str], bool])
         shutil.copy(netlist.folder / "netlist.il", folder)
         without = [name.removesuffix(".v") for name in netlist.files
                    if cut(name.removesuffix(".v")) and name.removesuffix(".v") not in around]
-        how = never_differ(folder, module, mutation.number, streams=module == netlist.top, cut=without)
+        how = never_differ(folder, module, mutation.number, streams=module == netlist.top, cut=without,
+                           alarm=module in alarms, seconds=seconds)
         if how:
-            return f"{how}, {module}"
+            return f"{how}, {module}" + (f", given {alarms[module]}" if module in alarms else "")
     return ""
 
 
@@ -90,10 +96,12 @@ def ladder(modules: Iterable[str], module: str, top: str) -> list[str]:
     return list(dict.fromkeys([*sorted(around, key=len, reverse=True), top]))
 
 
-def never_differ(folder: Path, module: str, number: int, streams: bool, cut: Collection[str] = ()) -> str:
+def never_differ(folder: Path, module: str, number: int, streams: bool, cut: Collection[str] = (),
+                 alarm: bool = False, seconds: int = STEP_SECONDS) -> str:
     """How it was proved that `module` of `folder`/netlist.il is the same with and without the mutant; empty if not.
 
-    `streams` says that the rules of streams hold at its ports; the modules `cut` are cut out.
+    `streams` says that the rules of streams hold at its ports; the modules `cut` are cut out; with `alarm` its output
+    `broken` never rises in the original; a step may take `seconds` of processor time.
     """
     opened = f"expose -evert -sep {CUT} {' '.join(f't:{name}' for name in cut)}\n" if cut else ""
     made(folder, _FLATTEN.format(top=module, cut=f"blackbox {' '.join(cut)}\n" if cut else "", open=opened,
@@ -105,16 +113,17 @@ def never_differ(folder: Path, module: str, number: int, streams: bool, cut: Col
     (folder / "reach.abc").write_text(_REACH, encoding="utf-8")
     ports = [(name, flow, int(high or 0) + 1)
              for flow, high, name in _PORT.findall((folder / "flat.v").read_text("utf-8"))]
-    (folder / "miter.v").write_text(miter(ports, clock, bits, number, streams), encoding="utf-8")
+    (folder / "miter.v").write_text(miter(ports, clock, bits, number, streams, alarm), encoding="utf-8")
     try:
-        if never(made(folder, _AIG, "miter.aig", processor=_STEP_SECONDS).read_bytes()):
+        if never(made(folder, _AIG, "miter.aig", processor=seconds).read_bytes()):
             return "same logic"
     except NoAnswerError:
         return ""
     try:
-        if never(made(folder, _ABC.format(script="merge"), "merged.aig", processor=_STEP_SECONDS).read_bytes()):
+        if never(made(folder, _ABC.format(script="merge"), "merged.aig", processor=seconds).read_bytes()):
             return "induction"
-        status = made(folder, _ABC.format(script="reach"), "status.txt", processor=_REACH_SECONDS).read_text("utf-8")
+        status = made(folder, _ABC.format(script="reach"), "status.txt",
+                      processor=min(seconds, _REACH_SECONDS)).read_text("utf-8")
     except ToolError:  # out of time or memory
         return ""
     return "reachability" if "UNSAT" in status.split()[0] else ""
@@ -154,7 +163,8 @@ def _field(cell: str, pattern: str) -> str:
     return found[1]
 
 
-def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int, streams: bool) -> str:
+def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: int, streams: bool,
+          alarm: bool = False) -> str:
     """Verilog of module `miter`, whose output `miter_bad` says that mutant `number` was told from the original."""
     inputs = [(name, width) for name, flow, width in ports if flow == "input" and name not in (CONTROL, clock)]
     outputs = [(name, width) for name, flow, width in ports
@@ -175,12 +185,13 @@ def miter(ports: Sequence[tuple[str, str, int]], clock: str, bits: int, number: 
         lines.append(f"  core {copy}({', '.join(pins)});")
     active = {"rst": "rst", "aresetn": "!aresetn"}.get(reset, "0")
     rules = _rules([name for name, _ in outputs], inputs, active, lines) if streams else []
-    held = " && ".join(rules) or "1"
+    held = " && ".join([*rules, *["!gold_broken"] * alarm]) or "1"
     differs = []
     for name, _ in outputs:
         valid, _ready = _stream(name)
         matters = f"gold_{valid} && " if streams and valid in dict(outputs) else ""
         matters += "miter_started && " if streams and CUT not in name else ""
+        matters += f"miter_started && !({active}) && " if alarm and name == "broken" else ""
         differs.append(f"({matters}gold_{name} != gate_{name})")
     lines += [f"  wire miter_keeps = miter_kept && ({active} || !miter_started || ({held}));",
               "  always @(posedge miter_clk) miter_kept <= miter_keeps;",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from stamp_hw.config import HwConfig
@@ -19,6 +19,7 @@ from stamp_hw.params import (
     ScaleParams,
     block_acc_width,
 )
+from tb.mutate.proof import STEP_SECONDS
 
 
 def everything(_module: str) -> bool:
@@ -77,13 +78,20 @@ def behind_the_edge(module: str) -> bool:
     return module == "stamp_engine"
 
 
+def around_the_dma(module: str) -> bool:
+    """The engine, what the other edge has as well, and the memories in which words, bursts and places wait."""
+    return (module.startswith(("stamp_dma_registers", "stamp_dma_counters", "stamp_dma_inward_places"))
+            or module.endswith(("_words", "_bursts")) or behind_the_edge(module))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """Hardware of a block's bench: `count` mutants of the modules that `mutated` names.
 
     `rounds` are output words of the bench's random tests: a mutant that outlives one meets the next, with a new seed.
     `tests` are the bench's tests, None for all. `cut` names modules to cut out where a proof is about more than the
-    changed one (`tb.mutate.proof`).
+    changed one (`tb.mutate.proof`), `alarms` are queues whose alarm a property proves silent: module → property.
+    A step of a proof may take `seconds` of processor time.
     """
 
     name: str
@@ -94,6 +102,8 @@ class Unit:
     cut: Callable[[str], bool] = nothing
     rounds: tuple[int, ...] = (2_000, 30_000)
     tests: tuple[str, ...] | None = None
+    alarms: Mapping[str, str] = field(default_factory=dict)
+    seconds: int = STEP_SECONDS
 
 
 UNITS = (
@@ -118,6 +128,7 @@ UNITS = (
     Unit(name="rescale", block="rescale", count=40,
          params=RescaleParams(lanes=2, acc_width=22, width=17, max_k=64, mul_stages=2)),
     Unit(name="engine", block="engine", count=60, mutated=of_the_engine, cut=around_the_array, rounds=(3_000, 30_000),
+         alarms={"stamp_engine_front_sinks": "engine_sinks", "stamp_engine_front_tags": "engine_tags"},
          params=EngineParams.of(HwConfig(rows=2, cols=4, lanes=2, axes=2, max_levels=4, max_k=12, max_tokens=48,
                                          act_slots=20, rescale_lanes=2, in_width=9, acc_width=24, z_frac=2,
                                          mul_stages=1))),
@@ -136,8 +147,8 @@ UNITS = (
     Unit(name="axi", block="axi", count=40, mutated=of_the_edge, cut=behind_the_edge, rounds=(300, 3_000),
          params=EngineParams(rows=2, cols=2, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16,
                              rescale_lanes=2, in_width=10, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1)),
-    Unit(name="dma", block="dma", count=40, mutated=of_the_dma, cut=behind_the_edge, rounds=(300, 3_000),
+    Unit(name="dma", block="dma", count=40, mutated=of_the_dma, cut=around_the_dma, rounds=(300, 3_000), seconds=20,
          params=DmaParams(bus_width=64, address_width=32, burst_words=4, fifo_words=8, engine=EngineParams(
-             rows=2, cols=8, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=40, act_slots=16, rescale_lanes=2,
+             rows=2, cols=8, lanes=2, axes=1, max_levels=3, max_k=12, max_tokens=160, act_slots=16, rescale_lanes=2,
              in_width=16, acc_width=24, recip_frac=8, z_frac=4, mul_stages=1))),
 )

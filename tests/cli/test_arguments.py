@@ -15,12 +15,12 @@ from tests.support.refusals import TRACE, refused
 
 ONCE = {  # options that may be repeated; a repeat of any other is refused
     "--hw", "--job", "--shape", "--fit", "--test", "--seed", "--waves", "--vectors", "--blocks", "--help", "--verbose",
-    "--center", "--predict"}
+    "--center", "--predict", "--simulate-only"}
 
 
 @pytest.mark.parametrize("command", [word for word in (
     "simulate", "compare", "sweep", "report", "ablate", "widths", "tune", "trace dump", "eval", "generate", "program",
-    "synth", "place", "verify")])
+    "synth", "place", "board", "verify")])
 def test_no_option_silently_forgets_an_earlier_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args([*command.split(), "--help"])

@@ -32,7 +32,8 @@ def test_a_configuration_that_cannot_be_is_refused(name: str, tmp_path: Path,
 
 CONFIGURED = [  # every command that takes a configuration
     f"simulate {TRACE}", f"ablate {TRACE}", f"widths {TRACE}", f"tune {TRACE} --out OUT", f"program {TRACE} --out OUT",
-    "compare smollm2-135m", "timeline --shape 8x8x8 --out OUT", "eval --model x --text t", "generate --out OUT",
+    "compare smollm2-135m", "chain --shape 8x8x8 --hw bus_width=128",
+    "timeline --shape 8x8x8 --out OUT", "eval --model x --text t", "generate --out OUT",
     "verify --block mac", "synth",
     f"place --config {ROOT / 'configs' / 'fpga.yaml'}"]
 

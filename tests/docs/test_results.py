@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from docs.tools import figures, peers, record, results
+from docs.tools import figures, memories, peers, record, results
+from stamp_hw.memory_config import KINDS
 from tb.mutate.units import UNITS
 from tb.run.blocks import blocks
 
@@ -29,13 +30,13 @@ NAMES = re.compile(r"""
 README = (results.ROOT / "README.md").read_text(encoding="utf-8")
 # Pages that explain a command name its settings by number; a figure there has a unit, an error or decimals.
 EXPLAIN = ("eval.md", "widths.md", "ablate.md", "simulate.md", "tune.md", "traces.md", "smollm2.md",
-           "workloads.md")
+           "workloads.md", "asic.md", "board.md")
 FIGURE = re.compile(r"(?<![\w.])(?:\d[\d.,]*\s*(?:dB\b|%|LUTs?\b|flip-flops|±|MHz|pJ|nats|million|times\b)|\d+\.\d+)")
 # Definitions and arithmetic; limits of the checks of smollm2.md; sizes of files in traces.md.
 ALLOWED = {"eval.md": {"8 times", "10 times", "300 times", "4.5", "4.125"}, "widths.md": {"0.001 dB"},
            "ablate.md": {"2510.26771", "2404.00456", "2211.10438", "0.5"}, "simulate.md": {"10 dB", "25 dB", "0.9"},
            "smollm2.md": {"0.1", "2.0", "0.53", "0.00005", "0.005 %", "0.001 %", "3 %", "1.4", "8 times"},
-           "workloads.md": set(), "tune.md": set(),
+           "workloads.md": set(), "asic.md": set(), "tune.md": set(), "board.md": set(),
            "traces.md": {"8 times", "4.5", "2.0", "3.11", "4.8", "5.2", "5.5", "6.9", "7.9", "9.0"}}
 CODE = (r"```.*?```", r"^ {4}.*?$", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}",  # code and places
         r"\]\([^)]*\)[^|\n]*§[\d.]+", r"\]\([^)]*\)")                     # targets of links, and their sections
@@ -170,3 +171,18 @@ def test_the_readme_has_at_most_700_words() -> None:
 @pytest.mark.parametrize("word", ["coefficient", "headroom", "beat", "sink", "super-tile", "waive", "n_hi", "first_n"])
 def test_the_readme_uses_no_word_that_it_does_not_explain(word: str) -> None:
     assert word not in prose(README).lower()
+
+
+def test_every_memory_has_a_line_a_constant_and_what_nobody_verified_is_marked() -> None:
+    rows = [line.strip("| ").split(" | ") for line in memories.table().splitlines()]
+    assert set(memories.BESIDE) == set(KINDS)
+    for kind, constants in KINDS.items():
+        own = {what: (value, said, source) for one, what, value, said, source in rows if one == kind}
+        assert {f"`{name}`" for name in constants} < set(own)
+        assert any(what.startswith("suppl") for what in own)
+        for name, (value, source) in constants.items():
+            assert own[f"`{name}`"][0] == f"{value:g}" and own[f"`{name}`"][2] == source
+    for _, what, _, said, source in rows:
+        assert said in ("cited", "cited, in part assumed", "assumed", "**no**: quoted"), what
+        assert ("assumed" in said) == ("assumed" in source) and ("quoted" in said) == ("not read" in source), source
+        assert "assumed" in said or re.search(r"JESD|\b(19|20)\d\d\b|no year|arXiv|Wikipedia", source), source

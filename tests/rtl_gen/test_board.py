@@ -25,7 +25,7 @@ from tests.support.refusals import ROOT
 
 CONFIG = NpuConfig.load(ROOT / "configs" / "ulx3s.yaml")
 NPU = DmaParams.of(CONFIG.hw)
-REPORT = Report(("first", "second line"), (5, 1536), 6144, {"mac_steps": 138240, "haar_butterflies": 17}, 1 << 20)
+REPORT = Report(("first", "second line"), (5, 1536), 6144, 99, {"mac_steps": 138240, "haar_butterflies": 17}, 1 << 20)
 
 
 def run(unit: Any, bench: Any) -> None:
@@ -156,12 +156,12 @@ def test_the_memory_answers_bursts_under_stalls_and_refuses_what_is_beyond_it(rn
                 ctx.set(unit.s_axi_wvalid, 0)
                 for _ in range(int(rng.integers(2))):
                     await ctx.tick()
-            for _ in range(int(rng.integers(4))):
-                assert ctx.get(unit.s_axi_bvalid)
-                await ctx.tick()
-            ctx.set(unit.s_axi_bready, 1)
             while not ctx.get(unit.s_axi_bvalid):
                 await ctx.tick()
+            for _ in range(int(rng.integers(4))):
+                assert ctx.get(unit.s_axi_bvalid) and not ctx.get(unit.s_axi_awready)
+                await ctx.tick()
+            ctx.set(unit.s_axi_bready, 1)
             assert (ctx.get(unit.s_axi_bid), ctx.get(unit.s_axi_bresp)) == (number % 5, DECERR if bad else 0)
             await ctx.tick()
             ctx.set(unit.s_axi_bready, 0)
@@ -198,10 +198,11 @@ def interpreted(instructions: tuple[Instruction, ...], numbers: dict[int, int], 
 def test_a_program_says_what_is_promised_and_fails_for_every_number_that_is_wrong() -> None:
     made = program(NPU, 0, REPORT)
     right = {0: 17, 12: 138240}
-    assert interpreted(made, right, 99, 0) == said(REPORT, 99)
-    assert said(REPORT, 99).endswith("\r\nPASS\r\n") and f"\r\n{CYCLES} 99\r\n" in said(REPORT, 99)
-    for numbers, wrong in (({**right, 0: 18}, 0), ({**right, 12: 0}, 0), (right, 1)):
-        assert interpreted(made, numbers, 99, wrong).endswith("\r\nFAIL\r\n")
+    assert interpreted(made, right, 99, 0) == said(REPORT)
+    assert said(REPORT).endswith("\r\nPASS\r\n") and f"\r\n{CYCLES} 99\r\n" in said(REPORT)
+    other = {**right, 0: 18}, {**right, 12: 0}
+    for numbers, cycles, wrong in ((other[0], 99, 0), (other[1], 99, 0), (right, 98, 0), (right, 99, 1)):
+        assert interpreted(made, numbers, cycles, wrong).endswith("\r\nFAIL\r\n")
     assert made[-1].op == Op.END and all(one.word < 1 << 48 for one in made)
 
 

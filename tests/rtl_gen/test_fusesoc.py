@@ -102,3 +102,18 @@ def test_it_names_the_files_of_the_axi_top_and_those_of_the_bench_where_there_is
     assert {name for name in named if name.startswith("vectors/")} == {name for name in files
                                                                       if name.startswith("vectors/")}
     assert ("sim" in core["targets"]) == ("sim_icarus" in core["targets"]) == vectors
+
+
+@pytest.mark.rtl
+def test_the_top_with_a_dma_has_a_core_that_lints_and_sets_a_vivado_project_up(tmp_path: Path) -> None:
+    generator.write(tmp_path / "rtl", generated(LINE.with_hw(bus_width=64)))
+    done = fusesoc(tmp_path / "rtl", tmp_path, "--target", "lint", name="stamp_npu")
+    assert done.returncode == 0 and "%Warning" not in done.stdout + done.stderr, (done.stdout + done.stderr)[-2000:]
+    assert "--top-module stamp_npu\n" in next(tmp_path.rglob("*.vc")).read_text()
+    core = yaml.safe_load((tmp_path / "rtl" / "stamp_npu.core").read_text().removeprefix("CAPI=2:\n"))
+    manifest = json.loads((tmp_path / "rtl" / "manifest.json").read_text())
+    assert core["filesets"]["rtl"]["files"] == manifest["blocks"]["stamp_npu"]["files"]
+    done = fusesoc(tmp_path / "rtl", tmp_path, "--target", "vivado", "--setup", name="stamp_npu")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+    texts = [path.read_text() for path in tmp_path.rglob("*.tcl") if path.stem.endswith("0")]
+    assert any("stamp_npu.v" in text and "stamp_engine_axi.xdc" in text for text in texts)

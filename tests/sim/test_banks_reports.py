@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from sim.banks import banks
-from sim.cost import energy
+from sim.cost import bank_prices, energy
 from sim.report import read
 from sim.report.view import Table
-from stamp_hw.config import HwConfig
+from sim.workload import compare
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.errors import StampError
 from tests.support import report_cases
 
@@ -39,6 +40,17 @@ def test_a_report_has_the_banks_of_its_hardware_and_what_an_access_costs(
         "banks": one.count, "words": one.words, "bits": one.bits,
         "access_pj": pytest.approx(SET.constants["memory.access"].at(one.bank_bytes) * one.bits / 64, rel=1e-8)}
         for one in banks(hw)}
+
+
+def test_a_comparison_has_the_banks_of_every_machine(tmp_path: Path) -> None:
+    document = report_cases.document(report_cases.write("comparison", tmp_path))
+    base = NpuConfig.from_dict(document["config"])
+    assert set(document["hardware"]) == set(compare.MACHINES)
+    for name, found in document["hardware"].items():
+        hw = compare.machine(name, base).hw
+        assert found["memories"] == bank_prices.described(hw, SET), name
+        bits = sum(one["banks"] * one["words"] * one["bits"] for one in found["memories"].values())
+        assert -(-bits // 8) == found["memory_bytes"], name
 
 
 def test_accesses_times_their_price_are_the_energy_of_a_layers_memories(documents: dict[str, dict[str, Any]]) -> None:

@@ -102,8 +102,7 @@ def test_shapes_alone_lie_where_the_image_of_their_layers_does(rng: np.random.Ge
             assert np.array_equal(places & ~exponents, other & ~exponents)  # which are the data's as well
 
 
-def test_lengths_that_do_not_fit_the_job_have_no_end(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.dma.layer.QUIET", 2_000)
+def test_lengths_that_do_not_fit_the_job_have_no_end(rng: np.random.Generator) -> None:
     params = draw_params(rng)
     drawn, image = cases.chain(params, rng, 1)
     layer = image.layers[0]
@@ -145,6 +144,9 @@ def test_the_report_has_the_cycles_and_bytes_of_the_model(tmp_path: Path, capsys
     model = chain(params, 0, found, tables, MemoryLaw(**report["memory"]))
     assert report["total"]["cycles"] == model.interrupt
     assert [row["cycles"] for row in report["layers"]] == [layer.cycles for layer in model.layers]
+    jobs = [EngineJob.of_registers(layer.registers) for layer in found]
+    assert [row["engine_cycles"] for row in report["layers"]] == [
+        timing(params.engine, [job]).cycles for job in jobs]
     for row, layer in zip(report["layers"], model.layers, strict=True):
         assert row["bytes_read"] == {name: 32 * count for name, count in layer.words_read.items()}
         assert row["bytes_written"] == 32 * layer.words_written

@@ -17,7 +17,7 @@ import pytest
 
 from sim.engine import closed_form
 from sim.engine.passes import Behind, Rates, State, one_pass
-from sim.engine.port_flow import Beats, Flow, Line
+from sim.engine.port_flow import Flow, Kind, Line
 from sim.engine.port_streams import PortMemory, PortStream, Timeline
 from sim.engine.timing import EngineTiming, timing
 from sim.engine.weight_loads import take_packed
@@ -120,17 +120,19 @@ def test_streams_at_one_port_are_taken_a_unit_at_a_time_as_they_are_beat_by_beat
             (k for k in range(1, 4 * unit.beats) if weights.beats(k) == unit.beats), 0)
         packed = name == "w" and weights.packed and k > 0
         depth = plan.depth[name]
-        line = Line(name, unit, Beats.of(unit, depth, *((weights, k) if packed else ())), depth, plan.latency, timeline)
+        line = Line(name, Kind.of(unit, depth, plan.latency, *((weights, k) if packed else ())), timeline)
         flow, stream, begin = Flow.of(line, 1), PortStream(name, timeline), 0
         stream.job(1, plan)
         for _ in range(plan.counts[name]):
             begin += int(rng.choice([0, 3, 100, 1000]))
-            flow, taken = flow.take(begin)
+            found = [flow.take(begin, beat) for beat in range(unit.beats)]
+            flow, last, _ = found[-1]
             if packed:
                 take_packed(lambda cycle, stream=stream: stream.take(cycle, 1), begin, k, weights.group)
             else:
                 stream.take(begin, unit.beats)
-            assert [taken.beat(beat) for beat in range(unit.beats)] == stream.latest(unit.beats), (plan, packed)
+            assert [at for _, _, at in found] == stream.latest(unit.beats), (plan, packed)
+            assert {each for _, each, _ in found} == {last} == {stream.last}
             begin = stream.last + 1
 
 

@@ -147,9 +147,10 @@ def test_the_command_saves_what_its_json_says_and_can_be_told_not_to(tmp_path: P
     assert "Prefetch saves" in said and "Prefetch saves" not in told and "an engine at rest" in told
 
 
-def test_the_option_needs_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--shape", "8x8x8", "--no-prefetch"]) == 2
-    assert "option of whole models" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["--no-prefetch", "--prefetch"])
+def test_the_option_needs_a_model(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--shape", "8x8x8", option]) == 2
+    assert capsys.readouterr().err == f"stamp-hw: {option}: option of whole models; expected --model with it\n"
 
 
 def test_a_comparison_has_it_in_every_row() -> None:

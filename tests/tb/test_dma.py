@@ -14,6 +14,7 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.dma.params import DmaParams
 from stamp_hw.hw_config import BUS_WIDTHS
 from tb import tb_dma
+from tb.dma import states
 from tb.dma.draws import draw_params
 from tb.run.block import fresh_seed, run_block
 from tests.support.netlist import combinational
@@ -44,9 +45,14 @@ def test_on_drawn_hardware_chains_take_the_cycles_of_the_model(number: int, rng:
     any law."""
     params = draw_params(rng.spawn(number + 1)[number])
     print(params)  # noqa: T201 shown on failure
-    result = run_block("dma", f"drawn{number}", fresh_seed(), params=params, words=CHAINS * 200 * params.engine.cols,
+    result = run_block("dma", f"drawn{number}", fresh_seed(), params=params, words=25 * CHAINS * params.engine.cols,
                        tests=["a_chain_takes_the_cycles_of_the_model"])
     assert result.runs >= CHAINS and result.timed_beats and not result.cycle_differences
+
+
+@pytest.mark.rtl
+def test_a_flush_in_every_state_leaves_nothing_behind() -> None:
+    assert run_block("dma", "states", fresh_seed(), bench=states).words
 
 
 @pytest.mark.parametrize("name", BUILDS)
