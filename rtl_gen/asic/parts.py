@@ -15,6 +15,7 @@ from amaranth.lib import data
 
 from rtl_gen.asic import pe
 from rtl_gen.asic.bench import Bench, of_unit, seeded
+from rtl_gen.asic.traced import Traced
 from rtl_gen.delivery.generate import delivered, unit_files
 from rtl_gen.engine.layouts import event_layout as engine_events
 from rtl_gen.mac.element import element
@@ -26,8 +27,8 @@ from stamp_hw.errors import ConfigError
 from stamp_hw.params import INVERSE_WIDTH, MacParams
 
 #: Modules of the engine that are parts by themselves; a name may not be there in every configuration.
-_BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_finish", "drain_rescale",
-                  "drain_combine")
+_BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_send_finish",
+                  "drain_rescale", "drain_combine")
 _PE_STEPS, _PE_IDLE = 4096, 512
 _SEED = 2026
 
@@ -57,19 +58,19 @@ class Part:
     work: Callable[[Mapping[str, int]], list[Work]]
 
 
-def parts(config: NpuConfig, block: str | None = None) -> list[Part]:
-    """Those of a configuration, in the order of the data; of one `block`, or all. Raises ConfigError for one that is
-    unknown, or not there."""
+def parts(config: NpuConfig, block: str | None = None, traced: Traced | None = None) -> list[Part]:
+    """Those of a configuration, in the order of the data; of one `block`, or all; PE and control on a layer of a trace
+    where one is given. Raises ConfigError for a block that is unknown, or not there."""
     makers: dict[str, Callable[[], Part | None]] = {
         **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
            for name, module in (("hadamard", "stamp_hadamard"), ("lifting", "stamp_haar_forward"),
                                 ("scale", "stamp_scale"))},
-        "pe": lambda: _pe(config),
+        "pe": lambda: _pe(config, traced),
         "array": lambda: _array(config),
         **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
            for name, module in (("combine", "stamp_combine"), ("rescale", "stamp_rescale"),
                                 ("inverse", "stamp_haar_inverse"), ("finish", "stamp_haar_finish"))},
-        "control": lambda: _control(config),
+        "control": lambda: _control(config, traced),
     }
     if block is not None and block not in makers:
         raise ConfigError("unknown block", where="--block", got=block, expected=" or ".join(makers))
@@ -99,10 +100,11 @@ def _layout(unit: Unit, hw: HwConfig) -> data.StructLayout:
     return layout
 
 
-def _pe(config: NpuConfig) -> Part:
+def _pe(config: NpuConfig, traced: Traced | None) -> Part:
     params = MacParams.of(config.hw)
     files = {name: delivered(text) for name, text in verilog(element(params), pe.MODULE).items()}
-    bench = pe.bench(params, pe.drawn(seeded(_SEED), _PE_STEPS), _PE_IDLE)
+    operands = pe.drawn(seeded(_SEED), _PE_STEPS) if traced is None else traced.operands(_PE_STEPS)
+    bench = pe.bench(params, operands, _PE_IDLE)
     return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=bench, count=config.hw.rows * config.hw.cols,
                 events=None, work=lambda events: [])
 
@@ -115,11 +117,12 @@ def _array(config: NpuConfig) -> Part:
                 work=lambda events: [Work(constant="array.step", count=events["steps"], bits=1)])
 
 
-def _control(config: NpuConfig) -> Part:
+def _control(config: NpuConfig, traced: Traced | None) -> Part:
     unit = _unit(ENGINE_TOP)
     files = unit_files(unit, config)
     inside = tuple(name for name in (f"{ENGINE_TOP}_{block}" for block in _BLOCKS_INSIDE) if f"{name}.v" in files)
-    return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, bench=of_unit(unit, config), count=1,
+    return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, count=1,
+                bench=of_unit(unit, config, None if traced is None else traced.engine()),
                 events=engine_events(unit.params(config.hw)),
                 work=lambda events: [Work(constant="control.step", count=events["mac_steps"], bits=1)])
 

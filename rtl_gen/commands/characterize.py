@@ -27,6 +27,7 @@ class Options(HardwareOptions):
 
     liberty: str
     block: str | None
+    trace: Path | None
     slew: float | None
     wire: float | None
     out: Path | None
@@ -45,6 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                              "Debian's qflow-tech-osu018), five (invented, for tests)")
     parser.add_argument("--block", metavar="NAME",
                         help="only hadamard, lifting, scale, pe, array, combine, rescale, inverse, finish or control")
+    parser.add_argument("--trace", metavar="TRACE", type=Path,
+                        help="run the gates of PE and control on a layer of this trace, not on random values")
     parser.add_argument("--slew", metavar="NS", type=float,
                         help="slew at which the library's tables are read (default: the library's own, docs/asic.md)")
     parser.add_argument("--wire", metavar="FF", type=float,
@@ -61,13 +64,13 @@ def run(args: Options) -> int:
 
     require(amaranth(), yosys())  # which the imports below need
     verilator_env()
-    from rtl_gen.asic import energy_set, libraries, library
+    from rtl_gen.asic import energy_set, libraries, library, traced
     from rtl_gen.asic.characterize import characterize
     from rtl_gen.asic.energy import Wires
     from rtl_gen.asic.parts import parts
 
     config = args.configuration()
-    check_apart({"--config": args.config}, (("--out", args.out), ("--json", args.json)))
+    check_apart({"--config": args.config, "--trace": args.trace}, (("--out", args.out), ("--json", args.json)))
     for path in (args.out, args.json):
         if path is not None:
             check_writable(path, folder=False)
@@ -80,7 +83,8 @@ def run(args: Options) -> int:
     cells = library.load(named.path, named.slew if args.slew is None else args.slew)
     wires = Wires(ff=named.wire_ff if args.wire is None else args.wire)
     results, say = [], progress_line()
-    for part in parts(config, args.block):
+    layer = None if args.trace is None else traced.read(args.trace, config)
+    for part in parts(config, args.block, layer):
         say(f"characterize {part.name}")
         results.append(characterize(part, cells, wires))
     say("")
@@ -90,13 +94,16 @@ def run(args: Options) -> int:
     total = sum(result.area_um2 * result.count for result in results)
     print(f"{cells.name}, {cells.voltage:g} V, slew {cells.slew:g} ns, wire {wires.ff:g} fF a pin (assumed); "
           f"{total / 1e6:.4f} mm² without memories")
+    vectors = "those of the blocks' benches" + (
+        "" if layer is None else f"; of PE and control layer {layer.layer.name} of {layer.name}")
     name = args.liberty if args.liberty.isidentifier() else "characterized"
     if args.out is not None:
         energy_set.write(args.out, energy_set.document(results, name, named.node, cells, wires, config.hw,
-                                                       "those of the blocks' benches"))
+                                                       vectors))
     if args.json is not None:
         write_json(args.json, {"schema_version": 1, "library": cells.name, "voltage": cells.voltage,
-                               "slew_ns": cells.slew, "wire_ff": wires.ff, "hw": config.to_dict()["hw"],
+                               "vectors": vectors, "slew_ns": cells.slew, "wire_ff": wires.ff,
+                               "hw": config.to_dict()["hw"],
                                "blocks": {result.name: result.to_dict() for result in results},
                                "engine": {"area_um2": total}})
     return 0

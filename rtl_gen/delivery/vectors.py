@@ -261,13 +261,14 @@ MAKERS: dict[type, Callable[[Any, NpuConfig, np.random.Generator], Vectors]] = {
 }
 
 
-def files(unit: Unit, config: NpuConfig) -> dict[str, str]:
-    """File name → text: the testbench of a top module and one file of beats for each of its streams."""
+def files(unit: Unit, config: NpuConfig, given: Vectors | None = None) -> dict[str, str]:
+    """File name → text: the testbench of a top module and one file of beats for each of its streams, `given` ones or
+    those of its maker."""
     params = unit.params(config.hw)
     component = unit.component(params)
     component._MustUse__used = True  # only its signature is read; Amaranth warns of what is never elaborated
     rng = np.random.default_rng(SEED)
-    vectors = MAKERS[type(params)](params, config, rng)
+    vectors = MAKERS[type(params)](params, config, rng) if given is None else given
     written: dict[str, str] = {}
     streams = []
     for side, beats in (("input", vectors.inputs), ("output", vectors.outputs)):

@@ -31,6 +31,8 @@ FINER: dict[str, str | None] = {
 }
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
+#: Libraries of which `stamp-hw characterize` makes a set: none of them ships.
+MADE = ("freepdk45", "osu018")
 MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
@@ -160,6 +162,9 @@ def load(technology: str) -> EnergySet:
 
 def load_file(path: str | Path) -> EnergySet:
     """A set from the user's own file. Raises ConfigError naming file and key path."""
+    if str(path) in MADE and not Path(path).exists():
+        raise ConfigError("no such energy set", where=str(path), expected="the file that `stamp-hw characterize "
+                          f"--liberty {path} --out {path}.yaml` writes")
     return _parse(load_yaml(path, "energy set"), str(path))
 
 

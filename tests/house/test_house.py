@@ -111,7 +111,7 @@ def test_packages_are_listed_explicitly_and_tests_are_not_among_them() -> None:
     listed = set(project["tool"]["setuptools"]["packages"])
     data = {"configs", "configs.models", "configs.sweeps"}  # no code: the wheel takes what a command finds by its name
     assert listed == {name for name, path in modules().items() if path.name == "__init__.py"} | data
-    extras = {"rtl", "formal", "fpga", "trace", "gguf", "docs", "sweep", "dev"}
+    extras = {"rtl", "formal", "fpga", "trace", "gguf", "docs", "sweep", "dev", "asic"}
     assert set(project["project"]["optional-dependencies"]) == extras
 
 

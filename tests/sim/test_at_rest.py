@@ -1,0 +1,128 @@
+"""Sets made from gates: their finer constants, and clocks and leakage of every unit in every cycle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rtl_gen.asic import energy_set
+from rtl_gen.asic.characterize import Result
+from rtl_gen.asic.energy import Wires
+from sim.cost import energy, layer_cost
+from sim.task import Shape
+from stamp_hw.cli.main import main
+from stamp_hw.config import NpuConfig
+from stamp_hw.errors import ConfigError
+from tests.support.asic_cases import five
+from tests.support.refusals import refused
+
+SHAPE = Shape(name="layer", tokens=300, k=200, n=72)
+CONFIG = NpuConfig()
+
+
+def result(name: str, count: int = 1, **events: float) -> Result:
+    return Result(name=name, count=count, area_um2=100.0, flip_flop_um2=50.0, gate_equivalents=66.7, cells=40,
+                  flip_flops=8, memory_bits=0, path_ps=500.0, sta_ps=None, leakage_uw=3.0, idle_pj=2.0, busy_pj=5.0,
+                  clock_pj=2.0, energy_pj={name.replace("_", "."): value for name, value in events.items()}, cycles=100)
+
+
+RESULTS = [result("lifting", lifting_add=0.01), result("inverse", inverse_add=0.02), result("finish", finish_add=0.03),
+           result("scale", scale_add=0.04, scale_multiply=0.05), result("pe", 64, mac_step8=3.0, mac_step4=2.5),
+           result("array", array_step=1.5), result("rescale", rescale_add=0.06, rescale_multiply=0.07),
+           result("control", control_step=4.0)]
+
+
+def document(results: list[Result] | None = None) -> dict[str, Any]:
+    return energy_set.document(RESULTS if results is None else results, "gates45", "45 nm", five(), Wires(ff=1.0),
+                               CONFIG.hw, "random")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "set.yaml"
+    energy_set.write(found, document())
+    return found
+
+
+def test_a_set_of_gates_is_read_with_what_it_is_based_on(path: Path) -> None:
+    found, base = energy.load_file(path), energy.load("horowitz45")
+    assert found.name == "gates45" and set(found.gates) == {one.name for one in RESULTS}
+    assert found.constants["memory.access"] == base.constants["memory.access"]
+    assert found.constants["lifting.add"].at(8) == pytest.approx(0.08)
+    assert found.constants["lifting.add"].at(20) == pytest.approx(0.2)  # so much a bit
+    assert set(found.sources) == {"gates", *base.sources}
+    assert found.describe()["gates"]["units"]["pe"]["idle_pj"] == 2.0
+
+
+def test_steps_of_a_pe_cost_what_its_gates_took(path: Path) -> None:
+    """A step is a multiplication and one accumulation, or two."""
+    constants = energy.load_file(path).constants
+    price = {name: constants[name].at(0) for name in ("mac.multiply", "mac.add", "mac.step4")}
+    assert price["mac.multiply"] + price["mac.add"] == pytest.approx(3.0)
+    assert price["mac.step4"] + 2 * price["mac.add"] == pytest.approx(2.5)
+
+
+def test_events_take_the_finer_constant_where_a_set_has_one(path: Path) -> None:
+    gates, base = energy.load_file(path), energy.load("horowitz45")
+    found, before = (layer_cost.cost(SHAPE, CONFIG, chosen) for chosen in (gates, base))
+    for component, event, finer in (("lifting", "inverse_add", "inverse.add"), ("rescale", "bias", "finish.add"),
+                                    ("mac", "multiply_4bit_row", "mac.step4")):
+        doubled = layer_cost.cost(SHAPE, CONFIG, gates.scaled(finer, 2.0)).events
+        for name, cost in found.events[component].items():
+            assert doubled[component][name].energy_pj == cost.energy_pj * (2 if name == event else 1)
+    assert {name: events.keys() for name, events in before.events.items()} == {
+        name: found.events[name].keys() for name in before.events}
+
+
+def test_every_unit_pays_for_every_cycle(path: Path) -> None:
+    gates = energy.load_file(path)
+    found = layer_cost.cost(SHAPE, CONFIG, gates)
+    cycles, freq = found.cycles.total, CONFIG.hw.freq_hz
+    for name, count in (("pe", 64), ("lifting", 1), ("control", 1)):
+        assert found.events["at_rest"][name].energy_pj == pytest.approx(count * 2.0 * cycles)
+        assert found.events["leakage"][name].energy_pj == pytest.approx(count * 3.0e-6 * cycles / freq * 1e12)
+        assert found.events["at_rest"][name].count == cycles
+    steps = found.events["control"]
+    assert steps["array_step"].energy_pj == 1.5 * steps["array_step"].count
+    assert steps["control_step"].energy_pj == 4.0 * steps["control_step"].count
+    multiplies = sum(found.events["mac"][name].count for name in ("multiply_8bit_row", "multiply_4bit_row"))
+    assert multiplies == 64 * steps["array_step"].count, "a step of the array is one of every PE"
+
+
+def test_a_set_without_gates_has_neither(path: Path) -> None:
+    assert not {"at_rest", "leakage", "control"} & set(layer_cost.cost(SHAPE, CONFIG, energy.load("horowitz45")).events)
+
+
+def test_a_constant_without_energy_stays_that_of_the_base() -> None:
+    results = [result("lifting", lifting_add=-0.001), *RESULTS[1:]]
+    assert "lifting.add" not in document(results)["constants"]
+
+
+def test_simulate_takes_the_set_and_reports_it(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--shape", "64x128x64", "--energy-set", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "at_rest" in out and "leakage" in out
+    model = tmp_path / "model.json"
+    assert main(["simulate", "--model", "smollm2-135m", "--energy-set", str(path), "--json", str(model)]) == 0
+    assert '"at_rest"' in model.read_text() and '"leakage"' in model.read_text()
+
+
+def test_a_set_that_has_to_be_made_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["simulate", "--shape", "64x128x64", "--energy-set", "freepdk45"], capsys)
+    assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("gates", {"hardware": "x"}, "units"), ("gates", {"hardware": "x", "units": {}}, "units by name"),
+    ("gates", {"hardware": "x", "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
+    ("base", "nothing", "no such energy set"), ("base", 3, "a text")])
+def test_a_set_with_wrong_gates_is_refused(
+        key: str, value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(document() | {key: value}))
+    with pytest.raises(ConfigError):
+        energy.load_file(path)
+    assert said in refused(["simulate", "--shape", "64x128x64", "--energy-set", str(path)], capsys)
