@@ -217,8 +217,8 @@ class Mac(wiring.Component):
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
-            self.events.multiplies4.eq(late(m, "multiplied4", counted(accept, fours), control=True)),
-            self.events.multiplies8.eq(late(m, "multiplied8", counted(accept, eights), control=True)),
+            *(port.eq(late(m, name, counted(accept, count)[:len(port)], control=True)) for port, name, count in (
+                (self.events.multiplies4, "multiplied4", fours), (self.events.multiplies8, "multiplied8", eights))),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]
