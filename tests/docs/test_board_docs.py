@@ -37,7 +37,7 @@ def made(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     assert "".join(f"    {line}\n" for line in said().splitlines()) in printed
     (out,) = (path for path in (folder / "build").iterdir())
-    assert (out / delivery.SAID).read_text().split("\r\n")[:-1] == said().splitlines()
+    assert (out / delivery.SAID).read_bytes().decode().split("\r\n")[:-1] == said().splitlines()
     return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
 
 
