@@ -44,8 +44,8 @@ def made(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> 
 def named() -> set[str]:
     """Files in the page's table of them, but for the one that stands for many."""
     table = TEXT.partition("| file | |")[2].partition("\n\n")[0]
-    return {name for row in table.splitlines() for name in re.findall(r"`([\w.]+\.\w+)`", row.split("|")[1])
-            if row.startswith("| `")}
+    return {name for row in table.splitlines() if row.startswith("| `")
+            for name in re.findall(r"`([\w.]+\.\w+)`", row.split("|")[1])}
 
 
 @pytest.mark.rtl
