@@ -211,7 +211,8 @@ def test_the_next_clock_rate_is_the_fastest_that_was_reached() -> None:
 
 @pytest.mark.parametrize(("words", "says"), [
     (["icebreaker"], "BOARD: unknown board; got icebreaker; expected ulx3s"),
-    (["ulx3s", "--mhz", "33"], "--mhz: no clock rate of the board; got 33; expected 80, 75, 60, 50, 45, 40, 35, 30, 25"),
+    (["ulx3s", "--mhz", "33"],
+     "--mhz: no clock rate of the board; got 33; expected 80, 75, 60, 50, 45, 40, 35, 30, 25"),
     (["ulx3s", "--layer", "lm"], "--layer lm: no such layer; expected a name that"),
     (["ulx3s", "--tokens", "300"], "cannot take so many tokens; got 300; expected at most 256"),
     (["ulx3s", "--tokens", "65"], "hw.max_tokens"),
