@@ -1,16 +1,15 @@
 """A PE with gated clocks: Yosys makes a clock gate of each enable that flip-flops share, and what it saves is priced.
 
-    python -m rtl_gen.asic.gating [LIBERTY]
+    python -m rtl_gen.asic.gating [--liberty freepdk45] [--hw block=64]
 
-prints area, slowest path and energy of both PEs of the default configuration, each without and with clock gates
-(docs/adr/0026-split-multiplier.md). Without them a flip-flop's clock turns in every cycle, and an enable is a
-multiplexer in front of it.
+prints area, slowest path and energy of both PEs, each without and with clock gates (docs/adr/0026-split-multiplier.md).
+Without them a flip-flop's clock turns in every cycle, and an enable is a multiplexer in front of it.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtl_gen.asic import energy, liberty, libraries, pe, timing
@@ -21,9 +20,9 @@ from rtl_gen.asic.mapping import Netlist, map_files
 from rtl_gen.asic.simulate import Activity, simulate
 from rtl_gen.mac.element import element
 from rtl_gen.verilog.emit import verilog
+from stamp_hw.cli.common import HardwareOptions, add_hardware
 from stamp_hw.cli.show import show
-from stamp_hw.config import HwConfig
-from stamp_hw.errors import ConfigError
+from stamp_hw.errors import ConfigError, StampError
 from stamp_hw.hw_config import MULTIPLIERS
 from stamp_hw.params import MacParams
 from stamp_hw.text import align
@@ -35,6 +34,7 @@ _OUTSIDE = f"(* blackbox *) {_PORTS}endmodule\n"
 _INSIDE = f"{_PORTS}  reg open;\n  always @* if (!clk) open = enable;\n  assign gated = clk & open;\nendmodule\n"
 _SCRIPT = f"clockgate -pos {GATE} enable:clk:gated -min_net_size {LEAST}; opt_clean; "
 _STEPS, _IDLE, _SEED = 4096, 512, 2026
+HEAD = ("multiplier", "clock", "µm²", "part", "ps", "pJ/4-bit", "part", "pJ/8-bit", "part", "pJ/bubble")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,24 +115,35 @@ def saved(netlist: Netlist, library: Library, activity: Activity, wires: Wires, 
     return total
 
 
-def main(name: str = "freepdk45", hw: HwConfig | None = None) -> None:
-    """Print the table."""
-    known = libraries.find(name)
-    library = load(known.path, known.slew)
-    rows, first = [], None
+def table(library: Library, wires: Wires, params: MacParams) -> list[tuple[str, ...]]:
+    """A row a PE: without and with clock gates, packed, then split; parts are of the first row."""
+    rows: list[tuple[str, ...]] = []
+    first: Figures | None = None
     for multiplier in MULTIPLIERS:
         for gated in (False, True):
-            found = figures(MacParams.of(replace(hw or HwConfig(), multiplier=multiplier)), library,
-                            Wires(ff=known.wire_ff), gated=gated)
+            found = figures(replace(params, multiplier=multiplier), library, wires, gated=gated)
             first = first or found
+            four, eight = (found.pj[phase] for phase in (pe.FOUR, pe.EIGHT))
             rows.append((multiplier, "gated" if gated else "free", f"{found.area_um2:.0f}",
-                         f"{found.area_um2 / first.area_um2:.2f}", f"{found.path_ps:.0f}",
-                         f"{found.pj[pe.FOUR] / 2:.2f}", f"{found.pj[pe.FOUR] / first.pj[pe.FOUR]:.2f}",
-                         f"{found.pj[pe.EIGHT]:.2f}", f"{found.pj[pe.EIGHT] / first.pj[pe.EIGHT]:.2f}",
+                         f"{found.area_um2 / first.area_um2:.2f}", f"{found.path_ps:.0f}", f"{four / 2:.2f}",
+                         f"{four / first.pj[pe.FOUR]:.2f}", f"{eight:.2f}", f"{eight / first.pj[pe.EIGHT]:.2f}",
                          f"{found.pj[pe.IDLE]:.2f}"))
-    show(align(("multiplier", "clock", "µm²", "part", "ps", "pJ a 4-bit product", "part",
-                           "pJ an 8-bit product", "part", "pJ a bubble"), rows))
+    return rows
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m rtl_gen.asic.gating", description=main.__doc__)
+    parser.add_argument("--liberty", default="freepdk45", help="as of stamp-hw characterize")
+    add_hardware(parser)
+    given = parser.parse_args(words)
+    try:
+        params = MacParams.of(HardwareOptions(config=given.config, hw=given.hw, job=given.job).configuration().hw)
+        known = libraries.find(given.liberty)
+        show(align(HEAD, table(load(known.path, known.slew), Wires(ff=known.wire_ff), params)))
+    except StampError as error:
+        parser.exit(2, f"stamp-hw: {error}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if sys.argv[1:] else "freepdk45")
+    main()

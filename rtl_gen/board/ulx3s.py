@@ -22,7 +22,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PLL = "EHXPLLL"
 CLOCK_MHZ = 25  # of the oscillator on the board
 #: Clock rates that its PLL makes of that, in MHz, the fastest first.
-MHZ = (80, 75, 60, 50, 40, 25)
+MHZ = (80, 75, 60, 50, 45, 40, 35, 30, 25)
 _VCO_MHZ, _VCO_RANGE = 600, (400, 800)  # of the PLL's oscillator, where it is best, and what it reaches
 EBR_BYTES, EBRS = 2048, 208  # bytes of a block RAM of the LFE5U-85F in words of a power of two; how many there are
 RAM_FILE, WANT_FILE, PROGRAM_FILE = "memory.hex", "expected.hex", "program.hex"

@@ -312,7 +312,7 @@ class Front(wiring.Component):
             m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
                          units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
-            taken.eq(coef.valid),  # as the scale unit never stops the lifting unit, which `internal` tells
+            taken.eq(coef.valid & quantizer.i.ready),
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),

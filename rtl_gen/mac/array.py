@@ -196,14 +196,16 @@ class Mac(wiring.Component):
         top = self._array(m, accept, shift)
 
         # The beat that leaves the hold registers of row 0.
-        beat = Signal(self.o.payload.shape())
+        beat = Signal(split.beat_layout(params, self.o.payload.shape()) if params.split else self.o.payload.shape())
         for lane in range(params.lanes):
             sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk)
                     for held in (top.hold0, top.hold1)]
-            token = Mux(slot, sums[1], sums[0])
             if params.split:
-                token = split.token_sum(sums[0], sums[1], token, drain_mode4[0])
-            m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, token))
+                m.d.comb += [beat.sum0[lane].eq(sums[0]), beat.sum1[lane].eq(sums[1])]
+            else:
+                m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+        if params.split:
+            m.d.comb += beat.mode4.eq(drain_mode4[0])
         m.d.comb += [
             beat.empty.eq(slot_is_empty(slot, drain_mode4[0])),
             beat.row.eq(row),
@@ -215,16 +217,16 @@ class Mac(wiring.Component):
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
-            self.events.multiplies4.eq(late(m, "multiplied4", counted(accept, fours), control=True)),
-            self.events.multiplies8.eq(late(m, "multiplied8", counted(accept, eights), control=True)),
+            *(port.eq(late(m, name, counted(accept, count)[:len(port)], control=True)) for port, name, count in (
+                (self.events.multiplies4, "multiplied4", fours), (self.events.multiplies8, "multiplied8", eights))),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]
         return m
 
-    def _queue(self, m: Module, beat: Value, move: Value, pop: Value, queued: Signal) -> None:
+    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal) -> None:
         """Output queue: entry 0 is the output, and everything moves up when it leaves."""
-        entries = [Signal(self.o.payload.shape(), name=f"queue{n}", reset_less=True)
+        entries = [Signal(beat.shape(), name=f"queue{n}", reset_less=True)
                    for n in range(self.params.queue_beats)]
         staying = Signal.like(queued)
         m.d.comb += staying.eq(queued - pop)
@@ -235,7 +237,14 @@ class Mac(wiring.Component):
                 with m.Elif(pop):
                     m.d.sync += entry.eq(entries[n + 1])
         m.d.sync += queued.eq(staying + move)
-        m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
+        if not self.params.split:
+            m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
+            return
+        head, o = entries[0], self.o.payload
+        m.d.comb += [self.o.valid.eq(queued != 0),
+                     *(o[name].eq(head[name]) for name in ("row", "slot", "empty", "last")),
+                     *(o.acc[lane].eq(Mux(head.empty, 0, split.token_sum(sum0, sum1, head.slot, head.mode4)))
+                       for lane, (sum0, sum1) in enumerate(zip(head.sum0, head.sum1, strict=True)))]
 
     def _array(self, m: Module, accept: Value, shift: Value) -> Shared:
         """Skew registers and rows of PEs; returns row 0, whose hold registers are drained.

@@ -118,11 +118,11 @@ class BlockMac(wiring.Component):
         for c in range(params.cols):
             if c:
                 slot = late(m, f"slot_c{c}", slot)
-            token = Mux(slot, top.hold1[c], top.hold0[c])
             if params.split:
                 mode = late(m, f"mode_c{c}", mode) if c else mode
-                token = split.token_sum(top.hold0[c], top.hold1[c], token, mode)
-            m.d.comb += self.acc[c].eq(token)
+                m.d.comb += self.acc[c].eq(split.token_sum(top.hold0[c], top.hold1[c], slot, mode))
+            else:
+                m.d.comb += self.acc[c].eq(Mux(slot, top.hold1[c], top.hold0[c]))
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [

@@ -53,9 +53,17 @@ def whole(low: Value, high: Value) -> Value:
     return low + (high << NIBBLE)
 
 
-def token_sum(sum0: Value, sum1: Value, of_pair: Value, mode4: Value) -> Value:
-    """The sum of a row's token: the one `of_pair` that its slot chooses, or the 8-bit one's, in either slot."""
-    return Mux(mode4, of_pair, whole(sum0, sum1))
+def token_sum(sum0: Value, sum1: Value, slot: Value, mode4: Value) -> Value:
+    """The sum of a row's token: of a pair the one in `slot`, or the 8-bit one's, in either slot."""
+    return Mux(mode4, Mux(slot, sum1, sum0), whole(sum0, sum1))
+
+
+def beat_layout(params: MacParams, layout: data.StructLayout) -> data.StructLayout:
+    """A beat of the drain in the output queue, of the output's `layout`: a token has both sums until it leaves, so that
+    no way through the array chooses a column and adds as well."""
+    sums = {f"sum{n}": data.ArrayLayout(signed(width), params.lanes) for n, width in enumerate(params.sum_widths)}
+    return data.StructLayout({**sums, **{name: field for name, field in layout.members.items() if name != "acc"},
+                              "mode4": 1})
 
 
 def control_register(name: str) -> Signal:

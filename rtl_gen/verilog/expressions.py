@@ -143,6 +143,11 @@ class Expressions:
     def _of_temporary(self, index: int, low: int, high: int) -> Expr:
         wire = self.temporary[index]
         wire.used = True
+        beyond = high - max(low, len(wire.value))
+        if beyond > 0:  # bits that only bits depend on that nobody reads
+            zeros = constant(0, beyond)
+            return Expr(zeros) if low >= len(wire.value) else concatenation(
+                [bare(self._of_temporary(index, low, len(wire.value))), zeros])
         if len(wire.value) == 1:
             return Expr(wire.name)
         if low == 0 and high == len(wire.value):

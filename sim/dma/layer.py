@@ -107,7 +107,7 @@ class _Run:
         ready = packer.ready(place, word is not None)
         offers = engine is not None and engine.offers
         left = packer.step(place, word is not None, offers and ready)
-        writes.step(cycle, word)
+        moved = writes.step(cycle, word)
         found = inward.places.place
         located = found is not None and locate.ready(left)
         locate.step(left, found if located else None)
@@ -123,7 +123,7 @@ class _Run:
             waits["o"] += offers and not ready
         inward.step((i, w, p), located, granted, port.pushes)
         port.receive(cycle)
-        if granted >= 0 or word is not None or offers and ready or i or w or p or port.pushes >= 0:
+        if moved or granted >= 0 or offers and ready or i or w or p or port.pushes >= 0:
             self._moved = cycle
         return left
 

@@ -37,8 +37,8 @@ class WritePort:
         """Whether a word is taken."""
         return self._words.ready and self._open != self._depth
 
-    def step(self, cycle: int, ends: bool | None) -> None:
-        """The end of a cycle; a word is taken that ends its burst or not, or None is."""
+    def step(self, cycle: int, ends: bool | None) -> bool:
+        """The end of a cycle; a word is taken that ends its burst or not, or None is. Whether anything moved."""
         memory = self._memory
         asked = self._bursts.valid and memory.aw_ready(cycle)
         sent = self._words.valid and self._granted > 0 and memory.w_ready(cycle)
@@ -66,6 +66,7 @@ class WritePort:
             self._open += 1
         self._words.step(sent, ends is not None)
         self._bursts.step(asked, bool(ends))
+        return asked or sent or answered or ends is not None
 
 
 class Packer:

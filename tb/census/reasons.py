@@ -81,8 +81,8 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_front_haar\.plan_(read|write)_base", "a line has 12 words, and there are three", grid="0-1,5"),
     _still(r"engine_(back_inverse|front_haar)\.plan_cross_base", "one level of 2-D has one line, from 0 on", grid=""),
     # Signs of sums that stay smaller.
-    _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc|engine_drain\.acc_late", _SPARE, line="21-31"),
-    _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc_0|engine_drain\.acc_late_0", _SPARE, grid="20-23"),
+    _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc|engine_drain\.acc_(read|late)", _SPARE, line="21-31"),
+    _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc_0|engine_drain\.acc_(read|late)_0", _SPARE, grid="20-23"),
     _copy(r"rescale_lane\.code_sum(_line)?", _SPARE, line="22-31"),
     _copy(r"rescale_lane\.code_sum", _SPARE, grid="21-23"),
     _copy(r"rescale_lane\.code_sum_line", _SPARE, grid="21-23,45-47"),

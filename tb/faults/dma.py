@@ -73,8 +73,6 @@ FAULTS: tuple[Fault, ...] = (
           inside("stamp_dma_inward_places", "ring[following[7:0]]", "ring[{1'b0, following[6:0]}]")),
     _edit("one_column_of_places", CHAINS, "the places of a super-tile serve its first column tile alone",
           inside("stamp_dma_inward_places", "(ring_read_1_ends & ~last) ? first : at + 9'd1", "at + 9'd1")),
-    _edit("exponent_of_the_token_before", CHAINS, "a token goes into the engine with the exponent of the one before",
-          inside("stamp_dma_inward_places", "ring[passing[7:0]]", "ring[passed[7:0]]")),
     _edit("read_the_weights_once_more", CHAINS, "weights are read once more than there are super-tiles",
           inside("stamp_dma", "wgt_left <= descriptor_fields_repeats;", "wgt_left <= descriptor_fields_repeats + 1;")),
     Fault(name="leave_with_words_on_their_way", block="dma", set_name="grid64", tests=(FLUSH,),

@@ -105,7 +105,7 @@ FAULTS: tuple[Fault, ...] = (
     _in_split("forget_the_high_nibble", "an 8-bit token's sum is the one of its codes' low nibbles", "whole",
               lambda low, high: low),
     _in_split("whole_where_a_pair_is", "a pair's first token takes both tokens' sums", "token_sum",
-              lambda sum0, sum1, of_pair, mode4: token_sum(sum0, sum1, of_pair, Const(0))),
+              lambda sum0, sum1, slot, mode4: token_sum(sum0, sum1, slot, Const(0))),
     _in_split("never_restart_split_sums", "a tile begins with the sums of the one before", "clears",
               lambda last: Const(0)),
     _in_split("pair_where_a_code_is", "an 8-bit code's fifth bit counts as its low nibble's sign", "block_operand",

@@ -93,6 +93,8 @@ class Tags(OfEngine):
         tokens = self._tokens(m, enters, job.beats)
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
+        fits = self.internal("front.fits")
+        self.must(m, (state != State.CHECK) | (fits == tests(registers, self.params)))
         self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
         self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
@@ -150,6 +152,7 @@ class Tags(OfEngine):
             m.d.sync += [since.eq(1), of_job.eq(1)]
         slot = self._slot(beats)
         self.must(m, known.of_slots(self, f"{unit}.slots."))
+        self.must(m, known.of_plan(self, haar, params, f"{unit}."))
         self.must(m, ~active | (state >= State.TOKENS))
         self.must(m, ~of_job | (state != State.CHECK))
         self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))

@@ -60,12 +60,16 @@ def of_slots(checker: Checker, prefix: str) -> Value:
 
 
 def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
-    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, and the slot at hand is
-    busy where its plan has something to do."""
+    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, and `of_plan`."""
     first, running = checker.internal(f"{prefix}slots.first"), checker.internal(f"{prefix}slots.running")
     walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
-    plan = data.View(unit.unit_plan(params), checker.internal(f"{prefix}plan"))
     ruler = unit.ruler(m, "said", walk.offset, walk.mask, walk.two_d if params.axes == 2 else Const(0), params)
+    said = checker.internal(f"{prefix}ruler") == ruler.as_value()
+    return (~(first | running) | said) & of_plan(checker, unit, params, prefix)
+
+
+def of_plan(checker: Checker, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
+    """The slot at hand is busy where its plan has something to do."""
+    plan = data.View(unit.unit_plan(params), checker.internal(f"{prefix}plan"))
     works = plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read
-    return ((~(first | running) | (checker.internal(f"{prefix}ruler") == ruler.as_value()))
-            & (~running | (plan.busy == works)))
+    return ~checker.internal(f"{prefix}slots.running") | (plan.busy == works)

@@ -25,7 +25,7 @@ from rtl_gen.scale.unit import Scale, half_up
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
 from tb.faults.scale import _whole_range, _zeros_above_bit_0
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.checker import Checker
 from tb.run.fault import Fault
 
@@ -71,7 +71,7 @@ class Quotient(Checker):
             m.d.sync += [x.eq(self.x), done.eq(0), of_x.eq(0), of_m.eq(0)]
         with m.Elif(step):
             m.d.sync += [done.eq(next_done), of_x.eq(next_x), of_m.eq(next_m)]
-        self.must(m, ~valid | (left < bits))
+        self.must(m, (~valid | (left < bits)) & known.of_divider(self, ""))
         self.must(m, ~valid | (quotient == ((whole[:bits] << steps)[:bits] | done)) & ((done >> steps) == 0))
         self.must(m, ~valid | (divisor == 0) | (of_m + remainder == head) & (remainder < divisor))
         self.must(m, ~valid | (x <= divisor) & (of_x <= of_m) & ((divisor != 0) | (of_m == 0)))
@@ -191,6 +191,7 @@ class Codes(Checker):
         valid, left, quotient, divisor, remainder = (self.internal(f"{divider}.{name}") for name in (
             "divide_valid", "divide_left", "quotient", "divisor", "remainder"))
         bits = params.recip_width
+        self.must(m, known.of_divider(self, f"{divider}."))
         for name in ("zeros", "divide"):
             group = data.View(layout, self.internal(f"{divider}.{name}_group"))
             self.must(m, ~self.internal(f"{divider}.{name}_valid") | (

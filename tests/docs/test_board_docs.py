@@ -37,15 +37,15 @@ def made(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     assert "".join(f"    {line}\n" for line in said().splitlines()) in printed
     (out,) = (path for path in (folder / "build").iterdir())
-    assert (out / delivery.SAID).read_text().split("\r\n")[:-1] == said().splitlines()
+    assert (out / delivery.SAID).read_bytes().decode().split("\r\n")[:-1] == said().splitlines()
     return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
 
 
 def named() -> set[str]:
     """Files in the page's table of them, but for the one that stands for many."""
     table = TEXT.partition("| file | |")[2].partition("\n\n")[0]
-    return {name for row in table.splitlines() for name in re.findall(r"`([\w.]+\.\w+)`", row.split("|")[1])
-            if row.startswith("| `")}
+    return {name for row in table.splitlines() if row.startswith("| `")
+            for name in re.findall(r"`([\w.]+\.\w+)`", row.split("|")[1])}
 
 
 @pytest.mark.rtl

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
-from rtl_gen.asic import libraries, library
+from rtl_gen.asic import gating, libraries, library, pe
+from rtl_gen.asic.energy import Wires
 from rtl_gen.asic.mapping import map_files
 from rtl_gen.delivery.generate import unit_files
 from rtl_gen.mac.element import element
@@ -17,6 +19,7 @@ from rtl_gen.tops import units
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.cli.main import main
 from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.errors import ConfigError
 from stamp_hw.hw_config import PACKED, SPLIT
 from stamp_hw.params import CODE_WIDTH, MacParams
 
@@ -95,3 +98,44 @@ def test_a_split_pe_takes_at_most_085_of_the_packed_ones_area(hw: HwConfig) -> N
         counts = map_files(files, "stamp_pe", cells).counts()
         area[kind] = sum(cells.cells[name].area * count for name, count in counts.items())
     assert area[SPLIT] <= 0.85 * area[PACKED]
+
+
+@pytest.mark.long
+@pytest.mark.rtl
+def test_gated_clocks_rest_with_a_split_pe_and_its_products_take_less() -> None:
+    """In the invented cells, whose gates do what the golden model does, clock gates included."""
+    cells, wires = library.load(libraries.find("five").path, libraries.find("five").slew), Wires(ff=1.0)
+    params = MacParams.of(HwConfig())
+    found = {(kind, gated): gating.figures(replace(params, multiplier=kind), cells, wires, gated=gated)
+             for kind in (PACKED, SPLIT) for gated in (False, True)}
+    for kind in (PACKED, SPLIT):
+        free, gated = found[kind, False], found[kind, True]
+        assert gated.area_um2 < free.area_um2 and all(gated.pj[phase] < free.pj[phase] for phase in pe.STEPS)
+    assert found[SPLIT, True].pj[pe.IDLE] < 0.25 * found[PACKED, True].pj[pe.IDLE]
+    assert found[SPLIT, False].pj[pe.FOUR] < 0.7 * found[PACKED, False].pj[pe.FOUR]
+
+
+def test_a_library_without_a_clock_gate_is_refused(tmp_path: Path) -> None:
+    text = libraries.find("five").path.read_text("utf-8").replace("latch_posedge", "latch_negedge")
+    path = tmp_path / "none.lib"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=r"none.lib: a library that lacks a cell; expected a clock gate with a latch"):
+        gating.clock_gate(library.load(path, 0.05))
+
+
+def test_what_is_no_hardware_ends_the_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gating.main(["--liberty", "five", "--hw", "rows=0"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "stamp-hw: hw.rows: impossible value; got 0; expected an integer in 1…256\n"
+
+
+@pytest.mark.long
+@pytest.mark.rtl
+def test_the_figures_of_the_decision_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    if not libraries.known()["freepdk45"].path.is_file():
+        pytest.skip(libraries.known()["freepdk45"].install)
+    gating.main([])
+    page = (Path(__file__).parents[2] / "docs/adr/0026-split-multiplier.md").read_text("utf-8")
+    for row in capsys.readouterr().out.splitlines()[2:]:
+        assert "| " + " | ".join(row.split()) + " |" in page

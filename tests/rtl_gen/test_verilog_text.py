@@ -180,3 +180,31 @@ def test_block_ram_is_asked_for_where_a_memory_is_large_and_a_flag_says_no() -> 
             assert bool(attribute) == (wanted and (int(high) + 1) * (int(last) + 1) >= 4096)
         assert any(attribute for attribute, _, _ in found) == wanted
         assert text.count("ram_style") == sum(bool(attribute) for attribute, _, _ in found)
+
+
+class Deaf(wiring.Component):
+    """A register of which nobody reads the upper bits, nor those of what it is made of."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(1), "b": In(1), "c": In(1), "two": Out(4), "other": Out(4)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        twice = (self.a + self.b + self.c) << 2
+        kept, less = Signal(8, name="kept"), Signal(8, name="less")
+        m.d.sync += [kept.eq(twice), less.eq(12 - twice)]
+        m.d.comb += [self.two.eq(kept[:4]), self.other.eq(less[:4])]
+        return m
+
+
+def test_no_bit_is_named_that_a_wire_does_not_have(files: dict[str, str]) -> None:
+    """A tool takes such a bit for any value, and with it all that it is added to."""
+    seen = 0
+    for file, text in {**files, **verilog(Deaf(), "deaf")}.items():
+        high = {name: int(bits or 0) for bits, names in re.findall(
+            r"^  (?:\w+ )?(?:wire|reg) (?:signed )?(?:\[(\d+):0\] )?([\w, ]+);", text, re.MULTILINE)
+            for name in names.split(", ")}
+        seen += len(high)
+        for name, bit in re.findall(r"\b(\w+)\[(\d+)(?::\d+)?\]", text):
+            assert int(bit) <= high.get(name, int(bit)), f"{file}: {name}[{bit}]"
+    assert seen > 500

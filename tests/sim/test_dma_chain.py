@@ -16,6 +16,7 @@ from sim.dma.layer import follow
 from sim.dma.memory import MemoryLaw
 from sim.dma.shapes import Linear, lay_out
 from sim.engine.timing import timing
+from sim.port import TICKS
 from sim.task import Shape
 from sim.workload import find
 from stamp_hw.cli.main import main
@@ -167,3 +168,13 @@ def test_what_cannot_run_is_refused_in_one_line(words: list[str], said: str, cap
     assert main(["chain", *words]) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
+
+
+def test_a_memory_that_answers_writes_one_by_one_and_late_is_no_layer_without_an_end(rng: np.random.Generator) -> None:
+    params = draw_params(rng)
+    drawn, image = cases.chain(params, rng, 2)
+    law = MemoryLaw(response=300 * TICKS, write_bursts=1)
+    tables = [one.chained.table for one in drawn]
+    found = chain(params, image.base, image.layers, tables, law)
+    for layer in found.layers:
+        assert layer.cycles - layer.job > 300 * len(layer.writes)

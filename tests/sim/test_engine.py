@@ -87,16 +87,16 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     # the next cycle on: 39 + 32 i + 62 = 101 + 32 i, the last one (i = 3) from 197 on.
     assert prompt_arrivals(drawn, hw, 64).tolist() == [101, 133, 165, 197]
     # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
-    # both passes: 197…260 and 261…324. Behind a last step: 3 to the array, drain latency (4 + 2 + 2 − 3) + 2 = 7, 8
-    # beats, so 17 to the last of them; a register, rescale 9 + 2·2 = 13, the flag: complete from 324 + 32 = 356 on.
-    # Inverse: registers 2, four tokens of max(2 beats, 4) cycles from 358 on, the last beat issued in 371; latency 4,
-    # finish 2: out in 377.
+    # both passes, two registers behind its rows: 199…262 and 263…326. Behind a last step: 3 to the array, drain latency
+    # (4 + 2 + 2 − 3) + 2 = 7, 8 beats, so 17 to the last of them; the memories and a register behind them 2, rescale
+    # 9 + 2·2 = 13, the flag: complete from 326 + 33 = 359 on. Inverse: registers 2, four tokens of max(2 beats, 4)
+    # cycles from 361 on, the last beat issued in 374; latency 4, finish 2: out in 380.
     # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
     assert found == closed_form.EngineCycles(
-        total=378, streaming=128, wait_drain=0, wait_activations=197, wait_weights=0, wait_output=0,
-        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53, fill=197, first_fill=197, steps=64,
+        total=381, streaming=128, wait_drain=0, wait_activations=199, wait_weights=0, wait_output=0,
+        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=54, fill=197, first_fill=199, steps=64,
         array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
-        critical_path=(("tiles", 63 + 64), ("tokens", 197), ("loads", 0), ("back", 54)))
+        critical_path=(("tiles", 63 + 64), ("tokens", 199), ("loads", 0), ("back", 55)))
     assert (found.overlapped, found.exposed) == (0, 197)
 
 
@@ -107,20 +107,20 @@ def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> Non
     # As above with one lane: token i is taken from 4 + 64 i on and counts from 4 + 64 i + 63 + 4 + 29 + 63 + 1 =
     # 164 + 64 i on. Super-tiles of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens,
     # one array tile. Weights of a pass: 64 beats; loaded 2 after the last one, the next pass's first beat 1 later.
-    # First: tiles complete from 228 and 356 on, so 228…291, 356…419; then 420…547, 548…675. Its half is free from 675 +
-    # 18 (the drain, as above 17) = 693 on.
-    # Second: complete from 612 on, waits for the array: 676…739. The pass after it: its half of the weight buffer is
-    # left in 675, so 677…740 and loaded from 742 on, 2 late: 742…805; the next one as well: 808…871.
-    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 177 cycles of stall.
-    # Complete from 868 + 177 = 1045 on, 173 late: 1045…1108, 1109…1172; weights 2 late, 1175…1238.
-    # The last pass waits for its weights (66 from the release of the pass before the last in 1108), that one for its
-    # tokens from 693 to 1045, those for the array, from the first super-tile's second tile (tokens until 356) to 693.
-    # Behind it 32 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
+    # First: tiles complete from 228 and 356 on, so 230…293, 358…421; then 422…549, 550…677. Its half is free from 677 +
+    # 18 (the drain, as above 17) = 695 on.
+    # Second: complete from 612 on, waits for the array: 678…741. The pass after it: its half of the weight buffer is
+    # left in 677, so 679…742 and loaded from 744 on, 2 late: 744…807; the next one as well: 810…873.
+    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 179 cycles of stall.
+    # Complete from 868 + 179 = 1047 on, 175 late: 1049…1112, 1113…1176; weights 2 late, 1179…1242.
+    # The last pass waits for its weights (66 from the release of the pass before the last in 1112), that one for its
+    # tokens from 695 to 1049, those for the array, from the first super-tile's second tile (tokens until 358) to 695.
+    # Behind it 33 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == closed_form.EngineCycles(
-        total=1238 + 32 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=228 + 64 + 173,
-        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=53,
-        fill=868, first_fill=228 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
-        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 356 + 352), ("loads", 66), ("back", 54)),
+        total=1242 + 33 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=230 + 64 + 175,
+        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=54,
+        fill=868, first_fill=230 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
+        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 358 + 354), ("loads", 66), ("back", 55)),
         bottleneck="activations")
 
 
