@@ -125,7 +125,7 @@ def test_a_trace_drives_its_codes_into_a_pe() -> None:
     channels = codes.shape[1]
     operands = found.operands(2 * channels)
     assert (operands.codes8 == codes[bits == 8][:2].ravel()).all()
-    assert (operands.codes4[:channels].T == codes[bits == 4][:2]).all()
+    assert (codes[bits == 4][:2] == operands.codes4[:channels].T).all()
     assert (operands.weights == found.result.weights.codes[:2].ravel()).all()
     assert len(found.engine().inputs["p"]["bias"]) == 16
 
