@@ -165,7 +165,8 @@ def asic(report: Mapping[str, Any]) -> dict[str, Any]:
     rows = [f"| {name} | {' | '.join(format(one[key], form) for key, form in columns)} |"
             for name, one in blocks.items()]
     return {**blocks, "table": "\n".join(rows), "mm2": area / 1e6, "wire_ff": report["wire_ff"],
-            "slew_ns": report["slew_ns"], "pe_share": element["count"] * element["area_um2"] / area,
+            "slew_ns": report["slew_ns"], "fanout": report["fanout"],
+            "pe_share": element["count"] * element["area_um2"] / area,
             "stamp_share": sum(blocks[name]["area_um2"] for name in ("lifting", "scale", "inverse")) / area,
             "sta_off": 100 * abs(element["path_ps"] / element["sta_ps"] - 1) if element["sta_ps"] else None,
             "step8_pj": eight, "step4_pj": four, "clock_share": element["clock_pj"] / eight,

@@ -102,7 +102,7 @@ def run(args: Options) -> int:
                                                        vectors))
     if args.json is not None:
         write_json(args.json, {"schema_version": 1, "library": cells.name, "voltage": cells.voltage,
-                               "vectors": vectors, "slew_ns": cells.slew, "wire_ff": wires.ff,
+                               "vectors": vectors, "slew_ns": cells.slew, "wire_ff": wires.ff, "fanout": wires.fanout,
                                "hw": config.to_dict()["hw"],
                                "blocks": {result.name: result.to_dict() for result in results},
                                "engine": {"area_um2": total}})

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtl_gen.asic import energy, gates, opensta, pe, simulate, timing
+from rtl_gen.asic import energy, gates, opensta, pe, simulate, timing, traced
 from rtl_gen.asic.bench import IDLE, of_table, seeded
 from rtl_gen.asic.characterize import characterize
 from rtl_gen.asic.energy import Wires
@@ -17,7 +17,7 @@ from rtl_gen.asic.parts import parts
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError, ToolError
 from tests.support.asic_cases import KEEPS, TURNS, five
-from tests.support.refusals import refused
+from tests.support.refusals import TRACE, refused
 
 SMALL = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 2, "lanes": 2, "acc_width": 24, "max_k": 64, "mul_stages": 1,
                                     "max_tokens": 64, "act_slots": 64, "axes": 1, "max_levels": 3, "in_width": 8}})
@@ -116,6 +116,23 @@ def test_every_block_of_the_engine_is_a_part_once() -> None:
     assert list(found) == ["hadamard", "lifting", "scale", "pe", "array", "rescale", "inverse", "finish", "control"]
     assert len(found["control"].kept) == 7 and found["array"].kept == ("stamp_pe",)
     assert found["pe"].count == 4
+
+
+def test_a_trace_drives_its_codes_into_a_pe() -> None:
+    """Tokens of 8 bits one behind the other, pairs of the others, each with the weights of a channel."""
+    found = traced.read(TRACE, NpuConfig())
+    codes, bits = found.result.quantized.codes, found.result.quantized.bits
+    channels = codes.shape[1]
+    operands = found.operands(2 * channels)
+    assert (operands.codes8 == codes[bits == 8][:2].ravel()).all()
+    assert (codes[bits == 4][:2] == operands.codes4[:channels].T).all()
+    assert (operands.weights == found.result.weights.codes[:2].ravel()).all()
+    assert len(found.engine().inputs["p"]["bias"]) == 16
+
+
+def test_a_trace_without_a_layer_that_fits_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no layer for the gates"):
+        traced.read(TRACE, SMALL.with_hw(max_k=16))
 
 
 def test_the_operands_of_a_pe_are_the_same_everywhere() -> None:
