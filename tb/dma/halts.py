@@ -29,8 +29,7 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         wanted = bench.fill(image, drawn)
         before = bench.memory.data.copy()
         await bench.launch(image.base)
-        cycles = int(LONGEST ** bench.rng.random())
-        await bench.cycles(cycles)
+        cycles = await a_moment(bench)
         hasty = bool(bench.rng.random() < 0.5)  # the halt has to last by itself until the bus is quiet
         await bench.do(bench.calls.flush())
         if hasty:
@@ -47,6 +46,21 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         await bench.expect("STATUS", bench.at_rest(), where)
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after {where}")
+
+
+async def a_moment(bench: NpuBench) -> int:
+    """Wait: any while, short ones as often as long ones, or until results are written, as often. Returns cycles."""
+    cycles = 0
+    if bench.rng.random() < 0.5:
+        bursts = int(bench.rng.integers(1, 4))
+        while len(bench.memory.writes) < bursts and cycles < LONGEST:
+            await bench.cycles(1)
+            cycles += 1
+        more = int(bench.rng.integers(20))
+    else:
+        more = int(LONGEST ** bench.rng.random())
+    await bench.cycles(more)
+    return cycles + more
 
 
 def partly(bench: NpuBench, where: str, before: np.ndarray, wanted: np.ndarray) -> None:
