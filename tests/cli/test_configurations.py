@@ -34,7 +34,7 @@ CONFIGURED = [  # every command that takes a configuration
     f"simulate {TRACE}", f"ablate {TRACE}", f"widths {TRACE}", f"tune {TRACE} --out OUT", f"program {TRACE} --out OUT",
     "compare smollm2-135m", "chain --shape 8x8x8 --hw bus_width=128",
     "timeline --shape 8x8x8 --out OUT", "eval --model x --text t", "generate --out OUT",
-    "verify --block mac", "synth",
+    "verify --block mac", "synth", "board ulx3s --out OUT", "characterize --liberty five --out OUT",
     f"place --config {ROOT / 'configs' / 'fpga.yaml'}"]
 
 
