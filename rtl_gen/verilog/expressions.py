@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth.hdl._nir import AssignmentList, Matches, Net, Operator, Part, PriorityMatch, Value
+from amaranth.hdl._nir import AssignmentList, FlipFlop, Matches, Net, Operator, Part, PriorityMatch, Value
 
 from rtl_gen.verilog import source, statements
 from rtl_gen.verilog.cells import can_slice, cared, operands, shortened, width_of
@@ -88,8 +88,12 @@ class Expressions:
             wire, bit = min(homes, key=lambda home: len(home[0].value))
             return self._slice(wire, bit, value, at)
         end, low = at, net.bit
-        while end < len(value) and value[end] == Net.from_cell(net.cell, low + end - at):
+        unread = isinstance(self.netlist.cells[net.cell], FlipFlop)  # a field of a register that nobody reads
+        while end < len(value) and value[end] == Net.from_cell(net.cell, low + end - at) and not (
+                unread and value[end] in self.wires.of_net):
             end += 1
+        if unread:
+            return end, Expr(constant(0, end - at))
         return end, self.cell(net.cell, low, low + end - at)
 
     def _whole_wire(self, value: Value, at: int) -> tuple[int, Expr] | None:

@@ -41,7 +41,7 @@ def test_the_longest_tokens_of_a_sequence_fill_the_registers() -> None:
 
 
 BROKEN = {  # what, and the parameter set in which it shows
-    "steps that come before the array can take them": ("engine.issue.may_end", lambda gap, tile, out_free: Const(1),
+    "steps that come before the array can take them": ("engine.issue.may_end", lambda apart, out_free: Const(1),
                                                        "2x2"),
     "a queue beside the scale unit that is too short": ("engine.front.tokens_in_scale", lambda params: 1, "2x2"),
     "a queue beside the Hadamard unit that is too short": ("engine.front.sinks_inside", lambda params: 1, "two_blocks"),
