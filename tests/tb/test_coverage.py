@@ -178,8 +178,8 @@ def test_a_part_is_the_block_that_measures_it() -> None:
     assert set(found) == {"engine", "haar", "mac", "rescale", "scale"}
     scale, mac, rescale, finish = (Scale(params.scale), Mac(params.mac), Rescale(params.rescale),
                                    Finish(params.finish))
-    own = {"scale": Tied("scale", scale, [scale.o.ready.eq(1), scale.job.payload.group_beats.eq(scale.job.payload.beats)],
-                          "stamp_engine_front"),
+    job = scale.job.payload
+    own = {"scale": Tied("scale", scale, [scale.o.ready.eq(1), job.group_beats.eq(job.beats)], "stamp_engine_front"),
            "mac": Tied("mac", mac, mac.o.ready.eq(1), "stamp_engine"),
            "rescale": Tied("rescale", rescale, [rescale.o.ready.eq(1), rescale.i.p.last.eq(0)], "stamp_engine_drain"),
            "haar": Tied("finish", finish, [], "stamp_engine_back_send")}
