@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -208,3 +209,26 @@ def test_no_bit_is_named_that_a_wire_does_not_have(files: dict[str, str]) -> Non
         for name, bit in re.findall(r"\b(\w+)\[(\d+)(?::\d+)?\]", text):
             assert int(bit) <= high.get(name, int(bit)), f"{file}: {name}[{bit}]"
     assert seen > 500
+
+
+class Half(wiring.Component):
+    """A register that is kept as a whole, of which one field nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__({"go": In(1), "stop": In(1), "a": In(4), "b": In(4), "o": Out(4)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        held = Signal(data.StructLayout({"read": 4, "unread": 4}), name="held")
+        with m.If(self.go):
+            m.d.sync += held.eq(Cat(self.a, self.b))
+        with m.If(self.stop):
+            m.d.sync += held.eq(Cat(self.b, self.b))
+        m.d.comb += self.o.eq(held.read)
+        return m
+
+
+def test_a_field_that_nobody_reads_is_not_needed_to_keep_the_others() -> None:
+    text = verilog(Half(), "half")["half.v"]
+    assert "held_read" in text and "unread" not in text
+    assert generate(NpuConfig(hw=replace(SMALL.hw, axes=2, max_levels=1)))
