@@ -65,11 +65,6 @@ def tile_gap(params: EngineParams) -> int:
     return params.min_read_cycles
 
 
-def is_symmetric(jobs: JobRegisters) -> Value:
-    """Scale mode of the tiles that are issued: the job's at hand."""
-    return jobs.job.symmetric
-
-
 def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> Value:
     """Whether `cycles` cycles have passed since `ends`."""
     gap = countdown(name, cycles)
@@ -153,7 +148,7 @@ class Issue(wiring.Component):
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
             order.begins.eq(jobs.begins), order.running.eq(jobs.running), order.job.eq(jobs.job),
-            order.symmetric.eq(is_symmetric(jobs)), order.halves.eq(self.halves),
+            order.halves.eq(self.halves),
             take.eq(~valid | tile_ends),
             takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
             step.issues.eq(valid & (~step.first | self.loaded) & free),

@@ -46,7 +46,7 @@ class Order(wiring.Component):
     Members
     -------
     begins, running, job : In, the stage's job as in `JobRegisters`: it begins in the next cycle, there is one, its
-        registers; symmetric : In, its scale mode
+        registers
     halves : In, `half_layout` of both halves of the activation buffer
     tile, valid : Out, `order_layout` of the next tile, and whether it can be issued
     taken : In, it is, from the next cycle on; held : In, the tile that was taken last
@@ -58,7 +58,7 @@ class Order(wiring.Component):
     def __init__(self, params: EngineParams) -> None:
         self.params = params
         super().__init__({
-            "begins": In(1), "running": In(1), "job": In(job_layout(params)), "symmetric": In(1),
+            "begins": In(1), "running": In(1), "job": In(job_layout(params)),
             "halves": In(data.ArrayLayout(half_layout(params), 2)), "tile": Out(order_layout(params)),
             "valid": Out(1), "taken": In(1), "held": In(order_layout(params)),
         })
@@ -89,7 +89,7 @@ class Order(wiring.Component):
             found.odd.eq(status.odd & (status.odd_tile == tile)),
             found.odd_row.eq(status.odd_row),
             found.set.eq(number),
-            found.symmetric.eq(self.symmetric),
+            found.symmetric.eq(job.symmetric),
             found.pass_ends.eq(last_tile),
             found.super_tile_ends.eq(last_tile & last_column),
             found.opens.eq(opens),

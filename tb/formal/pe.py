@@ -13,7 +13,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.params import CODE_WIDTH, MacParams
 from tb.faults.mac import _without_borrow
 from tb.formal import Property
-from tb.formal.checker import Checker
+from tb.formal.pe_stages import PeChecker
 from tb.run.fault import Fault
 from tb.run.fault import replace as edit
 
@@ -23,9 +23,11 @@ LARGEST_WITH_ZERO = 255 * 128  # of a code less an integer zero
 LARGEST_OF_PAIR_WITH_ZERO = 15 * 128
 
 
-class _Packed(Checker):
+class _Packed(PeChecker):
     """A PE whose operands are packed as the array packs them, of any `act`, `mode4` and weight; with blocks of any
     code `act` and any `zero`."""
+
+    flags = RESET
 
     def __init__(self, params: MacParams) -> None:
         self.params = params
@@ -37,11 +39,8 @@ class _Packed(Checker):
         return blocks.operand(blocks.entry(act, zero, mode4), mode4) if self.params.blocks else packed(act, mode4)
 
     def stage(self, m: Module, name: str, control: str, **values: Value) -> dict[str, Signal]:
-        """Registers beside those of a stage of the PE, whose register `control` they tell."""
-        held = {key: Signal(value.shape(), name=f"{name}_{key}", init=RESET.get(key, 0),
-                            reset_less=key not in (*RESET, "counted")) for key, value in values.items()}
-        m.d.sync += [held[key].eq(value) for key, value in values.items()]
-        self.must(m, self.internal(control) == Cat(held[flag] for flag in RESET))
+        """Of a bubble no stage says that it is a pair."""
+        held = super().stage(m, name, control, **values)
         self.must(m, held["valid"] | ~held["mode4"])
         return held
 
@@ -96,13 +95,9 @@ class Sums(_Packed):
     """
 
     def check(self, m: Module) -> None:
-        control, limit = self.unit.control_i, self.params.max_k
-        count: Signal = Signal(range(limit + 1))
-        with m.If(control.valid):
-            m.d.sync += count.eq(Mux(control.last, 0, count + 1))
-        self.given(m, ~control.valid | (count < limit))
+        count = self.steps(m)
         at = self.operand(m, counted=count)
-        self._counts(m, count, at)
+        self.counts(m, count, at)
         for name in ("act", "zero", "wgt"):
             del at[name]
         whole, of_pair = ((LARGEST_WITH_ZERO, LARGEST_OF_PAIR_WITH_ZERO) if self.params.blocks
@@ -110,7 +105,7 @@ class Sums(_Packed):
         for number in range(1, self.params.mul_stages + 1):
             before = at["counted"]
             at = self.stage(m, f"product{number}", f"control{number}", **at)
-            self._counts(m, before, at)
+            self.counts(m, before, at)
             product = self.product(number)
             high = product[LOW_WIDTH:].as_signed() + high_borrow(product)
             largest = Mux(at["mode4"], of_pair, whole)
@@ -123,13 +118,7 @@ class Sums(_Packed):
             now = now[1:].as_signed() if name == "1" else now
             self.must(m, emptied | (acc <= at["counted"] * largest) & (acc >= -(at["counted"] * largest)))
             self.must(m, ~adds | (now == acc + added))
-            self.reached(m, at["valid"] & at["last"] & (acc == largest * (limit - 1)))
-
-    def _counts(self, m: Module, before: Value, at: dict[str, Signal]) -> None:
-        """A step counts once it has left a stage, and there is room for it."""
-        after = Mux(at["valid"], Mux(at["last"], 0, at["counted"] + 1), at["counted"])
-        self.must(m, (before == after) & (before <= self.params.max_k))
-        self.must(m, ~at["valid"] | (at["counted"] < self.params.max_k))
+            self.reached(m, at["valid"] & at["last"] & (acc == largest * (self.params.max_k - 1)))
 
 
 DEFAULT = MacParams.of(HwConfig())

@@ -14,8 +14,8 @@ from stamp_hw.config import HwConfig
 from stamp_hw.hw_config import SPLIT
 from stamp_hw.params import CODE_WIDTH, MacParams
 from tb.formal import Property
-from tb.formal.checker import Checker
 from tb.formal.pe import TIGHT, TIGHT_BLOCKS
+from tb.formal.pe_stages import PeChecker
 from tb.run.fault import Fault
 
 LARGEST_LOW = 15 * 128  # of a product of a low factor, in magnitude
@@ -23,9 +23,11 @@ LARGEST_HIGH = 8 * 128
 LARGEST_HIGH_WITH_ZERO = 16 * 128
 
 
-class _Split(Checker):
+class _Split(PeChecker):
     """A split PE whose operands are those of the array, of any `act`, `mode4` and weight; with blocks of any code `act`
     and any `zero`."""
+
+    flags = RESET
 
     def __init__(self, params: MacParams) -> None:
         self.params = params
@@ -42,14 +44,6 @@ class _Split(Checker):
         both = (blocks.operand(blocks.entry(act, zero, mode4), mode4) if self.params.blocks
                 else packed(act, mode4)) * wgt
         return low_of_pair(both), both[LOW_WIDTH:].as_signed() + high_borrow(both), both
-
-    def stage(self, m: Module, name: str, control: str, **values: Value) -> dict[str, Signal]:
-        """Registers beside those of a stage of the PE, whose register `control` they tell."""
-        held = {key: Signal(value.shape(), name=f"{name}_{key}", init=RESET.get(key, 0),
-                            reset_less=key not in (*RESET, "counted")) for key, value in values.items()}
-        m.d.sync += [held[key].eq(value) for key, value in values.items()]
-        self.must(m, self.internal(control) == Cat(held[flag] for flag in RESET))
-        return held
 
     def operand(self, m: Module, **more: Value) -> dict[str, Signal]:
         """The operand stage: flags, `act`, `zero`, `mode4`, `wgt` and `more`."""
@@ -79,20 +73,14 @@ class Products(_Split):
 
 
 class Sums(_Split):
-    """Tiles of up to `max_k` steps: `counted` of them are in the accumulators, each of which is at most `counted` times
-    the largest product, and takes in the next product as if its register had no end. Only the end that a reset leaves
-    in the controls finds them with anything else."""
+    """As `tb.formal.pe.Sums`: no accumulator is ever beyond what its steps can add up to."""
 
     def check(self, m: Module) -> None:
-        control, limit = self.unit.control_i, self.params.max_k
-        count: Signal = Signal(range(limit + 1))
-        with m.If(control.valid):
-            m.d.sync += count.eq(Mux(control.last, 0, count + 1))
-        self.given(m, ~control.valid | (count < limit))
+        count = self.steps(m)
         at = self.operand(m, counted=count)
-        self._counts(m, count, at)
+        self.counts(m, count, at)
         now = self.stage(m, "product", "control1", valid=at["valid"], last=at["last"], counted=at["counted"])
-        self._counts(m, at["counted"], now)
+        self.counts(m, at["counted"], now)
         emptied = now["last"] & ~now["valid"]
         of_high = LARGEST_HIGH_WITH_ZERO if self.params.blocks else LARGEST_HIGH
         for number, (largest, sign) in enumerate(((LARGEST_LOW, -1), (of_high, 1))):
@@ -100,13 +88,7 @@ class Sums(_Split):
             self.must(m, ~now["valid"] | (product <= largest) & (product >= -largest))
             self.must(m, emptied | (acc <= now["counted"] * largest) & (acc >= -(now["counted"] * largest)))
             self.must(m, ~now["valid"] | (total == acc + product))
-            self.reached(m, now["valid"] & now["last"] & (acc == sign * largest * (limit - 1)))
-
-    def _counts(self, m: Module, before: Value, at: dict[str, Signal]) -> None:
-        """A step counts once it has left a stage, and there is room for it."""
-        after = Mux(at["valid"], Mux(at["last"], 0, at["counted"] + 1), at["counted"])
-        self.must(m, (before == after) & (before <= self.params.max_k))
-        self.must(m, ~at["valid"] | (at["counted"] < self.params.max_k))
+            self.reached(m, now["valid"] & now["last"] & (acc == sign * largest * (self.params.max_k - 1)))
 
 
 _NEVER = Fault(name="never_restart", block="mac", why="a tile begins with the sums of the one before",
