@@ -136,11 +136,11 @@ formal: venv  ## prove the properties of the generated Verilog, each with a bug 
 
 # area, slowest path, leakage and energy of every block in standard cells; the library is installed, not shipped (docs/asic.md)
 ASIC_LIBERTY ?= freepdk45
-asic: venv  ## area, clock and energy of every block in 45 nm cells (build/asic.json; 12 minutes)
+asic: venv  ## area, clock and energy of every block in 45 nm cells (build/asic.json; 5 minutes)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,asic]'
 	nice $(BIN)/stamp-hw characterize --liberty $(ASIC_LIBERTY) --out build/asic.yaml --json build/asic.json
 
-fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; an hour)
+fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; 15 minutes)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
 
 board: venv  ## a bitstream for a ULX3S that runs a layer of a real Llama and checks itself (build/board; 10 minutes)
