@@ -20,7 +20,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.bits import chosen, up_to
-from rtl_gen.lib.delay import delayed, late
+from rtl_gen.lib.delay import Ranks, delayed, late
+from rtl_gen.lib.product import multiply
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import CombineParams
 
@@ -98,7 +99,8 @@ class CombineColumn(wiring.Component):
         acc = late(m, "acc_operand", self.acc)
         offset = Signal(signed(params.width))
         m.d.comb += offset.eq(offset_of(self.span, params.width))
-        product = delayed(m, "product", _product(m, acc, offset), params.mul_stages)
+        product = multiply(Ranks(m, 1), "product", acc, offset, params.mul_stages,
+                           signed(params.acc_width + params.width))
         acc = delayed(m, "acc_line", acc, params.mul_stages)
         term = late(m, "term", whole_product(product, acc, params.width), total_shape)
 
@@ -120,13 +122,6 @@ class CombineColumn(wiring.Component):
         m.d.sync += total.eq(term + added_to(at_term.first, of_bank(at_term.bank, found)))
         m.d.comb += self.total.eq(of_bank(late(m, "bank_read", self.read_bank), found))
         return m
-
-
-def _product(m: Module, acc: Value, offset: Value) -> Value:
-    """acc · offset, in the width that it needs."""
-    product = Signal(signed(len(acc) + len(offset)), name="product_of_block")
-    m.d.comb += product.eq(acc * offset)
-    return product
 
 
 class Combine(wiring.Component):

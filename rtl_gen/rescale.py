@@ -22,7 +22,8 @@ Behind blocks (docs/contract.md §4, "Blocks") Σ span·acc comes in place of ac
 acc, and nothing at all, with wsum = 0, where blocks have an integer zero.
 
 Multipliers: `span` enters as its offset from 2^(width−1), a signed number of `width` ≤ 18 bits, so that span·Q is two
-18 × 18 multipliers and not four; the rest of the product is Q << (width − 1). lo·wsum takes two and T'·mant three.
+18 × 18 multipliers and not four; the rest of the product is Q << (width − 1). lo·wsum takes two and T'·mant three
+(`rtl_gen/lib/product.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.delay import Ranks
 from rtl_gen.lib.handshake import can_move
+from rtl_gen.lib.product import multiply
 from rtl_gen.verilog.emit import Shared
 from stamp_hw.params import RescaleParams
 
@@ -151,11 +153,6 @@ class RescaleLane(wiring.Component):
         ranks = Ranks(m, self.advance)
         register, delay = ranks.register, ranks.delay
 
-        def multiply(name: str, a: Value, b: Value, width: int) -> Value:
-            """a·b modulo 2^width, `mul_stages` registers behind the multiplier."""
-            first = register(name, a * b, signed(width), src_loc_at=1)
-            return delay(name, first, mul_stages - 1, src_loc_at=1)
-
         # The sum over the unsigned codes, and the shift that is left once the sink's exponent is taken off.
         acc = Const(0) if params.blocks else self.acc
         code = register("code_sum", code_sum(acc, self.wsum, self.hi, self.symmetric), signed(params.sum_width))
@@ -167,8 +164,8 @@ class RescaleLane(wiring.Component):
         left = register("left", Mux(less[-1], (-less)[:SINK_WIDTH], 0))
 
         # T, then T', exact modulo 2^total_width.
-        span_product = multiply("span_product", offset, code, total_width)
-        lo_product = multiply("lo_product", lo, wsum, total_width)
+        span_product = multiply(ranks, "span_product", code, offset, mul_stages, signed(total_width))
+        lo_product = multiply(ranks, "lo_product", wsum, lo, mul_stages, signed(total_width))
         code = delay("code_sum", code, mul_stages)
         hi, symmetric = delay("hi", self.hi, mul_stages + 1), delay("symmetric", self.symmetric, mul_stages + 1)
         span_term = register("span_term", span_product + (code << (params.width - 1)), signed(total_width))
@@ -182,7 +179,8 @@ class RescaleLane(wiring.Component):
 
         # T'·mant with a zero below the point, shifted right in two steps: what is then below the point rounds.
         mant = delay("mant", self.mant, mul_stages + 4)
-        product = multiply("product", unit, Cat(mant, Const(0)).as_signed(), params.product_width)
+        product = multiply(ranks, "product", unit, Cat(mant, Const(0)).as_signed(), mul_stages,
+                           signed(params.product_width))
         right = delay("right", right, 2 * mul_stages + 3)
         coarse = register("coarse", Cat(Const(0), product).as_signed() >> (right & 0x30))
         fine = register("fine", coarse >> register("right_fine", right[:4]))

@@ -95,8 +95,9 @@ class ScaleParams:
 
     @property
     def code_cycles(self) -> int:
-        """From reading a beat to its codes: ring buffer, difference, shift, multiplier, with blocks rounding, code."""
-        return self.mul_stages + 4 + (self.block_beats > 0)
+        """From reading a beat to its codes: ring buffer, value, difference, shift, multiplier, with blocks rounding,
+        code."""
+        return self.mul_stages + 5 + (self.block_beats > 0)
 
     @property
     def latency(self) -> int:

@@ -18,7 +18,7 @@ from rtl_gen.engine.span_buffer import span_address
 from rtl_gen.engine.words import Drained, words
 from rtl_gen.lib.bits import chosen, up_to
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed, late
+from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.queue import Queue
 from rtl_gen.mac.blocks import beat_layout
 from rtl_gen.rescale import Rescale
@@ -77,7 +77,7 @@ class BlockDrain(wiring.Component):
         later
     parameter_en, channel, parameter : In, write of an output channel's parameters
     span_half, span_at : Out, read of the span buffer; `span` In, its word, a cycle later
-    half, scale_at : Out, read of the scale buffer; `token` : In, its word, a cycle later
+    half, scale_at : Out, read of the scale buffer; `token` : In, its word, two cycles later
     word : Out, `word_layout`, `params.word_latency` cycles after its T was read
     retire : Out(2), the last T of this half has been read
     internal : Out, an error in this cycle
@@ -108,7 +108,7 @@ class BlockDrain(wiring.Component):
         m.d.comb += [self.internal.eq(blocks.broken | done.broken), self.events.eq(rescale_unit.events),
                      self.combine_events.eq(unit.events)]
         blocked = delayed(m, "blocked", done.head.blocks, 2)
-        totals = late(m, "totals", unit.total.as_value())
+        totals = delayed(m, "totals", unit.total.as_value(), 2)
         words(m, self, drained, rescale_unit, lambda: totals, lambda wsum: weights_that_count(wsum, blocked))
         return m
 

@@ -6,7 +6,8 @@ that the high one is known whatever follows; a second 4-bit token writes the hig
 same word of both banks of every row that holds a token, and `lanes` steps take a byte each.
 
 On an FPGA the way to the many memories of the activation and the weight buffer is long, so their addresses, enables and
-words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it.
+words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it. The
+read of a block RAM takes most of a cycle, so that what every memory here gives passes a register before anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rtl_gen.engine.layouts import weight_layout, word_layout
 from rtl_gen.engine.rows import scale_address, scale_layout
 from rtl_gen.haar.inverse import fetch_layout
 from rtl_gen.lib.bits import chosen, up_to
-from rtl_gen.lib.delay import late
+from rtl_gen.lib.delay import delayed, late
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import CODE_WIDTH
 
@@ -54,7 +55,7 @@ class ActBuffer(wiring.Component):
         depth = max(2, 2 * params.act_tiles * params.max_beats)
         read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
         read_en = late(m, "bank_read_en", self.read_en, control=True)
-        lane = late(m, "lane_read", late(m, "lane_asked", self.lane))  # of the word that the banks give
+        lane = delayed(m, "lanes_asked", self.lane, 3)  # of the word that the banks gave
         codes = [*self.codes, self.zero] if params.block else list(self.codes)
         low = Cat(Cat(code[:half] for code in codes), ~self.hi)
         high = Cat(Mux(self.hi, code[half:], code[:half]) for code in codes)
@@ -67,9 +68,10 @@ class ActBuffer(wiring.Component):
                 write, read = bank.write_port(), bank.read_port()
                 m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
                              read.addr.eq(read_at), read.en.eq(read_en[row])]
-                nibbles.append([read.data.word_select(n, half) for n in range(len(codes))])
+                found = late(m, f"{plane}{row}_read", read.data)
+                nibbles.append([found.word_select(n, half) for n in range(len(codes))])
                 if plane == "low":
-                    m.d.sync += self.mode4[row].eq(read.data[-1])
+                    m.d.sync += self.mode4[row].eq(found[-1])
             values = [Cat(pair) for pair in zip(*nibbles, strict=True)]
             m.d.sync += self.act[row].eq(chosen(values[: params.lanes], lane))
             if params.block:
@@ -105,7 +107,7 @@ class WeightBuffer(wiring.Component):
             read.addr.eq(late(m, "word_read_at", self.read_at)),
             read.en.eq(late(m, "word_read_en", self.read_en, control=True)),
         ]
-        m.d.sync += self.wgt.eq(read.data)
+        m.d.sync += self.wgt.eq(late(m, "word_read", read.data))
         return m
 
 
@@ -116,7 +118,7 @@ class ScaleBuffer(wiring.Component):
     -------
     en, write_at, word : In, half that is written, address and word
     half, read_at : In, half that is read, and address
-    token : Out, the word, a cycle later
+    token : Out, the word, two cycles later
     """
 
     def __init__(self, params: EngineParams) -> None:
@@ -127,7 +129,7 @@ class ScaleBuffer(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        second = late(m, "half_read", self.half)
+        second = delayed(m, "halves_read", self.half, 2)
         layout, words = scale_layout(self.params), []
         for number in range(2):
             bank = m.submodules[f"half{number}"] = memory.Memory(shape=layout, depth=1 << len(self.read_at.as_value()),
@@ -136,7 +138,7 @@ class ScaleBuffer(wiring.Component):
             m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
                          write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()),
                          read.en.eq(self.half == number)]
-            words.append(read.data.as_value())
+            words.append(late(m, f"word{number}", read.data.as_value()))
         m.d.comb += self.token.as_value().eq(Mux(second, words[1], words[0]))
         return m
 
@@ -150,7 +152,7 @@ class OutBuffer(wiring.Component):
     word : In(word_layout), what the drain writes
     select, select_en : In, half that is read from the next `fetch` on
     fetch : In, the inverse unit's `fetch_layout`
-    c : Out, the coefficients, a cycle after `fetch.en`
+    c : Out, the coefficients, `params.inverse.read_stages` cycles with `fetch.en` later
     """
 
     def __init__(self, params: EngineParams) -> None:
@@ -163,7 +165,8 @@ class OutBuffer(wiring.Component):
         m = Module()
         params, word, fetch = self.params, self.word, self.fetch
         half = late(m, "half", self.select, enable=self.select_en)
-        second = late(m, "half_read", half, enable=fetch.en)
+        stages = params.inverse.read_stages
+        second = delayed(m, "half_read", half, stages, enable=fetch.en)
         words = []
         for number in range(2):
             store = m.submodules[f"half{number}"] = memory.Memory(
@@ -173,7 +176,7 @@ class OutBuffer(wiring.Component):
                          write.en.eq(word.valid & (word.half == number)),
                          read.addr.eq(Cat(fetch.index[: len(word.chunk)], fetch.place)),
                          read.en.eq(fetch.en & (half == number))]
-            words.append(read.data)
+            words.append(delayed(m, f"half{number}_read", read.data, stages - 1, enable=fetch.en))
         for lane in range(params.rescale_lanes):
             m.d.comb += self.c[lane].eq(Mux(second, words[1][lane], words[0][lane]))
         return m

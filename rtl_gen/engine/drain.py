@@ -15,7 +15,7 @@ from rtl_gen.engine.rows import scale_address, scale_layout
 from rtl_gen.engine.words import Drained, words
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import late
+from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.queue import Queue
 from rtl_gen.mac import array as mac
 from rtl_gen.rescale import Rescale
@@ -45,7 +45,7 @@ class Drain(wiring.Component):
     tile, tile_en : In, `tile_layout` of a tile whose last step has been issued
     beat, valid : In, a beat of the array's drain
     parameter_en, channel, parameter : In, write of an output channel's parameters
-    half, scale_at : Out, read of the scale buffer; `token` : In, its word, a cycle later
+    half, scale_at : Out, read of the scale buffer; `token` : In, its word, two cycles later
     word : Out, `word_layout`, `params.word_latency` cycles after its beat
     retire : Out(2), this half's last beat has drained
     internal : Out, an error in this cycle
@@ -85,5 +85,5 @@ class Drain(wiring.Component):
             self.events.eq(rescale_unit.events),
         ]
         go_round(m, drained.chunk, params.chunks, self.valid)
-        words(m, self, drained, rescale_unit, lambda: late(m, "acc_late", late(m, "acc_read", beat.acc)))
+        words(m, self, drained, rescale_unit, lambda: delayed(m, "acc_line", beat.acc.as_value(), 3))
         return m

@@ -50,35 +50,34 @@ def factors(m: Module, drain: Any, drained: Drained) -> list[data.View]:
 def words(m: Module, drain: Any, drained: Drained, unit: Rescale, sums: Callable[[], Value],
           wsum: Callable[[Value], Value] = lambda wsum: wsum) -> None:
     """The rescale unit, and what its words belong to in a line of registers beside it. What the memories give passes a
-    register before the unit: on an FPGA their read alone takes most of a cycle.
+    register, since on an FPGA their read alone takes most of a cycle, and another one once it is chosen.
 
     Parameters
     ----------
     drain : the component, with `parameter_en`, `channel`, `parameter`, `token` and `word`
-    sums : what is rescaled, two cycles after `drained`
-    wsum : what the rescale unit takes of a channel's sum of weights, in that cycle
+    sums : what is rescaled, three cycles after `drained`
+    wsum : what the rescale unit takes of a channel's sum of weights, a cycle before
     """
     found = [late(m, f"factor{lane}", word) for lane, word in enumerate(factors(m, drain, drained))]
-    tile, token, into = drained.tile, late(m, "token_late", drain.token), unit.i
+    tile, into = drained.tile, unit.i
     symmetric = delayed(m, "symmetric", tile.symmetric, 2)
     table = Signal()
+    token = late(m, "token_late", drain.token)
     m.d.comb += [
-        into.valid.eq(delayed(m, "valid_late", drained.is_token, 2, control=True)),
+        into.valid.eq(delayed(m, "valid_late", drained.is_token, 3, control=True)),
         into.payload.acc.eq(sums()),
-        table.eq(factor_table(symmetric, token.hi)),
-        into.payload.symmetric.eq(symmetric),
+        table.eq(factor_table(symmetric, drain.token.hi)),
+        into.payload.symmetric.eq(late(m, "symmetric_late", symmetric)),
         into.payload.last.eq(0),
         unit.o.ready.eq(1),
     ]
     m.d.comb += [into.payload[name].eq(token[name]) for name in ("lo", "span", "hi", "sink_shift")]
     for lane, factor in enumerate(found):
-        m.d.comb += [
-            into.payload.wsum[lane].eq(wsum(factor.wsum)),
-            into.payload.mant[lane].eq(Mux(table, factor.mant1, factor.mant0)),
-            into.payload.shift[lane].eq(Mux(table, factor.shift1, factor.shift0)),
-        ]
-    ends_late = delayed(m, "ends_late", drained.ends & tile.pass_ends, 2, control=True)
-    place = Cat(delayed(m, "half_late", tile.set[0], 2), token.place, delayed(m, "chunk_late", drained.chunk, 2))
+        chosen = {"wsum": wsum(factor.wsum), "mant": Mux(table, factor.mant1, factor.mant0),
+                  "shift": Mux(table, factor.shift1, factor.shift0)}
+        m.d.comb += [into.payload[name][lane].eq(late(m, f"{name}{lane}", value)) for name, value in chosen.items()]
+    ends_late = delayed(m, "ends_late", drained.ends & tile.pass_ends, 3, control=True)
+    place = Cat(delayed(m, "half_late", tile.set[0], 3), token.place, delayed(m, "chunk_late", drained.chunk, 3))
     word, latency = drain.word, drain.params.rescale.latency
     m.d.comb += [
         word.z.eq(unit.o.payload.z),

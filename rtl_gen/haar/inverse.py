@@ -106,7 +106,8 @@ class HaarInverse(LiftingUnit):
     i : In(stream of input_layout), coefficient tokens in the order of the timetable, `beats` beats each
     o : Out(stream of output_layout), the tokens that exist in order of position
     events : Out(event_layout)
-    fetch : Out(fetch_layout), inside the engine only: there `i` gives the data of that read, and its valid stays 1
+    fetch : Out(fetch_layout), inside the engine only: there `i` gives the data of that read, `read_stages` ranks
+        later, and its valid stays 1
 
     Latency: `params.latency` from the issue of a beat to its output. Throughput: a beat a cycle; see `Slots`.
     Back-pressure: while an output beat waits, every register holds; bubbles are not closed.
@@ -167,7 +168,7 @@ class HaarInverse(LiftingUnit):
         split_rank = operand + 1
 
         # Rank 0: a beat is issued. Rank `stages`: its coefficient, and in 2-D HH or d1.
-        # In the engine it is read from the output buffer in step with the lines, and comes a rank after the beat.
+        # In the engine it is read from the output buffer in step with the lines, and comes when they do.
         coef = delay("coef", self.i.payload.c, 0 if params.places else stages)
         if params.places:
             m.d.comb += [

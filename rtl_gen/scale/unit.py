@@ -180,14 +180,17 @@ class Scale(wiring.Component):
                         symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
                         lz=result.lz, recip=result.recip, **of_blocks)
 
+        # value: a block RAM's read takes most of a cycle
+        at_value = stage(m, "value", enable=move, **at_read)
+        values = [late(m, f"value{lane}", read.data[lane], enable=move) for lane in range(p.lanes)]
+
         # difference
-        values = [read.data[lane] for lane in range(p.lanes)]
-        distances, signs = [value - at_read["lo"] for value in values], {}
+        distances, signs = [value - at_value["lo"] for value in values], {}
         if p.block_beats:  # |c| may take its place; lo goes along as one lane more, whose steps are z
-            zeros = at_read["zeros"]
-            distances = [distance(value, at_read["lo"], zeros) for value in [*values, at_read["lo"]]]
+            zeros = at_value["zeros"]
+            distances = [distance(value, at_value["lo"], zeros) for value in [*values, at_value["lo"]]]
             signs = {"below": Cat(is_below(value, zeros) for value in values)}
-        at_difference = stage(m, "difference", enable=move, **at_read, **signs)
+        at_difference = stage(m, "difference", enable=move, **at_value, **signs)
         differences = [late(m, f"difference{lane}", value, p.width, enable=move)
                        for lane, value in enumerate(distances)]
 

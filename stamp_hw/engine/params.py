@@ -70,7 +70,8 @@ class EngineParams:
 
     @property
     def haar(self) -> HaarParams:
-        """The forward unit, paced so that the scale unit behind it never has to stop it."""
+        """The forward unit, paced so that the scale unit behind it never has to stop it; a register behind its memories
+        changes no slot."""
         return _lifting(self)
 
     @property
@@ -88,6 +89,7 @@ class EngineParams:
 
     @property
     def inverse(self) -> HaarParams:
+        """A register behind its memories wherever a slot of a whole token takes no longer for it."""
         return _inverse(self)
 
     @property
@@ -138,8 +140,9 @@ class EngineParams:
 
     @property
     def feed_cycles(self) -> int:
-        """Cycles from the issue of a step to the array: the way to the buffers, their read, the choice of a byte."""
-        return 3
+        """Cycles from the issue of a step to the array: the way to the buffers, their read, the register behind it, the
+        choice of a byte."""
+        return 4
 
     @property
     def drain_cycles(self) -> int:
@@ -151,8 +154,8 @@ class EngineParams:
     @property
     def word_latency(self) -> int:
         """Cycles from a beat that drains to its word of the output buffer: the read of its token's scale and its
-        channel's factors, a register behind the memories, the rescale unit."""
-        return 2 + self.rescale.latency
+        channel's factors, a register behind the memories, the choice among what they gave, the rescale unit."""
+        return 3 + self.rescale.latency
 
     @property
     def read_beats(self) -> int:
@@ -185,9 +188,10 @@ def _hw(params: EngineParams) -> HwConfig:
 
 @remembered
 def _lifting(params: EngineParams) -> HaarParams:
-    return replace(HaarParams.forward(params.hw), pace=params.scale.recip_width, places=params.out_slots)
+    return replace(HaarParams.forward(params.hw), read_stages=2, pace=params.scale.recip_width, places=params.out_slots)
 
 
 @remembered
 def _inverse(params: EngineParams) -> HaarParams:
-    return replace(HaarParams.inverse(params.hw), places=params.out_slots)
+    found = replace(HaarParams.inverse(params.hw), read_stages=2, places=params.out_slots)
+    return found if found.min_slot_cycles <= params.chunks else replace(found, read_stages=1)
