@@ -191,10 +191,10 @@ class RescaleLane(wiring.Component):
         rounded, clipped = saturate(m, "halved", floor + half, params.z_width)
         rounded, clipped = register("rounded", rounded), register("clipped", clipped)
         left = delay("left", left, 2 * mul_stages + 7)
-        z, raised = saturate(m, "raised", rounded << left, params.z_width)
+        z, over = saturate(m, "held", register("raised", rounded << left), params.z_width)
         m.d.comb += [
             self.z.eq(register("z_out", z)),
-            self.saturated.eq(register("saturated_out", clipped | raised)),
+            self.saturated.eq(register("saturated_out", delay("clipped_late", clipped, 1) | over)),
         ]
         return m
 
@@ -213,7 +213,7 @@ class Rescale(wiring.Component):
     o : Out(stream of output_layout), `z` of each lane, `last`
     events : Out(event_layout)
 
-    Latency: 9 + 2·mul_stages cycles (`params.latency`). Throughput: one beat a cycle. Back-pressure: while an output
+    Latency: 10 + 2·mul_stages cycles (`params.latency`). Throughput: one beat a cycle. Back-pressure: while an output
     beat waits, every register holds; bubbles are not closed.
     """
 

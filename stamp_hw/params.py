@@ -355,5 +355,5 @@ class RescaleParams:
 
     @property
     def latency(self) -> int:
-        """Cycles from an input beat's acceptance to its output's `valid`: two multipliers and nine other stages."""
-        return 9 + 2 * self.mul_stages
+        """Cycles from an input beat's acceptance to its output's `valid`: two multipliers and ten other stages."""
+        return 10 + 2 * self.mul_stages

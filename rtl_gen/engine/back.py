@@ -83,7 +83,7 @@ class Back(wiring.Component):
         wiring.connect(m, lift.job, inverse.job)
         m.d.comb += [
             lift.start.eq(self.start), lift.registers.eq(self.registers), self.room.eq(lift.room),
-            liftings.push.eq(lift.accepted), liftings.value.eq(lift.lifting), liftings.pop.eq(send.final),
+            liftings.push.eq(lift.begins), liftings.value.eq(lift.lifting), liftings.pop.eq(send.final),
             # The inverse unit walks through the slots behind its last token before it takes another job.
             self.idle.eq(lift.idle & ~liftings.valid & send.idle & inverse.job.ready),
             self.internal.eq(liftings.broken),
@@ -93,7 +93,7 @@ class Back(wiring.Component):
         wiring.connect(m, inverse.o, send.i)
         wiring.connect(m, send.o, wiring.flipped(self.o))
         m.d.comb += [
-            buffer.word.eq(self.word), buffer.select_en.eq(lift.accepted), buffer.select.eq(lift.lifting.set[0]),
+            buffer.word.eq(self.word), buffer.select_en.eq(lift.begins), buffer.select.eq(lift.lifting.set[0]),
             buffer.fetch.eq(inverse.fetch), inverse.i.valid.eq(1),
             send.lifting.eq(liftings.head), send.parameter_en.eq(self.parameter_en), send.channel.eq(self.channel),
             send.bias.eq(self.bias),

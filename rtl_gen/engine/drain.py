@@ -15,7 +15,7 @@ from rtl_gen.engine.rows import scale_address, scale_layout
 from rtl_gen.engine.words import Drained, words
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed
+from rtl_gen.lib.delay import delayed, late
 from rtl_gen.lib.queue import Queue
 from rtl_gen.mac import array as mac
 from rtl_gen.rescale import Rescale
@@ -23,8 +23,8 @@ from stamp_hw.engine.params import EngineParams
 
 
 def tiles_in_array(params: EngineParams) -> int:
-    """Array tiles between the issue of their last step and the end of their drain, at most."""
-    return -(-params.drain_cycles // params.mac.min_tile_cycles)
+    """Array tiles between the cycle behind the issue of their last step and the end of their drain, at most."""
+    return -(-(params.drain_cycles - 1) // params.mac.min_tile_cycles)
 
 
 def exists(beat: data.View, tile: data.View) -> Value:
@@ -71,8 +71,8 @@ class Drain(wiring.Component):
         drained = Drained(tile=tile, chunk=Signal(up_to(params.chunks - 1), name="chunk"),
                           is_token=Signal(name="is_token"), ends=Signal(name="ends"))
         m.d.comb += [
-            tiles.push.eq(self.tile_en),
-            tiles.value.eq(self.tile),
+            tiles.push.eq(late(m, "tile_issued", self.tile_en, control=True)),
+            tiles.value.eq(late(m, "tile_late", self.tile)),
             drained.ends.eq(self.valid & beat.last),
             tiles.pop.eq(drained.ends),
             self.internal.eq(tiles.broken),

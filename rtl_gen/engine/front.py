@@ -101,7 +101,7 @@ class Front(wiring.Component):
     start, registers : Out, they shall take `registers` now
     free : In(2), halves of the activation buffer that are free
     claim : Out(2), a super-tile's first token has been taken for this half
-    code, valid : Out(code_layout), a beat of codes
+    code, valid : Out(code_layout), a beat of codes, a cycle behind the scale unit
     illegal, framing, internal : Out, an error in this cycle
     idle : Out, no job
     haar_events, scale_events : Out, of the two units
@@ -172,10 +172,10 @@ class Front(wiring.Component):
                     m.d.sync += tokens.eq(self.job.payload.width)
         with m.Elif(state == State.CHECK):
             with m.If(summed):
+                m.d.sync += tokens.eq(tokens + job.n_sink)
                 with m.If(legal(fits, tokens, params)):
                     m.d.comb += self.start.eq(1)
-                    m.d.sync += [state.eq(Mux(job.n_sink.any(), State.SINKS, State.TOKENS)),
-                                 tokens.eq(tokens + job.n_sink)]
+                    m.d.sync += state.eq(Mux(job.n_sink.any(), State.SINKS, State.TOKENS))
                 with m.Else():
                     m.d.comb += self.illegal.eq(1)
                     m.d.sync += state.eq(State.IDLE)
@@ -227,16 +227,16 @@ class Front(wiring.Component):
             m.d.sync += state.eq(Mux(sinks, State.TOKENS, State.RUN))
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
-        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready, units.tags.valid)):
+        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready,
+                                                         units.tags.valid | self.valid)):
             m.d.sync += state.eq(State.IDLE)
 
     def _intake(self, m: Module, units: Units) -> None:
         """The gate in front of the lifting unit, and what a token's last beat decides."""
         haar, intake, i = units.haar, units.haar.intake, self.i
-        gate = Signal()
+        gate = self._gate(m, haar)
         taken = Signal()
         m.d.comb += [
-            gate.eq(may_enter(intake, self.free)),
             haar.i.valid.eq(i.valid & gate),
             i.ready.eq(haar.i.ready & gate),
             haar.i.payload.x.eq(i.payload.x),
@@ -247,6 +247,12 @@ class Front(wiring.Component):
         ]
         with m.If(taken & intake.opens & intake.last):
             m.d.comb += self.claim.eq(Cat(~intake.half, intake.half))
+
+    def _gate(self, m: Module, haar: Haar) -> Signal:
+        """Whether the token that is wanted may come, known a cycle before: of its slot or, where that is planned now,
+        of the next one."""
+        may = Mux(haar.plans, may_enter(haar.coming, self.free), may_enter(haar.intake, self.free))
+        return late(m, "gate", may, control=True)
 
     def _rotate(self, m: Module, rotation: Hadamard, state: enum.EnumView, tokens: Value) -> None:
         """The Hadamard unit's own job."""
@@ -271,7 +277,7 @@ class Front(wiring.Component):
         """As `_intake`, with the Hadamard unit in between: what a token's last beat brings is looked at in front of it,
         the gate stands behind it."""
         haar, intake, i, mixed = units.haar, units.haar.intake, self.i, rotation.o
-        gate, taken, lifted = Signal(), Signal(), Signal()
+        gate, taken, lifted = self._gate(m, haar), Signal(), Signal()
         left = Signal.like(self.registers.n_sink, name="sinks_left", reset_less=True)  # sinks still to come in
         m.d.comb += [
             rotation.i.valid.eq(i.valid),
@@ -281,7 +287,6 @@ class Front(wiring.Component):
             self.framing.eq(taken & (i.payload.last != rotation.last)),
             units.sinks.push.eq(taken & rotation.last & left.any()),
             units.sinks.value.eq(i.payload.sink_shift),
-            gate.eq(may_enter(intake, self.free)),
             haar.i.valid.eq(mixed.valid & gate),
             mixed.ready.eq(haar.i.ready & gate),
             haar.i.payload.x.eq(mixed.payload.y),
@@ -300,19 +305,20 @@ class Front(wiring.Component):
         taken = Signal(name="coef_taken")
         exponent = Mux(coef.payload.sink, sinks.head, 0)
         leaves = quantizer.o.valid & quantizer.o.payload.last
+        code = Signal(code_layout(self.params), name="code_")
         if units.exponents is None:
             tagged = coef.payload.last
             broken = tags.broken
-            m.d.comb += [tags.value.sink_shift.eq(exponent), self.code.sink_shift.eq(tags.head.sink_shift)]
+            m.d.comb += [tags.value.sink_shift.eq(exponent), code.sink_shift.eq(tags.head.sink_shift)]
         else:
             tagged = Signal(name="token_begins", init=1)
             broken = tags.broken | units.exponents.broken
             with m.If(taken):
                 m.d.sync += tagged.eq(coef.payload.last)
             m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
-                         units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
+                         units.exponents.pop.eq(leaves), code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
-            taken.eq(coef.valid & quantizer.i.ready),
+            taken.eq(coef.valid),  # as it comes: the scale unit never stops it
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),
@@ -320,12 +326,13 @@ class Front(wiring.Component):
             tags.push.eq(taken & tagged),
             quantizer.o.ready.eq(1),
             tags.pop.eq(leaves),
-            self.valid.eq(quantizer.o.valid),
+            self.valid.eq(late(m, "code_valid", quantizer.o.valid, control=True)),
             self.internal.eq(broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
         ]
         m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in quantizer.o.payload.shape().members]
+        m.d.comb += [code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
+        m.d.comb += [code[name].eq(quantizer.o.payload[name]) for name in quantizer.o.payload.shape().members]
+        m.d.comb += self.code.eq(late(m, "code_late", code))
 
 
 def code_tags(params: EngineParams) -> data.StructLayout:

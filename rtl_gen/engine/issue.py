@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,7 @@ from rtl_gen.engine.order import Order, order_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed
+from rtl_gen.lib.delay import delayed, late
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import EngineParams
 
@@ -65,14 +65,14 @@ def tile_gap(params: EngineParams) -> int:
     return params.min_read_cycles
 
 
-def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> Value:
-    """Whether `cycles` cycles have passed since `ends`."""
+def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> tuple[Value, Value]:
+    """Whether `cycles` cycles, two at least, have passed since `ends`: now, and in the next cycle."""
     gap = countdown(name, cycles)
     with m.If(ends):
         m.d.sync += gap.eq(cycles - 2)
     with m.Elif(~is_last(gap)):
         m.d.sync += gap.eq(gap - 1)
-    return is_last(gap)
+    return is_last(gap), ~ends & (is_last(gap) | (gap == 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +137,16 @@ class Issue(wiring.Component):
         tile_ends = Signal()
         takes = Signal()
         ends = Signal(name="block_issued")
-        out_free = Signal(name="out_free_")  # the tile at hand finds a half of the output buffer, or its pass has one
         if params.block:
             m.d.comb += ends.eq(step.issues & step.ends)
-            free = self._blocks(m, step, tile, take, ends, tile_ends, out_free)
+            block_may_end, apart = self._blocks(m, step, tile, take, ends, tile_ends)
         else:
             m.d.comb += ends.eq(tile_ends)
-            free = ~last | may_end(keep_apart(m, "gap", ends, block_gap(params)), out_free)
+            block_may_end, (_, apart) = Const(1), keep_apart(m, "gap", ends, block_gap(params))
+        # Whether the tile at hand may end is known a cycle before: it finds a half of the output buffer, or its pass
+        # has one.
+        tile_may_end = late(m, "tile_may_end", control=True, value=may_end(
+            apart, Mux(take, self._finds_half(order.tile), self._finds_half(tile))))
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
@@ -151,7 +154,7 @@ class Issue(wiring.Component):
             order.halves.eq(self.halves),
             take.eq(~valid | tile_ends),
             takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
-            step.issues.eq(valid & (~step.first | self.loaded) & free),
+            step.issues.eq(valid & (~step.first | self.loaded) & block_may_end & (~last | tile_may_end)),
             tile_ends.eq(step.issues & last),
             jobs.ends.eq(tile_ends & tile.job_ends),
             self.release.eq(tile_ends & tile.pass_ends),
@@ -161,10 +164,8 @@ class Issue(wiring.Component):
         ]
         m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
         with m.If(take):
-            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile), out_free.eq(self._finds_half(order.tile)),
+            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile),
                          occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
-        with m.Else():
-            m.d.sync += out_free.eq(self._finds_half(tile))
         self._steps(m, step, jobs, order, take)
         self._feed(m, step, occupied)
         return m
@@ -190,9 +191,10 @@ class Issue(wiring.Component):
                          self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
         m.d.comb += step.last.eq(is_last(left))
 
-    def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value,
-                out_free: Value) -> Value:
-        """Where the work stands in a tile's blocks; returns whether a step may be issued as far as the array goes."""
+    def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value
+                ) -> tuple[Value, Value]:
+        """Where the work stands in a tile's blocks; returns whether a step may be issued, were it not its tile's last,
+        and whether it may in the next cycle, were it that, as far as array and combine unit go."""
         params, steps = self.params, block_steps(self.params)
         group = Signal(up_to(params.max_blocks - 1), name="group")
         left = countdown("block_left", steps)
@@ -207,9 +209,9 @@ class Issue(wiring.Component):
             m.d.sync += [left.eq(steps - 2), group.eq(group + 1)]
         with m.If(take):
             m.d.sync += [left.eq(steps - 2), group.eq(0)]
-        apart = keep_apart(m, "gap", ends, block_gap(params))
-        tiles_apart = keep_apart(m, "read_gap", tile_ends, tile_gap(params))
-        return (~step.ends | apart) & (~step.last | may_end(tiles_apart, out_free))
+        apart, _ = keep_apart(m, "gap", ends, block_gap(params))
+        _, tiles_apart = keep_apart(m, "read_gap", tile_ends, tile_gap(params))
+        return ~step.ends | apart, tiles_apart
 
     def _feed(self, m: Module, step: Step, occupied: Value) -> None:
         """Reads of the buffers, and the step's own bits through as many registers as the buffers have."""

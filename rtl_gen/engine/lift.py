@@ -51,7 +51,7 @@ class Lift(wiring.Component):
     start, registers : In, a job's registers; `room` : Out, it can take them
     complete : In(2), halves of the output buffer whose pass has been written
     job : Out(stream of the inverse unit's job_layout)
-    lifting, accepted : Out(lifting_layout), a job that is taken now; it reads half `lifting.set[0]`
+    lifting, begins : Out(lifting_layout), a job that was taken in the cycle before; it reads half `lifting.set[0]`
     taken : Out(2), the half whose pass it is, the sinks' job aside
     idle : Out, no job
     """
@@ -61,7 +61,7 @@ class Lift(wiring.Component):
         super().__init__({
             "start": In(1), "registers": In(job_layout(params)), "room": Out(1), "complete": In(2),
             "job": Out(stream.Signature(haar_layouts.job_layout(params.inverse))),
-            "lifting": Out(lifting_layout(params)), "accepted": Out(1), "taken": Out(2), "idle": Out(1),
+            "lifting": Out(lifting_layout(params)), "begins": Out(1), "taken": Out(2), "idle": Out(1),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -83,7 +83,8 @@ class Lift(wiring.Component):
         # The counts move a cycle behind a job's acceptance, when the unit is not ready for some more, and the edges of
         # super-tiles and columns are known a cycle behind the counts and the job's registers.
         known = late(m, "known", jobs.running, control=True)
-        moves = late(m, "moves", self.accepted, control=True)
+        accepted = Signal()
+        moves = late(m, "moves", accepted, control=True)
         m.d.sync += last_column.eq(column + 1 == job.columns)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
@@ -94,8 +95,9 @@ class Lift(wiring.Component):
             into.payload.levels.eq(Mux(sinks, 0, job.levels)),
             into.payload.width.eq(Mux(sinks, job.n_sink, across.size)),
             into.payload.base.eq(Mux(first & ~sinks, job.n_sink, 0)),
-            self.accepted.eq(into.valid & into.ready),
-            self.taken.eq(Mux(self.accepted & ~sinks, Cat(~number[0], number[0]), 0)),
+            accepted.eq(into.valid & into.ready),
+            self.begins.eq(moves),
+            self.taken.eq(Mux(accepted & ~sinks, Cat(~number[0], number[0]), 0)),
             ends.eq(moves & ~sinks & last_column),
             jobs.ends.eq(ends & last_super_tile),
             self.lifting.set.eq(number),

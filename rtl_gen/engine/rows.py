@@ -39,9 +39,10 @@ def scale_address(params: EngineParams) -> data.StructLayout:
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Registers of one half of the activation buffer."""
+    """Registers of one half of the activation buffer; `room`, there is a slot for the `next` row."""
 
     next: data.View
+    room: Signal
     open_slot: data.View
     open: Signal
     closed: Signal
@@ -106,7 +107,7 @@ class Rows(wiring.Component):
         m.d.comb += [
             second.eq(~code.hi & Mux(code.half, halves[1].open, halves[0].open)),
             slot.as_value().eq(Mux(code.half, pick[1], pick[0])),
-            fits.eq((second | (slot.tile < params.act_tiles)) & (code.place < params.out_slots)),
+            fits.eq((second | Mux(code.half, halves[1].room, halves[0].room)) & (code.place < params.out_slots)),
             last.eq(self.valid & code.last),
             self.overflow.eq(last & ~fits),
             self.address.eq(slot.base + beat),
@@ -133,6 +134,7 @@ class Rows(wiring.Component):
         start = number * params.act_tiles * params.max_beats
         half = Half(
             next=Signal(slot_layout(params), name=f"next{number}", init={"base": start}),
+            room=Signal(name=f"room{number}", init=1),
             open_slot=Signal(slot_layout(params), name=f"open_slot{number}", reset_less=True),
             open=Signal(name=f"open{number}"), closed=Signal(name=f"closed{number}"),
             ends=Signal(name=f"ends{number}", reset_less=True), free=Signal(name=f"free{number}", init=1),
@@ -155,7 +157,7 @@ class Rows(wiring.Component):
         with m.Elif(self.retire[number]):
             m.d.sync += half.free.eq(1)
         with m.If(self.leave[number]):
-            m.d.sync += [half.closed.eq(0), half.open.eq(0), half.next.row.eq(0), half.next.tile.eq(0),
+            m.d.sync += [half.closed.eq(0), half.open.eq(0), half.room.eq(1), half.next.row.eq(0), half.next.tile.eq(0),
                          half.next.base.eq(start)]
         return half
 
@@ -181,4 +183,5 @@ class Rows(wiring.Component):
         with m.If(last & fits & ~second):
             m.d.sync += half.last.eq(slot.tile)
         with m.If(go_round(m, slot.row, params.rows, last & fits & ~second)):
-            m.d.sync += [slot.tile.eq(slot.tile + 1), slot.base.eq(slot.base + params.max_beats)]
+            m.d.sync += [slot.tile.eq(slot.tile + 1), slot.base.eq(slot.base + params.max_beats),
+                         half.room.eq(slot.tile + 1 != params.act_tiles)]

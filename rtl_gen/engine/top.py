@@ -131,9 +131,9 @@ class Engine(wiring.Component):
         ]
 
         # Sticky errors, in the order of `ERRORS`.
-        internal = late(m, "internal", front.internal | drain.internal | back.internal | waits, control=True)
+        internal = late(m, "internal", Cat(front.internal, drain.internal, back.internal, waits), control=True)
         error = Signal(len(layouts.errors_of(params)))
-        seen = Cat(front.illegal, rows.overflow, front.framing, internal,
+        seen = Cat(front.illegal, rows.overflow, front.framing, internal.any(),
                    *([loader.illegal] if params.packed_weights else []))
         m.d.sync += error.eq((error & ~self.clear.replicate(len(error))) | seen)
         m.d.comb += [front.refuse.eq(Cat(error[layouts.ERRORS.index(name)] for name in layouts.REFUSING).any()),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import C, Module, Signal, Value, signed
+from amaranth.hdl import C, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,12 +71,13 @@ def held_ruler(m: Module, slots: Slots, layout: data.StructLayout, ruler: Callab
     walk, job, params = slots.walk, slots.job, slots.params
     held = Signal(layout, name="ruler", reset_less=True)
     grid = params.axes == 2
-    with m.If(slots.plan):
-        m.d.sync += held.eq(ruler(m, "next", (walk.offset + 1) & walk.mask, walk.mask, walk.two_d if grid else C(0)))
+    begins = Signal(name="job_begins")
     mask = Signal.like(walk.mask, name="first_mask")
-    m.d.comb += mask.eq(job_mask(job.payload, params))
-    with m.If(job.valid & job.ready):
-        m.d.sync += held.eq(ruler(m, "first", C(0), mask, job.payload.two_d if grid else C(0)))
+    m.d.comb += [begins.eq(job.valid & job.ready), mask.eq(job_mask(job.payload, params))]
+    first = ruler(m, "first", C(0), mask, job.payload.two_d if grid else C(0))
+    following = ruler(m, "next", (walk.offset + 1) & walk.mask, walk.mask, walk.two_d if grid else C(0))
+    with m.If(begins | slots.plan):
+        m.d.sync += held.as_value().eq(Mux(begins, first.as_value(), following.as_value()))
     return held
 
 

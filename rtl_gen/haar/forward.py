@@ -51,10 +51,15 @@ def place_tags(params: HaarParams) -> dict[str, Any]:
     return {"place": params.place_width, "half": 1, "closes": 1, "ends": 1, "sink": 1} if params.places else {}
 
 
+def opening_layout() -> data.StructLayout:
+    """Whether a token `opens` a super-tile, in which `half`."""
+    return data.StructLayout({"opens": 1, "half": 1})
+
+
 def intake_layout(params: HaarParams) -> data.StructLayout:
     """The token that is being taken in the engine: whether it `opens` a super-tile, in which `half`, whether it is a
     sink, and whether the beat that is wanted is its `last`."""
-    return data.StructLayout({"opens": 1, "half": 1, "sink": 1, "last": 1})
+    return data.StructLayout({**opening_layout().members, "sink": 1, "last": 1})
 
 
 def lift_s(a: Value, d: Value, paired: Value) -> Value:
@@ -125,7 +130,8 @@ class Haar(LiftingUnit):
     i : In(stream of input_layout), the tokens that exist in order of position, `beats` beats each
     o : Out(stream of output_layout), coefficient tokens in the order of the timetable
     events : Out(event_layout)
-    intake : Out(intake_layout), inside the engine only
+    intake : Out(intake_layout), inside the engine only; `plans` Out, the next token is wanted from the next cycle on,
+        and `coming` Out, whether that one opens a super-tile, in which half
 
     Latency: `params.latency` from the issue of a beat to its output; a coefficient leaves in the slot of its butterfly.
     Throughput: a beat a cycle; see `Slots`. Back-pressure: while an output beat waits, every register holds; bubbles
@@ -133,7 +139,8 @@ class Haar(LiftingUnit):
     """
 
     def __init__(self, params: HaarParams) -> None:
-        intake = {"intake": Out(intake_layout(params))} if params.places else {}
+        intake = {"intake": Out(intake_layout(params)), "coming": Out(opening_layout()),
+                  "plans": Out(1)} if params.places else {}
         super().__init__(params, unit_plan(params), input_layout(params), output_layout(params), intake)
 
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
@@ -189,6 +196,9 @@ class Haar(LiftingUnit):
                 plan.half.eq(Mux(out.before, walk.half_before, walk.half)),
                 plan.closes.eq(closes & ~walk.sink),
                 plan.sink.eq(walk.sink),
+                self.coming.opens.eq(plan.opens),
+                self.coming.half.eq(plan.takes_half),
+                self.plans.eq(slots.plan),
             ]
 
     def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:

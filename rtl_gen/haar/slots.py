@@ -147,7 +147,7 @@ class Slots(wiring.Component):
             self.issue.eq(active & self.advance & (self.offered | ~self.takes)),
             self.index.eq(cycle),
             self.last.eq(with_last),
-            goes_on.eq(running & (self.offered | ~self.takes | ~active) & (~self.busy | slot_last)),
+            goes_on.eq(running & (self.offered | ~self.takes | ~within) & (~self.busy | slot_last)),
             slot_end.eq(self.advance & goes_on),
             self.plan.eq(self.advance & (first | (goes_on & ~final))),
         ]
@@ -187,72 +187,59 @@ class Slots(wiring.Component):
             next_row = Signal.like(walk.row)
             m.d.comb += [next_row.eq(walk.row + last_row + 1), tile_is_last.eq(row_ends & (next_row >= walk.height))]
 
-        with m.If(job.valid & job.ready):
-            m.d.sync += [
-                walk.offset.eq(0),
-                walk.mask.eq(job_mask(job.payload, params)),
-                walk.width.eq(job.payload.width),
-                walk.column.eq(0),
-                walk.column_before.eq(job.payload.width),
-                before_is_last.eq(0),
-            ]
+        # What a walk begins with stands beside what it goes on with: whether the slot is over is known late.
+        begins = Signal()
+        tile_ends = Signal(reset_less=True)  # the slot to plan is its tile's last
+        mask = Signal.like(walk.mask, name="first_mask")
+        following = Signal.like(walk.offset, name="next_offset")
+        m.d.comb += [begins.eq(job.valid & job.ready), mask.eq(job_mask(job.payload, params)),
+                     following.eq(Mux(begins, 0, (walk.offset + 1) & walk.mask))]
+        with m.If(begins):
+            m.d.sync += [walk.mask.eq(mask), walk.width.eq(job.payload.width)]
             if params.direction == "forward":
                 m.d.sync += walk.levels.eq(job.payload.levels)
             if params.axes == 2:
-                m.d.sync += [
-                    walk.height.eq(job.payload.height),
-                    walk.two_d.eq(job.payload.two_d),
-                    walk.row.eq(0),
-                    walk.row_before.eq(0),
-                ]
-        if params.places:
-            self._super_tiles(m, row_ends, next_column, next_row if params.axes == 2 else None)
+                m.d.sync += [walk.height.eq(job.payload.height), walk.two_d.eq(job.payload.two_d)]
         with m.If(self.plan):
             ends = ((walk.offset + 2) & walk.mask) == 0
+            m.d.sync += final.eq(ends & Mux(walk.mask.any(), before_is_last, tile_is_last))
+        with m.If(begins | self.plan):
+            m.d.sync += [walk.offset.eq(following), tile_ends.eq(following == Mux(begins, mask, walk.mask))]
+        with m.If(begins | (self.plan & tile_ends)):
+            column = Mux(row_ends, 0, next_column) if params.axes == 2 else next_column
             m.d.sync += [
-                walk.offset.eq((walk.offset + 1) & walk.mask),
-                final.eq(ends & Mux(walk.mask.any(), before_is_last, tile_is_last)),
+                walk.column_before.eq(Mux(begins, job.payload.width, walk.column)),
+                walk.column.eq(Mux(begins, 0, column)),
+                before_is_last.eq(~begins & tile_is_last),
             ]
-            with m.If(walk.offset == walk.mask):
-                m.d.sync += [
-                    walk.column_before.eq(walk.column),
-                    walk.column.eq(next_column),
-                    before_is_last.eq(tile_is_last),
-                ]
-                if params.axes == 2:
-                    m.d.sync += walk.row_before.eq(walk.row)
-                    with m.If(row_ends):
-                        m.d.sync += [walk.column.eq(0), walk.row.eq(next_row)]
+            if params.axes == 2:
+                m.d.sync += [walk.row_before.eq(Mux(begins, 0, walk.row)),
+                             walk.row.eq(Mux(begins, 0, Mux(row_ends, next_row, walk.row)))]
+            if params.places:
+                self._super_tiles(m, begins, row_ends, next_column, next_row if params.axes == 2 else None)
 
-    def _super_tiles(self, m: Module, row_ends: Value, next_column: Value, next_row: Value | None) -> None:
-        """Places count through a super-tile; in the forward unit a tile beyond its edge begins the next one."""
-        params, walk, job = self.params, self.walk, self.job
+    def _super_tiles(self, m: Module, begins: Value, row_ends: Value, next_column: Value, next_row: Value | None
+                     ) -> None:
+        """With a job or a tile, places count through a super-tile; in the forward unit a tile beyond its edge begins
+        the next one."""
+        walk, job = self.walk, self.job.payload
+        base: Value = walk.base + walk.mask + 1
         if self._super_tile:
             below = Mux(row_ends, next_row >= walk.end_row, 0) if next_row is not None else 0
             m.d.comb += self.splits.eq(Mux(row_ends, below, next_column >= walk.end_column))
-        with m.If(job.valid & job.ready):
-            m.d.sync += [walk.base.eq(job.payload.base), walk.base_before.eq(job.payload.base)]
-            if self._super_tile:
-                m.d.sync += [
-                    walk.sink.eq(job.payload.sink),
-                    walk.begins.eq(job.payload.begins),
-                    walk.half.eq(job.payload.half),
-                    walk.half_before.eq(job.payload.half),
-                    walk.end_column.eq(job.payload.tile_width),
-                    walk.tile_width.eq(job.payload.tile_width),
-                ]
-                if params.axes == 2:
-                    m.d.sync += [walk.end_row.eq(job.payload.tile_height), walk.tile_height.eq(job.payload.tile_height)]
-        with m.If(self.plan & (walk.offset == walk.mask)):
-            m.d.sync += [walk.base_before.eq(walk.base), walk.base.eq(walk.base + walk.mask + 1)]
-            if self._super_tile:
-                m.d.sync += [walk.half_before.eq(walk.half), walk.begins.eq(self.splits)]
-                with m.If(self.splits):
-                    m.d.sync += [
-                        walk.base.eq(0),
-                        walk.half.eq(~walk.half),
-                        walk.end_column.eq(Mux(row_ends, 0, next_column) + walk.tile_width),
-                    ]
-                    if next_row is not None:
-                        with m.If(row_ends):
-                            m.d.sync += walk.end_row.eq(next_row + walk.tile_height)
+            base = Mux(self.splits, 0, base)
+            end = Mux(self.splits, Mux(row_ends, 0, next_column) + walk.tile_width, walk.end_column)
+            m.d.sync += [
+                walk.begins.eq(Mux(begins, job.begins, self.splits)),
+                walk.half.eq(Mux(begins, job.half, walk.half ^ self.splits)),
+                walk.half_before.eq(Mux(begins, job.half, walk.half)),
+                walk.end_column.eq(Mux(begins, job.tile_width, end)),
+            ]
+            if next_row is not None:
+                below_end = Mux(self.splits & row_ends, next_row + walk.tile_height, walk.end_row)
+                m.d.sync += walk.end_row.eq(Mux(begins, job.tile_height, below_end))
+            with m.If(begins):
+                m.d.sync += [walk.sink.eq(job.sink), walk.tile_width.eq(job.tile_width)]
+                if next_row is not None:
+                    m.d.sync += walk.tile_height.eq(job.tile_height)
+        m.d.sync += [walk.base_before.eq(Mux(begins, job.base, walk.base)), walk.base.eq(Mux(begins, job.base, base))]

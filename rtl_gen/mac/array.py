@@ -145,6 +145,7 @@ class Mac(wiring.Component):
         drains = Signal()  # beats are left
         tile_ends = Signal()  # one is
         owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
+        full = Signal()  # as many are queued as may be
         m.d.comb += [
             self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
             accept.eq(self.i.valid & self.i.ready),
@@ -159,6 +160,7 @@ class Mac(wiring.Component):
         move = Signal()
         pop = Signal()
         chunk_ends = Signal()
+        row_is_last = Signal()  # the beat that leaves next is its row's last one
         row_ends = Signal()
         chunk = Signal(range(max(2, chunks)))
         slot = Signal()
@@ -166,10 +168,10 @@ class Mac(wiring.Component):
         flight_mode4 = Signal(params.rows, reset_less=True)
         drain_mode4 = Signal(params.rows, reset_less=True)
         m.d.comb += [
-            move.eq(drains & (queued != params.queue_beats)),
+            move.eq(drains & ~full),
             pop.eq(leaves(self.o.valid, self.o.ready)),
             chunk_ends.eq(chunk == chunks - 1),
-            row_ends.eq(move & chunk_ends & slot),
+            row_ends.eq(move & row_is_last),
         ]
         with m.If(last_accepted):
             m.d.sync += flight_mode4.eq(step.mode4.as_value())
@@ -183,7 +185,7 @@ class Mac(wiring.Component):
         with m.Else():
             m.d.sync += owed.eq(owed - pop)
         with m.If(move):
-            m.d.sync += chunk.eq(chunk + 1)
+            m.d.sync += [chunk.eq(chunk + 1), row_is_last.eq(slot & (chunk + 2 == chunks) if chunks > 1 else ~slot)]
             with m.If(chunk_ends):
                 m.d.sync += [chunk.eq(0), slot.eq(~slot)]
         with m.If(row_ends):
@@ -213,7 +215,7 @@ class Mac(wiring.Component):
             beat.last.eq(tile_ends),
         ]
 
-        self._queue(m, beat, move, pop, queued)
+        self._queue(m, beat, move, pop, queued, full)
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
@@ -224,7 +226,7 @@ class Mac(wiring.Component):
         ]
         return m
 
-    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal) -> None:
+    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal, full: Signal) -> None:
         """Output queue: entry 0 is the output, and everything moves up when it leaves."""
         entries = [Signal(beat.shape(), name=f"queue{n}", reset_less=True)
                    for n in range(self.params.queue_beats)]
@@ -236,7 +238,8 @@ class Mac(wiring.Component):
             if n + 1 < len(entries):
                 with m.Elif(pop):
                     m.d.sync += entry.eq(entries[n + 1])
-        m.d.sync += queued.eq(staying + move)
+        m.d.sync += [queued.eq(staying + move),
+                     full.eq(staying + move == self.params.queue_beats)]
         if not self.params.split:
             m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
             return

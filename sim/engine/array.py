@@ -33,8 +33,9 @@ def word_cycles(params: EngineParams) -> int:
 
 
 def free_cycles(params: EngineParams) -> int:
-    """Cycles from the issue of a super-tile's last step until its half of the activation buffer counts as free."""
-    return params.drain_cycles + 1
+    """Cycles from the issue of a super-tile's last step until its half of the activation buffer counts as free: the
+    half's flag, the gate."""
+    return params.drain_cycles + 2
 
 
 def issue(last: int, ready: Sequence[int], span: int, least: int, out_free: int = NEVER) -> int:

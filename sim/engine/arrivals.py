@@ -12,7 +12,7 @@ import numpy as np
 
 from sim import scale
 from sim.dram import Rate
-from sim.engine.front import slots, start_cycles
+from sim.engine.front import CODED, slots, start_cycles
 from sim.engine.port_flow import PortTokens
 from sim.engine.rotated import BEGIN, Rotated, State
 from sim.task import Task
@@ -62,7 +62,7 @@ class Arrivals:
         # The lifting unit's pace leaves every group its division in time. So the codes of a token's last group follow
         # its last beat by `latency`, or those of the group before it, where that is a whole block and the last is not.
         self._groups = scale.group_beats(registers)
-        self._after = params.scale.latency + self._groups[-1]
+        self._after = params.scale.latency + self._groups[-1] - 1 + CODED
         self._short = self._groups[0] - self._groups[-1]  # beats that a token's last group is short of a whole one
         self._slots = slots(job.tokens, job.levels, job.grid)
         size = 1 << chain_levels(job.levels, job.grid)

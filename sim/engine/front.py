@@ -42,6 +42,9 @@ class Stream(Beats, Protocol):
         """No beat behind those that were taken is offered before this cycle."""
 
 
+CODED = 2  # cycles from a token's last codes until its row counts as there: a register on their way, the row
+
+
 @dataclass(slots=True)
 class Source:
     """The beats of an input stream: one is offered in the first cycle with `valid` after the last one was taken."""
@@ -169,7 +172,7 @@ def _walk(params: EngineParams, job: EngineJob, run: tuple[np.ndarray, ...], ope
             continue
         passes: Sequence[int] = (yield opens.get(slot), cycle, beats) if takes else range(cycle, cycle + beats)
         if coef >= 0:
-            ready[coef] = scales.token([at + latency for at in passes], group) + 1
+            ready[coef] = scales.token([at + latency for at in passes], group) + CODED
         cycle = passes[-1] + 1 + whole - beats
     return cycle
 

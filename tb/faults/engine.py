@@ -172,7 +172,7 @@ REGISTERS = (
     _patch("sink_shift", "a sink's exponent has three bits", "rescale.remaining_shift",
            lambda shift, sink_shift: shift - sink_shift[:3]),
     _edit("raised_without_limit", "what a sink's exponent raises beyond 24 bits wraps",
-          inside("stamp_rescale_lane", "= raised_clips ?", "= 1'h0 ?")),
+          inside("stamp_rescale_lane", "= held_clips ?", "= 1'h0 ?")),
     _edit("lowest_coefficient", "coefficients below the range become its lowest value and one",
           inside("stamp_rescale_lane", "{23{~halved[25]}}", "{22{~halved[25]}}, 1'b1")),
     _edit("lowest_result", "results below the range become -32767",
