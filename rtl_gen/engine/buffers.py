@@ -6,8 +6,9 @@ that the high one is known whatever follows; a second 4-bit token writes the hig
 same word of both banks of every row that holds a token, and `lanes` steps take a byte each.
 
 On an FPGA the way to the many memories of the activation and the weight buffer is long, so their addresses, enables and
-words pass a register first. Writes do as well as reads: what was written before a step was issued is there for it. The
-read of a block RAM takes most of a cycle, so that what every memory here gives passes a register before anything else.
+words pass a register first, those of the activation buffer another one in front of every `HOP_ROWS` rows. Writes do as
+well as reads: what was written before a step was issued is there for it. The read of a block RAM takes most of a cycle,
+so that what it gives passes a register before anything else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rtl_gen.engine.rows import scale_address, scale_layout
 from rtl_gen.haar.inverse import fetch_layout
 from rtl_gen.lib.bits import chosen, up_to
 from rtl_gen.lib.delay import delayed, late
-from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.params import HOP_ROWS, EngineParams
 from stamp_hw.params import CODE_WIDTH
 
 
@@ -53,29 +54,36 @@ class ActBuffer(wiring.Component):
         m = Module()
         params, half = self.params, CODE_WIDTH // 2
         depth = max(2, 2 * params.act_tiles * params.max_beats)
-        read_at, write_at = late(m, "bank_read_at", self.read_at), late(m, "bank_write_at", self.write_at)
-        read_en = late(m, "bank_read_en", self.read_en, control=True)
-        lane = delayed(m, "lanes_asked", self.lane, 3)  # of the word that the banks gave
         codes = [*self.codes, self.zero] if params.block else list(self.codes)
-        low = Cat(Cat(code[:half] for code in codes), ~self.hi)
-        high = Cat(Mux(self.hi, code[half:], code[:half]) for code in codes)
-        planes = [(plane, late(m, f"{plane}_word", word), late(m, f"{plane}_en", enable, control=True))
-                  for plane, word, enable in (("low", low, self.low), ("high", high, self.high))]
+        words = {"low": Cat(Cat(code[:half] for code in codes), ~self.hi),
+                 "high": Cat(Mux(self.hi, code[half:], code[:half]) for code in codes)}
+        read_at, read_en, write_at = self.read_at, self.read_en, self.write_at
+        enables = {"low": self.low, "high": self.high}
         for row in range(params.rows):
+            hop, inside = divmod(row, HOP_ROWS)
+            if not inside:  # what goes to the banks passes a register in front of every few of them
+                read_at, write_at = late(m, f"bank_read_at{hop}", read_at), late(m, f"bank_write_at{hop}", write_at)
+                read_en = late(m, f"bank_read_en{hop}", read_en, control=True)
+                words = {plane: late(m, f"{plane}_word{hop}", word) for plane, word in words.items()}
+                enables = {plane: late(m, f"{plane}_en{hop}", enable, control=True)
+                           for plane, enable in enables.items()}
+                lane = delayed(m, f"lanes_asked{hop}", self.lane, 3 + hop)  # of the word that these banks gave
             nibbles: list[list[Value]] = []
-            for plane, word, enable in planes:
+            for plane, word in words.items():
                 bank = m.submodules[f"{plane}{row}"] = memory.Memory(shape=len(word), depth=depth, init=[])
                 write, read = bank.write_port(), bank.read_port()
-                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enable[row]),
+                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enables[plane][row]),
                              read.addr.eq(read_at), read.en.eq(read_en[row])]
                 found = late(m, f"{plane}{row}_read", read.data)
                 nibbles.append([found.word_select(n, half) for n in range(len(codes))])
                 if plane == "low":
-                    m.d.sync += self.mode4[row].eq(found[-1])
+                    mode4 = found[-1]
             values = [Cat(pair) for pair in zip(*nibbles, strict=True)]
-            m.d.sync += self.act[row].eq(chosen(values[: params.lanes], lane))
+            given = {"act": chosen(values[: params.lanes], lane), "mode4": mode4}
             if params.block:
-                m.d.sync += self.zeros[row].eq(values[-1])
+                given["zeros"] = values[-1]
+            for name, value in given.items():  # the banks that were reached first wait for the others
+                m.d.comb += getattr(self, name)[row].eq(delayed(m, f"{name}{row}", value, 1 + params.hops - hop))
         return m
 
 
@@ -107,7 +115,7 @@ class WeightBuffer(wiring.Component):
             read.addr.eq(late(m, "word_read_at", self.read_at)),
             read.en.eq(late(m, "word_read_en", self.read_en, control=True)),
         ]
-        m.d.sync += self.wgt.eq(late(m, "word_read", read.data))
+        m.d.comb += self.wgt.eq(delayed(m, "words_read", read.data, 2 + self.params.hops))
         return m
 
 

@@ -101,7 +101,7 @@ class Front(wiring.Component):
     start, registers : Out, they shall take `registers` now
     free : In(2), halves of the activation buffer that are free
     claim : Out(2), a super-tile's first token has been taken for this half
-    code, valid : Out(code_layout), a beat of codes, a cycle behind the scale unit
+    code, valid : Out(code_layout), a beat of codes; `written` : In, one is on its way into the buffers
     illegal, framing, internal : Out, an error in this cycle
     idle : Out, no job
     haar_events, scale_events : Out, of the two units
@@ -117,9 +117,9 @@ class Front(wiring.Component):
         super().__init__(more | {
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
             "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
-            "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "illegal": Out(1), "framing": Out(1),
-            "internal": Out(1), "idle": Out(1), "haar_events": Out(haar_common.event_layout()),
-            "scale_events": Out(scale.event_layout(params.scale)),
+            "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "written": In(1),
+            "illegal": Out(1), "framing": Out(1), "internal": Out(1), "idle": Out(1),
+            "haar_events": Out(haar_common.event_layout()), "scale_events": Out(scale.event_layout(params.scale)),
         })
 
     def elaborate(self, _platform: object) -> Module:
@@ -162,14 +162,15 @@ class Front(wiring.Component):
             m.d.comb += summed.eq(height == 0)
         else:
             m.d.comb += summed.eq(1)
-        with m.If(state == State.IDLE):
+        with m.If(state == State.IDLE):  # what is offered is held, taken or not
             m.d.comb += self.job.ready.eq(self.room & ~self.refuse)
+            m.d.sync += job.eq(self.job.payload)
+            if params.axes == 2:
+                m.d.sync += [tokens.eq(0), width.eq(self.job.payload.width), height.eq(self.job.payload.height)]
+            else:
+                m.d.sync += tokens.eq(self.job.payload.width)
             with m.If(self.job.valid & self.job.ready):
-                m.d.sync += [job.eq(self.job.payload), state.eq(State.CHECK)]
-                if params.axes == 2:
-                    m.d.sync += [tokens.eq(0), width.eq(self.job.payload.width), height.eq(self.job.payload.height)]
-                else:
-                    m.d.sync += tokens.eq(self.job.payload.width)
+                m.d.sync += state.eq(State.CHECK)
         with m.Elif(state == State.CHECK):
             with m.If(summed):
                 m.d.sync += tokens.eq(tokens + job.n_sink)
@@ -228,7 +229,7 @@ class Front(wiring.Component):
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
         with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready,
-                                                         units.tags.valid | self.valid)):
+                                                         units.tags.valid | self.written)):
             m.d.sync += state.eq(State.IDLE)
 
     def _intake(self, m: Module, units: Units) -> None:
@@ -305,18 +306,17 @@ class Front(wiring.Component):
         taken = Signal(name="coef_taken")
         exponent = Mux(coef.payload.sink, sinks.head, 0)
         leaves = quantizer.o.valid & quantizer.o.payload.last
-        code = Signal(code_layout(self.params), name="code_")
         if units.exponents is None:
             tagged = coef.payload.last
             broken = tags.broken
-            m.d.comb += [tags.value.sink_shift.eq(exponent), code.sink_shift.eq(tags.head.sink_shift)]
+            m.d.comb += [tags.value.sink_shift.eq(exponent), self.code.sink_shift.eq(tags.head.sink_shift)]
         else:
             tagged = Signal(name="token_begins", init=1)
             broken = tags.broken | units.exponents.broken
             with m.If(taken):
                 m.d.sync += tagged.eq(coef.payload.last)
             m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
-                         units.exponents.pop.eq(leaves), code.sink_shift.eq(units.exponents.head)]
+                         units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
             taken.eq(coef.valid),  # as it comes: the scale unit never stops it
             quantizer.i.valid.eq(coef.valid),
@@ -326,13 +326,12 @@ class Front(wiring.Component):
             tags.push.eq(taken & tagged),
             quantizer.o.ready.eq(1),
             tags.pop.eq(leaves),
-            self.valid.eq(late(m, "code_valid", quantizer.o.valid, control=True)),
+            self.valid.eq(quantizer.o.valid),
             self.internal.eq(broken | sinks.broken | (coef.valid & ~quantizer.i.ready)),
         ]
         m.d.comb += [tags.value[name].eq(coef.payload[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
-        m.d.comb += [code[name].eq(quantizer.o.payload[name]) for name in quantizer.o.payload.shape().members]
-        m.d.comb += self.code.eq(late(m, "code_late", code))
+        m.d.comb += [self.code[name].eq(tags.head[name]) for name in ("place", "half", "closes", "ends")]
+        m.d.comb += [self.code[name].eq(quantizer.o.payload[name]) for name in quantizer.o.payload.shape().members]
 
 
 def code_tags(params: EngineParams) -> data.StructLayout:

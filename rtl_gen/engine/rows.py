@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.engine.layouts import code_layout, half_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.delay import late
 from stamp_hw.engine.params import EngineParams
 
 
@@ -65,7 +66,7 @@ class Rows(wiring.Component):
 
     Members
     -------
-    code, valid : In(code_layout), a beat of codes
+    code, valid : In(code_layout), a beat of codes; `late`, `valid_late` Out, a cycle later, with what is written of it
     claim : In(2), a super-tile begins in this half
     leave : In(2), the array has issued the last step of this half's super-tile: its state begins anew
     retire : In(2), and the last of its sums has drained: the half is free
@@ -83,7 +84,8 @@ class Rows(wiring.Component):
     def __init__(self, params: EngineParams) -> None:
         self.params = params
         super().__init__({
-            "code": In(code_layout(params)), "valid": In(1), "claim": In(2), "leave": In(2),
+            "code": In(code_layout(params)), "valid": In(1), "late": Out(code_layout(params)), "valid_late": Out(1),
+            "claim": In(2), "leave": In(2),
             "retire": In(2), "free": Out(2),
             "halves": Out(data.ArrayLayout(half_layout(params), 2)),
             "address": Out(up_to(2 * params.act_tiles * params.max_beats - 1)), "low": Out(params.rows),
@@ -94,8 +96,12 @@ class Rows(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        params, code = self.params, self.code
-        halves = [self._half(m, number) for number in range(2)]
+        params, code, halves = self.params, self.late, [self._half(m, number) for number in range(2)]
+        m.d.comb += [code.eq(late(m, "code_late", self.code)),
+                     self.valid_late.eq(late(m, "code_valid", self.valid, control=True))]
+        fits_place = late(m, "fits_place", self.code.place < params.out_slots)
+        ends = [late(m, f"ends_in{number}", self.valid & self.code.last & (self.code.half == number), control=True)
+                for number in range(2)]
 
         # The token's slot: the open row's second half, or the next row.
         second = Signal()
@@ -107,8 +113,8 @@ class Rows(wiring.Component):
         m.d.comb += [
             second.eq(~code.hi & Mux(code.half, halves[1].open, halves[0].open)),
             slot.as_value().eq(Mux(code.half, pick[1], pick[0])),
-            fits.eq((second | Mux(code.half, halves[1].room, halves[0].room)) & (code.place < params.out_slots)),
-            last.eq(self.valid & code.last),
+            fits.eq((second | Mux(code.half, halves[1].room, halves[0].room)) & fits_place),
+            last.eq(self.valid_late & code.last),
             self.overflow.eq(last & ~fits),
             self.address.eq(slot.base + beat),
             self.scale_en.eq(Mux(last & fits, Cat(~code.half, code.half), 0)),
@@ -118,14 +124,14 @@ class Rows(wiring.Component):
         ]
         m.d.comb += [self.scale[name].eq(code[name]) for name in ("lo", "span", "hi", "sink_shift", "place")]
         for row in range(params.rows):
-            chosen = self.valid & fits & (slot.row == row)
+            chosen = self.valid_late & fits & (slot.row == row)
             m.d.comb += [self.low[row].eq(chosen & ~second), self.high[row].eq(chosen)]
-        with m.If(self.valid):
+        with m.If(self.valid_late):
             m.d.sync += beat.eq(Mux(code.last, 0, beat + 1))
         if params.block:
             self._spans(m, fits)
         for number, half in enumerate(halves):
-            self._place(m, half, last & (code.half == number), fits, second)
+            self._place(m, half, ends[number], fits_place)
         return m
 
     def _half(self, m: Module, number: int) -> Half:
@@ -163,25 +169,28 @@ class Rows(wiring.Component):
 
     def _spans(self, m: Module, fits: Signal) -> None:
         """A block's last beat writes its scale."""
-        code = self.code
+        code = self.late
         ends = Signal(name="group_ends")
         group = Signal.like(self.group, name="group_")
-        m.d.comb += [ends.eq(self.valid & code.group_ends), self.group.eq(group),
+        m.d.comb += [ends.eq(self.valid_late & code.group_ends), self.group.eq(group),
                      self.span_en.eq(Mux(ends & fits, Cat(~code.half, code.half), 0))]
         with m.If(ends):
             m.d.sync += group.eq(Mux(code.last, 0, group + 1))
 
-    def _place(self, m: Module, half: Half, last: Signal, fits: Signal, second: Signal) -> None:
-        """A token's last beat moves its half on."""
-        params, code, slot = self.params, self.code, half.next
+    def _place(self, m: Module, half: Half, last: Signal, fits_place: Signal) -> None:
+        """A token's last beat moves its half on: it takes the open row's second half, or where there is room the next
+        row."""
+        params, code, slot = self.params, self.late, half.next
+        second = ~code.hi & half.open
+        begins = last & ~second & half.room & fits_place
         with m.If(last):
             m.d.sync += [half.closed.eq(code.closes), half.ends.eq(code.ends)]
-            with m.If(fits):
+            with m.If((second | half.room) & fits_place):
                 m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
-            with m.If(fits & ~second & ~code.hi):
-                m.d.sync += half.open_slot.eq(slot)
-        with m.If(last & fits & ~second):
+        with m.If(begins & ~code.hi):
+            m.d.sync += half.open_slot.eq(slot)
+        with m.If(begins):
             m.d.sync += half.last.eq(slot.tile)
-        with m.If(go_round(m, slot.row, params.rows, last & fits & ~second)):
+        with m.If(go_round(m, slot.row, params.rows, begins)):
             m.d.sync += [slot.tile.eq(slot.tile + 1), slot.base.eq(slot.base + params.max_beats),
                          half.room.eq(slot.tile + 1 != params.act_tiles)]

@@ -97,7 +97,8 @@ class Engine(wiring.Component):
             rows.code.eq(front.code), rows.valid.eq(front.valid), rows.claim.eq(front.claim),
             rows.leave.eq(issue.leave), rows.retire.eq(drain.retire), front.free.eq(rows.free),
             acts.write_at.eq(rows.address), acts.low.eq(rows.low), acts.high.eq(rows.high),
-            acts.codes.as_value().eq(front.code.codes.as_value()), acts.hi.eq(front.code.hi),
+            acts.codes.as_value().eq(rows.late.codes.as_value()), acts.hi.eq(rows.late.hi),
+            front.written.eq(rows.valid_late),
             scales.en.eq(rows.scale_en), scales.write_at.eq(rows.scale_at), scales.word.eq(rows.scale),
         ]
 
@@ -162,10 +163,10 @@ class Engine(wiring.Component):
         """Zeros and scales of blocks; the blocks themselves between issue, array and drain, which take every one."""
         m.submodules.spans = spans = SpanBuffer(self.params)
         m.d.comb += [
-            acts.zero.eq(rows.code.zero), mac.step.zero.eq(acts.zeros), mac.step.valid.eq(issue.step.valid),
+            acts.zero.eq(rows.late.zero), mac.step.zero.eq(acts.zeros), mac.step.valid.eq(issue.step.valid),
             drain.beat.eq(mac.beat), drain.acc.eq(mac.acc), drain.block.eq(issue.tile),
             drain.block_en.eq(issue.tile_en),
-            spans.en.eq(rows.span_en), spans.write_at.group.eq(rows.group), spans.word.eq(rows.code.span),
+            spans.en.eq(rows.span_en), spans.write_at.group.eq(rows.group), spans.word.eq(rows.late.span),
             spans.half.eq(drain.span_half), spans.read_at.eq(drain.span_at), drain.span.eq(spans.span),
         ]
         m.d.comb += [spans.write_at[name].eq(rows.scale_at[name]) for name in rows.scale_at.shape().members]

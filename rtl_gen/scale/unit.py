@@ -113,9 +113,12 @@ class Scale(wiring.Component):
         running = Signal()
         token_end = Signal()
         group_full = Signal()  # the group's last one, if the token does not end before
+        token_single, group_single = Signal(reset_less=True), Signal(reset_less=True)  # tokens, groups of a single beat
         full = Signal()  # no room in the ring buffer
         job = Signal(job_layout(p), reset_less=True)
         token = Signal(SCALE_TOKEN_WIDTH)
+        token_last = Signal(range(p.max_beats), reset_less=True)  # the beat in front of a token's last
+        group_last = Signal(range(p.max_beats), reset_less=True)
         token_beat = Signal(range(p.max_beats))
         group_beat = Signal(range(p.max_beats))
         write_at = Signal(range(p.buffer_beats))
@@ -131,14 +134,16 @@ class Scale(wiring.Component):
             accept.eq(self.i.valid & self.i.ready),
         ]
         with m.If(self.job.valid & self.job.ready):
-            m.d.sync += [running.eq(1), job.eq(self.job.payload), token.eq(0),
-                         token_end.eq(self.job.payload.beats == 1),
-                         group_full.eq(self.job.payload.group_beats == 1)]
+            coming = self.job.payload
+            m.d.sync += [running.eq(1), job.eq(coming), token.eq(0),
+                         token_end.eq(coming.beats == 1), group_full.eq(coming.group_beats == 1),
+                         token_single.eq(coming.beats == 1), group_single.eq(coming.group_beats == 1),
+                         token_last.eq(coming.beats - 2), group_last.eq(coming.group_beats - 2)]
         with m.If(accept):
             m.d.sync += [token_beat.eq(Mux(token_end, 0, token_beat + 1)),
                          group_beat.eq(Mux(group_end, 0, group_beat + 1)),
-                         token_end.eq(Mux(token_end, job.beats == 1, token_beat + 2 == job.beats)),
-                         group_full.eq(Mux(group_end, job.group_beats == 1, group_beat + 2 == job.group_beats)),
+                         token_end.eq(Mux(token_end, token_single, token_beat == token_last)),
+                         group_full.eq(Mux(group_end, group_single, group_beat == group_last)),
                          write_at.eq(after(write_at, p.buffer_beats))]
             with m.If(token_end):
                 m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]

@@ -13,6 +13,7 @@ SINK_WIDTH = 4  # bits of a sink's exponent e (docs/contract.md §3.1)
 MANT_WIDTH = 16  # bits of the rescale factor's mantissa (docs/contract.md §3.6)
 SHIFT_WIDTH = 6  # bits of its shift
 BIAS_WIDTH = 32  # bits of a bias
+HOP_ROWS = 2  # rows of the array whose banks share a register for addresses and words
 PARAMETER_SETS = 4  # passes whose parameters are alive: loading, in the array, draining, in the inverse lifting
 
 
@@ -139,10 +140,15 @@ class EngineParams:
         return 2
 
     @property
+    def hops(self) -> int:
+        """Registers on the way from the first banks of the activation buffer to the last ones."""
+        return -(-self.rows // HOP_ROWS) - 1
+
+    @property
     def feed_cycles(self) -> int:
         """Cycles from the issue of a step to the array: the way to the buffers, their read, the register behind it, the
         choice of a byte."""
-        return 4
+        return 4 + self.hops
 
     @property
     def drain_cycles(self) -> int:
