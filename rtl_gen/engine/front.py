@@ -303,7 +303,7 @@ class Front(wiring.Component):
     def _codes(self, m: Module, units: Units) -> None:
         """From the lifting unit's output through the scale unit; the precision is decided in between."""
         coef, quantizer, tags, sinks = units.haar.o, units.scale, units.tags, units.sinks
-        taken = Signal(name="coef_taken")
+        taken = coef.valid  # as it comes: the scale unit never stops it
         exponent = Mux(coef.payload.sink, sinks.head, 0)
         leaves = quantizer.o.valid & quantizer.o.payload.last
         if units.exponents is None:
@@ -318,7 +318,6 @@ class Front(wiring.Component):
             m.d.comb += [units.exponents.push.eq(taken & coef.payload.last), units.exponents.value.eq(exponent),
                          units.exponents.pop.eq(leaves), self.code.sink_shift.eq(units.exponents.head)]
         m.d.comb += [
-            taken.eq(coef.valid),  # as it comes: the scale unit never stops it
             quantizer.i.valid.eq(coef.valid),
             quantizer.i.payload.values.eq(coef.payload.c),
             quantizer.i.payload.hi.eq(coef.payload.sink | takes_8_bits(m, coef.payload, self.registers, self.params)),

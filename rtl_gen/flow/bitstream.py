@@ -13,7 +13,7 @@ from typing import Any
 
 from rtl_gen import toolchain
 from rtl_gen.flow.place import PART, Use
-from rtl_gen.flow.synth import run_yosys
+from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
 from stamp_hw.errors import ToolError
 
 NETLIST, LPF, REPORT, ROUTED = "netlist.json", "pins.lpf", "report.json", "routed.config"
@@ -40,7 +40,7 @@ def synthesize(folder: Path, files: Mapping[str, str], memories: Mapping[str, st
     """Write Verilog and the files that its memories read into `folder`, and the netlist of it. Raises ToolError."""
     for name, text in memories.items():
         (folder / name).write_text(text, encoding="ascii")
-    run_yosys(folder, files, top, f"synth_ecp5 -no-rw-check -top {top}; write_json {NETLIST}")
+    run_yosys(folder, files, top, f"{ECP5_FLAT.format(top=top)}; write_json {NETLIST}")
 
 
 def route(folder: Path, constraints: str, top: str, seed: int) -> Routed:

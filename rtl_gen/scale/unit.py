@@ -113,7 +113,8 @@ class Scale(wiring.Component):
         running = Signal()
         token_end = Signal()
         group_full = Signal()  # the group's last one, if the token does not end before
-        token_single, group_single = Signal(reset_less=True), Signal(reset_less=True)  # tokens, groups of a single beat
+        token_single = Signal(reset_less=True)  # tokens have a single beat
+        group_single = Signal(reset_less=True)
         full = Signal()  # no room in the ring buffer
         job = Signal(job_layout(p), reset_less=True)
         token = Signal(SCALE_TOKEN_WIDTH)

@@ -76,6 +76,6 @@ FAULTS = (
     _edit("groups_of_the_rows", "scales of a token's third and fourth block are written over the first two",
           takes("stamp_engine_rows", "group", "{} & 2'h1")),
     _edit("tags_with_the_last_codes", "a token's tags come with its last coefficient, which may be too late",
-          inside("stamp_engine_front", ".push(coef_taken & token_begins),",
-                 ".push(coef_taken & haar_o__payload_last),")),
+          inside("stamp_engine_front", ".push(haar_o__valid & token_begins),",
+                 ".push(haar_o__valid & haar_o__payload_last),")),
 )

@@ -43,7 +43,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="skip_reset", block="rescale", why="beats under way survive a reset",
           edit=replace("if (rst) valid_line <=", "if (1'h0) valid_line <=")),
     Fault(name="last_a_stage_early", block="rescale", why="`last` leaves with the beat before its own", set_name="four",
-          edit=replace("= {last_line[10], ", "= {last_line[9], ")),
+          edit=replace("= {last_line[11], ", "= {last_line[10], ")),
     Fault(name="count_offered_beats", block="rescale", why="events count a waiting beat in every cycle",
           edit=replace("& o__ready;", "& 1'h1;")),
 )

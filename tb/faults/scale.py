@@ -137,6 +137,6 @@ FAULTS = (
     Fault(name="skip_a_reset", block="scale", why="the count of waiting groups survives a reset", set_name="lanes4",
           tests=RESET, edit=survives_reset("stamp_scale", "waiting")),
     Fault(name="buffer_count_wraps", block="scale", why="a full ring buffer still accepts a beat", set_name="lanes4",
-          tests=FULL, edit=replace("used == 6'd37", "used == 6'd38")),
+          tests=FULL, edit=replace("used == 6'd38", "used == 6'd39")),
     *OF_BLOCKS,
 )

@@ -25,6 +25,7 @@ class Ends(OfEngine):
         params, ends, last = self.params, self.internal("issue.block_issued"), self.internal("issue.last_")
         blocks = self._apart(m, "block", ends, params.mac.min_tile_cycles, self.internal("issue.gap"))
         tiles = self._apart(m, "tile", ends & last, params.min_read_cycles, self.internal("issue.read_gap"))
+        self.must(m, ~self.internal("issue.tile_may_end") | (tiles == params.min_read_cycles))
         self.reached(m, ends & last & (tiles == params.min_read_cycles))
         self.reached(m, ends & ~last & (blocks == params.mac.min_tile_cycles))
 

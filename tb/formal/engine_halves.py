@@ -56,7 +56,7 @@ class Results(OfEngine):
         claim, free = self.internal("issue.out_claim"), self.internal("back.out_free")
         number, opens, found, moves = (self.internal(f"issue.order.{name}") for name in (
             "number", "opens", "valid", "moves"))
-        valid, known = self.internal("issue.tile_valid"), self.internal("issue.out_free_")
+        valid, known = self.internal("issue.tile_valid"), self.internal("issue.tile_may_end")
         held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
             "issue.tile_held", "issue.order.tile"))
         self.must(m, ~found | (tile.set == number) & (tile.opens == opens) & ~moves)

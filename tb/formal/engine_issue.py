@@ -30,6 +30,7 @@ class Gaps(OfEngine):
         age = ages[0]
         gap, flight, left, queued, tiles = (self.internal(name) for name in (
             "issue.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
+        self.must(m, ~self.internal("issue.tile_may_end") | (gap.as_signed() == -1))
         self.must(m, gap.as_signed() == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age - 1, -1))
         layout = step_layout(self.params)
         for number in range(self.params.feed_cycles):
@@ -40,13 +41,14 @@ class Gaps(OfEngine):
         for older in ages[1:]:
             flying = flying | Mux(older < flies, 0, _left(older - flies, params.flight_cycles))
             draining = draining | Mux(older < drains, 0, _left(older - drains, params.drain_beats))
-        self.must(m, (flight == flying) & (left == draining) & known.of_array(self, "mac."))
+        self.must(m, (flight == flying) & (left == draining) & known.of_array(self, params, "mac."))
         behind = [(older > drains) & (older <= gone) for older in ages]
         self.must(m, queued == sum(behind[1:], behind[0]))
         beat = data.View(output_layout(params), self.internal("mac.queue0"))
         last = [older == gone for older in ages]
         self.must(m, (queued == 0) | (beat.last == Cat(last).any()))
-        inside = [older <= gone for older in ages]
+        self.must(m, self.internal("drain.tile_issued") == (age == 1))
+        inside = [(older > 1) & (older <= gone) for older in ages]
         self.must(m, (tiles == sum(inside[1:], inside[0])) & (tiles <= tiles_in_array(self.params)))
         step = self.internal("issue.step")
         self.must(m, ~data.View(step_layout(self.params), step).valid | self.internal("mac.i__ready"))

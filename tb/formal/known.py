@@ -9,15 +9,18 @@ from amaranth.lib import data
 
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.unit import job_layout
-from stamp_hw.params import HaarParams, ScaleParams
+from stamp_hw.params import HaarParams, MacParams, ScaleParams
 from tb.formal.checker import Checker
 
 
-def of_array(checker: Checker, prefix: str = "") -> Value:
+def of_array(checker: Checker, params: MacParams, prefix: str = "") -> Value:
     """Of the MAC array, whose signals begin with `prefix`."""
-    flight, left, queued, flies, drains, ends, owed = (checker.internal(f"{prefix}{name}") for name in (
-        "flight", "left", "queued", "flies", "drains", "tile_ends", "owed"))
-    return (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
+    flight, left, queued, flies, drains, ends, owed, full, chunk, slot, row_is_last = (
+        checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "drains", "tile_ends",
+                                                         "owed", "full", "chunk", "slot", "row_is_last"))
+    said = (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
+    return (said & (full == (queued == params.queue_beats))
+            & (row_is_last == slot & (chunk == params.cols // params.lanes - 1)))
 
 
 def of_divider(checker: Checker, prefix: str) -> Value:
@@ -33,7 +36,11 @@ def of_scale(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
         checker.internal(f"{prefix}{name}") for name in ("running", "token_beat", "group_beat", "used", "read_beat",
                                                          "token_end", "group_full", "full", "inside"))
     job = data.View(job_layout(params), checker.internal(f"{prefix}job"))
-    ends = (token_end == (token_beat + 1 == job.beats)) & (group_full == (group_beat + 1 == job.group_beats))
+    token_single, group_single, token_last, group_last = (checker.internal(f"{prefix}{name}") for name in (
+        "token_single", "group_single", "token_last", "group_last"))
+    ends = (token_single == (job.beats == 1)) & (group_single == (job.group_beats == 1))
+    ends &= (token_last == (job.beats - 2)[:len(token_last)]) & (group_last == (job.group_beats - 2)[:len(group_last)])
+    ends &= (token_end == (token_beat + 1 == job.beats)) & (group_full == (group_beat + 1 == job.group_beats))
     return ((~running | ends) & (full == (used == params.buffer_beats)) & (inside == (read_beat != 0))
             & of_divider(checker, f"{prefix}divider."))
 
@@ -60,11 +67,13 @@ def of_slots(checker: Checker, prefix: str) -> Value:
 
 
 def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
-    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, and `of_plan`."""
+    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, it is known
+    whether that is its tile's last, and `of_plan`."""
     first, running = checker.internal(f"{prefix}slots.first"), checker.internal(f"{prefix}slots.running")
     walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
     ruler = unit.ruler(m, "said", walk.offset, walk.mask, walk.two_d if params.axes == 2 else Const(0), params)
-    said = checker.internal(f"{prefix}ruler") == ruler.as_value()
+    said = (checker.internal(f"{prefix}ruler") == ruler.as_value()) & (
+        checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask))
     return (~(first | running) | said) & of_plan(checker, unit, params, prefix)
 
 

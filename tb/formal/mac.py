@@ -30,7 +30,7 @@ class Queue(Checker):
         flight, left, queued, move, pop = (self.internal(name) for name in ("flight", "left", "queued", "move", "pop"))
         chunk, slot, row = (self.internal(name) for name in ("chunk", "slot", "row"))
         chunks = params.cols // params.lanes
-        self.must(m, known.of_array(self))
+        self.must(m, known.of_array(self, params))
         self.must(m, self.stalls(m, unit.o, "o"))
         self.must(m, queued <= params.queue_beats)
         self.must(m, ~move | (queued < params.queue_beats))

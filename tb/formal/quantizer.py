@@ -116,7 +116,7 @@ class Multiplicands(Checker):
             places.append((self.internal(f"{divider}.o__valid"), data.View(layout, result[:layout.size]).span,
                            result[layout.size:][:len(lz)]))
         places += [(self.internal(f"{name}_valid"), self.internal(f"{name}_span"), self.internal(f"{name}_lz"))
-                   for name in ("read", "difference")]
+                   for name in ("read", "value", "difference")]
         for valid, span, lz in places:
             self.must(m, ~valid | (lz == leading_zeros(span)))
         span, shifted = self.internal("shift_span"), self.internal("shift_valid")
@@ -177,7 +177,7 @@ class Codes(Checker):
             group, rest = data.View(layout, result[:layout.size]), result[layout.size:]
             self._exact(m, "result", there, group.span, group.info, rest[-params.recip_width:])
             self.must(m, ~there | (rest[:-params.recip_width] == leading_zeros(group.span)))
-        for name in ("read", "difference", "shift"):
+        for name in ("read", "value", "difference", "shift"):
             valid, span, recip, hi, symmetric = (self.internal(f"{name}_{part}") for part in (
                 "valid", "span", "recip", "hi", "symmetric"))
             normal = self._exact(m, name, valid, span, _Mode(hi, symmetric), recip)

@@ -19,6 +19,7 @@ from sim.engine import closed_form
 from sim.engine import front as engine_front
 from sim.engine import timing as engine_timing
 from sim.engine.arrivals import Arrivals
+from sim.engine.front import CODED
 from sim.engine.passes import Behind, Rates, State, one_pass
 from sim.task import Shape, Task
 from stamp_hw import schemes
@@ -82,45 +83,45 @@ def test_a_small_case_takes_the_cycles_counted_by_hand() -> None:
     drawn = Task(job=job(4, 0, 0), k=64, n=4)
     found = closed_form.simulate(drawn, hw)
     # The job is taken in cycle 0 and checked in 1, the lifting unit has its registers in 2 and the first beat in 4.
-    # Token i's last of 32 beats comes in 35 + 32 i, leaves in 39 + 32 i (latency 4); scale: 30 to the first code
-    # (input, tree 1, min/max, bounds, range: 5; 2; 17 quotient bits; 6), 31 more to the last one, and it counts from
-    # the next cycle on: 39 + 32 i + 62 = 101 + 32 i, the last one (i = 3) from 197 on.
-    assert prompt_arrivals(drawn, hw, 64).tolist() == [101, 133, 165, 197]
+    # Token i's last of 32 beats comes in 35 + 32 i, leaves in 40 + 32 i (latency 5); scale: 31 to the first code
+    # (input, tree 1, min/max, bounds, range: 5; 2; 17 quotient bits; 7), 31 more to the last one, and it counts from
+    # the second cycle on: 40 + 32 i + 64 = 104 + 32 i, the last one (i = 3) from 200 on.
+    assert prompt_arrivals(drawn, hw, 64).tolist() == [104, 136, 168, 200]
     # Four 4-bit tokens are two row slots: one array tile of 64 steps (its drain needs but 2·2·2 + 2 + 2 − 2 = 10), in
-    # both passes, two registers behind its rows: 199…262 and 263…326. Behind a last step: 3 to the array, drain latency
-    # (4 + 2 + 2 − 3) + 2 = 7, 8 beats, so 17 to the last of them; the memories and a register behind them 2, rescale
-    # 9 + 2·2 = 13, the flag: complete from 326 + 33 = 359 on. Inverse: registers 2, four tokens of max(2 beats, 4)
-    # cycles from 361 on, the last beat issued in 374; latency 4, finish 2: out in 380.
+    # both passes, two registers behind its rows: 202…265 and 266…329. Behind a last step: 4 to the array, drain latency
+    # (4 + 2 + 2 − 3) + 2 = 7, 8 beats, so 18 to the last of them; the memories, a register behind them and one behind
+    # the choice 3, rescale 10 + 2·2 = 14, the flag: complete from 329 + 36 = 365 on. Inverse: registers 2, four tokens
+    # of max(2 beats, 4) cycles from 367 on, the last beat issued in 380; latency 4, finish 2: out in 386.
     # What came last was waited for: all four tokens, the steps behind the first one's, what is behind the last one.
     assert found == closed_form.EngineCycles(
-        total=381, streaming=128, wait_drain=0, wait_activations=199, wait_weights=0, wait_output=0,
-        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=54, fill=197, first_fill=199, steps=64,
+        total=387, streaming=128, wait_drain=0, wait_activations=202, wait_weights=0, wait_output=0,
+        wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=57, fill=200, first_fill=202, steps=64,
         array_tiles=2, super_tiles=1, column_tiles=2, bottleneck="activations",
-        critical_path=(("tiles", 63 + 64), ("tokens", 199), ("loads", 0), ("back", 55)))
-    assert (found.overlapped, found.exposed) == (0, 197)
+        critical_path=(("tiles", 63 + 64), ("tokens", 202), ("loads", 0), ("back", 58)))
+    assert (found.overlapped, found.exposed) == (0, 200)
 
 
 def test_a_full_buffer_stalls_the_stream_for_the_cycles_counted_by_hand() -> None:
     hw = HwConfig(rows=2, cols=2, lanes=1, axes=1, max_levels=1, max_k=64, max_tokens=64, act_slots=4, rescale_lanes=1,
                   dram_bytes_per_s=1e15)
     found = closed_form.simulate(Task(job=job(12, 0, 4), k=64, n=6), hw)
-    # As above with one lane: token i is taken from 4 + 64 i on and counts from 4 + 64 i + 63 + 4 + 29 + 63 + 1 =
-    # 164 + 64 i on. Super-tiles of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens,
+    # As above with one lane: token i is taken from 4 + 64 i on and counts from 4 + 64 i + 63 + 5 + 30 + 63 + 2 =
+    # 167 + 64 i on. Super-tiles of four tokens; the first holds 8-bit tokens, two array tiles; the others 4-bit tokens,
     # one array tile. Weights of a pass: 64 beats; loaded 2 after the last one, the next pass's first beat 1 later.
-    # First: tiles complete from 228 and 356 on, so 230…293, 358…421; then 422…549, 550…677. Its half is free from 677 +
-    # 18 (the drain, as above 17) = 695 on.
-    # Second: complete from 612 on, waits for the array: 678…741. The pass after it: its half of the weight buffer is
-    # left in 677, so 679…742 and loaded from 744 on, 2 late: 744…807; the next one as well: 810…873.
-    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 179 cycles of stall.
-    # Complete from 868 + 179 = 1047 on, 175 late: 1049…1112, 1113…1176; weights 2 late, 1179…1242.
-    # The last pass waits for its weights (66 from the release of the pass before the last in 1112), that one for its
-    # tokens from 695 to 1049, those for the array, from the first super-tile's second tile (tokens until 358) to 695.
-    # Behind it 33 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
+    # First: tiles complete from 231 and 359 on, so 233…296, 361…424; then 425…552, 553…680. Its half is free from 680 +
+    # 20 (the drain, as above 18; its flag, the gate) = 700 on.
+    # Second: complete from 615 on, waits for the array: 681…744. The pass after it: its half of the weight buffer is
+    # left in 680, so 682…745 and loaded from 747 on, 2 late: 747…810; the next one as well: 813…876.
+    # Third: its first token (i = 8) would be taken in 516, but its half is the first one's: 184 cycles of stall.
+    # Complete from 871 + 184 = 1055 on, 180 late: 1057…1120, 1121…1184; weights 2 late, 1187…1250.
+    # The last pass waits for its weights (66 from the release of the pass before the last in 1120), that one for its
+    # tokens from 700 to 1057, those for the array, from the first super-tile's second tile (tokens until 361) to 700.
+    # Behind it 36 until complete, 2 + 3·4 + 1 to the last beat issued, 4 + 2 to the output, and the cycle itself.
     assert found == closed_form.EngineCycles(
-        total=1242 + 33 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=230 + 64 + 175,
-        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=54,
-        fill=868, first_fill=230 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
-        critical_path=(("tiles", 63 + 256 + 18 + 63 + 1 + 63), ("tokens", 358 + 354), ("loads", 66), ("back", 55)),
+        total=1250 + 36 + 15 + 6 + 1, streaming=3 * (128 + 64 + 64), wait_drain=0, wait_activations=233 + 64 + 180,
+        wait_weights=3 * 2, wait_output=0, wait_dram_activations=0, wait_dram_weights=0, wait_dram_bytes=0, tail=57,
+        fill=871, first_fill=233 + 64, array_tiles=3 * 4, steps=64, super_tiles=3, column_tiles=3,
+        critical_path=(("tiles", 63 + 256 + 20 + 63 + 1 + 63), ("tokens", 361 + 357), ("loads", 66), ("back", 58)),
         bottleneck="activations")
 
 
@@ -189,7 +190,7 @@ def test_arrivals_are_the_two_front_units_in_a_row_and_the_second_never_stops_th
                           valid=lambda cycle: cycle in offered)
     assert timing.inputs.tolist() == leaving.tolist()
     ready = prompt_arrivals(drawn, hw, 1000)
-    assert np.sort(ready).tolist() == (timing.outputs[beats - 1 :: beats] + 1).tolist()
+    assert np.sort(ready).tolist() == (timing.outputs[beats - 1 :: beats] + CODED).tolist()
 
 
 def test_the_divider_sets_the_pace_of_narrow_tokens() -> None:

@@ -15,7 +15,7 @@ from sim import haar, hadamard, scale
 from sim.dram import Rate
 from sim.engine.array import Registers, issue
 from sim.engine.back import Back
-from sim.engine.front import Front, Scales, Source
+from sim.engine.front import CODED, Front, Scales, Source
 from sim.engine.rotated import Rotated
 from sim.engine.timing import EngineTiming, timing
 from sim.engine.weight_loads import rated, take_packed
@@ -220,7 +220,7 @@ def test_the_front_is_its_two_units_with_a_gate_in_front(axes: int, rng: np.rand
         codes = scale.timing(params.scale, [params.scale.job(tokens=len(ready), k=k, group=group)],
                              valid=lambda cycle, offered=offered: cycle in offered)
         assert codes.inputs.tolist() == run.outputs.tolist()
-        assert (np.sort(ready) - began).tolist() == (codes.outputs[job.beats - 1 :: job.beats] + 1).tolist()
+        assert (np.sort(ready) - began).tolist() == (codes.outputs[job.beats - 1 :: job.beats] + CODED).tolist()
 
 
 def test_a_super_tile_whose_half_is_taken_waits_and_shifts_all_that_follows() -> None:
