@@ -141,7 +141,7 @@ asic: venv  ## area, clock and energy of every block in 45 nm cells (build/asic.
 	nice $(BIN)/stamp-hw characterize --liberty $(ASIC_LIBERTY) --out build/asic.yaml --json build/asic.json
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; 15 minutes)
-	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --seed 1 --seed 2 --seed 3 --json build/fpga.json
+	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw dsp=ecp5 --seed 1 --seed 2 --seed 3 --json build/fpga.json
 
 board: venv  ## a bitstream for a ULX3S that runs a layer of a real Llama and checks itself (build/board; 10 minutes)
 	nice $(BIN)/stamp-hw board ulx3s --out build/board/ulx3s --json build/board/ulx3s.json

@@ -62,6 +62,8 @@ class ActBuffer(wiring.Component):
         for row in range(params.rows):
             hop, inside = divmod(row, HOP_ROWS)
             if not inside:  # what goes to the banks passes a register in front of every few of them
+                if hop:
+                    read_en, enables = read_en[HOP_ROWS:], {plane: one[HOP_ROWS:] for plane, one in enables.items()}
                 read_at, write_at = late(m, f"bank_read_at{hop}", read_at), late(m, f"bank_write_at{hop}", write_at)
                 read_en = late(m, f"bank_read_en{hop}", read_en, control=True)
                 words = {plane: late(m, f"{plane}_word{hop}", word) for plane, word in words.items()}
@@ -72,8 +74,8 @@ class ActBuffer(wiring.Component):
             for plane, word in words.items():
                 bank = m.submodules[f"{plane}{row}"] = memory.Memory(shape=len(word), depth=depth, init=[])
                 write, read = bank.write_port(), bank.read_port()
-                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enables[plane][row]),
-                             read.addr.eq(read_at), read.en.eq(read_en[row])]
+                m.d.comb += [write.addr.eq(write_at), write.data.eq(word), write.en.eq(enables[plane][inside]),
+                             read.addr.eq(read_at), read.en.eq(read_en[inside])]
                 found = late(m, f"{plane}{row}_read", read.data)
                 nibbles.append([found.word_select(n, half) for n in range(len(codes))])
                 if plane == "low":

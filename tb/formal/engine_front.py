@@ -77,7 +77,7 @@ class Sinks(OfEngine):
 
 class Tags(OfEngine):
     """Where the tokens in the scale unit stand, by their ages: as many places are queued. Given a lifting unit that
-    sends whole tokens, and all of a job's before the job is over.
+    sends whole tokens, and all of a job's and no others before the job is over.
     """
 
     def check(self, m: Module) -> None:
@@ -88,6 +88,7 @@ class Tags(OfEngine):
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         coef = data.View(haar.output_layout(self.params.haar), self.internal("front.haar.o__payload"))
         self.given(m, ~accept | (coef.last == ends))
+        self.given(m, ~self.internal("front.haar.o__valid") | running)
         enters = Signal()
         m.d.comb += enters.eq(accept & ends)
         tokens = self._tokens(m, enters, job.beats)
