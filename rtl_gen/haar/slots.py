@@ -174,12 +174,11 @@ class Slots(wiring.Component):
         """The slot to plan: its offset, its tile, the tile before."""
         params, walk, job = self.params, self.walk, self.job
         last_row, last_column = split(walk.mask, walk, params.axes)
-        next_column = Signal.like(walk.column)
+        next_column = Signal.like(walk.column, reset_less=True)  # where the tile behind the one at hand begins, if there
         row_ends = Signal()
         tile_is_last = Signal()
         before_is_last = Signal(reset_less=True)
         m.d.comb += [
-            next_column.eq(walk.column + last_column + 1),
             row_ends.eq(next_column >= walk.width),
             tile_is_last.eq(row_ends),
         ]
@@ -207,7 +206,11 @@ class Slots(wiring.Component):
             m.d.sync += [walk.offset.eq(following), tile_ends.eq(following == Mux(begins, mask, walk.mask))]
         with m.If(begins | (self.plan & tile_ends)):
             column = Mux(row_ends, 0, next_column) if params.axes == 2 else next_column
+            first_column = mask
+            if params.axes == 2:
+                first_column = Mux(job.payload.two_d, Cat(mask[0::2]), mask)
             m.d.sync += [
+                next_column.eq(Mux(begins, first_column, last_column) + Mux(begins, 0, column) + 1),
                 walk.column_before.eq(Mux(begins, job.payload.width, walk.column)),
                 walk.column.eq(Mux(begins, 0, column)),
                 before_is_last.eq(~begins & tile_is_last),

@@ -8,6 +8,7 @@ from amaranth.hdl import Const, Module, Value
 from amaranth.lib import data
 
 from rtl_gen.haar.layouts import walk_layout
+from rtl_gen.haar.slots import split
 from rtl_gen.scale.unit import job_layout
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
 from tb.formal.checker import Checker
@@ -68,12 +69,15 @@ def of_slots(checker: Checker, prefix: str) -> Value:
 
 def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
     """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, it is known
-    whether that is its tile's last, and `of_plan`."""
+    whether that is its tile's last and where the next tile begins, and `of_plan`."""
     first, running = checker.internal(f"{prefix}slots.first"), checker.internal(f"{prefix}slots.running")
     walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
     ruler = unit.ruler(m, "said", walk.offset, walk.mask, walk.two_d if params.axes == 2 else Const(0), params)
-    said = (checker.internal(f"{prefix}ruler") == ruler.as_value()) & (
-        checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask))
+    _, last_column = split(walk.mask, walk, params.axes)
+    column = checker.internal(f"{prefix}slots.next_column")
+    said = ((checker.internal(f"{prefix}ruler") == ruler.as_value())
+            & (checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask))
+            & (column == (walk.column + last_column + 1)[:len(column)]))
     return (~(first | running) | said) & of_plan(checker, unit, params, prefix)
 
 
