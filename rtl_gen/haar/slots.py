@@ -174,7 +174,7 @@ class Slots(wiring.Component):
         """The slot to plan: its offset, its tile, the tile before."""
         params, walk, job = self.params, self.walk, self.job
         last_row, last_column = split(walk.mask, walk, params.axes)
-        next_column = Signal.like(walk.column, reset_less=True)  # where the tile behind the one at hand begins, if there
+        next_column = Signal.like(walk.column, reset_less=True)  # of the tile behind this one
         row_ends = Signal()
         tile_is_last = Signal()
         before_is_last = Signal(reset_less=True)

@@ -145,7 +145,7 @@ class Mac(wiring.Component):
         drains = Signal()  # beats are left
         tile_ends = Signal()  # one is
         owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
-        full = Signal()  # as many are queued as may be
+        fill = Signal(params.queue_beats + 1, init=1)  # the bit that is one says how many are queued
         m.d.comb += [
             self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
             accept.eq(self.i.valid & self.i.ready),
@@ -168,7 +168,7 @@ class Mac(wiring.Component):
         flight_mode4 = Signal(params.rows, reset_less=True)
         drain_mode4 = Signal(params.rows, reset_less=True)
         m.d.comb += [
-            move.eq(drains & ~full),
+            move.eq(drains & ~fill[-1]),
             pop.eq(leaves(self.o.valid, self.o.ready)),
             chunk_ends.eq(chunk == chunks - 1),
             row_ends.eq(move & row_is_last),
@@ -215,7 +215,7 @@ class Mac(wiring.Component):
             beat.last.eq(tile_ends),
         ]
 
-        self._queue(m, beat, move, pop, queued, full)
+        self._queue(m, beat, move, pop, queued, fill)
 
         eights, fours = multiplications(params, step.mode4)
         m.d.comb += [
@@ -226,25 +226,23 @@ class Mac(wiring.Component):
         ]
         return m
 
-    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal, full: Signal) -> None:
+    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal, fill: Signal) -> None:
         """Output queue: entry 0 is the output, and everything moves up when it leaves."""
         entries = [Signal(beat.shape(), name=f"queue{n}", reset_less=True)
                    for n in range(self.params.queue_beats)]
-        staying = Signal.like(queued)
-        m.d.comb += staying.eq(queued - pop)
+        staying = Mux(pop, fill >> 1, fill)
         for n, entry in enumerate(entries):
-            with m.If(move & (staying == n)):
+            with m.If(move & staying[n]):
                 m.d.sync += entry.eq(beat)
             if n + 1 < len(entries):
                 with m.Elif(pop):
                     m.d.sync += entry.eq(entries[n + 1])
-        m.d.sync += [queued.eq(staying + move),
-                     full.eq(staying + move == self.params.queue_beats)]
+        m.d.sync += [queued.eq(queued - pop + move), fill.eq(Mux(move, staying << 1, staying))]
         if not self.params.split:
-            m.d.comb += [self.o.valid.eq(queued != 0), self.o.payload.eq(entries[0])]
+            m.d.comb += [self.o.valid.eq(~fill[0]), self.o.payload.eq(entries[0])]
             return
         head, o = entries[0], self.o.payload
-        m.d.comb += [self.o.valid.eq(queued != 0),
+        m.d.comb += [self.o.valid.eq(~fill[0]),
                      *(o[name].eq(head[name]) for name in ("row", "slot", "empty", "last")),
                      *(o.acc[lane].eq(Mux(head.empty, 0, split.token_sum(sum0, sum1, head.slot, head.mode4)))
                        for lane, (sum0, sum1) in enumerate(zip(head.sum0, head.sum1, strict=True)))]

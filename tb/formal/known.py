@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data
 
 from rtl_gen.haar.layouts import walk_layout
@@ -16,11 +16,11 @@ from tb.formal.checker import Checker
 
 def of_array(checker: Checker, params: MacParams, prefix: str = "") -> Value:
     """Of the MAC array, whose signals begin with `prefix`."""
-    flight, left, queued, flies, drains, ends, owed, full, chunk, slot, row_is_last = (
+    flight, left, queued, flies, drains, ends, owed, fill, chunk, slot, row_is_last = (
         checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "drains", "tile_ends",
-                                                         "owed", "full", "chunk", "slot", "row_is_last"))
+                                                         "owed", "fill", "chunk", "slot", "row_is_last"))
     said = (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
-    return (said & (full == (queued == params.queue_beats))
+    return (said & (fill == Cat(queued == beats for beats in range(params.queue_beats + 1)))
             & (row_is_last == slot & (chunk == params.cols // params.lanes - 1)))
 
 

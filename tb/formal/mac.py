@@ -121,7 +121,7 @@ PROPERTIES = (
         name="mac_queue", block="mac", build=Queue, params=DEFAULT, small=TWO, free=("stamp_pe",), depth=2, cover=20,
         says="the output queue never over- or underflows, holds its first beat, and the drain's counters agree",
         bug=Fault(name="queue_count_wraps", block="mac", why="a full queue still accepts a beat",
-                  edit=replace("queued != 3'd4", "queued != 3'd5")), bug_depth=20, seconds=10),
+                  edit=replace("drains & ~fill[4]", "drains & 1'h1")), bug_depth=20, seconds=10),
     Property(
         name="mac_arrivals", block="mac", build=Arrivals, params=DEFAULT, small=TWO, free=("stamp_pe",), depth=2,
         cover=20, says="sums that reach a hold register find it empty and not shifting, under any back-pressure",
