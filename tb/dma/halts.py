@@ -158,7 +158,7 @@ async def lengths_that_do_not_fit_the_job_end_the_chain(bench: NpuBench) -> None
 
 @npu_test
 async def a_length_of_any_bits_leaves_the_other_words_alone(bench: NpuBench) -> None:
-    """A length with all of its upper bits: until the chain ends, the streams beside it are read where the layer says."""
+    """With all upper bits of a length the streams beside it are read where the layer says, until the chain ends."""
     for case, name in enumerate(("act_bytes", "wgt_bytes", "par_bytes", "repeats")):
         bench.mood(case)
         drawn, image = chain(bench.params, bench.rng, 1, **SMALL)
