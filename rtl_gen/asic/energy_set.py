@@ -64,8 +64,7 @@ def document(results: Sequence[Result], name: str, node: str, library: Library, 
                             f"{library.voltage:g} V; vectors: {vectors}"},
         "constants": constants(results, hw.acc_width),
         "gates": {
-            "hardware": f"rows={hw.rows} cols={hw.cols} lanes={hw.lanes} rescale_lanes={hw.rescale_lanes} "
-                        f"axes={hw.axes} acc_width={hw.acc_width}",
+            "hardware": hw.gates,
             "units": {result.name: {key: _rounded(getattr(result, key)) for key in _UNITS}
                       | {"flip_flops": result.flip_flops, "clock_mhz": _rounded(result.clock_mhz)}
                       for result in results}},

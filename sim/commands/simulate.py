@@ -104,6 +104,7 @@ def run(args: Options) -> int:
     _check_source(args)
     args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
+    energy_set.check(config.hw)
     energy_set = energy_set.with_memory(config.hw.memory)
     for path in (args.json, args.csv, args.dump_workload):
         if path is not None:

@@ -14,8 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
+from stamp_hw.hw_config import AROUND
 from stamp_hw.memory_config import MemoryConfig
 
 COMPONENTS = ("lifting", "scale", "mac", "rescale", "memory", "dram")
@@ -108,7 +110,20 @@ class EnergySet:
     constants: dict[str, Constant]
     not_modelled: tuple[str, ...]
     gates: dict[str, AtRest] = field(default_factory=dict)
-    hardware: str = ""
+    hardware: HwConfig | None = None
+
+    def check(self, hw: HwConfig) -> None:
+        """Raise ConfigError where the set's gates are those of other hardware: of another size a unit has other gates,
+        whatever the number of PEs, which alone grow by whole ones."""
+        if self.hardware is None:
+            return
+        own, asked = self.hardware.gates, hw.gates
+        others = [key for key, value in asked.items() if own[key] != value]
+        if others:
+            raise ConfigError(
+                "gates of other hardware", where=f"energy set {self.name}",
+                got=", ".join(f"hw.{key} {asked[key]}" for key in others), expected=", ".join(
+                    f"{own[key]}" for key in others) + ", or a set that `stamp-hw characterize` makes of this hardware")
 
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
@@ -143,8 +158,9 @@ class EnergySet:
                        else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
-        } | ({"gates": {"hardware": self.hardware, "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
-             if self.gates else {})
+        } | ({"gates": {"hardware": self.hardware.gates,
+                        "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
+             if self.hardware is not None else {})
 
 
 @lru_cache(maxsize=16)
@@ -190,7 +206,7 @@ def _parse(data: Any, where: str) -> EnergySet:
                   for name in (*CONSTANTS, *FINER) if name in listed}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
-    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, "")
+    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None)
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
         sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()},
@@ -198,14 +214,22 @@ def _parse(data: Any, where: str) -> EnergySet:
         hardware=hardware)
 
 
-def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], str]:
-    """What units have at rest, and the hardware that they are of."""
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig]:
+    """What units have at rest, and the hardware that they are of; a key that it does not say has its default."""
     top = _mapping(data, where, ("hardware", "units"))
     _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
     names = tuple(field.name for field in fields(AtRest))
     units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
         unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
-    return units, _text(top["hardware"], f"{where}.hardware")
+    own = top["hardware"]
+    _need(isinstance(own, dict), f"{where}.hardware", own, "keys of hw, as in rows: 8")
+    for key in own:
+        _need(key not in AROUND, f"{where}.hardware.{key}", own[key], "no such key: no gate hangs on it")
+    try:
+        return units, NpuConfig.from_dict({"hw": own}).hw
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"{where}.hardware{error.where.removeprefix('hw')}", got=error.got,
+                          expected=error.expected) from None
 
 
 def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Constant:

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
 import pytest
 import yaml
 
 from rtl_gen.asic import energy_set
-from rtl_gen.asic.characterize import Result
-from rtl_gen.asic.energy import Wires
 from sim.cost import energy, layer_cost
 from sim.task import Shape
 from stamp_hw.cli.main import main
-from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError
-from tests.support.asic_cases import five
+from tests.support.gate_sets import CONFIG, RESULTS, document, result
 from tests.support.refusals import refused
 
 SHAPE = Shape(name="layer", tokens=300, k=200, n=72)
-CONFIG = NpuConfig()
-
-
-def result(name: str, count: int = 1, **events: float) -> Result:
-    return Result(name=name, count=count, area_um2=100.0, flip_flop_um2=50.0, gate_equivalents=66.7, cells=40,
-                  flip_flops=8, memory_bits=0, path_ps=500.0, sta_ps=None, leakage_uw=3.0, idle_pj=2.0, busy_pj=5.0,
-                  clock_pj=2.0, energy_pj={name.replace("_", "."): value for name, value in events.items()}, cycles=100)
-
-
-RESULTS = [result("lifting", lifting_add=0.01), result("inverse", inverse_add=0.02), result("finish", finish_add=0.03),
-           result("scale", scale_add=0.04, scale_multiply=0.05), result("pe", 64, mac_step8=3.0, mac_step4=2.5),
-           result("array", array_step=1.5), result("rescale", rescale_add=0.06, rescale_multiply=0.07),
-           result("control", control_step=4.0)]
-
-
-def document(results: list[Result] | None = None) -> dict[str, Any]:
-    return energy_set.document(RESULTS if results is None else results, "gates45", "45 nm", five(), Wires(ff=1.0),
-                               CONFIG.hw, "random")
 
 
 @pytest.fixture
@@ -116,8 +93,8 @@ def test_a_set_that_has_to_be_made_says_how(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
-    ("gates", {"hardware": "x"}, "units"), ("gates", {"hardware": "x", "units": {}}, "units by name"),
-    ("gates", {"hardware": "x", "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
+    ("gates", {"hardware": {}}, "units"), ("gates", {"hardware": {}, "units": {}}, "units by name"),
+    ("gates", {"hardware": {}, "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
     ("base", "nothing", "no such energy set"), ("base", 3, "a text")])
 def test_a_set_with_wrong_gates_is_refused(
         key: str, value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
