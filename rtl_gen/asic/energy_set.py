@@ -72,13 +72,13 @@ def document(results: Sequence[Result], name: str, node: str, library: Library, 
             f"glitches: gates switch once a cycle; slews of {library.slew:g} ns and wires of {wires.ff:g} fF a pin are "
             "assumed",
             f"the clock tree is an estimate: buffers of {wires.fanout} pins, never gated",
-            "memories and DRAM, which are those of the set it is based on; wires between the units",
+            f"memories and DRAM, which are those of {BASE}, whatever the library's node; wires between the units",
             "data dependence beyond the vectors; units of other widths than the hardware's"],
     }
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a set, complete or not at all. Raises OutputError."""
+def write(path: Path, content: dict[str, Any], command: str = "stamp-hw characterize") -> None:
+    """Write a set, complete or not at all, with the `command` that makes it in its head. Raises OutputError."""
     with atomic_file(path) as stream:
-        stream.write("# Written by `stamp-hw characterize`; docs/asic.md says what each figure is.\n")
+        stream.write(f"# Written by `{command}`; docs/asic.md says what each figure is.\n")
         yaml.safe_dump(content, stream, sort_keys=False, width=120, allow_unicode=True)

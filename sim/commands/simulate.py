@@ -75,8 +75,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schemes", metavar="LIST",
                         help=f"comma-separated (default {DEFAULT_SCHEMES}; without the last where there is no trace)")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
-    parser.add_argument("--energy-set", type=Path, metavar="FILE",
-                        help="energy constants (default: the set that the configuration names)")
+    parser.add_argument("--energy-set", type=Path, metavar="FILE|NAME",
+                        help="energy constants, of a file or of the package: horowitz45, osu018 (default: the set that "
+                             "the configuration names)")
     scalesim.add_mode_options(parser)
     add_mapping_options(parser)
     add_model_options(parser)

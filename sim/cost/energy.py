@@ -11,6 +11,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ FINER: dict[str, str | None] = {
 }
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
-#: Libraries of which `stamp-hw characterize` makes a set: none of them ships.
-MADE = ("freepdk45", "osu018")
+#: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
+MADE = {"freepdk45": "make asic, which writes build/asic.yaml, or stamp-hw characterize --liberty freepdk45 --out "
+                     "freepdk45.yaml"}
 MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
@@ -163,24 +165,37 @@ class EnergySet:
              if self.hardware is not None else {})
 
 
+def shipped() -> tuple[str, ...]:
+    """Names of the sets in the package."""
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in _folder().iterdir()
+                        if item.name.endswith(".yaml")))
+
+
+def shipped_text(name: str) -> str:
+    """The file of a set in the package."""
+    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _folder() -> Traversable:
+    return resources.files("sim.cost") / "energy_sets"
+
+
 @lru_cache(maxsize=16)
-def load(technology: str) -> EnergySet:
+def load(technology: str, where: str = "hw.technology") -> EnergySet:
     """The set of that name in the package. Raises ConfigError when there is none."""
-    folder = resources.files("sim.cost") / "energy_sets"
-    file = folder / f"{technology}.yaml"
-    if not file.is_file():
-        names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-        raise ConfigError("no such energy set", where="hw.technology", got=technology,
-                          expected=f"one of {', '.join(names)}")
-    name = f"{technology}.yaml"
-    return _parse(parse_yaml(file.read_text(encoding="utf-8"), name), name)
+    if technology not in shipped():
+        expected = f"one of {', '.join(shipped())}"
+        if technology in MADE:
+            expected = f"--energy-set FILE with what its library's user makes: {MADE[technology]}"
+        raise ConfigError("no such energy set", where=where, got=technology, expected=expected)
+    return parse(shipped_text(technology), f"{technology}.yaml")
 
 
 def load_file(path: str | Path) -> EnergySet:
-    """A set from the user's own file. Raises ConfigError naming file and key path."""
-    if str(path) in MADE and not Path(path).exists():
-        raise ConfigError("no such energy set", where=str(path), expected="the file that `stamp-hw characterize "
-                          f"--liberty {path} --out {path}.yaml` writes")
+    """A set from the user's own file; where there is no such file, the set of that name in the package. Raises
+    ConfigError naming file and key path."""
+    if not Path(path).exists() and (str(path) in shipped() or str(path) in MADE):
+        return load(str(path), "--energy-set")
     return _parse(load_yaml(path, "energy set"), str(path))
 
 

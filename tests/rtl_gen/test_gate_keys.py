@@ -1,4 +1,5 @@
-"""What the gates of an engine hang on (`HwConfig.gates`): every key of it changes the Verilog of a unit, no other does."""
+"""What the gates of an engine hang on (`HwConfig.gates`): a unit's Verilog is a function of its parameters, which every
+key of it changes and no other."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtl_gen.delivery.generate import unit_files
-from rtl_gen.tops import BLOCKS, ENGINE_TOP
+from rtl_gen.tops import BLOCKS, ENGINE_TOP, Unit
 from stamp_hw.config import NpuConfig
 from stamp_hw.hw_config import AROUND
 
@@ -22,26 +23,30 @@ FREE = {"pad_beats": True, "bus_width": 64, "freq_hz": 1e9, "dram_bytes_per_s": 
         "technology": "another"}
 
 
-def engine(config: NpuConfig) -> dict[str, str]:
-    unit = next(unit for units in BLOCKS.values() for unit in units if unit.module == ENGINE_TOP)
-    return dict(unit_files(unit, config))
+def engine() -> Unit:
+    return next(unit for units in BLOCKS.values() for unit in units if unit.module == ENGINE_TOP)
 
 
-@pytest.fixture(scope="module")
-def before() -> dict[str, str]:
-    return engine(CONFIG)
+def made_of(config: NpuConfig) -> Any:
+    """What the engine's component is made of."""
+    return engine().params(config.hw)
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_a_key_that_must_agree_changes_a_unit(key: str, before: dict[str, str]) -> None:
-    assert engine(CONFIG.with_hw(**{key: OTHER[key]})) != before
+def test_a_key_that_must_agree_changes_the_engine(key: str) -> None:
+    assert made_of(CONFIG.with_hw(**{key: OTHER[key]})) != made_of(CONFIG)
 
 
 @pytest.mark.parametrize("key", FREE)
-def test_a_key_that_may_differ_changes_none(key: str, before: dict[str, str]) -> None:
-    assert engine(CONFIG.with_hw(**{key: FREE[key]})) == before
+def test_a_key_that_may_differ_does_not(key: str) -> None:
+    assert made_of(CONFIG.with_hw(**{key: FREE[key]})) == made_of(CONFIG)
+
+
+def test_no_text_of_it_says_what_is_around() -> None:
+    """The two that are nearest: a DMA and the beats of the AXI tops, of the smallest engine."""
+    small = CONFIG.with_hw(hadamard=None, block=None)
+    assert unit_files(engine(), small.with_hw(pad_beats=True, bus_width=64)) == unit_files(engine(), small)
 
 
 def test_every_key_is_one_or_the_other() -> None:
-    known: dict[str, Any] = CONFIG.hw.gates
-    assert set(OTHER) == set(known) and set(FREE) == set(AROUND)
+    assert set(OTHER) == set(CONFIG.hw.gates) and set(FREE) == set(AROUND)

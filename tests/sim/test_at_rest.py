@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
 import pytest
 import yaml
 
@@ -88,8 +90,32 @@ def test_simulate_takes_the_set_and_reports_it(path: Path, tmp_path: Path, capsy
 
 
 def test_a_set_that_has_to_be_made_says_how(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(["simulate", "--shape", "64x128x64", "--energy-set", "freepdk45"], capsys)
-    assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+    for words in (["--energy-set", "freepdk45"], ["--hw", "technology=freepdk45"]):
+        said = refused(["simulate", "--shape", "64x128x64", *words], capsys)
+        assert "no such energy set; got freepdk45" in said and "make asic" in said
+        assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+
+
+def test_a_set_that_ships_goes_by_its_name(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out.json"
+    found = []
+    for words in (["--energy-set", "osu018"], ["--hw", "technology=osu018"]):
+        assert main(["simulate", "--shape", "64x128x64", *words, "--json", str(out)]) == 0
+        found.append(json.loads(out.read_text()))
+    assert found[0]["energy_set"] == found[1]["energy_set"] and found[0]["layers"] == found[1]["layers"]
+    assert found[0]["energy_set"]["name"] == "osu018" and "at_rest" in capsys.readouterr().out
+    (tmp_path / "osu018").write_text("{}")  # a file of that name is the user's own
+    assert "osu018.name: missing key" in refused(["simulate", "--shape", "64x128x64", "--energy-set", "osu018"], capsys)
+
+
+def test_a_sweep_takes_a_set_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "workload: {tokens: 64, k: 64, n: 64}\naxes: {job.n_hi: [0, 8]}\nenergy_set: %s\n"
+    (tmp_path / "sweep.yaml").write_text(text % "osu018")
+    assert main(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 0
+    (tmp_path / "sweep.yaml").write_text(text % "freepdk45")
+    assert "make asic" in refused(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "no")], capsys)
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [

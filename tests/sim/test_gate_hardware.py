@@ -1,4 +1,4 @@
-"""A set of gates is of one hardware: whatever another is priced with it says which keys differ, and nothing is written."""
+"""A set of gates is of one hardware: whatever prices another with it says which keys differ, and writes nothing."""
 
 from __future__ import annotations
 
