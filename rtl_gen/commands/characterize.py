@@ -98,7 +98,7 @@ def run(args: Options) -> int:
         "" if layer is None else f"; of PE and control layer {layer.layer.name} of {layer.name}")
     name = args.liberty if args.liberty.isidentifier() else "characterized"
     if args.out is not None:
-        energy_set.write(args.out, energy_set.document(results, name, named.node, cells, wires, config.hw,
+        energy_set.write(args.out, energy_set.document(results, name, named, cells, wires, config.hw,
                                                        vectors), _command(args))
     if args.json is not None:
         write_json(args.json, {"schema_version": 1, "library": cells.name, "voltage": cells.voltage,

@@ -15,6 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from sim.cost import memory_table
+from sim.cost.memory_table import MemoryTable
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
@@ -37,6 +39,7 @@ MAX_FIGURE = 1e12
 #: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
 MADE = {"freepdk45": "make asic, which writes build/asic.yaml, or stamp-hw characterize --liberty freepdk45 --out "
                      "freepdk45.yaml"}
+ACCESS = "memory.access"  # of a bank on the chip
 MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
@@ -44,7 +47,7 @@ _TEXTS = ("prices", "unit", "node", "source", "basis")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """`count` events priced by `constant` at `at` on its curve, or by `finer` where a set has that; `bits` each moves
-    (memories), else None."""
+    (memories), else None; of on-chip memories the `words` of a bank, and how many of the accesses `written` one."""
 
     name: str
     constant: str
@@ -52,6 +55,8 @@ class Event:
     at: float = 0.0
     bits: int | None = None
     finer: str | None = None
+    words: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +107,19 @@ class AtRest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memories:
+    """On-chip memories by a `table`, of whose access energy the constant `memory.access` is a multiple, and of whose
+    leakage `leakage_times` is."""
+
+    table: MemoryTable
+    leakage_times: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySet:
     """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
-    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone."""
+    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone; `memories` where a table
+    prices the banks."""
 
     name: str
     node: str
@@ -113,6 +128,7 @@ class EnergySet:
     not_modelled: tuple[str, ...]
     gates: dict[str, AtRest] = field(default_factory=dict)
     hardware: HwConfig | None = None
+    memories: Memories | None = None
 
     def check(self, hw: HwConfig) -> None:
         """Raise ConfigError where the set's gates are those of other hardware: of another size a unit has other gates,
@@ -130,6 +146,9 @@ class EnergySet:
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
         constant = self.constants[event.finer if event.finer in self.constants else event.constant]
+        if self.memories is not None and event.constant == ACCESS:
+            bank = self.memories.table.bank(event.words, event.bits or 0)
+            return constant.at(0) * ((event.count - event.written) * bank.read_pj + event.written * bank.write_pj)
         each = constant.at(event.at)
         if constant.per_bits is not None:
             each *= (event.bits or 0) / constant.per_bits
@@ -162,7 +181,9 @@ class EnergySet:
                 for name, constant in self.constants.items()},
         } | ({"gates": {"hardware": self.hardware.gates,
                         "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
-             if self.hardware is not None else {})
+             if self.hardware is not None else {}) | (
+                 {"memories": {"table": self.memories.table.name, "node": self.memories.table.node,
+                               "leakage_times": self.memories.leakage_times}} if self.memories is not None else {})
 
 
 def shipped() -> tuple[str, ...]:
@@ -208,7 +229,7 @@ def _parse(data: Any, where: str) -> EnergySet:
     """Check a set strictly: no key unknown, none missing but constants that its `base` has, every figure a positive
     number."""
     keys = ("name", "node", "sources", "constants", "not_modelled")
-    top = _mapping(data, where, keys, ("base", "gates"))
+    top = _mapping(data, where, keys, ("base", "gates", "memories"))
     base = load(_text(top["base"], f"{where}: base")) if "base" in top else None
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
@@ -216,17 +237,35 @@ def _parse(data: Any, where: str) -> EnergySet:
         _text(value, f"{where}: sources.{key}")
     listed = _mapping(top["constants"], f"{where}: constants", () if base else tuple(CONSTANTS),
                       (*CONSTANTS, *FINER) if base else tuple(FINER))
+    _need("memories" not in top or ACCESS not in listed, f"{where}: constants.{ACCESS}", "a price",
+          "none beside memories")
     constants = {} if base is None else {name: base.constants[name] for name in CONSTANTS}
     constants |= {name: _constant(name, listed[name], sources, f"{where}: constants.{name}")
                   for name in (*CONSTANTS, *FINER) if name in listed}
+    memories, cited = None, {}
+    if "memories" in top:
+        memories, constants[ACCESS] = _memories(top["memories"], f"{where}: memories")
+        cited = {memories.table.name: memories.table.source}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
     gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None)
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
-        sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()},
+        sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()} | cited,
         not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
-        hardware=hardware)
+        hardware=hardware, memories=memories)
+
+
+def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
+    """The table, and the constant that says how many times its pJ an access takes."""
+    top = _mapping(data, where, ("table", "energy_times", "leakage_times", "basis"))
+    table = memory_table.load(_text(top["table"], f"{where}.table"), f"{where}.table")
+    text = {"prices": "reading or writing a word of a bank of an on-chip memory, by its words and bits",
+            "unit": f"times table {table.name}", "node": table.node, "source": table.name,
+            "basis": _text(top["basis"], f"{where}.basis")}
+    factor = _figure(top["energy_times"], f"{where}.energy_times")
+    constant = Constant(name=ACCESS, points=((0.0, factor),), axis=None, per_bits=None, text=text)
+    return Memories(table=table, leakage_times=_figure(top["leakage_times"], f"{where}.leakage_times")), constant
 
 
 def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig]:

@@ -29,10 +29,11 @@ def path(tmp_path: Path) -> Path:
 def test_a_set_of_gates_is_read_with_what_it_is_based_on(path: Path) -> None:
     found, base = energy.load_file(path), energy.load("horowitz45")
     assert found.name == "gates45" and set(found.gates) == {one.name for one in RESULTS}
-    assert found.constants["memory.access"] == base.constants["memory.access"]
+    assert found.constants["dram.access"] == base.constants["dram.access"]
+    assert found.memories is not None and found.memories.table.name == "cacti45"
     assert found.constants["lifting.add"].at(8) == pytest.approx(0.08)
     assert found.constants["lifting.add"].at(20) == pytest.approx(0.2)  # so much a bit
-    assert set(found.sources) == {"gates", *base.sources}
+    assert set(found.sources) == {"gates", "cacti45", *base.sources}
     assert found.describe()["gates"]["units"]["pe"]["idle_pj"] == 2.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtl_gen.asic import energy_set
+from rtl_gen.asic import energy_set, libraries
 from rtl_gen.asic.characterize import Result
 from rtl_gen.asic.energy import Wires
 from stamp_hw.config import NpuConfig
@@ -26,5 +26,5 @@ RESULTS = [result("lifting", lifting_add=0.01), result("inverse", inverse_add=0.
 
 
 def document(results: list[Result] | None = None) -> dict[str, Any]:
-    return energy_set.document(RESULTS if results is None else results, "gates45", "45 nm", five(), Wires(ff=1.0),
-                               CONFIG.hw, "random")
+    return energy_set.document(RESULTS if results is None else results, "gates45", libraries.find("five"), five(),
+                               Wires(ff=1.0), CONFIG.hw, "random")
