@@ -143,6 +143,11 @@ class EnergySet:
                 got=", ".join(f"hw.{key} {asked[key]}" for key in others), expected=", ".join(
                     f"{own[key]}" for key in others) + ", or a set that `stamp-hw characterize` makes of this hardware")
 
+    @property
+    def clock_mhz(self) -> float | None:
+        """The fastest clock of its slowest unit; None of a set without gates."""
+        return min((unit.clock_mhz for unit in self.gates.values()), default=None)
+
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
         constant = self.constants[event.finer if event.finer in self.constants else event.constant]
@@ -179,7 +184,7 @@ class EnergySet:
                        else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
-        } | ({"gates": {"hardware": self.hardware.gates,
+        } | ({"gates": {"hardware": self.hardware.gates, "clock_mhz": self.clock_mhz,
                         "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
              if self.hardware is not None else {}) | (
                  {"memories": {"table": self.memories.table.name, "node": self.memories.table.node,

@@ -22,7 +22,7 @@ _RULE = record({
     "rows": listing(_ROW), "hardware": mapping(record({"multipliers": figure, "memory_bytes": figure})),
     "orders_by_energy": mapping(mapping(listing(text), empty=True)), "survives": mapping(flag)},
     perhaps={"energy_by_set": mapping(record({
-        "node": text, "machines": mapping(mapping(mapping(figure)), empty=True),
+        "node": text, "clock_mhz": maybe(figure), "machines": mapping(mapping(mapping(figure)), empty=True),
         "refused": mapping(text, empty=True)}))})
 _ACCURACY = record({"figure": text, "rows": mapping(maybe(figure)), "source": text})
 

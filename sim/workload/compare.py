@@ -136,7 +136,7 @@ def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[Energy
         except ConfigError as error:
             if number < len(energy_sets):
                 raise
-            by_set[one.name] = {"node": one.node, "machines": {}, "refused": {MACHINE: str(error)}}
+            by_set[one.name] = _under(one, ()) | {"refused": {MACHINE: str(error)}}
             continue
         by_set[one.name] = _under(one, found)
         orders[one.name] = {name: order(found, name) for name in by_set[one.name]["machines"]}
@@ -165,11 +165,11 @@ def survives(orders: Mapping[str, Mapping[str, list[str]]]) -> dict[str, bool]:
 
 
 def _under(one: EnergySet, found: Sequence[Row]) -> dict[str, Any]:
-    """`machines` → scheme → phase → J a unit, and `refused`: machine → why it has no figures."""
+    """`machines` → scheme → phase → J a unit, `clock_mhz` of gates, and `refused`: machine → why it has no figures."""
     machines: dict[str, dict[str, dict[str, float]]] = {}
     for row in found:
         if row.figures:
             machines.setdefault(row.machine, {})[row.scheme] = {
                 name: phase["energy_j_per_unit"] for name, phase in row.figures["phases"].items()}
     refused = {row.machine: row.refusal for row in found if row.refusal and row.machine not in machines}
-    return {"node": one.node, "machines": machines, "refused": refused}
+    return {"node": one.node, "clock_mhz": one.clock_mhz, "machines": machines, "refused": refused}

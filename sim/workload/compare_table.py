@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim.studies.tables import clock
 from sim.workload.compare import SCHEMES
 from sim.workload.tables import cycles, external_memory, missing, rate, searched, title
 from stamp_hw.text import WIDTH, align, number, plural
@@ -74,7 +75,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         "hadamard: a block Hadamard unit in front of the lifting; blocks: a scale a block of channels; both: both.",
         "transf., scale, resc.: part of the energy (lifting and Hadamard; quantizer; rescale and combine).",
         cycles(report["prefetch"]),
-        *searched(report), *external_memory(report),
+        *searched(report), *external_memory(report), *clock({
+            name: one["clock_mhz"] for name, one in report["energy_by_set"].items() if one["machines"]}, report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}); "
         f"{'gates with clocks and rest' if 'gates' in chosen else 'arithmetic'}, memories and DRAM"
         f"{'' if 'gates' in chosen else ' alone'}. Sets: " + ", ".join(

@@ -36,6 +36,17 @@ def test_every_shipped_set_is_asked_where_it_fits(tmp_path: Path, capsys: pytest
     same = found["orders_by_energy"]["osu018"]["plain"] == found["orders_by_energy"]["horowitz45"]["plain"]
     assert found["survives"] == dict.fromkeys(compare.MACHINES, True) | {"plain": same}
     assert f"{'yes' if same else 'no'}, 2 sets" in text and "yes, 1 set" in text
+    slowest = min(unit.clock_mhz for unit in energy.load("osu018").gates.values())
+    assert gates["clock_mhz"] == slowest < 500 and f"gates of osu018 reach {slowest:.0f} MHz" in text
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    ((), False), (("--energy-set", "osu018"), True), (("--energy-set", "osu018", "--hw", "freq_hz=5e7"), False)])
+def test_gates_that_are_slower_than_the_clock_are_told(
+        words: tuple[str, ...], told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked in (("--shape", "64x128x64"), ("--model", *SMALL)):
+        assert command("simulate", *asked, *words) == 0
+        assert ("gates of osu018 reach" in capsys.readouterr().out) == told
 
 
 def test_the_figures_of_a_set_are_those_of_the_hardware_that_names_it(tmp_path: Path) -> None:
