@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from docs.tools.figures import whole
+from sim.banks import total_bytes
 from sim.workload.compare import SCHEMES
+from stamp_hw.config import NpuConfig
 
 SETS = ("horowitz45", "freepdk45", "osu018")
 MACHINE = "plain"  # the hardware whose gates the sets have
+PILOT_BYTES = 8192
 _CHECKED = ("read_pj", "write_pj", "leakage_uw")
 
 
@@ -45,6 +48,10 @@ def memory_table(report: Mapping[str, Any]) -> dict[str, Any]:
     banks = report["banks"]
     whole(len(banks) >= 20, f"{len(banks)} banks")
     off = {name: [abs(one[name]["table"] / one[name]["cacti"] - 1) for one in banks] for name in _CHECKED}
-    return {**report["pilot"], "banks": len(banks), "slow": sum(one["access_ns"]["table"] > 2 for one in banks),
+    pilot, chosen = report["pilot"], report["device"]
+    hp_leakage_uw = pilot["itrs-hp"]["leakage_uw"] * total_bytes(NpuConfig().hw) / PILOT_BYTES
+    return {**pilot[chosen], "node": report["node"], "device": chosen, "lop": pilot["itrs-lop"],
+            "hp": pilot["itrs-hp"], "hp_leakage_w": hp_leakage_uw / 1e6, "banks": len(banks),
+            "slow": sum(1e-9 * one["access_ns"]["table"] * NpuConfig().hw.freq_hz > 1 for one in banks),
             **{f"{name.partition('_')[0]}_off": {"median": statistics.median(values), "worst": max(values)}
                for name, values in off.items()}}

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from stamp_hw.rooms import HOME
 
 NAME, NODE, NM = "cacti45", "45 nm, 1.1 V", 45
 DEVICE, KELVIN = "itrs-lstp", 300
+OTHERS = ("itrs-lop", "itrs-hp")  # kinds of cells that were not taken
+PILOT = (1024, 64)  # words and bits of a bank of 8 KB
 #: Powers of two and the middle between them: its arrays divide otherwise from one to the next, and figures jump.
 WORDS = tuple(times << power for power in range(5, 18) for times in (2, 3))
 BITS = tuple(times << power for power in range(2, 11) for times in (2, 3))[:-1]
@@ -46,7 +49,6 @@ _OPTIONS = (
     "associativity 1", "read-write port 0", "exclusive read port 1", "exclusive write port 1",
     "single ended read ports 0", "UCA bank count 1", f"technology (u) {NM / 1000:.3f}", "page size (bits) 0",
     "burst length 8", "internal prefetch width 8",
-    *(f'{array} array {part} type - "{DEVICE}"' for array in ("Data", "Tag") for part in ("cell", "peripheral")),
     f"operating temperature (K) {KELVIN}", 'cache type "ram"', "tag size (b) 0",
     'access mode (normal, sequential, fast) - "normal"',
     "design objective (weight delay, dynamic power, leakage power, cycle time, area) 0:0:0:100:0",
@@ -89,11 +91,12 @@ def build(given: Path, folder: Path) -> Path:
     return program
 
 
-def ask(program: Path, words: int, bits: int) -> Bank:
+def ask(program: Path, words: int, bits: int, device: str = DEVICE) -> Bank:
     """CACTI's figures of a bank, whose words it has in whole bytes. Raises ToolError where it has none."""
     size = -(-bits // 8)
     lines = (f"size (bytes) {words * size}", f"block size (bytes) {size}", f"output/input bus width {bits}",
-             *_OPTIONS, *_UNUSED)
+             *(f'{array} array {part} type - "{device}"' for array in ("Data", "Tag") for part in (
+                 "cell", "peripheral")), *_OPTIONS, *_UNUSED)
     asked = program.parent / "bank.cfg"
     asked.write_text("".join(f"-{line}\n" for line in lines), encoding="utf-8")
     found = asked.with_name("bank.cfg.out")
@@ -143,7 +146,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("wheel", type=Path, metavar="WHEEL", help="of hwcomponents-cacti, or a folder of sources")
     parser.add_argument("--out", type=Path, metavar="YAML", help="write the table")
     parser.add_argument("--json", type=Path, metavar="FILE",
-                        help="write what table and CACTI say of each bank of the shipped configurations")
+                        help="write what table and CACTI say of each bank of the shipped configurations, and CACTI of "
+                             "one of 8 KB of each kind of cells")
     args = parser.parse_args(words)
     try:
         if not args.wheel.exists():
@@ -152,10 +156,11 @@ def main(words: Sequence[str] | None = None) -> int:
             program = build(args.wheel, Path(name))
             content = table(program, _source(args.wheel))
             rows = list(checked(program, parse(content, NAME), sorted(HOME.glob("configs/*.yaml"))))
+            pilot = {device: asdict(ask(program, *PILOT, device)) for device in (DEVICE, *OTHERS)}
         if args.out is not None:
             write(args.out, content)
         if args.json is not None:
-            write_json(args.json, {"schema_version": 1, "banks": rows, "pilot": pilot(parse(content, NAME))})
+            write_json(args.json, {"schema_version": 1, "node": NODE, "device": DEVICE, "pilot": pilot, "banks": rows})
     except StampError as error:
         sys.stderr.write(f"cacti: {error}\n")
         return error.exit_code
@@ -163,12 +168,6 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"{len(WORDS) * len(BITS)} banks; of {len(rows)} others an access is {100 * worst:.1f} % off at "
                      "most\n")
     return 0
-
-
-def pilot(found: MemoryTable) -> dict[str, float]:
-    """A bank of 8 KB with words of 64 bits."""
-    bank = found.bank(1024, 64)
-    return {name: getattr(bank, name) for name in NAMES}
 
 
 def _source(wheel: Path) -> str:
