@@ -14,9 +14,10 @@ def silicon(report: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of both sizes, what STaMP has of each, and the published figures as a table."""
     sizes = report["engines"]
     pes = {name: one["units"]["pe"]["area_um2"] for name, one in sizes["16"].items()}
-    return {**{key: report[key] for key in ("clock_mhz", "tokens", "mapped")},
+    return {**{key: report[key] for key in ("clock_mhz", "slowest", "tokens", "mapped", "off")},
             **{f"r{rows}": _size(engines) for rows, engines in sizes.items()},
-            "pe_over_a8": pes["stamp"] / pes["a8"], "published": _published(report)}
+            "pe_over_a8": pes["stamp"] / pes["a8"], "pe_over_a4": pes["stamp"] / pes["a4"],
+            "published": _published(report)}
 
 
 def _size(engines: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def _size(engines: Mapping[str, Any]) -> dict[str, Any]:
     return {"table": _units(stamp), "engines": _engines(engines),
             "haar_area": part("area_share", HAAR), "haar_energy": part("share", HAAR),
             "all_area": part("area_share", ALL), "all_energy": part("share", ALL),
+            "scale_over_a8": stamp["units"]["scale"]["area_um2"] / engines["a8"]["units"]["scale"]["area_um2"],
             "area_over_a8": over("a8", "area_um2"), "energy_over_a8": over("a8", "gates_pj"),
             "energy_over_a4": over("a4", "gates_pj"), "all_over_a8": over("a8", "gates_pj", "memories_pj")}
 

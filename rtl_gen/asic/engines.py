@@ -34,6 +34,7 @@ TRANSFORM = ("hadamard", "lifting", "inverse")  # units that a plain engine has 
 BLOCKS = ("combine",)  # nor these, with a scale a token
 PLAIN = tuple(name for name in UNITS if name not in (*TRANSFORM, *BLOCKS))
 ENGINES = {"stamp": None, "a8": 8, "a4": 4}  # engine → bits of its PEs' codes, None: both
+CHECKED = {"hadamard": 16, "lifting": 16}  # unit → rows at which it is simulated as well, to see how far scaling is off
 MAPPED = ("hadamard", "array")  # mapped at their size
 _ENGINE = next(unit for group in TOPS.values() for unit in group if unit.module == ENGINE_TOP)
 _ARRAY = f"{ENGINE_TOP}_mac"  # the array in the engine
@@ -136,18 +137,30 @@ def measured(make: Callable[[int], NpuConfig], names: Iterable[str], library: Li
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """All that is mapped and simulated: units of both families, (engine, unit, rows) → those mapped at their size, and
-    a PE of each engine."""
+    """All that is mapped and simulated: units of both families, (family, unit, rows) → those mapped at their size, a PE
+    of each engine, and units of the first family at the rows of `CHECKED`."""
 
     families: Mapping[str, Family]
     sizes: Mapping[tuple[str, str, int], Size]
     pes: Mapping[str, Result]
+    checks: Mapping[str, Result]
 
     def units(self, engine: str, rows: int) -> dict[str, Result]:
         """Unit → its figures in an engine of so many rows, PEs among them."""
         family, names = ("stamp", UNITS) if engine == "stamp" else ("plain", PLAIN)
         found = {name: self.families[family].unit(name, rows, self.sizes.get((family, name, rows))) for name in names}
         return {**found, "pe": replace(self.pes[engine], count=rows * rows)}
+
+    def off(self) -> dict[str, dict[str, float]]:
+        """Unit that was checked → how far off its scaled figures are: `area`, `rest` and `event`, as parts."""
+        found = {}
+        for name, own in self.checks.items():
+            size = self.sizes.get(("stamp", name, CHECKED[name]))
+            scaled_ = self.families["stamp"].unit(name, CHECKED[name], size)
+            (event,) = own.energy_pj
+            found[name] = {"area": scaled_.area_um2 / own.area_um2 - 1, "rest": scaled_.idle_pj / own.idle_pj - 1,
+                           "event": scaled_.energy_pj[event] / own.energy_pj[event] - 1}
+        return found
 
 
 def measure(library: Library, wires: Wires, rows: Sequence[int], say: Callable[[str], None]) -> Measured:
@@ -161,7 +174,13 @@ def measure(library: Library, wires: Wires, rows: Sequence[int], say: Callable[[
             for count in rows if name in MAPPED else ():
                 say(f"{name}, {count} rows")
                 sizes[family, name, count] = mapped(make(count), name, library, wires)
-    return Measured(families=families, sizes=sizes, pes=elements(library, wires))
+    checks = {}
+    for name, count in CHECKED.items():
+        say(f"{name}, {count} rows, simulated")
+        (part,) = parts(stamp(count), name)
+        checks[name] = characterize(part, library, wires)
+    say("pe")
+    return Measured(families=families, sizes=sizes, pes=elements(library, wires), checks=checks)
 
 
 def elements(library: Library, wires: Wires) -> dict[str, Result]:

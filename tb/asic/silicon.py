@@ -130,18 +130,19 @@ def engine_figures(engine: str, rows: int, measured: Measured, freq_hz: float,
 
 def document(measured: Measured, rows: Sequence[int], known: Known, library: Library, wires: Wires) -> dict[str, Any]:
     """What is written."""
-    slowest = max(unit.path_ps for engine in ENGINES for count in rows
-                  for unit in measured.units(engine, count).values())
-    freq_hz = 1e12 / slowest
+    slowest = max((unit.path_ps, f"{name} of {engine}") for engine in ENGINES for count in rows
+                  for name, unit in measured.units(engine, count).items())
+    freq_hz = 1e12 / slowest[0]
 
     def price(results: list[Result], config: NpuConfig) -> EnergySet:
         return make_set(results, config, known, library, wires)
 
     return {
         "schema_version": 1, "library": library.name, "voltage": library.voltage, "wire_ff": wires.ff,
-        "slew_ns": library.slew, "clock_mhz": freq_hz / 1e6, "model": MODEL, "tokens": TOKENS,
+        "slew_ns": library.slew, "clock_mhz": freq_hz / 1e6, "slowest": slowest[1], "model": MODEL, "tokens": TOKENS,
         "layers": [f"{shape.tokens}x{shape.k}x{shape.n}" for shape in layers()],
         "mapped": {"pilot": engines.PILOT, "second": engines.SECOND, "at_size": list(engines.MAPPED)},
+        "off": measured.off(),
         "engines": {str(count): {engine: engine_figures(engine, count, measured, freq_hz, price)
                                  for engine in ENGINES} for count in rows},
         "published": [asdict(one) for one in PUBLISHED]}

@@ -30,7 +30,8 @@ MEASURED = Measured(
                               second=dict.fromkeys(engines.PLAIN, SIZE))},
     sizes={(family, "array", 16): replace(SIZE, path_ps=800.0) for family in ("stamp", "plain")} | {
         ("stamp", "hadamard", 16): replace(SIZE, area_um2=700.0)},
-    pes={engine: replace(PE, area_um2=area) for engine, area in (("stamp", 12.0), ("a8", 10.0), ("a4", 8.0))})
+    pes={engine: replace(PE, area_um2=area) for engine, area in (("stamp", 12.0), ("a8", 10.0), ("a4", 8.0))},
+    checks={"lifting": replace(PILOTS["lifting"], idle_pj=4.0, energy_pj={"lifting.add": 0.008})})
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,10 @@ def found() -> dict[str, Any]:
 def test_engines_have_one_clock_that_of_the_slowest_unit(found: dict[str, Any]) -> None:
     assert found["clock_mhz"] == pytest.approx(1e6 / 800.0)
     assert [one["limit_mhz"] for one in found["engines"]["16"].values()] == pytest.approx([1250.0] * 3)
+
+
+def test_a_unit_that_is_simulated_at_its_size_says_how_far_scaling_is_off(found: dict[str, Any]) -> None:
+    assert found["off"]["lifting"] == pytest.approx({"area": 0.0, "rest": -0.5, "event": 0.25})
 
 
 def test_the_area_of_an_engine_is_that_of_its_units_and_of_every_pe(found: dict[str, Any]) -> None:
