@@ -197,6 +197,8 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
         "gate-level": "area, clocks and what an event takes, before placement",
         "modelled": "energy a token, by counts and cycles that equal the RTL's, memories by CACTI",
         "assumed": "what is scaled to a size, as the page says; figures of others are theirs"}, silicon.silicon),
+    "asic_osu018": ("asic_osu018.json", "stamp-hw characterize --liberty osu018 --json build/asic_osu018.json", {
+        "gate-level": "all, before placement; wire, slew and clock tree are assumed"}, figures.asic),
     "energy_sets": ("energy_sets.json", "stamp-hw compare smollm2-135m --energy-set build/asic.yaml", {
         "modelled": "counts and cycles times each set's prices; of freepdk45 and osu018 these are gate-level, but "
                     "for memories (CACTI) and DRAM (from the literature)"}, energy_sets.by_set),

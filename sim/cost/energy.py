@@ -2,7 +2,8 @@
 
 A set of constants is a YAML file in `sim/cost/energy_sets/` or the user's own. Every constant prices events of one
 component, so that doubling it doubles just those events' energy. Counts come from the blocks' `events` (held equal to
-counters in the RTL) and from the engine model; constants are from the literature, so that every result is *modelled*.
+counters in the RTL) and from the engine model; constants are from the literature or from gates, whose set is of one
+hardware alone. Every result is *modelled*.
 """
 
 from __future__ import annotations

@@ -61,6 +61,13 @@ def test_every_command_refuses_it_in_one_line(
         assert "stamp-hw characterize" in said and not out.exists()
 
 
+def test_it_is_refused_before_the_first_layer_runs(
+        path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.studies.study.run", lambda *_: pytest.fail("a layer ran"))
+    assert "gates of other hardware" in refused(
+        ["simulate", str(TRACE), "--energy-set", str(path), "--hw", "rows=16"], capsys)
+
+
 def test_a_sweep_keeps_it_as_the_line_of_its_points(
         path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep, out = tmp_path / "sweep.yaml", tmp_path / "out.jsonl"
