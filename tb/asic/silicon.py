@@ -13,7 +13,7 @@ Energy is that of the linear layers of a block of SmolLM2-135M, by the simulator
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -103,28 +103,42 @@ def make_set(results: list[Result], config: NpuConfig, known: Known, library: Li
     return energy.parse(yaml.safe_dump(found, allow_unicode=True), "energy set")
 
 
+def memory_areas(config: NpuConfig, priced: EnergySet, units: Collection[str]) -> dict[str, float]:
+    """Unit, or `buffers` → µm² of its memories, by the table of the set; none of lifting units that do not count."""
+    assert priced.memories is not None
+    found: dict[str, float] = {}
+    for own in banks.banks(config.hw):
+        unit = _owner("memory", own.name, memory=True)
+        if unit in (*units, BUFFERS):
+            one = priced.memories.table.bank(own.words, own.bits)
+            found[unit] = found.get(unit, 0.0) + own.count * one.area_um2
+    return found
+
+
 def engine_figures(engine: str, rows: int, measured: Measured, freq_hz: float,
                    price: Callable[[list[Result], NpuConfig], EnergySet]) -> dict[str, Any]:
     """Everything of an engine: area, energy a token by unit, and what follows."""
     units, config, shapes = measured.units(engine, rows), configuration(engine, rows, freq_hz), layers()
-    taken = spent(shapes, config, price(list(units.values()), config))
+    priced = price(list(units.values()), config)
+    taken, room = spent(shapes, config, priced), memory_areas(config, priced, units)
     area = {name: unit.count * unit.area_um2 for name, unit in units.items()}
     whole = sum(area.values())
     gates, memories = sum(taken["gates"].values()), sum(taken["memories"].values())
     seconds = taken["cycles"] / freq_hz
     operations = 2 * taken["macs"]
     return {
-        "area_um2": whole, "gates_pj": gates / TOKENS, "memories_pj": memories / TOKENS,
-        "dram_pj": taken["dram"] / TOKENS, "cycles": taken["cycles"],
+        "area_um2": whole, "memories_um2": sum(room.values()), "gates_pj": gates / TOKENS,
+        "memories_pj": memories / TOKENS, "dram_pj": taken["dram"] / TOKENS, "cycles": taken["cycles"],
         "tops": operations / seconds / 1e12, "tops_w": operations / gates,
         "tops_w_memories": operations / (gates + memories), "tops_mm2": operations / seconds / whole * 1e-6,
-        "memory_bytes": banks.total_bytes(config.hw), "limit_mhz": min(unit.clock_mhz for unit in units.values()),
+        "tops_mm2_memories": operations / seconds / (whole + sum(room.values())) * 1e-6,
+        "limit_mhz": min(unit.clock_mhz for unit in units.values()),
         "units": {name: {
             "count": units[name].count, "area_um2": area[name], "area_share": area[name] / whole,
             "flip_flops": units[name].flip_flops, "clock_mhz": units[name].clock_mhz,
             "pj": taken["gates"].get(name, 0.0) / TOKENS, "share": taken["gates"].get(name, 0.0) / gates,
-            "memories_pj": taken["memories"].get(name, 0.0) / TOKENS} for name in (*engines.UNITS, "pe")
-            if name in units},
+            "memories_um2": room.get(name, 0.0), "memories_pj": taken["memories"].get(name, 0.0) / TOKENS}
+            for name in (*engines.UNITS, "pe") if name in units},
         "buffers_pj": taken["memories"].get(BUFFERS, 0.0) / TOKENS}
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rtl_gen.asic import engines
+from rtl_gen.asic.characterize import Result
 from rtl_gen.asic.energy import Wires
 from rtl_gen.asic.engines import PILOT, SECOND, Family, Size
 from stamp_hw.config import NpuConfig
@@ -53,6 +54,33 @@ def test_clocks_and_steps_go_with_flip_flops_and_events_of_bits_stay() -> None:
     array, scale = family.unit("array", 16, own), family.unit("scale", 16)
     assert (array.idle_pj, array.energy_pj["array.step"], array.area_um2) == (8.0, 6.0, 180.0)
     assert scale.energy_pj == {"scale.add": 0.04} and scale.flip_flops == 26 and scale.area_um2 == 340.0
+
+
+def test_every_unit_is_simulated_once_a_family_and_mapped_where_it_does_not_grow_along_a_line(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    def part(config: NpuConfig, name: str) -> list[tuple[str, int]]:
+        return [(name, config.hw.rows)]
+
+    def simulated(given: tuple[str, int], *_: object) -> Result:
+        asked.append((*given, "simulated"))
+        return result(given[0], **{f"{given[0]}_add": 0.04})
+
+    def only_mapped(config: NpuConfig, name: str, *_: object) -> Size:
+        asked.append((name, config.hw.rows, "mapped"))
+        return LARGE
+
+    monkeypatch.setattr(engines, "parts", part)
+    monkeypatch.setattr(engines, "characterize", simulated)
+    monkeypatch.setattr(engines, "mapped", only_mapped)
+    monkeypatch.setattr(engines, "elements", lambda *_: dict.fromkeys(engines.ENGINES, result("pe")))
+    found = engines.measure(five(), Wires(ff=1.0), (16, 32), lambda text: None)
+    assert set(found.sizes) == {("stamp", "hadamard", 16), ("stamp", "hadamard", 32), *(
+        (family, "array", rows) for family in ("stamp", "plain") for rows in (16, 32))}
+    assert set(found.families["stamp"].pilots) == set(engines.UNITS) and set(found.checks) == set(engines.CHECKED)
+    assert {*asked} >= {("scale", PILOT, "simulated"), ("scale", SECOND, "mapped"), ("lifting", 16, "simulated")}
+    assert found.units("a8", 32)["pe"].count == 1024 and set(found.off()) == {"hadamard", "lifting"}
 
 
 @pytest.mark.rtl
