@@ -68,13 +68,15 @@ def document(results: Sequence[Result], name: str, node: str, library: Library, 
                         f"axes={hw.axes} acc_width={hw.acc_width}",
             "units": {result.name: {key: _rounded(getattr(result, key)) for key in _UNITS}
                       | {"flip_flops": result.flip_flops, "clock_mhz": _rounded(result.clock_mhz)}
-                      for result in results}},
+                      for result in results}} | ({"follows": follows} if (follows := {
+                          result.name: {name: _rounded(price) for name, price in result.follows_pj.items()}
+                          for result in results if result.follows_pj}) else {}),
         "not_modelled": [
             f"glitches: gates switch once a cycle; slews of {library.slew:g} ns and wires of {wires.ff:g} fF a pin are "
             "assumed",
             f"the clock tree is an estimate: buffers of {wires.fanout} pins, never gated",
             "memories and DRAM, which are those of the set it is based on; wires between the units",
-            "data dependence beyond the vectors; units of other widths than the hardware's"],
+            "what values do to a layer without a trace, or with a scale a block; units of other widths"],
     }
 
 

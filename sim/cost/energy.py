@@ -29,6 +29,9 @@ FINER: dict[str, str | None] = {
     "inverse.add": "bits", "finish.add": "bits", "hadamard.add": "bits", "combine.add": "bits",
     "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
 }
+#: What prices of `follows` are of: a beat, bits that change, and what is done beside (`stamp_hw.engine.changes`).
+MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "shifted", "product", "groups", "operand",
+            "weight", "act", "wgt", "sums", "drained", "sum", "total", "wsum", "bias", "codes")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
 #: Libraries of which `stamp-hw characterize` makes a set: none of them ships.
@@ -100,7 +103,8 @@ class AtRest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySet:
     """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
-    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone."""
+    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone. `follows` unit → measure
+    → pJ of a beat by what the values do (`sim.cost.values`)."""
 
     name: str
     node: str
@@ -109,6 +113,7 @@ class EnergySet:
     not_modelled: tuple[str, ...]
     gates: dict[str, AtRest] = field(default_factory=dict)
     hardware: str = ""
+    follows: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
@@ -143,8 +148,8 @@ class EnergySet:
                        else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
-        } | ({"gates": {"hardware": self.hardware, "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
-             if self.gates else {})
+        } | ({"gates": {"hardware": self.hardware, "units": {name: asdict(unit) for name, unit in self.gates.items()}}
+              | ({"follows": self.follows} if self.follows else {})} if self.gates else {})
 
 
 @lru_cache(maxsize=16)
@@ -190,22 +195,25 @@ def _parse(data: Any, where: str) -> EnergySet:
                   for name in (*CONSTANTS, *FINER) if name in listed}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
-    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, "")
+    gates, hardware, follows = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, "", {})
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
         sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()},
         not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
-        hardware=hardware)
+        hardware=hardware, follows=follows)
 
 
-def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], str]:
-    """What units have at rest, and the hardware that they are of."""
-    top = _mapping(data, where, ("hardware", "units"))
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], str, dict[str, dict[str, float]]]:
+    """What units have at rest, the hardware that they are of, and prices that follow the values."""
+    top = _mapping(data, where, ("hardware", "units"), ("follows",))
     _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
     names = tuple(field.name for field in fields(AtRest))
     units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
         unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
-    return units, _text(top["hardware"], f"{where}.hardware")
+    follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(units))
+    return units, _text(top["hardware"], f"{where}.hardware"), {
+        name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
+            prices, f"{where}.follows.{name}", (), MEASURES).items()} for name, prices in follows.items()}
 
 
 def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Constant:

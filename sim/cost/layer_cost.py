@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim import memory
-from sim.cost import activity, at_rest
+from sim.cost import activity, at_rest, values
 from sim.cost.energy import EnergySet
 from sim.division import Division
 from sim.engine import closed_form
@@ -18,6 +18,7 @@ from sim.port import Plan
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import super_tile
+from stamp_hw.engine.changes import Passage
 from stamp_hw.engine.super_tile import Size
 from stamp_hw.scale import scale_bits
 
@@ -62,10 +63,10 @@ def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySe
                for event in events)
 
 
-def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None
-         ) -> Cost:
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None,
+         run: Passage | None = None) -> Cost:
     """Cost of a layer; `limit` tokens a super-tile, or its (width, height), None for the job's own
-    (`super_tile.token_limit`).
+    (`super_tile.token_limit`). With the layer's values, `run`, energy follows them where the set can.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
     steps = task.k * division.array_tiles * task.columns(hw)[0]
     counted = activity.events(task, hw, division) | at_rest.steps(energy_set, steps)
     resting = at_rest.energy_pj(energy_set, hw, cycles.total)
+    by_values = {} if run is None else values.differences(energy_set, run, task, hw, division, counted)
     return Cost(
         task=task, size=size, cycles=cycles,
         dram=memory.dram_bytes(task, hw, division.super_tiles),
@@ -88,7 +90,9 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
                             for event in events}
                 for component, events in counted.items()}
         | {component: {name: EventCost(count=cycles.total, energy_pj=taken) for name, taken in units.items()}
-           for component, units in resting.items()},
+           for component, units in resting.items()}
+        | ({values.COMPONENT: {unit: EventCost(count=count, energy_pj=taken)
+                               for unit, (count, taken) in by_values.items()}} if by_values else {}),
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
         port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,
