@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -77,8 +77,7 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
     samples = {run: _samples(part, netlist, runs[run], taken[IDLE].total / 1000, prices,
                              {phase: energy.energy(netlist, library, runs[run][phase], wires) for phase in measured},
                              measured) for run, measured in part.layers.items()}
-    fitted = [one for run, found in samples.items() if run not in unseen for one in found]
-    follows = follow.fit(fitted) if fitted else {}
+    follows = following(samples, unseen)
     return Result(
         name=part.name, count=part.count, area_um2=area, flip_flop_um2=sum(cell.area for cell in flops),
         gate_equivalents=area / library.gate().area, cells=sum(cells.values()), flip_flops=len(flops),
@@ -88,6 +87,12 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
         clock_pj=taken[IDLE].clock / 1000, energy_pj=prices,
         cycles=sum(activity[phase].cycles for phase in busy), follows_pj=follows,
         errors=tuple(follow.error(run, samples[run], follows) for run in samples if run in unseen))
+
+
+def following(samples: Mapping[str, Sequence[Sample]], unseen: Collection[str]) -> dict[str, float]:
+    """Prices of the runs that are not `unseen`; none without such a run."""
+    fitted = [one for run, found in samples.items() if run not in unseen for one in found]
+    return follow.fit(fitted) if fitted else {}
 
 
 def _samples(part: Part, netlist: Netlist, activity: Mapping[int, Activity], rest_pj: float,

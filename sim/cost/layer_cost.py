@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sim import memory
 from sim.cost import activity, at_rest, values
 from sim.cost.energy import EnergySet
+from sim.cost.values import EventCost
 from sim.division import Division
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
@@ -24,22 +25,14 @@ from stamp_hw.scale import scale_bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventCost:
-    """`count` events of one kind and the energy of all of them."""
-
-    count: int
-    energy_pj: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """One layer on the hardware.
 
     `task`; `size` (width, height) of its super-tiles; `cycles`; `dram`; `events` component → event → count and energy;
     `macs` useful multiply-accumulates; `row_slot_steps` steps of a row slot and a column that worked on a real token
     and output (a 4-bit token fills half a slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`);
-    `freq_hz`; `pes` = R · C; `port_bytes` that the one port moves in whole bursts and `port_bytes_per_s` that it can,
-    None where there is none (`hw.memory`).
+    `followed` units whose energy follows the layer's values; `freq_hz`; `pes` = R · C; `port_bytes` that the one port
+    moves in whole bursts and `port_bytes_per_s` that it can, None where there is none (`hw.memory`).
     """
 
     task: Task
@@ -54,6 +47,7 @@ class Cost:
     pes: int
     port_bytes: int | None
     port_bytes_per_s: float | None
+    followed: tuple[str, ...] = ()
 
 
 def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
@@ -82,17 +76,17 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
     steps = task.k * division.array_tiles * task.columns(hw)[0]
     counted = activity.events(task, hw, division) | at_rest.steps(energy_set, steps)
     resting = at_rest.energy_pj(energy_set, hw, cycles.total)
-    by_values = {} if run is None else values.differences(energy_set, run, task, hw, division, counted)
+    costs = {component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
+                         for event in events} for component, events in counted.items()}
+    followed: tuple[str, ...] = ()
+    if run is not None:
+        costs, followed = values.by_values(energy_set, run, values.beats(task, hw, division), costs)
     return Cost(
         task=task, size=size, cycles=cycles,
         dram=memory.dram_bytes(task, hw, division.super_tiles),
-        events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
-                            for event in events}
-                for component, events in counted.items()}
-        | {component: {name: EventCost(count=cycles.total, energy_pj=taken) for name, taken in units.items()}
-           for component, units in resting.items()}
-        | ({values.COMPONENT: {unit: EventCost(count=count, energy_pj=taken)
-                               for unit, (count, taken) in by_values.items()}} if by_values else {}),
+        events=costs | {component: {name: EventCost(count=cycles.total, energy_pj=taken)
+                                    for name, taken in units.items()} for component, units in resting.items()},
+        followed=followed,
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
         port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,

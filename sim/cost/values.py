@@ -1,17 +1,19 @@
-"""What a layer's values add to the mean prices of a set made from gates, or take from them (docs/asic.md).
+"""Energy that follows a layer's values, in place of the mean prices of a set made from gates (docs/asic.md).
 
-A set may have, of a unit, prices that follow the values: pJ of a beat by the bits that change in it. What they come to
-takes the place of the mean prices' sum where the values are known: component `values` is the difference, so that the
-others say what they say without a trace. A layer with a scale a block is charged by mean prices.
+A set may have, of a unit, prices that follow the values: pJ of a beat by the bits that change in it. Where the values
+are known, the unit's events share what those come to as they share what mean prices do; a unit that has no event, as
+lifting of a layer that is not transformed, has its beats for one. A layer with a scale a block is charged by mean
+prices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sim import mac
 from sim.cost import at_rest
-from sim.cost.energy import EnergySet, Event
+from sim.cost.energy import EnergySet
 from sim.division import Division
 from sim.task import Task
 from stamp_hw.config import HwConfig
@@ -19,8 +21,18 @@ from stamp_hw.engine import changes
 from stamp_hw.engine.changes import Passage
 from stamp_hw.params import MacParams
 
-COMPONENT = "values"
 BASE = "base"  # a beat itself, among the measures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCost:
+    """`count` events of one kind and the energy of all of them."""
+
+    count: int
+    energy_pj: float
+
+
+Costs = dict[str, dict[str, EventCost]]  # component → event
 #: (component, events) of a unit; of those of `rescale` the others are its own.
 _EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "lifting": ("lifting", ("forward_add",)), "inverse": ("lifting", ("inverse_add",)),
@@ -57,12 +69,19 @@ def followed(energy_set: EnergySet, run: Passage, counts: Mapping[str, int]) -> 
             yield unit, count, total
 
 
-def differences(energy_set: EnergySet, run: Passage, task: Task, hw: HwConfig, division: Division,
-                events: Mapping[str, tuple[Event, ...]]) -> dict[str, tuple[int, float]]:
-    """Unit → (beats, pJ by its values less pJ by the mean prices of its `events`)."""
-    found = {}
-    for unit, count, total in followed(energy_set, run, beats(task, hw, division)):
+def by_values(energy_set: EnergySet, run: Passage, counts: Mapping[str, int], costs: Costs
+              ) -> tuple[Costs, tuple[str, ...]]:
+    """(`costs` with the energy of followed units by their values, those units)."""
+    found = {component: dict(events) for component, events in costs.items()}
+    units = []
+    for unit, count, total in followed(energy_set, run, counts):
         component, names = _EVENTS[unit]
-        mean = sum(energy_set.price(event) for event in events.get(component, ()) if event.name in names)
-        found[unit] = count, total - mean
-    return found
+        events = found[component]
+        own = [name for name in names if name in events]
+        mean = sum(events[name].energy_pj for name in own)
+        if mean:
+            events |= {name: replace(events[name], energy_pj=events[name].energy_pj * total / mean) for name in own}
+        else:
+            events[f"{unit}_beats"] = EventCost(count=count, energy_pj=total)
+        units.append(unit)
+    return found, tuple(units)

@@ -29,7 +29,7 @@ from rtl_gen.asic.parts import Layers, parts
 from rtl_gen.asic.simulate import simulate_all
 from rtl_gen.delivery.generate import unit_files
 from rtl_gen.tops import BLOCKS, ENGINE_TOP
-from sim.cost import energy, layer_cost, values
+from sim.cost import energy, layer_cost
 from sim.cost.energy import EnergySet
 from sim.task import Shape
 from stamp_hw.cli.show import show
@@ -70,11 +70,10 @@ def charged(run: Passage, chosen: EnergySet) -> tuple[float, float, int]:
     """(pJ by mean prices, pJ by values, cycles) of a layer."""
     shape = Shape(name=run.layer.name, tokens=run.job.width * run.job.height, k=run.layer.x.shape[1],
                   n=run.layer.weight.shape[0], grid=run.grid, n_sink=run.outliers, transform=run.layer.transform)
-    cost = layer_cost.cost(shape, run.config, chosen, run=run)
-    by_component = {component: sum(event.energy_pj for event in events.values())
-                    for component, events in cost.events.items() if component not in _ELSEWHERE}
-    total = sum(by_component.values())
-    return total - by_component.get(values.COMPONENT, 0.0), total, cost.cycles.total
+    costs = [layer_cost.cost(shape, run.config, chosen, run=values) for values in (None, run)]
+    mean, following = (sum(event.energy_pj for component, events in cost.events.items() if component not in _ELSEWHERE
+                           for event in events.values()) for cost in costs)
+    return mean, following, costs[0].cycles.total
 
 
 def errors(config: NpuConfig, runs: Layers, chosen: EnergySet, cells: Library, wires: Wires
