@@ -51,8 +51,7 @@ def scale(run: Passage) -> Vectors:
            "span": np.repeat(found.span[order, 0], job.beats), "last": _ends(len(order), job.beats)}
     if hw.block:  # codes on the wire are q
         zero = np.repeat(found.mid[order], job.beats)
-        live = beats(np.ones_like(found.codes[order]), hw.lanes)
-        out |= {"codes": out["codes"] + zero[:, None] * live, "zero": zero, "group_ends": out["last"]}
+        out |= {"codes": out["codes"] + zero[:, None], "zero": zero, "group_ends": out["last"]}
     return Vectors(
         inputs={"job": {name: [getattr(job, name)] for name in job_layout(params).members},
                 "i": {"values": beats(run.result.coefficients[order], hw.lanes), "hi": high}},
@@ -67,9 +66,6 @@ def array(run: Passage) -> Vectors:
         act = changes.entry(codes, pair)
         fed.append({"act": act, "mode4": np.tile(pair, (len(act), 1)), "wgt": weights.T,
                     "last": np.arange(len(act)) == len(act) - 1})
-        if hw.block:  # codes on the wire are q, and their zero is taken off
-            mid = np.where(pair, 0x88, 128)
-            fed[-1] |= {"act": act ^ np.where(pair, 0x88, 0x80), "zero": np.tile(mid, (len(act), 1))}
         beat = np.arange(2 * hw.rows * chunks)
         token = beat // chunks
         wanted.append({"acc": (codes.reshape(2 * hw.rows, -1) @ weights.T).reshape(-1, hw.drain_lanes),

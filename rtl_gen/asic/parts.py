@@ -107,11 +107,10 @@ def _unit(module: str) -> Unit:
 
 def _through(name: str, layers: Layers) -> tuple[dict[str, Vectors], dict[str, dict[int, Measured]]]:
     """Run → what a layer drives through a part, and what changes there; none through a part that is not followed."""
-    make = layer_beats.OF_PART.get(name)
-    followed = {} if make is None else layers
-    return ({run: make(layer) for run, layer in followed.items() if make is not None},
-            {run: {BUSY: Measured(measures=changes.of_layer(layer, name), beats=layer_beats.count(layer, name))}
-             for run, layer in followed.items()})
+    measures = {run: found for run, layer in layers.items() if (found := changes.of_layer(layer, name))}
+    return ({run: layer_beats.OF_PART[name](layers[run]) for run in measures},
+            {run: {BUSY: Measured(measures=found, beats=layer_beats.count(layers[run], name))}
+             for run, found in measures.items()})
 
 
 def _unit_part(name: str, module: str, config: NpuConfig, layers: Layers) -> Part | None:

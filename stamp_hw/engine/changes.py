@@ -291,7 +291,8 @@ _UNITS: Mapping[str, Callable[[Passage], dict[str, float]]] = {
 
 def of_layer(run: Passage, unit: str) -> dict[str, float]:
     """Measure → bits, or events, a beat of a unit; of a PE a step of 8 bits (`pe8`) or of a pair (`pe4`). Empty where
-    the layer does no such work, has a scale a block, or the unit is not followed."""
-    if unit not in _UNITS or run.job.blocks:
+    the layer does no such work, has a scale a block, or the unit is not followed; in hardware with blocks array and
+    rescale, whose tiles are a block's."""
+    if unit not in _UNITS or run.job.blocks or (run.config.hw.block and unit in ("array", "rescale")):
         return {}
     return _UNITS[unit](run)
