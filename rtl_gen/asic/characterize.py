@@ -67,7 +67,8 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
     activity = runs[""]
     if IDLE not in activity:
         raise ToolError("a bench without rest", where=part.name, expected=f"a phase {IDLE}")
-    taken = {phase: energy.energy(netlist, library, found, wires) for phase, found in activity.items()}
+    meter = energy.Meter(netlist, library, wires)
+    taken = {phase: meter.energy(found) for phase, found in activity.items()}
     steps = part.bench.steps or {BUSY: "busy"}
     busy = [phase for phase, name in steps.items() if name != "idle"]
     cells = {kind: count for kind, count in netlist.counts().items() if kind in library.cells}
@@ -75,7 +76,7 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
     flops = energy.flip_flops(netlist, library)
     prices = _events(part, netlist, activity, taken)
     samples = {run: _samples(part, netlist, runs[run], taken[IDLE].total / 1000, prices,
-                             {phase: energy.energy(netlist, library, runs[run][phase], wires) for phase in measured},
+                             {phase: meter.energy(runs[run][phase]) for phase in measured},
                              measured) for run, measured in part.layers.items()}
     follows = following(samples, unseen)
     return Result(

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtl_gen.asic import energy as gate_energy
 from rtl_gen.asic import energy_set, layer_beats, layers, libraries, library
 from rtl_gen.asic.bench import BUSY, of_unit
 from rtl_gen.asic.characterize import characterize
-from rtl_gen.asic.energy import Wires
+from rtl_gen.asic.energy import Meter, Wires
 from rtl_gen.asic.follow import Error
 from rtl_gen.asic.library import Library
 from rtl_gen.asic.mapping import map_files
@@ -62,8 +61,9 @@ def of_gates(config: NpuConfig, runs: Layers, cells: Library, wires: Wires) -> d
     netlist = map_files(unit_files(unit, config), ENGINE_TOP, cells)
     bench = of_unit(unit, config, others={name: layer_beats.engine(run) for name, run in runs.items()})
     found = simulate_all(netlist, cells, bench, {})
-    return {name: (found[name][BUSY].cycles, found[name][BUSY].cycles / 1000 * gate_energy.energy(
-        netlist, cells, found[name][BUSY], wires).total) for name in runs}
+    meter = Meter(netlist, cells, wires)
+    return {name: (phases[BUSY].cycles, phases[BUSY].cycles / 1000 * meter.energy(phases[BUSY]).total)
+            for name, phases in found.items() if name in runs}
 
 
 def charged(run: Passage, chosen: EnergySet) -> tuple[float, float, int]:
