@@ -25,10 +25,10 @@ class Beats:
     written: int
 
 
-def accesses(task: Task, hw: HwConfig, division: Division) -> dict[Banks, int]:
-    """Words read and written of all banks of each memory, for one layer."""
+def accesses(task: Task, hw: HwConfig, division: Division) -> dict[Banks, tuple[int, int]]:
+    """Words read and words written of all banks of each memory, for one layer."""
     moved = beats(task, hw, division)
-    return {one: one.read * moved[one.name].read + one.written * moved[one.name].written for one in banks(hw)}
+    return {one: (one.read * moved[one.name].read, one.written * moved[one.name].written) for one in banks(hw)}
 
 
 def beats(task: Task, hw: HwConfig, division: Division) -> dict[str, Beats]:

@@ -20,6 +20,8 @@ DSPS = ("ecp5",)  # DSP slices whose registers the PEs' multipliers are written 
 PACKED, SPLIT = "packed", "split"  # in `hw.multiplier`
 MULTIPLIERS = (PACKED, SPLIT)
 HADAMARD_BLOCKS = (16, 64, 256)  # channels of a block of the Hadamard unit: even powers of two, for its signs
+#: Keys of `hw` that no gate of the engine hangs on: what is around it, and at which clock.
+AROUND = ("pad_beats", "bus_width", "freq_hz", "dram_bytes_per_s", "memory", "technology")
 
 
 #: A function of hardware whose last results are kept: what is derived from it is made and validated once, where the
@@ -193,6 +195,11 @@ class HwConfig:
         """`rescale_lanes` with its default filled in."""
         assert self.rescale_lanes is not None
         return self.rescale_lanes
+
+    @property
+    def gates(self) -> dict[str, Any]:
+        """Key → value of all that the engine's gates hang on."""
+        return {key: value for key, value in asdict(self).items() if key not in AROUND}
 
     def to_dict(self) -> dict[str, Any]:
         """Key → value, as a configuration has them; without `memory`, `dsp`, `pad_beats` and `bus_width` where there is

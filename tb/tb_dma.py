@@ -25,6 +25,7 @@ from tb.dma.descriptors import (  # noqa: F401
 )
 from tb.dma.halts import (  # noqa: F401
     a_job_that_the_engine_refuses_ends_the_chain,
+    a_length_of_any_bits_leaves_the_other_words_alone,
     a_reset_in_the_middle_forgets_the_chain,
     after_a_flush_at_any_moment_the_next_chain_is_right,
     an_error_of_the_bus_ends_the_chain_and_names_the_descriptor,

@@ -216,6 +216,17 @@ async def a_coefficient_at_its_lowest_value_is_seen_in_the_result(bench: BatchBe
 
 
 @batch_test
+async def a_token_of_the_least_range_takes_the_largest_shift(bench: BatchBench) -> None:
+    """Codes 0 and 1, or 0 and -1, without lifting: a range of one step has as many leading zeros as there may be."""
+    params, job = bench.params, JobConfig(levels=0, n_hi=2, calibration="static", hadamard="off")
+    x = np.zeros((min(4, params.max_tokens), min(2, params.max_k)), np.float32)
+    x[:, 0] = (1.0, -1.0, 1.0, -1.0)[: len(x)]
+    weight = bench.rng.standard_normal((params.cols, x.shape[1])).astype(np.float32)
+    layer = Layer("least", x, weight, s_x=2.0 ** (params.in_width - INT16_WIDTH), s_y=2.0**-6)
+    await play(bench, [Case.of(layer, NpuConfig(hw=params.hw, job=job))], "a range of one step")
+
+
+@batch_test
 async def super_tiles_fill_every_row_slot_and_every_place(bench: BatchBench) -> None:
     """A half of the buffers filled by pairs of 4-bit tokens, by all but one of them, by sinks; then the other half. And
     sequences, rows and columns of as many tokens as the build holds, at every number of levels."""

@@ -161,7 +161,7 @@ def asic(report: Mapping[str, Any]) -> dict[str, Any]:
     arithmetic = load("horowitz45").constants
     multiply, add = (arithmetic[name].at(0) for name in ("mac.multiply", "mac.add"))
     columns = (("area_um2", ",.0f"), ("gate_equivalents", ",.0f"), ("flip_flops", ","), ("clock_mhz", ".0f"),
-               ("leakage_uw", ".1f"), ("idle_pj", ".2f"), ("busy_pj", ".2f"))
+               ("leakage_uw", ",.4g"), ("idle_pj", ".2f"), ("busy_pj", ".2f"))
     rows = [f"| {name} | {' | '.join(format(one[key], form) for key, form in columns)} |"
             for name, one in blocks.items()]
     return {**blocks, "table": "\n".join(rows), "mm2": area / 1e6, "wire_ff": report["wire_ff"],

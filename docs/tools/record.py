@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from docs.tools import ablation, figures, peers, studies
+from docs.tools import ablation, energy_sets, figures, peers, studies
 from docs.tools.results import RECORDS, ROOT
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.formats.files import write_json
@@ -193,6 +193,13 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
              figures.asic),
+    "asic_osu018": ("asic_osu018.json", "stamp-hw characterize --liberty osu018 --json build/asic_osu018.json", {
+        "gate-level": "all, before placement; wire, slew and clock tree are assumed"}, figures.asic),
+    "energy_sets": ("energy_sets.json", "stamp-hw compare smollm2-135m --energy-set build/asic.yaml", {
+        "modelled": "counts and cycles times each set's prices; of freepdk45 and osu018 these are gate-level, but "
+                    "for memories (CACTI) and DRAM (from the literature)"}, energy_sets.by_set),
+    "memory_table": ("cacti.json", "python -m sim.studies.cacti WHEEL --json build/cacti.json", {
+        "modelled": "CACTI 7"}, energy_sets.memory_table),
     "coverage": ("coverage.json", "make coverage", {"RTL-simulated": "all"}, figures.coverage),
     "mutate": ("mutate.json", "make mutate", {"RTL-simulated": "killed and survived",
                                               "gate-level": "equivalent, proved on the netlist"}, figures.mutate),

@@ -10,13 +10,15 @@ import yaml
 
 from rtl_gen.asic.characterize import Result
 from rtl_gen.asic.energy import Wires
+from rtl_gen.asic.libraries import Known
 from rtl_gen.asic.library import Library
 from rtl_gen.mac.multiplier import OPERAND_WIDTH
 from stamp_hw.config import HwConfig
 from stamp_hw.formats.files import atomic_file
 from stamp_hw.params import CODE_WIDTH
 
-BASE = "horowitz45"  # what memories and DRAM cost: they have no gates
+BASE = "horowitz45"  # what the DRAM costs, which is no part of the chip
+TABLE, TABLE_NM, TABLE_VOLT = "cacti45", 45, 1.1  # of on-chip memories: `sim/cost/memory_tables`
 SOURCE = "gates"
 _AXES = {"add": "bits", "multiply": "product"}
 _POINTS = {"bits": (8, 32), "product": (64, 1024)}
@@ -55,17 +57,28 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def document(results: Sequence[Result], name: str, node: str, library: Library, wires: Wires, hw: HwConfig,
+def memories(nm: int | None, voltage: float) -> dict[str, Any]:
+    """On-chip memories at a library's node: those of the table, of which an access takes capacitance times the square
+    of the voltage. Of a node that is not known they are the table's."""
+    of_table = f"{TABLE_NM} nm and {TABLE_VOLT:g} V"
+    times = 1.0 if nm is None else nm / TABLE_NM * (voltage / TABLE_VOLT) ** 2
+    found = f"as in the table, {of_table}" + (", whatever the library's node" if nm is None else "")
+    if times != 1:
+        found = (f"assumed: from {of_table} to {nm} nm and {voltage:g} V the energy of an access goes with the length "
+                 "and the square of the voltage; leakage stays as in the table")
+    return {"table": TABLE, "energy_times": _rounded(times), "leakage_times": 1.0, "basis": found}
+
+
+def document(results: Sequence[Result], name: str, named: Known, library: Library, wires: Wires, hw: HwConfig,
              vectors: str) -> dict[str, Any]:
     """The whole set."""
     return {
-        "name": name, "node": node, "base": BASE,
+        "name": name, "node": named.node, "base": BASE, "memories": memories(named.nm, library.voltage),
         "sources": {SOURCE: f"the generated Verilog of this hardware in cells of {library.name} ({library.path.name}), "
                             f"{library.voltage:g} V; vectors: {vectors}"},
         "constants": constants(results, hw.acc_width),
         "gates": {
-            "hardware": f"rows={hw.rows} cols={hw.cols} lanes={hw.lanes} rescale_lanes={hw.rescale_lanes} "
-                        f"axes={hw.axes} acc_width={hw.acc_width}",
+            "hardware": hw.gates,
             "units": {result.name: {key: _rounded(getattr(result, key)) for key in _UNITS}
                       | {"flip_flops": result.flip_flops, "clock_mhz": _rounded(result.clock_mhz)}
                       for result in results}} | ({"follows": follows} if (follows := {
@@ -75,13 +88,14 @@ def document(results: Sequence[Result], name: str, node: str, library: Library, 
             f"glitches: gates switch once a cycle; slews of {library.slew:g} ns and wires of {wires.ff:g} fF a pin are "
             "assumed",
             f"the clock tree is an estimate: buffers of {wires.fanout} pins, never gated",
-            "memories and DRAM, which are those of the set it is based on; wires between the units",
+            f"a DRAM of the library's age: its figure is {BASE}'s, and it is no part of the chip; wires between the "
+            "units and to the memories; memories at rest but for leakage",
             "what values do to a layer without a trace, or with a scale a block; units of other widths"],
     }
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a set, complete or not at all. Raises OutputError."""
+def write(path: Path, content: dict[str, Any], command: str = "stamp-hw characterize") -> None:
+    """Write a set, complete or not at all, with the `command` that makes it in its head. Raises OutputError."""
     with atomic_file(path) as stream:
-        stream.write("# Written by `stamp-hw characterize`; docs/asic.md says what each figure is.\n")
+        stream.write(f"# Written by `{command}`; docs/asic.md says what each figure is.\n")
         yaml.safe_dump(content, stream, sort_keys=False, width=120, allow_unicode=True)

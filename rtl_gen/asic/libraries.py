@@ -16,13 +16,14 @@ from stamp_hw.errors import ConfigError, ToolError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """`path` of a library of this name; `slew` in ns and `wire_ff` in fF a pin driven, both assumed; `install`, the
-    command that brings it."""
+    command that brings it; `node` in words, and its `nm`, None where that is not known."""
 
     path: Path
     slew: float
     wire_ff: float
     install: str
     node: str
+    nm: int | None = None
 
 
 def known() -> dict[str, Known]:
@@ -30,9 +31,9 @@ def known() -> dict[str, Known]:
     site = Path(sysconfig.get_paths()["purelib"])
     return {
         "freepdk45": Known(path=site / "adks/freepdk-45nm/view-tiny/stdcells.lib", slew=0.04, wire_ff=1.5,
-                           install="pip install 'stamp-hw[asic]'", node="45 nm, 1.1 V"),
+                           install="pip install 'stamp-hw[asic]'", node="45 nm, 1.1 V", nm=45),
         "osu018": Known(path=Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"), slew=0.2, wire_ff=6.0,
-                        install="apt-get install qflow-tech-osu018", node="180 nm, 1.8 V"),
+                        install="apt-get install qflow-tech-osu018", node="180 nm, 1.8 V", nm=180),
         "five": Known(path=Path(str(resources.files("rtl_gen.asic") / "five.lib")), slew=0.05, wire_ff=1.0,
                       install="pip install -e .", node="invented, 1 V"),
     }

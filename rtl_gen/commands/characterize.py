@@ -111,8 +111,8 @@ def run(args: Options) -> int:
         "" if layer is None else f"; of PE and control layer {layer.layer.name} of {layer.name}")
     name = args.liberty if args.liberty.isidentifier() else "characterized"
     if args.out is not None:
-        energy_set.write(args.out, energy_set.document(results, name, named.node, cells, wires, config.hw,
-                                                       vectors))
+        energy_set.write(args.out, energy_set.document(results, name, named, cells, wires, config.hw,
+                                                       vectors), _command(args))
     if args.json is not None:
         write_json(args.json, {"schema_version": 1, "library": cells.name, "voltage": cells.voltage,
                                "vectors": vectors, "slew_ns": cells.slew, "wire_ff": wires.ff, "fanout": wires.fanout,
@@ -126,6 +126,14 @@ def _errors(result: Result) -> list[tuple[str, ...]]:
     """Of each layer that no price has seen what is charged for it, over what its gates took, less one."""
     return [(result.name, one.run, f"{one.total_pj:.0f}", f"{one.mean:+.1%}", f"{one.following:+.1%}")
             for one in result.errors]
+
+
+def _command(args: Options) -> str:
+    """The command line; its hardware is in the set."""
+    options = (("config", args.config), ("trace", args.trace), ("slew", args.slew), ("wire", args.wire),
+               ("out", args.out))
+    return f"stamp-hw characterize --liberty {args.liberty}" + "".join(
+        f" --{name} {value.name if isinstance(value, Path) else value}" for name, value in options if value is not None)
 
 
 def _row(result: Result) -> tuple[str, ...]:

@@ -40,7 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_hardware(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--energy-set", type=Path, metavar="FILE", action="append", default=[],
-                        help="energy constants beside the set that the configuration names (may be repeated)")
+                        help="energy constants beside the set that the configuration names and those of the package "
+                             "(may be repeated)")
     parser.add_argument("--vector-lanes", type=count, metavar="N",
                         help="count the work of a vector unit of so many lanes (default: not included)")
     parser.add_argument("--accuracy", type=Path, metavar="FILE", action="append", default=[],
@@ -63,6 +64,8 @@ def run(args: Options) -> int:
     if len({one.name for one in sets}) < len(sets):
         raise StampError("energy sets of one name", where="--energy-set", got=", ".join(one.name for one in sets),
                          expected="a name each")
+    at_hand = [energy.load(name).with_memory(config.hw.memory) for name in energy.shipped()
+               if name not in [one.name for one in sets]]
     if args.json is not None:
         check_writable(args.json, folder=False)
     check_apart({"--config": args.config, "WORKLOAD": Path(args.workload),
@@ -71,7 +74,7 @@ def run(args: Options) -> int:
     workload = args.workload_of(args.workload)
     accuracy = _accuracy(args.accuracy, workload, config) if args.accuracy else None
     document = compare.document(workload, config, sets, args.vector_lanes, metadata.version("stamp-hw"), objective,
-                                prefetch=args.prefetch is not False)
+                                at_hand=at_hand, prefetch=args.prefetch is not False)
     if accuracy is not None:
         document["accuracy"] = accuracy
     if args.json is not None:

@@ -75,8 +75,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schemes", metavar="LIST",
                         help=f"comma-separated (default {DEFAULT_SCHEMES}; without the last where there is no trace)")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of stamp_shuffled's permutation (default 0)")
-    parser.add_argument("--energy-set", type=Path, metavar="FILE",
-                        help="energy constants (default: the set that the configuration names)")
+    parser.add_argument("--energy-set", type=Path, metavar="FILE|NAME",
+                        help="energy constants, of a file or of the package: horowitz45, osu018 (default: the set that "
+                             "the configuration names)")
     scalesim.add_mode_options(parser)
     add_mapping_options(parser)
     add_model_options(parser)
@@ -104,6 +105,7 @@ def run(args: Options) -> int:
     _check_source(args)
     args.searched()
     energy_set = energy.load_file(args.energy_set) if args.energy_set else energy.load(config.hw.technology)
+    energy_set.check(config.hw)
     energy_set = energy_set.with_memory(config.hw.memory)
     for path in (args.json, args.csv, args.dump_workload):
         if path is not None:

@@ -29,8 +29,8 @@ def events(task: Task, hw: HwConfig, division: Division) -> dict[str, tuple[Even
         "scale": _scale(task, hw),
         "mac": _mac(task, columns, hw, division),
         "rescale": (*_rescale(task, columns, hw), *_combine(task, columns, hw, division)),
-        "memory": tuple(bank_prices.event(own, count)
-                        for own, count in on_chip.accesses(task, hw, division).items()),
+        "memory": tuple(bank_prices.event(own, *words)
+                        for own, words in on_chip.accesses(task, hw, division).items()),
         "dram": tuple(Event(name=name, constant="dram.access", count=getattr(moved, name), bits=8)
                       for name in memory.OPERANDS),
     }

@@ -1,8 +1,9 @@
-"""What a set made from gates adds to arithmetic: clocks and leakage of every unit in every cycle, and what array and
-control take beside the PEs (docs/asic.md)."""
+"""What a set made from gates adds to arithmetic: clocks and leakage of every unit in every cycle, leakage of the
+on-chip memories, and what array and control take beside the PEs (docs/asic.md)."""
 
 from __future__ import annotations
 
+from sim.cost import bank_prices
 from sim.cost.energy import EnergySet, Event
 from stamp_hw.config import HwConfig
 
@@ -11,14 +12,15 @@ UNIT, LEAKAGE = "at_rest", "leakage"  # components
 
 
 def energy_pj(energy_set: EnergySet, hw: HwConfig, cycles: int) -> dict[str, dict[str, float]]:
-    """Component → unit → pJ of so many cycles, whatever is done in them; none of a set without gates."""
+    """Component → unit, or memory → pJ of so many cycles, whatever is done in them; none of a set without gates."""
     if not energy_set.gates:
         return {}
     counts = {name: hw.rows * hw.cols if name == PE else 1 for name in energy_set.gates}
     seconds = cycles / hw.freq_hz
     return {
         UNIT: {name: counts[name] * unit.idle_pj * cycles for name, unit in energy_set.gates.items()},
-        LEAKAGE: {name: counts[name] * unit.leakage_uw * 1e6 * seconds for name, unit in energy_set.gates.items()},
+        LEAKAGE: {name: counts[name] * unit.leakage_uw * 1e6 * seconds for name, unit in energy_set.gates.items()}
+        | {name: leaking * 1e6 * seconds for name, leaking in bank_prices.leakage_uw(hw, energy_set).items()},
     }
 
 

@@ -2,7 +2,8 @@
 
 A set of constants is a YAML file in `sim/cost/energy_sets/` or the user's own. Every constant prices events of one
 component, so that doubling it doubles just those events' energy. Counts come from the blocks' `events` (held equal to
-counters in the RTL) and from the engine model; constants are from the literature, so that every result is *modelled*.
+counters in the RTL) and from the engine model; constants are from the literature or from gates, whose set is of one
+hardware alone. Every result is *modelled*.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from sim.cost import memory_table
+from sim.cost.memory_table import MemoryTable
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.yaml_file import load_yaml, parse_yaml
+from stamp_hw.hw_config import AROUND
 from stamp_hw.memory_config import MemoryConfig
 
 COMPONENTS = ("lifting", "scale", "mac", "rescale", "memory", "dram")
@@ -34,8 +40,10 @@ MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "shifted"
             "weight", "act", "wgt", "sums", "drained", "sum", "total", "wsum", "bias", "codes")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
-#: Libraries of which `stamp-hw characterize` makes a set: none of them ships.
-MADE = ("freepdk45", "osu018")
+#: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
+MADE = {"freepdk45": "make asic, which writes build/asic.yaml, or stamp-hw characterize --liberty freepdk45 --out "
+                     "freepdk45.yaml"}
+ACCESS = "memory.access"  # of a bank on the chip
 MEMORY = "memory"  # source of what the configuration's `hw.memory` brings
 _TEXTS = ("prices", "unit", "node", "source", "basis")
 
@@ -43,7 +51,7 @@ _TEXTS = ("prices", "unit", "node", "source", "basis")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """`count` events priced by `constant` at `at` on its curve, or by `finer` where a set has that; `bits` each moves
-    (memories), else None."""
+    (memories), else None; of on-chip memories the `words` of a bank, and how many of the accesses `written` one."""
 
     name: str
     constant: str
@@ -51,6 +59,8 @@ class Event:
     at: float = 0.0
     bits: int | None = None
     finer: str | None = None
+    words: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +111,19 @@ class AtRest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memories:
+    """On-chip memories by a `table`, of whose access energy the constant `memory.access` is a multiple, and of whose
+    leakage `leakage_times` is."""
+
+    table: MemoryTable
+    leakage_times: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySet:
     """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
-    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone. `follows` unit → measure
-    → pJ of a beat by what the values do (`sim.cost.values`)."""
+    `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone; `memories` where a table
+    prices the banks; `follows` unit → measure → pJ of a beat by what the values do (`sim.cost.values`)."""
 
     name: str
     node: str
@@ -112,12 +131,34 @@ class EnergySet:
     constants: dict[str, Constant]
     not_modelled: tuple[str, ...]
     gates: dict[str, AtRest] = field(default_factory=dict)
-    hardware: str = ""
+    hardware: HwConfig | None = None
+    memories: Memories | None = None
     follows: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def check(self, hw: HwConfig) -> None:
+        """Raise ConfigError where the set's gates are those of other hardware: of another size a unit has other gates,
+        whatever the number of PEs, which alone grow by whole ones."""
+        if self.hardware is None:
+            return
+        own, asked = self.hardware.gates, hw.gates
+        others = [key for key, value in asked.items() if own[key] != value]
+        if others:
+            raise ConfigError(
+                "gates of other hardware", where=f"energy set {self.name}",
+                got=", ".join(f"hw.{key} {asked[key]}" for key in others), expected=", ".join(
+                    f"{own[key]}" for key in others) + ", or a set that `stamp-hw characterize` makes of this hardware")
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """The fastest clock of its slowest unit; None of a set without gates."""
+        return min((unit.clock_mhz for unit in self.gates.values()), default=None)
 
     def price(self, event: Event) -> float:
         """pJ of all `count` events."""
         constant = self.constants[event.finer if event.finer in self.constants else event.constant]
+        if self.memories is not None and event.constant == ACCESS:
+            bank = self.memories.table.bank(event.words, event.bits or 0)
+            return constant.at(0) * ((event.count - event.written) * bank.read_pj + event.written * bank.write_pj)
         each = constant.at(event.at)
         if constant.per_bits is not None:
             each *= (event.bits or 0) / constant.per_bits
@@ -148,28 +189,45 @@ class EnergySet:
                        else {f"{x:.15g}": y for x, y in constant.points},
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
-        } | ({"gates": {"hardware": self.hardware, "units": {name: asdict(unit) for name, unit in self.gates.items()}}
-              | ({"follows": self.follows} if self.follows else {})} if self.gates else {})
+        } | ({"gates": {"hardware": self.hardware.gates, "clock_mhz": self.clock_mhz,
+                        "units": {name: asdict(unit) for name, unit in self.gates.items()},
+                         **({"follows": self.follows} if self.follows else {})}}
+             if self.hardware is not None else {}) | (
+                 {"memories": {"table": self.memories.table.name, "node": self.memories.table.node,
+                               "leakage_times": self.memories.leakage_times}} if self.memories is not None else {})
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the sets in the package."""
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in _folder().iterdir()
+                        if item.name.endswith(".yaml")))
+
+
+def shipped_text(name: str) -> str:
+    """The file of a set in the package."""
+    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _folder() -> Traversable:
+    return resources.files("sim.cost") / "energy_sets"
 
 
 @lru_cache(maxsize=16)
-def load(technology: str) -> EnergySet:
+def load(technology: str, where: str = "hw.technology") -> EnergySet:
     """The set of that name in the package. Raises ConfigError when there is none."""
-    folder = resources.files("sim.cost") / "energy_sets"
-    file = folder / f"{technology}.yaml"
-    if not file.is_file():
-        names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-        raise ConfigError("no such energy set", where="hw.technology", got=technology,
-                          expected=f"one of {', '.join(names)}")
-    name = f"{technology}.yaml"
-    return _parse(parse_yaml(file.read_text(encoding="utf-8"), name), name)
+    if technology not in shipped():
+        expected = f"one of {', '.join(shipped())}"
+        if technology in MADE:
+            expected = f"--energy-set FILE with what its library's user makes: {MADE[technology]}"
+        raise ConfigError("no such energy set", where=where, got=technology, expected=expected)
+    return parse(shipped_text(technology), f"{technology}.yaml")
 
 
 def load_file(path: str | Path) -> EnergySet:
-    """A set from the user's own file. Raises ConfigError naming file and key path."""
-    if str(path) in MADE and not Path(path).exists():
-        raise ConfigError("no such energy set", where=str(path), expected="the file that `stamp-hw characterize "
-                          f"--liberty {path} --out {path}.yaml` writes")
+    """A set from the user's own file; where there is no such file, the set of that name in the package. Raises
+    ConfigError naming file and key path."""
+    if not Path(path).exists() and (str(path) in shipped() or str(path) in MADE):
+        return load(str(path), "--energy-set")
     return _parse(load_yaml(path, "energy set"), str(path))
 
 
@@ -182,7 +240,7 @@ def _parse(data: Any, where: str) -> EnergySet:
     """Check a set strictly: no key unknown, none missing but constants that its `base` has, every figure a positive
     number."""
     keys = ("name", "node", "sources", "constants", "not_modelled")
-    top = _mapping(data, where, keys, ("base", "gates"))
+    top = _mapping(data, where, keys, ("base", "gates", "memories"))
     base = load(_text(top["base"], f"{where}: base")) if "base" in top else None
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
@@ -190,30 +248,57 @@ def _parse(data: Any, where: str) -> EnergySet:
         _text(value, f"{where}: sources.{key}")
     listed = _mapping(top["constants"], f"{where}: constants", () if base else tuple(CONSTANTS),
                       (*CONSTANTS, *FINER) if base else tuple(FINER))
+    _need("memories" not in top or ACCESS not in listed, f"{where}: constants.{ACCESS}", "a price",
+          "none beside memories")
     constants = {} if base is None else {name: base.constants[name] for name in CONSTANTS}
     constants |= {name: _constant(name, listed[name], sources, f"{where}: constants.{name}")
                   for name in (*CONSTANTS, *FINER) if name in listed}
+    memories, cited = None, {}
+    if "memories" in top:
+        memories, constants[ACCESS] = _memories(top["memories"], f"{where}: memories")
+        cited = {memories.table.name: memories.table.source}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
-    gates, hardware, follows = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, "", {})
+    gates, hardware, follows = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None, {})
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
-        sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()},
+        sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()} | cited,
         not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
-        hardware=hardware, follows=follows)
+        hardware=hardware, memories=memories, follows=follows)
 
 
-def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], str, dict[str, dict[str, float]]]:
-    """What units have at rest, the hardware that they are of, and prices that follow the values."""
+def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
+    """The table, and the constant that says how many times its pJ an access takes."""
+    top = _mapping(data, where, ("table", "energy_times", "leakage_times", "basis"))
+    table = memory_table.load(_text(top["table"], f"{where}.table"), f"{where}.table")
+    text = {"prices": "reading or writing a word of a bank of an on-chip memory, by its words and bits",
+            "unit": f"times table {table.name}", "node": table.node, "source": table.name,
+            "basis": _text(top["basis"], f"{where}.basis")}
+    factor = _figure(top["energy_times"], f"{where}.energy_times")
+    constant = Constant(name=ACCESS, points=((0.0, factor),), axis=None, per_bits=None, text=text)
+    return Memories(table=table, leakage_times=_figure(top["leakage_times"], f"{where}.leakage_times")), constant
+
+
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig, dict[str, dict[str, float]]]:
+    """What units have at rest, the hardware that they are of, of which a key that it does not say has its default, and
+    prices that follow the values."""
     top = _mapping(data, where, ("hardware", "units"), ("follows",))
     _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
     names = tuple(field.name for field in fields(AtRest))
     units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
         unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
     follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(units))
-    return units, _text(top["hardware"], f"{where}.hardware"), {
-        name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
-            prices, f"{where}.follows.{name}", (), MEASURES).items()} for name, prices in follows.items()}
+    prices = {name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
+        own, f"{where}.follows.{name}", (), MEASURES).items()} for name, own in follows.items()}
+    own = top["hardware"]
+    _need(isinstance(own, dict), f"{where}.hardware", own, "keys of hw, as in rows: 8")
+    for key in own:
+        _need(key not in AROUND, f"{where}.hardware.{key}", own[key], "no such key: no gate hangs on it")
+    try:
+        return units, NpuConfig.from_dict({"hw": own}).hw, prices
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"{where}.hardware{error.where.removeprefix('hw')}", got=error.got,
+                          expected=error.expected) from None
 
 
 def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Constant:

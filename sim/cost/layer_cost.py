@@ -64,8 +64,9 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
 
     Raises
     ------
-    ConfigError : a job beyond the hardware
+    ConfigError : a job beyond the hardware; an energy set whose gates are of other hardware
     """
+    energy_set.check(config.hw)
     hw, task = config.hw, Task.of(shape, config)
     limit = super_tile.token_limit(task.job, hw) if limit is None else limit
     size = super_tile.tile_size(task.job, hw, limit)

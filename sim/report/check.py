@@ -142,5 +142,14 @@ COMMON: Mapping[str, Rule] = {
     "energy_set": record({
         "name": text, "node": text, "sources": mapping(text), "not_modelled": listing(text),
         "constants": mapping(record({"energy_pj": anything, "axis": maybe(text), "prices": text, "unit": text,
-                                     "node": text, "source": text, "basis": text}))}),
+                                     "node": text, "source": text, "basis": text}))}, perhaps={
+        "gates": record({"hardware": mapping(anything), "units": mapping(record(dict.fromkeys(
+            ("idle_pj", "clock_pj", "leakage_uw", "area_um2", "flip_flops", "clock_mhz"), figure)))})}),
 }
+
+
+def same_hardware(document: Mapping[str, Any]) -> None:
+    """Raise StampError where the gates of the energy set are of other hardware than the configuration's."""
+    hardware, hw = document["energy_set"].get("gates", {}).get("hardware", {}), document["config"]["hw"]
+    for key, value in hardware.items():
+        need(hw.get(key, value) == value, f"energy_set.gates.hardware.{key}", value, f"{hw.get(key)}, as config.hw has")

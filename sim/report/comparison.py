@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.report import cells, common, model, phases
 from sim.report.check import COMMON, figure, flag, listing, mapping, maybe, need, record, text
-from sim.report.view import Cell, Section, View
+from sim.report.view import Cell, Section, Table, View
 from sim.workload.compare import SCHEMA_VERSION
 
 __all__ = ["SCHEMA_VERSION", "check", "view"]
@@ -20,7 +20,10 @@ _COSTED = record({"phases": mapping(record(model.PHASE)), "total": record(model.
 _RULE = record({
     **COMMON, "workload": record({"name": text, "not_included": listing(text)}), "vector_lanes": maybe(figure),
     "rows": listing(_ROW), "hardware": mapping(record({"multipliers": figure, "memory_bytes": figure})),
-    "orders_by_energy": mapping(mapping(listing(text), empty=True)), "survives": mapping(flag)})
+    "orders_by_energy": mapping(mapping(listing(text), empty=True)), "survives": mapping(flag)},
+    perhaps={"energy_by_set": mapping(record({
+        "node": text, "clock_mhz": maybe(figure), "machines": mapping(mapping(mapping(figure)), empty=True),
+        "refused": mapping(text, empty=True)}))})
 _ACCURACY = record({"figure": text, "rows": mapping(maybe(figure)), "source": text})
 
 Figures = Mapping[str, Any]
@@ -95,6 +98,21 @@ def _machines(document: Figures, rows: list[Figures]) -> Section:
                                ("rescale", "rescale and combine, %"))),
     ], (0, 1), origin="energy")
     refused = tuple(dict.fromkeys(f"{row['machine']}: {row['refusal']}" for row in document["rows"] if row["refusal"]))
-    return Section(anchor="machines", title="Machines", parts=(parts, shares), points=refused, words=(
+    return Section(anchor="machines", title="Machines", parts=(parts, *_sets(document), shares), points=refused, words=(
         "hadamard: a block Hadamard unit in front of the lifting; blocks: a scale a block of channels; both: both. The "
         "summary, the roofline and the operations are of the first machine.",))
+
+
+def _sets(document: Figures) -> tuple[Table, ...]:
+    """Energy of a unit of each phase under every set that fits a machine; no table where an older program wrote."""
+    rows = [(machine, scheme, name, one["node"], phases)
+            for name, one in document.get("energy_by_set", {}).items() for machine, found in one["machines"].items()
+            for scheme, phases in found.items()]
+    if not rows:
+        return ()
+    given = [phase for phase in next(iter(rows))[-1] if all(phase in row[-1] for row in rows)]
+    return (cells.table("Energy under every set", [
+        *((heading, cells.words([str(row[place]) for row in rows]))
+          for place, heading in enumerate(("machine", "scheme", "energy set", "node"))),
+        *(cells.scaled(f"{phase}, each", [row[-1][phase] for row in rows], "J") for phase in given),
+    ], (0, 1, 2, 3), origin="energy", note="A set of gates is of one hardware, and has no figures of another."),)

@@ -19,6 +19,7 @@ from sim.report.check import (
     mapping,
     maybe,
     record,
+    same_hardware,
     same_keys,
     text,
 )
@@ -53,6 +54,7 @@ def check(document: Figures) -> None:
     record({**COMMON, "layers": mapping(mapping(record(_LAYER | measured, perhaps=DRAIN))),
             "totals": mapping(record({**_FIGURES, **measured, "layers": figure}))},
            perhaps=memories.DESCRIBED)(document, "")
+    same_hardware(document)
     same_keys({"totals": document["totals"], **document["layers"]}, "layers")
     if not measured:
         text(document["shape"], "shape")

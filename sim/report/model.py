@@ -6,7 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sim.report import common, memories, names, phases
-from sim.report.check import COMMON, DRAIN, figure, listing, mapping, maybe, place, record, same_keys, text
+from sim.report.check import (
+    COMMON,
+    DRAIN,
+    figure,
+    listing,
+    mapping,
+    maybe,
+    place,
+    record,
+    same_hardware,
+    same_keys,
+    text,
+)
 from sim.report.figures import digits, percent, quantity, rate
 from sim.report.view import Card, View
 from sim.studies import drains
@@ -38,6 +50,7 @@ Figures = Mapping[str, Any]
 def check(document: Figures) -> None:
     """Raise StampError unless the document is such a report."""
     _RULE(document, "")
+    same_hardware(document)
     if "accuracy" in document:
         _ACCURACY(document["accuracy"], "accuracy")
     check_phases({name: found["phases"] for name, found in document["schemes"].items()}, "schemes")

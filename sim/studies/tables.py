@@ -181,6 +181,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         *(_shape_notes(report) if "shape" in report else _accuracy_notes(report)),
         "Cycles: cycle model of the engine, RTL-checked beat by beat; the DRAM is modelled.",
         *_memory(report),
+        *clock({chosen["name"]: chosen.get("gates", {}).get("clock_mhz")}, report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
         *_followed(report),
@@ -196,6 +197,13 @@ def _followed(report: Mapping[str, Any]) -> list[str]:
         return []
     units = report.get("follows_values", [])
     return [f"  by the values of each layer: {', '.join(units) or 'none'}; by mean prices: all else"]
+
+
+def clock(sets: Mapping[str, float | None], report: Mapping[str, Any]) -> list[str]:
+    """Of sets of gates (name → MHz), those that are slower than the clock that figures are of."""
+    mhz = report["config"]["hw"]["freq_hz"] / 1e6
+    return [f"Clock: gates of {name} reach {number(own, 0)} MHz before placement; times and leakage are of the {mhz:g} "
+            "MHz of hw.freq_hz." for name, own in sets.items() if own is not None and own < mhz]
 
 
 def _memory(report: Mapping[str, Any]) -> list[str]:

@@ -165,6 +165,9 @@ def _energy_set(data: Any, folder: Path) -> str | None:
     if data is None:
         return None
     path = folder / name("energy_set", data)
+    if not path.exists() and data in (*energy.shipped(), *energy.MADE):
+        energy.load(data, "energy_set")
+        return energy.shipped_text(data)
     energy.load_file(path)
     return path.read_text("utf-8")
 

@@ -29,7 +29,8 @@ BLOCK = 64  # channels of a block, of scales or of the Hadamard unit, where the 
 SCHEMES = {"w8a8": (8, "a8"), "w4a8": (4, "a8"), "w4a4": (4, "a4"), "w4_first_n": (4, "first_n"),
            "w4_stamp": (4, "stamp")}
 #: Name → (with a block Hadamard unit, with a scale a block).
-MACHINES = {"plain": (False, False), "hadamard": (True, False), "blocks": (False, True), "both": (True, True)}
+MACHINE = "plain"  # the first of them
+MACHINES = {MACHINE: (False, False), "hadamard": (True, False), "blocks": (False, True), "both": (True, True)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +123,29 @@ def multipliers(hw: HwConfig) -> int:
 
 
 def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[EnergySet], vector_lanes: int | None,
-             version: str, objective: Objective | None = None, *, prefetch: bool = True) -> dict[str, Any]:
-    """All rows under the first set, and the order of schemes by energy under every set, each with super-tiles searched
-    for the `objective` under that set, None: the largest."""
+             version: str, objective: Objective | None = None, *, at_hand: Sequence[EnergySet] = (),
+             prefetch: bool = True) -> dict[str, Any]:
+    """All rows under the first set, and energy and order of schemes under every set, each with super-tiles searched
+    for the `objective` under that set, None: the largest. Sets `at_hand` are left out where no machine fits them, which
+    raises ConfigError of the others."""
     base = rows(workload, config, energy_sets[0], vector_lanes, objective, prefetch=prefetch)
-    orders = {}
-    for number, one in enumerate(energy_sets):
-        found = base if number == 0 else rows(workload, config, one, vector_lanes, objective, prefetch=prefetch)
-        orders[one.name] = {name: order(found, name) for name in MACHINES}
+    by_set, orders = {}, {}
+    for number, one in enumerate([*energy_sets, *at_hand]):
+        try:
+            found = base if number == 0 else rows(workload, config, one, vector_lanes, objective, prefetch=prefetch)
+        except ConfigError as error:
+            if number < len(energy_sets):
+                raise
+            by_set[one.name] = _under(one, ()) | {"refused": {MACHINE: str(error)}}
+            continue
+        by_set[one.name] = _under(one, found)
+        orders[one.name] = {name: order(found, name) for name in by_set[one.name]["machines"]}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
         "vector_lanes": vector_lanes, "prefetch": prefetch, **mapping(objective),
-        "hardware": hardware(config, energy_sets[0]), "orders_by_energy": orders, "survives": survives(orders),
+        "hardware": hardware(config, energy_sets[0]), "energy_by_set": by_set,
+        "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],
     }
@@ -148,7 +159,17 @@ def order(found: Sequence[Row], name: str) -> list[str]:
 
 
 def survives(orders: Mapping[str, Mapping[str, list[str]]]) -> dict[str, bool]:
-    """Machine → whether every set puts its schemes into the same order."""
-    return {name: len({tuple(by_machine[name]) for by_machine in orders.values()}) == 1 for name in MACHINES}
+    """Machine → whether every set that fits it puts its schemes into the same order."""
+    return {name: len({tuple(by_machine[name]) for by_machine in orders.values() if name in by_machine}) <= 1
+            for name in MACHINES}
 
 
+def _under(one: EnergySet, found: Sequence[Row]) -> dict[str, Any]:
+    """`machines` → scheme → phase → J a unit, `clock_mhz` of gates, and `refused`: machine → why it has no figures."""
+    machines: dict[str, dict[str, dict[str, float]]] = {}
+    for row in found:
+        if row.figures:
+            machines.setdefault(row.machine, {})[row.scheme] = {
+                name: phase["energy_j_per_unit"] for name, phase in row.figures["phases"].items()}
+    refused = {row.machine: row.refusal for row in found if row.refusal and row.machine not in machines}
+    return {"node": one.node, "clock_mhz": one.clock_mhz, "machines": machines, "refused": refused}

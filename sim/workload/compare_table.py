@@ -1,4 +1,4 @@
-"""A comparison as text: a line a machine and scheme."""
+"""A comparison as text: a line a machine and scheme, and one a machine, phase and energy set."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim.studies.tables import clock
+from sim.workload.compare import SCHEMES
 from sim.workload.tables import cycles, external_memory, missing, rate, searched, title
 from stamp_hw.text import WIDTH, align, number, plural
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The table of costs, that of the machines, and where the figures come from."""
-    return "\n\n".join([_costs(report), _machines(report), "\n".join(
+    """The table of costs, that of the machines, that of the energy sets, and where the figures come from."""
+    return "\n\n".join([_costs(report), _machines(report), _sets(report), "\n".join(
         line for text in _notes(report) for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))])
 
 
@@ -43,12 +45,24 @@ def _row(row: Mapping[str, Any], phases: Sequence[str], accuracy: Mapping[str, A
 
 
 def _machines(report: Mapping[str, Any]) -> str:
-    rows = [(name, f"{parts['multipliers']:,}", f"{parts['memory_bytes'] / 1024:,.0f}",
-             " < ".join(report["orders_by_energy"][report["energy_set"]["name"]][name]),
-             "yes" if report["survives"][name] else "no") for name, parts in report["hardware"].items()]
-    count = len(report["orders_by_energy"])
-    same = f"same in {plural(count, 'set')}"
-    return align(("machine", "multipliers", "memory KiB", "energy, least first", same), rows)
+    """What each machine has, its schemes by energy, and whether that order is the same under the sets that fit it."""
+    orders = report["orders_by_energy"]
+    rows = []
+    for name, parts in report["hardware"].items():
+        count = sum(name in by_machine for by_machine in orders.values())
+        same = f"{'yes' if report['survives'][name] else 'no'}, {plural(count, 'set')}"
+        rows.append((name, f"{parts['multipliers']:,}", f"{parts['memory_bytes'] / 1024:,.0f}",
+                     " < ".join(orders[report["energy_set"]["name"]].get(name, ("–",))), same))
+    return align(("machine", "multipliers", "memory KiB", "energy, least first", "the same"), rows)
+
+
+def _sets(report: Mapping[str, Any]) -> str:
+    """J of a unit of each phase under every set."""
+    rows = [(machine, phase["name"], name, *(f"{found[scheme][phase['name']]:.4g}" if scheme in found else "–"
+                                             for scheme in SCHEMES))
+            for machine in report["hardware"] for phase in report["workload"]["phases"]
+            for name, one in report["energy_by_set"].items() if (found := one["machines"].get(machine))]
+    return align(("machine", "J each", "energy set", *SCHEMES), rows, left=3)
 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
@@ -57,14 +71,28 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     bytes_alone = [] if report["config"]["hw"]["packed_weights"] else [
         "4-bit weights travel as bytes here, so that w8a8 and w4a8 cost the same: --hw packed_weights=true packs them."]
     return [
-        *refused, *bytes_alone,
+        *refused, *_no_sets(report), *bytes_alone,
         "hadamard: a block Hadamard unit in front of the lifting; blocks: a scale a block of channels; both: both.",
         "transf., scale, resc.: part of the energy (lifting and Hadamard; quantizer; rescale and combine).",
         cycles(report["prefetch"]),
-        *searched(report), *external_memory(report),
-        f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}); arithmetic, "
-        "memories and DRAM alone.",
+        *searched(report), *external_memory(report), *clock({
+            name: one["clock_mhz"] for name, one in report["energy_by_set"].items() if one["machines"]}, report),
+        f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}); "
+        f"{'gates with clocks and rest' if 'gates' in chosen else 'arithmetic'}, memories and DRAM"
+        f"{'' if 'gates' in chosen else ' alone'}. Sets: " + ", ".join(
+            f"{name} ({one['node']})" for name, one in report["energy_by_set"].items() if one["machines"]) + ".",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
         "Multipliers and memory stand for area; `stamp-hw synth` counts cells of the generated Verilog.",
         f"Not included: {missing(report)}.",
     ]
+
+
+def _no_sets(report: Mapping[str, Any]) -> list[str]:
+    """The machines that a set beside the first has no figures of."""
+    found = []
+    for name, one in list(report["energy_by_set"].items())[1:]:
+        if not one["machines"]:
+            found.append(f"Energy set {name} is left out: {one['refused']['plain']}.")
+        elif one["refused"]:
+            found.append(f"Energy set {name} has gates of other hardware than {', '.join(one['refused'])}.")
+    return found

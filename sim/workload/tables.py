@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.mapping import table
 from sim.studies import drains
-from sim.studies.tables import BOTTLENECK_NAMES, external
+from sim.studies.tables import BOTTLENECK_NAMES, clock, external
 from stamp_hw.text import WIDTH, align, number, plural
 
 LIMITS = {**BOTTLENECK_NAMES, "vector": "vector unit", "weights": "weights enter the array"}
@@ -122,6 +122,7 @@ def _footer(report: Mapping[str, Any]) -> str:
         *([] if lanes is None else [f"Vector unit: {plural(lanes, 'lane')}, operations a value assumed, energy not "
                                     "modelled (docs/workloads.md)."]),
         *searched(report), *external_memory(report),
+        *clock({chosen["name"]: chosen.get("gates", {}).get("clock_mhz")}, report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}).",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
         *(["Keys and values of 4 bits travel as bytes here: --hw packed_weights=true packs them."]

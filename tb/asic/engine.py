@@ -22,6 +22,7 @@ from rtl_gen.asic.bench import BUSY, of_unit
 from rtl_gen.asic.characterize import characterize
 from rtl_gen.asic.energy import Meter, Wires
 from rtl_gen.asic.follow import Error
+from rtl_gen.asic.libraries import Known
 from rtl_gen.asic.library import Library
 from rtl_gen.asic.mapping import map_files
 from rtl_gen.asic.parts import Layers, parts
@@ -45,13 +46,13 @@ _ELSEWHERE = ("memory", "dram", "leakage")
 _HEAD = ("layer", "cycles", "gates pJ", "charged, mean", "by values")
 
 
-def made_set(config: NpuConfig, cells: Library, wires: Wires, node: str) -> EnergySet:
+def made_set(config: NpuConfig, cells: Library, wires: Wires, known: Known) -> EnergySet:
     """The energy set of a configuration's blocks, by way of its file."""
     fitted = layers.made(layers.FITTED, config, layers.SEED)
     results = [characterize(part, cells, wires) for part in parts(config, layers=fitted)]
     with tempfile.TemporaryDirectory(prefix="stamp-set-") as folder:
         path = Path(folder) / "set.yaml"
-        energy_set.write(path, energy_set.document(results, "small", node, cells, wires, config.hw, "made layers"))
+        energy_set.write(path, energy_set.document(results, "small", known, cells, wires, config.hw, "made layers"))
         return energy.load_file(path)
 
 
@@ -115,7 +116,7 @@ def main(words: Sequence[str] | None = None) -> int:
         known = libraries.find(given.liberty)
         cells, wires = library.load(known.path, known.slew), Wires(ff=known.wire_ff)
         runs = unseen(SMALL, given.traces)
-        found = errors(SMALL, runs, made_set(SMALL, cells, wires, known.node), cells, wires)
+        found = errors(SMALL, runs, made_set(SMALL, cells, wires, known), cells, wires)
         show(align(_HEAD, [(one.run, str(cycles), f"{one.total_pj:.0f}", f"{one.mean:+.1%}", f"{one.following:+.1%}")
                            for one, cycles, _ in found]))
         if document is not None:

@@ -87,10 +87,11 @@ class TimedBench(NpuBench):
         model = chain(self.params, image.base, image.layers, [one.chained.table for one in drawn], law)
         for _ in range(LIMIT):
             await RisingEdge(dut.aclk)
-            if dut.irq.value:
+            if dut.irq.value or timed.broken:
                 break
         interrupt = this_cycle() - begin
         what = f"{where}: {'; '.join(one.name for one in drawn)}; {law}"
+        assert not timed.broken, f"{what}: {timed.broken[0]}"
         self.same(what, wanted, drawn)
         self.equal_cycles(f"{what}, interrupt", [interrupt], [model.interrupt])
         begins = list(zip(model.starts, model.layers, strict=True))

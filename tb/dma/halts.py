@@ -12,6 +12,7 @@ from rtl_gen.dma.layer import descriptor_words
 from stamp_hw.dma import walk
 from stamp_hw.dma.descriptor import BYTES
 from stamp_hw.dma.image import Image
+from stamp_hw.dma.params import READS
 from tb.axi.bench import OKAY
 from tb.bench.harness import TOTALS
 from tb.dma.bench import NpuBench, npu_test
@@ -153,6 +154,28 @@ async def lengths_that_do_not_fit_the_job_end_the_chain(bench: NpuBench) -> None
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after {where}")
     await bench.write("TIMEOUT", 0)
+
+
+@npu_test
+async def a_length_of_any_bits_leaves_the_other_words_alone(bench: NpuBench) -> None:
+    """With all upper bits of a length the streams beside it are read where the layer says, until the chain ends."""
+    for case, name in enumerate(("act_bytes", "wgt_bytes", "par_bytes", "repeats")):
+        bench.mood(case)
+        drawn, image = chain(bench.params, bench.rng, 1, **SMALL)
+        layer = image.layers[0]
+        bench.fill(image, drawn)
+        changed = replace(layer, **{name: getattr(layer, name) | 0x7FFF << 16}).encode(descriptor_words(bench.params))
+        bench.memory.data[:BYTES] = np.frombuffer(changed, np.uint8)
+        await bench.launch(image.base)
+        await bench.ended()
+        assert await bench.do(bench.calls.recover()), f"{name} with all of its upper bits is no error"
+        for stream, segments in walk.reads(layer, drawn[0].chained.table).items():
+            if stream != name.removesuffix("_bytes") and not (name == "repeats" and stream in ("wgt", "par")):
+                came = [burst[1:] for burst in bench.memory.reads if READS[burst[0]] == stream]
+                bench.listed(f"{name} with all of its upper bits, bursts of {stream}", came,
+                             walk.bursts(segments, bench.params)[: len(came)])
+        again, other = chain(bench.params, bench.rng, 1, **SMALL)
+        await bench.run(other, again, f"after {name} with all of its upper bits")
 
 
 @npu_test

@@ -28,6 +28,7 @@ class TimedMemory:
     law : of the chain that is loaded next
     reads : (cycle, ID, address, words) of the bursts that came; writes : (cycle, address, words)
     words_read : of each ID; words_written
+    broken : what the DUT asked for outside of the memory, or without an address
     """
 
     def __init__(self, dut: Any) -> None:
@@ -47,6 +48,7 @@ class TimedMemory:
         self.writes: list[tuple[int, int, int]] = []
         self.words_read: dict[int, int] = {}
         self.words_written = 0
+        self.broken: list[str] = []
         self._answers: deque[tuple[int, int, int, int]] = deque()  # (cycle, ID, place in `data`, last)
         self._responses: deque[int] = deque()
         self._addressed: deque[int] = deque()  # addresses of bursts whose data is to come
@@ -101,8 +103,12 @@ class TimedMemory:
         dut, word = self._dut, self._word
         data = int(dut.m_axi_wdata.value).to_bytes(word, "little")
         strobes, last = int(dut.m_axi_wstrb.value), bool(dut.m_axi_wlast.value)
+        if self._at is None and not self._addressed:
+            self.broken.append("data of a write without an address")
+            return
         start = self._addressed.popleft() if self._at is None else self._at
-        assert 0 <= start <= len(self.data) - word, f"a write at {self.base + start:#x}, outside of the memory"
+        if not self._inside("write", start):
+            return
         kept = np.unpackbits(np.frombuffer(strobes.to_bytes(-(-word // 8), "little"), np.uint8), bitorder="little")
         kept = kept[:word].astype(np.bool_)
         self.data[start : start + word][kept] = np.frombuffer(data, np.uint8)[kept]
@@ -116,7 +122,15 @@ class TimedMemory:
         """The word whose cycle begins."""
         dut = self._dut
         _, number, start, last = self._answers.popleft()
-        assert 0 <= start <= len(self.data) - self._word, f"a read at {self.base + start:#x}, outside of the memory"
+        if not self._inside("read", start):
+            return
         dut.m_axi_rdata.value = int.from_bytes(self.data[start : start + self._word].tobytes(), "little")
         dut.m_axi_rid.value, dut.m_axi_rlast.value = number, last
         self.words_read[number] = self.words_read.get(number, 0) + 1
+
+    def _inside(self, what: str, start: int) -> bool:
+        """Whether a word at a place of `data` is in the memory; one that is not is broken."""
+        if 0 <= start <= len(self.data) - self._word:
+            return True
+        self.broken.append(f"a {what} at {self.base + start:#x}, outside of {len(self.data)} bytes at {self.base:#x}")
+        return False

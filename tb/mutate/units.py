@@ -123,6 +123,8 @@ UNITS = (
          params=MacParams(rows=3, cols=4, lanes=2, mul_stages=2, max_k=15, acc_width=19)),
     Unit(name="block_mac", block="mac", count=45, cut=rows_of_the_array,
          params=MacParams(rows=2, cols=3, lanes=3, mul_stages=2, max_k=16, acc_width=block_acc_width(16), blocks=True)),
+    Unit(name="split_mac", block="mac", count=45, cut=rows_of_the_array,
+         params=MacParams(rows=3, cols=2, lanes=2, mul_stages=2, max_k=15, acc_width=19, multiplier="split")),
     Unit(name="combine", block="combine", count=40,
          params=CombineParams(cols=3, lanes=1, tokens=4, acc_width=17, width=9, total_width=28, mul_stages=2)),
     Unit(name="rescale", block="rescale", count=40,

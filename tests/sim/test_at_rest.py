@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from rtl_gen.asic import energy_set
-from rtl_gen.asic.characterize import Result
-from rtl_gen.asic.energy import Wires
 from sim.cost import energy, layer_cost
 from sim.task import Shape
 from stamp_hw.cli.main import main
-from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError
-from tests.support.asic_cases import five
+from tests.support.gate_sets import CONFIG, RESULTS, document, result
 from tests.support.refusals import refused
 
 SHAPE = Shape(name="layer", tokens=300, k=200, n=72)
-CONFIG = NpuConfig()
-
-
-def result(name: str, count: int = 1, **events: float) -> Result:
-    return Result(name=name, count=count, area_um2=100.0, flip_flop_um2=50.0, gate_equivalents=66.7, cells=40,
-                  flip_flops=8, memory_bits=0, path_ps=500.0, sta_ps=None, leakage_uw=3.0, idle_pj=2.0, busy_pj=5.0,
-                  clock_pj=2.0, energy_pj={name.replace("_", "."): value for name, value in events.items()}, cycles=100)
-
-
-RESULTS = [result("lifting", lifting_add=0.01), result("inverse", inverse_add=0.02), result("finish", finish_add=0.03),
-           result("scale", scale_add=0.04, scale_multiply=0.05), result("pe", 64, mac_step8=3.0, mac_step4=2.5),
-           result("array", array_step=1.5), result("rescale", rescale_add=0.06, rescale_multiply=0.07),
-           result("control", control_step=4.0)]
-
-
-def document(results: list[Result] | None = None) -> dict[str, Any]:
-    return energy_set.document(RESULTS if results is None else results, "gates45", "45 nm", five(), Wires(ff=1.0),
-                               CONFIG.hw, "random")
 
 
 @pytest.fixture
@@ -50,10 +29,11 @@ def path(tmp_path: Path) -> Path:
 def test_a_set_of_gates_is_read_with_what_it_is_based_on(path: Path) -> None:
     found, base = energy.load_file(path), energy.load("horowitz45")
     assert found.name == "gates45" and set(found.gates) == {one.name for one in RESULTS}
-    assert found.constants["memory.access"] == base.constants["memory.access"]
+    assert found.constants["dram.access"] == base.constants["dram.access"]
+    assert found.memories is not None and found.memories.table.name == "cacti45"
     assert found.constants["lifting.add"].at(8) == pytest.approx(0.08)
     assert found.constants["lifting.add"].at(20) == pytest.approx(0.2)  # so much a bit
-    assert set(found.sources) == {"gates", *base.sources}
+    assert set(found.sources) == {"gates", "cacti45", *base.sources}
     assert found.describe()["gates"]["units"]["pe"]["idle_pj"] == 2.0
 
 
@@ -111,13 +91,37 @@ def test_simulate_takes_the_set_and_reports_it(path: Path, tmp_path: Path, capsy
 
 
 def test_a_set_that_has_to_be_made_says_how(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(["simulate", "--shape", "64x128x64", "--energy-set", "freepdk45"], capsys)
-    assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+    for words in (["--energy-set", "freepdk45"], ["--hw", "technology=freepdk45"]):
+        said = refused(["simulate", "--shape", "64x128x64", *words], capsys)
+        assert "no such energy set; got freepdk45" in said and "make asic" in said
+        assert "stamp-hw characterize --liberty freepdk45 --out freepdk45.yaml" in said
+
+
+def test_a_set_that_ships_goes_by_its_name(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out.json"
+    found = []
+    for words in (["--energy-set", "osu018"], ["--hw", "technology=osu018"]):
+        assert main(["simulate", "--shape", "64x128x64", *words, "--json", str(out)]) == 0
+        found.append(json.loads(out.read_text()))
+    assert found[0]["energy_set"] == found[1]["energy_set"] and found[0]["layers"] == found[1]["layers"]
+    assert found[0]["energy_set"]["name"] == "osu018" and "at_rest" in capsys.readouterr().out
+    (tmp_path / "osu018").write_text("{}")  # a file of that name is the user's own
+    assert "osu018.name: missing key" in refused(["simulate", "--shape", "64x128x64", "--energy-set", "osu018"], capsys)
+
+
+def test_a_sweep_takes_a_set_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "workload: {tokens: 64, k: 64, n: 64}\naxes: {job.n_hi: [0, 8]}\nenergy_set: %s\n"
+    (tmp_path / "sweep.yaml").write_text(text % "osu018")
+    assert main(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 0
+    (tmp_path / "sweep.yaml").write_text(text % "freepdk45")
+    assert "make asic" in refused(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "no")], capsys)
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
-    ("gates", {"hardware": "x"}, "units"), ("gates", {"hardware": "x", "units": {}}, "units by name"),
-    ("gates", {"hardware": "x", "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
+    ("gates", {"hardware": {}}, "units"), ("gates", {"hardware": {}, "units": {}}, "units by name"),
+    ("gates", {"hardware": {}, "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
     ("base", "nothing", "no such energy set"), ("base", 3, "a text")])
 def test_a_set_with_wrong_gates_is_refused(
         key: str, value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

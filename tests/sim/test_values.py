@@ -10,29 +10,26 @@ import pytest
 import yaml
 
 from rtl_gen.asic import energy_set, layer_beats, layers
-from rtl_gen.asic.energy import Wires
 from sim.cost import energy, layer_cost, values
 from sim.cost.layer_cost import Cost
 from sim.division import Division
 from sim.task import Shape, Task
 from stamp_hw.cli.main import main
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig
 from stamp_hw.engine import changes, super_tile
 from stamp_hw.engine.changes import Passage
 from stamp_hw.errors import ConfigError
-from tests.sim.test_at_rest import RESULTS
-from tests.support.asic_cases import five
+from tests.support.gate_sets import CONFIG, RESULTS, document
 from tests.support.refusals import TRACE
 
-CONFIG = NpuConfig()
 FOLLOWS = {"lifting": {"base": 2.0, "slots": 0.5}, "inverse": {"out": 0.25}, "finish": {"bias": 0.125, "out": 1.0},
            "scale": {"product": 0.125}, "pe": {"base": 1.0, "operand": 0.5, "weight": 0.25}, "array": {"act": 1.0},
            "rescale": {"total": 0.5}, "control": {"wgt": 2.0}}
 
 
-def set_of(path: Path, follows: dict[str, dict[str, float]]) -> energy.EnergySet:
+def set_of(path: Path, follows: dict[str, dict[str, float]], hw: HwConfig = CONFIG.hw) -> energy.EnergySet:
     results = [replace(one, follows_pj=follows.get(one.name, {})) for one in RESULTS]
-    energy_set.write(path, energy_set.document(results, "gates45", "45 nm", five(), Wires(ff=1.0), CONFIG.hw, "made"))
+    energy_set.write(path, document(results, hw))
     return energy.load_file(path)
 
 
@@ -87,7 +84,7 @@ def test_a_layer_that_is_not_transformed_pays_for_its_beats(gates: energy.Energy
     assert found["lifting_beats"].energy_pj > 2.0 * found["lifting_beats"].count > 0
 
 
-def test_values_that_are_not_known_leave_the_mean(gates: energy.EnergySet, tmp_path: Path) -> None:
+def test_values_that_are_not_known_leave_the_mean(tmp_path: Path) -> None:
     some = set_of(tmp_path / "some.yaml", {"scale": FOLLOWS["scale"]})
     run = passages()["made 2026.1"]
     assert cost(run, some).followed == ("scale",)
@@ -96,7 +93,7 @@ def test_values_that_are_not_known_leave_the_mean(gates: energy.EnergySet, tmp_p
     config = CONFIG.with_hw(block=16).with_job(group=16)
     rng = np.random.default_rng(3)
     blocks = Passage.of(replace(run.layer, x=rng.standard_normal((40, 64)).astype(np.float32)), config)
-    assert cost(blocks, gates).followed == ()
+    assert cost(blocks, set_of(tmp_path / "blocks.yaml", FOLLOWS, config.hw)).followed == ()
 
 
 def test_steps_of_both_precisions_are_all_steps_of_the_array() -> None:
@@ -127,9 +124,9 @@ def test_reports_say_what_followed_the_values(tmp_path: Path, capsys: pytest.Cap
 def test_prices_that_mean_nothing_are_refused(follows: object, said: str, tmp_path: Path) -> None:
     path = tmp_path / "set.yaml"
     set_of(path, FOLLOWS)
-    document = yaml.safe_load(path.read_text())
-    document["gates"]["follows"] = follows
-    path.write_text(yaml.safe_dump(document))
+    content = yaml.safe_load(path.read_text())
+    content["gates"]["follows"] = follows
+    path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=r"gates\.follows") as found:
         energy.load_file(path)
     assert said in str(found.value)

@@ -24,7 +24,7 @@ def test_layers_of_the_engine_are_none_that_prices_were_fitted_on() -> None:
 
 
 def test_what_is_charged_is_all_but_memories_and_leakage(tmp_path: Path) -> None:
-    chosen = set_of(tmp_path / "set.yaml", FOLLOWS)
+    chosen = set_of(tmp_path / "set.yaml", FOLLOWS, engine.SMALL.hw)
     (name, run), *_ = engine.unseen(engine.SMALL, []).items()
     mean, following, cycles = engine.charged(run, chosen)
     cost = layer_cost.cost(Shape(name=name, tokens=29, k=90, n=3), run.config, chosen)
