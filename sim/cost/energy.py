@@ -36,7 +36,7 @@ FINER: dict[str, str | None] = {
     "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
 }
 #: What prices of `follows` are of: a beat, bits that change, and what is done beside (`stamp_hw.engine.changes`).
-MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "shifted", "product", "groups", "operand",
+MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "partial", "product", "groups", "operand",
             "weight", "act", "wgt", "sums", "drained", "sum", "total", "wsum", "bias", "codes")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12

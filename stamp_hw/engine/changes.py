@@ -114,14 +114,15 @@ def beats(values: np.ndarray, lanes: int) -> np.ndarray:
     return padded
 
 
-def changed(values: np.ndarray, width: int) -> float:
+def changed(values: np.ndarray, width: int, times: np.ndarray | None = None) -> float:
     """Mean over the steps, first axis, of the bits of `width` that differ from the step before, summed over the
-    others."""
+    others; each step but the first counted so many `times`."""
     values = np.asarray(values, np.int64)
     if len(values) < 2:
         return 0.0
     differ = (values[1:] ^ values[:-1]) & ((1 << width) - 1 if width < 64 else -1)
-    return float(np.bitwise_count(differ.view(np.uint64)).sum(dtype=np.int64)) / len(values)
+    counts = np.bitwise_count(differ.view(np.uint64)).reshape(len(differ), -1).sum(axis=1, dtype=np.int64)
+    return float(counts.sum() if times is None else counts @ times) / len(values)
 
 
 def _lifting(run: Passage) -> dict[str, float]:
@@ -159,19 +160,18 @@ def _of_columns(run: Passage, values: np.ndarray, lanes: int, width: int) -> flo
 
 
 def _scale(run: Passage) -> dict[str, float]:
-    """`in` and `out` beats; c − lo shifted to the left (`shifted`) and its product with the reciprocal (`product`);
-    `groups` a beat."""
+    """`partial` products that change behind c − lo shifted to the left, a row of them a bit of the reciprocal that is
+    set; `cycles` in which a group is divided or travels, and `groups`, a beat."""
     hw, quantized = run.config.hw, run.result.quantized
     params, order = ScaleParams.of(hw), run.part.order
     values = run.result.coefficients[order].astype(np.int64)
     recip, lz = scale.reciprocal(quantized.span[order].astype(np.int64), quantized.qmax[order, None], params.width,
                                  params.recip_frac)
-    shifted = values - quantized.lo[order] << lz
-    fed = beats(values, hw.lanes)
-    return {"in": changed(fed, params.width), "out": changed(beats(quantized.codes[order], hw.lanes), 8),
-            "shifted": changed(beats(shifted, hw.lanes), params.width),
-            "product": changed(beats(shifted * recip, hw.lanes), params.width + params.recip_width),
-            "groups": len(order) / len(fed)}
+    shifted = beats(values - quantized.lo[order] << lz, hw.lanes)
+    of_token = len(shifted) // len(order)
+    rows = np.repeat(np.bitwise_count(recip[:, 0]), of_token)[1:]
+    return {"partial": changed(shifted, params.width, rows.astype(np.int64)), "groups": 1 / of_token,
+            "cycles": max(of_token, -(-params.recip_width // params.dividers)) / of_token}
 
 
 def some_steps(run: Passage, bits: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -23,7 +23,7 @@ from tests.support.gate_sets import CONFIG, RESULTS, document
 from tests.support.refusals import TRACE
 
 FOLLOWS = {"lifting": {"base": 2.0, "slots": 0.5}, "inverse": {"out": 0.25}, "finish": {"bias": 0.125, "out": 1.0},
-           "scale": {"product": 0.125}, "pe": {"base": 1.0, "operand": 0.5, "weight": 0.25}, "array": {"act": 1.0},
+           "scale": {"partial": 0.125}, "pe": {"base": 1.0, "operand": 0.5, "weight": 0.25}, "array": {"act": 1.0},
            "rescale": {"total": 0.5}, "control": {"wgt": 2.0}}
 
 

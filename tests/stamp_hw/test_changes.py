@@ -51,8 +51,26 @@ def test_lifting_and_scale_count_what_travels(rng: np.random.Generator, grid: tu
     found = changes.of_layer(run, "lifting")
     assert found["in"] == counted(fed, 16) and found["out"] == counted(fed, 18)
     assert (found["cycles"], found["paired"], found["cross"]) == (1.0, 0.0, 0.0)
-    scaled = changes.of_layer(run, "scale")
-    assert scaled["in"] == counted(fed, 18) and scaled["groups"] == 20 / len(fed)
+    assert changes.of_layer(run, "scale")["groups"] == 20 / len(fed)
+
+
+def test_partial_products_of_the_scale_unit_are_counted_row_by_row(rng: np.random.Generator) -> None:
+    """A bit of c − lo that turns, under a reciprocal of so many ones, turns so many partial products."""
+    run = Passage.of(layer(rng), CONFIG)
+    quantized, order, total, last = run.result.quantized, run.part.order, 0, [0] * 4
+    for number, token in enumerate(order):
+        span, lo, qmax = (int(values[token]) for values in (quantized.span[:, 0], quantized.lo[:, 0], quantized.qmax))
+        shift = 18 - span.bit_length()
+        recip = ((qmax << 26) + (span << shift >> 1)) // (span << shift)
+        codes = [int(value) - lo << shift for value in run.result.coefficients[token]] + [0, 0]
+        for beat in range(6):
+            now = codes[4 * beat : 4 * beat + 4]
+            if number or beat:
+                total += recip.bit_count() * sum(bits(a ^ b, 18) for a, b in zip(last, now, strict=True))
+            last = now
+    found = changes.of_layer(run, "scale")
+    assert found["partial"] == pytest.approx(total / (6 * len(order)))
+    assert found["cycles"] == 17 / 6, "a division takes as many cycles as its reciprocal has bits"
 
 
 def test_every_second_token_of_one_level_has_a_butterfly(rng: np.random.Generator) -> None:

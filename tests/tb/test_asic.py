@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.tools import figures
 from rtl_gen.asic import layers
 from rtl_gen.asic.follow import Error
 from sim.cost import layer_cost
@@ -41,6 +42,20 @@ def test_the_worst_error_is_reported_either_way() -> None:
     reported = engine.report(found, engine.SMALL)
     assert (reported["energy_error"], reported["mean_energy_error"]) == (0.02, 0.3)
     assert reported["checked"]["hw"]["rows"] == 2 and len(reported["checked"]["errors"]) == 2
+
+
+def test_a_page_has_the_least_and_the_largest_error_and_none_without_a_check() -> None:
+    errors = [{"run": "a", "total_pj": 9.0, "mean": -0.2, "following": 0.01},
+              {"run": "b", "total_pj": 8.0, "mean": 0.5, "following": -0.034}]
+    block = {"errors": errors, "energy_error": 0.034, "follows_pj": {"base": 1.25}}
+    whole = {"energy_error": 0.02, "checked": {"hw": {"rows": 2, "cols": 2}, "errors": errors[:1]}}
+    found = figures.held({"pe": block}, whole)
+    assert found["held"].splitlines() == ["| pe | -20.0 … +50.0 % | -3.4 … +1.0 % |",
+                                          "| engine of 2 × 2, whole | -20.0 … -20.0 % | +1.0 … +1.0 % |"]
+    assert (found["worst"], found["worst_mean"], found["follows"]) == (0.034, 0.5, "| pe | base 1.25 |")
+    for blocks, engine_ in (({"pe": {**block, "errors": []}}, whole), ({"pe": block}, {"area_um2": 1.0})):
+        with pytest.raises(figures.NotTakenError, match="--check"):
+            figures.held(blocks, engine_)
 
 
 @pytest.mark.parametrize(("words", "said"), [
