@@ -11,11 +11,16 @@ PE = "pe"  # of which there is one a row and column; of any other unit one
 UNIT, LEAKAGE = "at_rest", "leakage"  # components
 
 
+def copies(unit: str, hw: HwConfig) -> int:
+    """How many of a unit there are."""
+    return hw.rows * hw.cols if unit == PE else 1
+
+
 def energy_pj(energy_set: EnergySet, hw: HwConfig, cycles: int) -> dict[str, dict[str, float]]:
     """Component → unit, or memory → pJ of so many cycles, whatever is done in them; none of a set without gates."""
     if not energy_set.gates:
         return {}
-    counts = {name: hw.rows * hw.cols if name == PE else 1 for name in energy_set.gates}
+    counts = {name: copies(name, hw) for name in energy_set.gates}
     seconds = cycles / hw.freq_hz
     return {
         UNIT: {name: counts[name] * unit.idle_pj * cycles for name, unit in energy_set.gates.items()},

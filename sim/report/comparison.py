@@ -19,7 +19,9 @@ _COSTED = record({"phases": mapping(record(model.PHASE)), "total": record(model.
                   "share_of_energy": record(dict.fromkeys(_SHARES, figure))})
 _RULE = record({
     **COMMON, "workload": record({"name": text, "not_included": listing(text)}), "vector_lanes": maybe(figure),
-    "rows": listing(_ROW), "hardware": mapping(record({"multipliers": figure, "memory_bytes": figure})),
+    "rows": listing(_ROW), "hardware": mapping(record(
+        {"multipliers": figure, "memory_bytes": figure},
+        perhaps={"area_mm2": mapping(record({"gates": figure, "node": text}), empty=True)})),
     "orders_by_energy": mapping(mapping(listing(text), empty=True)), "survives": mapping(flag)},
     perhaps={"energy_by_set": mapping(record({
         "node": text, "clock_mhz": maybe(figure), "machines": mapping(mapping(mapping(figure)), empty=True),
@@ -88,7 +90,7 @@ def _machines(document: Figures, rows: list[Figures]) -> Section:
         ("same under every set", cells.words(["yes" if document["survives"].get(machine) else "no"
                                               for machine in hardware])),
     ], (0, *range(3, 4 + len(document["orders_by_energy"]))), origin="energy", note=(
-        "Multipliers and memory stand for area; `stamp-hw synth` counts cells of the generated Verilog."))
+        "Multipliers and memory stand for area where no set has gates of a machine."))
     shares = cells.table("Part of the energy that the schemes' own units take", [
         ("machine", cells.words([row["machine"] for row in rows])),
         ("scheme", cells.words([row["scheme"] for row in rows])),
@@ -98,9 +100,24 @@ def _machines(document: Figures, rows: list[Figures]) -> Section:
                                ("rescale", "rescale and combine, %"))),
     ], (0, 1), origin="energy")
     refused = tuple(dict.fromkeys(f"{row['machine']}: {row['refusal']}" for row in document["rows"] if row["refusal"]))
-    return Section(anchor="machines", title="Machines", parts=(parts, *_sets(document), shares), points=refused, words=(
+    tables = (parts, *_areas(document), *_sets(document), shares)
+    return Section(anchor="machines", title="Machines", parts=tables, points=refused, words=(
         "hadamard: a block Hadamard unit in front of the lifting; blocks: a scale a block of channels; both: both. The "
         "summary, the roofline and the operations are of the first machine.",))
+
+
+def _areas(document: Figures) -> tuple[Table, ...]:
+    """mm² of the machines that a set has gates of; no table where there is none, or where an older program wrote."""
+    rows = [(machine, name, area["node"], area.get("memories_node", "–"), area["gates"], area.get("memories"))
+            for machine, found in document["hardware"].items() for name, area in found.get("area_mm2", {}).items()]
+    if not rows:
+        return ()
+    return (cells.table("Area", [
+        *((heading, cells.words([row[place] for row in rows])) for place, heading in enumerate(
+            ("machine", "energy set", "node of the gates", "node of the memories"))),
+        *((heading, [Cell(text="–" if row[place] is None else f"{row[place]:.3f}", value=row[place] or 0.0)
+                     for row in rows]) for place, heading in ((4, "gates, mm²"), (5, "memories, mm²"))),
+    ], (0, 1, 2, 3), origin="energy", note="Cells before placement, and banks alone; no area is scaled."),)
 
 
 def _sets(document: Figures) -> tuple[Table, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sim import banks, rescale
 from sim.cost import bank_prices
+from sim.cost.area import area_mm2
 from sim.cost.energy import EnergySet
 from sim.mapping.objective import Objective
 from sim.studies.report import mapping, memory_figures, nine_digits
@@ -101,9 +102,11 @@ def _shares(figures: Mapping[str, Any]) -> dict[str, float]:
             for name in ("lifting", "scale", "rescale")}
 
 
-def hardware(config: NpuConfig, energy_set: EnergySet) -> dict[str, dict[str, Any]]:
-    """Machine → `multipliers` and `memory_bytes` on chip: what stands for area where no gates were counted (`stamp-hw
-    synth` counts cells); and the banks of each of its `memories`, with the price of an access."""
+def hardware(config: NpuConfig, energy_set: EnergySet, fitting: Mapping[str, Sequence[EnergySet]]
+             ) -> dict[str, dict[str, Any]]:
+    """Machine → `multipliers` and `memory_bytes` on chip, which stand for area where no gates were counted; `area_mm2`,
+    set → `sim.cost.area` of the sets of gates among those `fitting` a machine; the banks of each of its `memories`,
+    with the price of an access."""
     found = {}
     for name in MACHINES:
         try:
@@ -111,6 +114,8 @@ def hardware(config: NpuConfig, energy_set: EnergySet) -> dict[str, dict[str, An
         except ConfigError:
             continue
         found[name] = {"multipliers": multipliers(own.hw), "memory_bytes": banks.total_bytes(own.hw),
+                       "area_mm2": {one.name: area for one in fitting.get(name, ())
+                                    if (area := area_mm2(own.hw, one)) is not None},
                        "memories": bank_prices.described(own.hw, energy_set)}
     return found
 
@@ -140,11 +145,13 @@ def document(workload: Workload, config: NpuConfig, energy_sets: Sequence[Energy
             continue
         by_set[one.name] = _under(one, found)
         orders[one.name] = {name: order(found, name) for name in by_set[one.name]["machines"]}
+    fitting = {name: [one for one in (*energy_sets, *at_hand) if name in by_set[one.name]["machines"]]
+               for name in MACHINES}
     return {
         "schema_version": SCHEMA_VERSION, "version": version, "workload": file.to_dict(workload),
         "config": config.to_dict(), "energy_set": energy_sets[0].describe(), **memory_figures(config.hw.memory),
         "vector_lanes": vector_lanes, "prefetch": prefetch, **mapping(objective),
-        "hardware": hardware(config, energy_sets[0]), "energy_by_set": by_set,
+        "hardware": hardware(config, energy_sets[0], fitting), "energy_by_set": by_set,
         "orders_by_energy": orders, "survives": survives(orders),
         "rows": [{"machine": row.machine, "scheme": row.scheme, "refusal": row.refusal, **(row.figures or {})}
                  for row in base],

@@ -14,7 +14,7 @@ from stamp_hw.text import WIDTH, align, number, plural
 
 def render(report: Mapping[str, Any]) -> str:
     """The table of costs, that of the machines, that of the energy sets, and where the figures come from."""
-    return "\n\n".join([_costs(report), _machines(report), _sets(report), "\n".join(
+    return "\n\n".join([_costs(report), _machines(report), *_areas(report), _sets(report), "\n".join(
         line for text in _notes(report) for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))])
 
 
@@ -56,6 +56,14 @@ def _machines(report: Mapping[str, Any]) -> str:
     return align(("machine", "multipliers", "memory KiB", "energy, least first", "the same"), rows)
 
 
+def _areas(report: Mapping[str, Any]) -> list[str]:
+    """mm² of each machine under every set of gates that fits it; no table where there is none."""
+    rows = [(machine, name, f"{area['gates']:.3f}", area["node"],
+             f"{area['memories']:.2f}" if "memories" in area else "–", area.get("memories_node", "–"))
+            for machine, parts in report["hardware"].items() for name, area in parts["area_mm2"].items()]
+    return [align(("machine", "energy set", "gates mm²", "node", "memories mm²", "node"), rows, left=2)] if rows else []
+
+
 def _sets(report: Mapping[str, Any]) -> str:
     """J of a unit of each phase under every set."""
     rows = [(machine, phase["name"], name, *(f"{found[scheme][phase['name']]:.4g}" if scheme in found else "–"
@@ -82,7 +90,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         f"{'' if 'gates' in chosen else ' alone'}. Sets: " + ", ".join(
             f"{name} ({one['node']})" for name, one in report["energy_by_set"].items() if one["machines"]) + ".",
         *([] if "accuracy" not in report else [f"Accuracy: {report['accuracy']['source']}."]),
-        "Multipliers and memory stand for area; `stamp-hw synth` counts cells of the generated Verilog.",
+        "Multipliers and memory stand for area where no set has gates of a machine; areas are of cells before "
+        "placement and of banks alone.",
         f"Not included: {missing(report)}.",
     ]
 

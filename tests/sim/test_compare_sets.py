@@ -10,6 +10,7 @@ import pytest
 
 from rtl_gen.asic import energy_set
 from sim.cost import energy
+from sim.cost.memory_table import load
 from sim.workload import compare
 from tests.support.commands import command
 from tests.support.gate_sets import document
@@ -74,6 +75,22 @@ def test_a_set_that_is_given_stands_beside_them(tmp_path: Path) -> None:
     again = compared(tmp_path, "--energy-set", "osu018", "--energy-set", tmp_path / "own.yaml")
     assert list(again["energy_by_set"]) == ["horowitz45", "osu018", "gates45"]
     assert found["energy_by_set"] == again["energy_by_set"]
+
+
+def test_areas_are_those_of_the_gates_and_of_the_banks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    energy_set.write(tmp_path / "own.yaml", document())
+    found = compared(tmp_path, "--energy-set", tmp_path / "own.yaml")
+    assert {name: set(parts["area_mm2"]) for name, parts in found["hardware"].items()} == {
+        name: {"gates45", "osu018"} if name == "plain" else set() for name in compare.MACHINES}
+    own = found["hardware"]["plain"]["area_mm2"]["gates45"]
+    assert own["gates"] == pytest.approx((7 + 64) * 100 / 1e6)  # seven units, and 64 PEs
+    table = load("cacti45", "here")
+    square_um = sum(memory["banks"] * table.bank(memory["words"], memory["bits"]).area_um2
+                    for memory in found["hardware"]["plain"]["memories"].values())
+    assert own["memories"] == pytest.approx(square_um / 1e6)
+    assert f"{own['gates']:.3f}" in capsys.readouterr().out
+    assert command("report", tmp_path / "c.json", "--out", tmp_path / "c.html") == 0
+    assert "gates, mm²" in (tmp_path / "c.html").read_text(encoding="utf-8")
 
 
 def test_the_page_has_every_set(tmp_path: Path) -> None:
