@@ -192,7 +192,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                    figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
-             figures.asic),
+             figures.asic_checked),
     "asic_osu018": ("asic_osu018.json", "stamp-hw characterize --liberty osu018 --json build/asic_osu018.json", {
         "gate-level": "all, before placement; wire, slew and clock tree are assumed"}, figures.asic),
     "energy_sets": ("energy_sets.json", "stamp-hw compare smollm2-135m --energy-set build/asic.yaml", {
