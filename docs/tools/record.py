@@ -192,7 +192,7 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                    figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
-             figures.asic),
+             figures.asic_checked),
     "silicon": ("silicon.json", "python -m tb.asic.silicon", {
         "gate-level": "area, clocks and what an event takes, before placement",
         "modelled": "energy a token, by counts and cycles that equal the RTL's, memories by CACTI",

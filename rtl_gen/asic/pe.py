@@ -11,6 +11,8 @@ from rtl_gen.asic.bench import RESET, Bench, of_table
 from rtl_gen.mac import split
 from rtl_gen.mac.element import operand_shape
 from rtl_gen.mac.pe import LOW_WIDTH
+from stamp_hw.engine import changes
+from stamp_hw.engine.changes import Passage
 from stamp_hw.params import CODE_WIDTH, MacParams
 
 MODULE = "stamp_pe"
@@ -38,20 +40,49 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operands:
-    """Codes and weights that one PE sees: `codes8` (n,), `codes4` (n, 2) and `weights` (n,), any integer dtype."""
+    """Codes and weights that one PE sees: `codes8` (n,), `codes4` (n, 2) and `weights` (n,), any integer dtype;
+    `weights4` (n,) of pairs, None for the same."""
 
     codes8: np.ndarray
     codes4: np.ndarray
     weights: np.ndarray
+    weights4: np.ndarray | None = None
+
+    def of(self, phase: int) -> tuple[np.ndarray, np.ndarray]:
+        """(codes, weights) of the steps of a phase."""
+        if phase == EIGHT:
+            return self.codes8, self.weights
+        return self.codes4, self.weights if self.weights4 is None else self.weights4
+
+    def measures(self, params: MacParams, phase: int) -> dict[str, float]:
+        """What changes in the PE a step of a phase."""
+        codes, weights = (np.asarray(values, np.int64) for values in self.of(phase))
+        low, high = (codes, np.zeros_like(codes)) if phase == EIGHT else (codes[:, 0], codes[:, 1])
+        return changes.of_steps(params, 8 if phase == EIGHT else 4, low, high, weights)
 
 
-def drawn(rng: np.random.Generator, steps: int) -> Operands:
+def drawn(rng: np.random.Generator, steps: int, bits: tuple[int, int, int] = (8, 4, 8)) -> Operands:
     """Rounded Gaussian values that fill their range at 4 sigma, as activations of a token and its own scale do;
-    8-bit weights."""
-    def normal(bits: int, shape: tuple[int, ...]) -> np.ndarray:
-        top = 1 << bits - 1
+    8-bit weights. `bits` of the codes of either kind and of the weights, where they fill less."""
+    def normal(width: int, shape: tuple[int, ...]) -> np.ndarray:
+        top = 1 << width - 1
         return np.clip(np.rint(rng.normal(0, top / 4, shape)), -top, top - 1).astype(np.int64)
-    return Operands(codes8=normal(8, (steps,)), codes4=normal(4, (steps, 2)), weights=normal(8, (steps,)))
+    eight, four, weight = bits
+    return Operands(codes8=normal(eight, (steps,)), codes4=normal(four, (steps, 2)), weights=normal(weight, (steps,)))
+
+
+def of_passage(run: Passage, steps: int) -> Operands | None:
+    """What a layer gives to PEs: a row slot and a channel behind the other. None without tokens of both precisions."""
+    eight, four = (changes.some_steps(run, bits) for bits in (8, 4))
+    if eight is None or four is None:
+        return None
+
+    def in_a_row(codes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        slots, channels = len(codes), len(weights)
+        return (np.resize(np.tile(codes.swapaxes(1, 2).reshape(-1, 2), (channels, 1)), (steps, 2)),
+                np.resize(np.repeat(weights, slots, axis=0), (steps,)))
+    codes8, codes4 = in_a_row(*eight), in_a_row(*four)
+    return Operands(codes8=codes8[0][:, 0], codes4=codes4[0], weights=codes8[1], weights4=codes4[1])
 
 
 def factors(params: MacParams, code: Sequence[int] | int) -> Factors:
@@ -84,9 +115,10 @@ def ports(params: MacParams) -> Ports:
 def bench(params: MacParams, operands: Operands, idle: int = 512, tile: int = 64) -> Bench:
     """Tiles of 8-bit steps, of 4-bit pairs, then bubbles with the inputs held. Of an 8-bit token a packed PE has one
     sum."""
-    eight = [factors(params, code) if params.split else (code,) for code in operands.codes8.tolist()]
-    four = [factors(params, code) for code in operands.codes4.tolist()]
-    return of_phases(ports(params), {EIGHT: (eight, operands.weights), FOUR: (four, operands.weights)}, idle, tile)
+    (codes8, weights8), (codes4, weights4) = (operands.of(phase) for phase in (EIGHT, FOUR))
+    eight = [factors(params, code) if params.split else (code,) for code in codes8.tolist()]
+    four = [factors(params, code) for code in codes4.tolist()]
+    return of_phases(ports(params), {EIGHT: (eight, weights8), FOUR: (four, weights4)}, idle, tile)
 
 
 def of_phases(given: Ports, phases: Mapping[int, tuple[Sequence[Factors], np.ndarray]], idle: int = 512,

@@ -35,6 +35,9 @@ FINER: dict[str, str | None] = {
     "inverse.add": "bits", "finish.add": "bits", "hadamard.add": "bits", "combine.add": "bits",
     "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
 }
+#: What prices of `follows` are of: a beat, bits that change, and what is done beside (`stamp_hw.engine.changes`).
+MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "partial", "product", "groups", "operand",
+            "weight", "act", "wgt", "sums", "drained", "sum", "total", "wsum", "bias", "codes")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
 #: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
@@ -120,7 +123,7 @@ class Memories:
 class EnergySet:
     """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
     `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone; `memories` where a table
-    prices the banks."""
+    prices the banks; `follows` unit → measure → pJ of a beat by what the values do (`sim.cost.values`)."""
 
     name: str
     node: str
@@ -130,6 +133,7 @@ class EnergySet:
     gates: dict[str, AtRest] = field(default_factory=dict)
     hardware: HwConfig | None = None
     memories: Memories | None = None
+    follows: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def check(self, hw: HwConfig) -> None:
         """Raise ConfigError where the set's gates are those of other hardware: of another size a unit has other gates,
@@ -186,7 +190,8 @@ class EnergySet:
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
         } | ({"gates": {"hardware": self.hardware.gates, "clock_mhz": self.clock_mhz,
-                        "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
+                        "units": {name: asdict(unit) for name, unit in self.gates.items()},
+                         **({"follows": self.follows} if self.follows else {})}}
              if self.hardware is not None else {}) | (
                  {"memories": {"table": self.memories.table.name, "node": self.memories.table.node,
                                "leakage_times": self.memories.leakage_times}} if self.memories is not None else {})
@@ -254,12 +259,12 @@ def _parse(data: Any, where: str) -> EnergySet:
         cited = {memories.table.name: memories.table.source}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
-    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None)
+    gates, hardware, follows = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None, {})
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
         sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()} | cited,
         not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
-        hardware=hardware, memories=memories)
+        hardware=hardware, memories=memories, follows=follows)
 
 
 def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
@@ -274,19 +279,23 @@ def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
     return Memories(table=table, leakage_times=_figure(top["leakage_times"], f"{where}.leakage_times")), constant
 
 
-def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig]:
-    """What units have at rest, and the hardware that they are of; a key that it does not say has its default."""
-    top = _mapping(data, where, ("hardware", "units"))
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig, dict[str, dict[str, float]]]:
+    """What units have at rest, the hardware that they are of, of which a key that it does not say has its default, and
+    prices that follow the values."""
+    top = _mapping(data, where, ("hardware", "units"), ("follows",))
     _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
     names = tuple(field.name for field in fields(AtRest))
     units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
         unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
+    follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(units))
+    prices = {name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
+        own, f"{where}.follows.{name}", (), MEASURES).items()} for name, own in follows.items()}
     own = top["hardware"]
     _need(isinstance(own, dict), f"{where}.hardware", own, "keys of hw, as in rows: 8")
     for key in own:
         _need(key not in AROUND, f"{where}.hardware.{key}", own[key], "no such key: no gate hangs on it")
     try:
-        return units, NpuConfig.from_dict({"hw": own}).hw
+        return units, NpuConfig.from_dict({"hw": own}).hw, prices
     except ConfigError as error:
         raise ConfigError(error.what, where=f"{where}.hardware{error.where.removeprefix('hw')}", got=error.got,
                           expected=error.expected) from None

@@ -74,11 +74,20 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "linear_layers": linear_layers,
         "model_linear_layers": model_linear_layers,
         **mapping(objective),
+        **_followed(study, energy_set),
         "layers": {name: {scheme: layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: {**totals(of := [outcomes[scheme] for outcomes in study.values()]),
                             **_in_a_row(of, config.hw)} for scheme in schemes_of(study)},
     }
+
+
+def _followed(study: Study, energy_set: EnergySet) -> dict[str, list[str]]:
+    """What a report of a set that can follow values says of it: the units whose energy does in every layer."""
+    if not energy_set.follows:
+        return {}
+    found = [outcome.cost.followed for outcomes in study.values() for outcome in outcomes.values()]
+    return {"follows_values": [unit for unit in energy_set.follows if all(unit in units for units in found)]}
 
 
 def _in_a_row(outcomes: Sequence[Outcome], hw: HwConfig) -> dict[str, int]:
