@@ -194,7 +194,8 @@ def rescale_vectors(params: RescaleParams, config: NpuConfig, rng: np.random.Gen
         shift = rng.integers(20, 50, (1 + symmetric, channels))
         z = rescale.rescale(acc, quantized, wsum, mant, shift, mode)
         table = np.where(bits == 8, 0, len(mant) - 1)
-        words = {"acc": acc, "wsum": np.broadcast_to(wsum, acc.shape), "mant": mant[table], "shift": shift[table]}
+        sums = quantized.span[:, :1].astype(np.int64) * acc if params.blocks else acc  # as blocks arrive: of span·acc
+        words = {"acc": sums, "wsum": np.broadcast_to(wsum, acc.shape), "mant": mant[table], "shift": shift[table]}
         token = {"lo": quantized.lo[:, 0], "span": quantized.span[:, 0], "hi": bits == 8, "sink_shift": sinks,
                  "symmetric": np.full(tokens, symmetric)}
         last = np.tile(np.arange(3) == 2, tokens)
