@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine.changes import Passage
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.trace import Trace
@@ -24,11 +24,13 @@ A_TRACE = 3  # layers of a trace
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
     """A layer of Gaussian values: neighbouring tokens correlate by `near`, channels differ by a factor of
-    e^(±`spread`), values are raised to the power `tail`; `columns` column tiles, the last one not whole."""
+    e^(±`spread`), values are raised to the power `tail`; `columns` column tiles, the last one not whole. `k` channels,
+    or on hardware of many lanes so many as fill `beats` of them."""
 
     tokens: int
     grid: tuple[int, int] | None = None
     k: int
+    beats: int = 0
     columns: int = 1
     near: float
     spread: float
@@ -36,20 +38,21 @@ class Made:
     bias: bool = True
     job: Mapping[str, Any] = field(default_factory=dict)
 
-    def layer(self, name: str, cols: int, rng: np.random.Generator) -> Layer:
-        x = rng.standard_normal((self.tokens, self.k))
+    def layer(self, name: str, hw: HwConfig, rng: np.random.Generator) -> Layer:
+        k = min(max(self.k, (self.beats - 1) * hw.lanes + 2), hw.max_k)
+        x = rng.standard_normal((self.tokens, k))
         for token in range(1, self.tokens):
             x[token] = self.near * x[token - 1] + np.sqrt(1 - self.near**2) * x[token]
-        x *= np.exp(self.spread * rng.standard_normal(self.k))
+        x *= np.exp(self.spread * rng.standard_normal(k))
         x = np.sign(x) * np.abs(x) ** self.tail
-        n = max(1, self.columns * cols - 1)
-        weight = rng.standard_normal((n, self.k)) * np.exp(0.3 * rng.standard_normal((n, 1)))
+        n = max(1, self.columns * hw.cols - 1)
+        weight = rng.standard_normal((n, k)) * np.exp(0.3 * rng.standard_normal((n, 1)))
         bias = (0.1 * np.abs(x).max() * rng.standard_normal(n)).astype(np.float32) if self.bias else None
         return Layer(name, x.astype(np.float32), weight.astype(np.float32), bias, grid=self.grid)
 
 
-#: Short and long tokens, sequences and grids, both precisions and scale modes, tokens alike and not, with and without
-#: bias and transform.
+#: Short tokens and some that outlast a division, sequences and grids, both precisions and scale modes, tokens alike and
+#: not, with and without bias and transform.
 FITTED = (
     Made(tokens=37, k=47, columns=2, near=0.0, spread=0.2, bias=False, job={"n_hi": 10}),
     Made(tokens=40, k=64, near=0.95, spread=0.5),
@@ -57,9 +60,9 @@ FITTED = (
     Made(tokens=33, k=64, near=0.9, spread=1.0, tail=1.5, job={"scale_mode": "symmetric", "n_hi": 12}),
     Made(tokens=36, grid=(6, 6), k=48, near=0.9, spread=0.2, job={"n_hi": 18}),
     Made(tokens=34, k=64, near=0.5, spread=1.5),
-    Made(tokens=20, k=190, near=0.9, spread=0.7, bias=False),
-    Made(tokens=24, grid=(6, 4), k=176, near=0.7, spread=1.2, tail=1.2),
-    Made(tokens=18, k=160, near=0.6, spread=0.4, job={"levels": 0}),
+    Made(tokens=20, k=190, beats=48, near=0.9, spread=0.7, bias=False),
+    Made(tokens=24, grid=(6, 4), k=176, beats=44, near=0.7, spread=1.2, tail=1.2),
+    Made(tokens=18, k=160, beats=40, near=0.6, spread=0.4, job={"levels": 0}),
 )
 OTHERS = (
     Made(tokens=29, k=90, columns=2, near=0.85, spread=0.8, job={"n_hi": 5}),
@@ -71,7 +74,7 @@ def made(kinds: tuple[Made, ...], config: NpuConfig, seed: int) -> dict[str, Pas
     """Name → a made layer through the golden model; those that fit the hardware."""
     rng, found = np.random.default_rng(seed), {}
     for number, kind in enumerate(kinds):
-        layer = kind.layer(f"made {seed}.{number}", config.hw.cols, rng)
+        layer = kind.layer(f"made {seed}.{number}", config.hw, rng)
         if passage := _passage(layer, config.with_job(**kind.job)):
             found[layer.name] = passage
     return found
