@@ -80,7 +80,7 @@ def test_layers_of_a_trace_are_cut_and_those_of_hardware_without_room_are_refuse
 @pytest.mark.rtl
 def test_a_unit_is_held_to_layers_that_its_prices_have_not_seen() -> None:
     """`finish` in five cells: what its gates take is charged within 5 % by values, and worse by mean prices."""
-    fitted = layers.made(layers.FITTED[:4], SMALL_LAYERS, layers.SEED)
+    fitted = layers.made(layers.FITTED, SMALL_LAYERS, layers.SEED)
     unseen = layers.made(layers.OTHERS, SMALL_LAYERS, layers.OTHER_SEED) | layers.traced(TRACE, SMALL_LAYERS)
     (part,) = parts(SMALL_LAYERS, "finish", layers=fitted | unseen)
     found = characterize(part, five(), Wires(ff=2.0), tuple(unseen))
