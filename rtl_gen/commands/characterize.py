@@ -83,7 +83,7 @@ def run(args: Options) -> int:
             check_writable(path, folder=False)
     for option, value in (("--slew", args.slew), ("--wire", args.wire)):
         if value is not None and not 0 <= value <= 1e6:
-            raise ConfigError("impossible value", where=option, got=value, expected="a number from 0 on")
+            raise ConfigError("impossible value", where=option, got=value, expected="0 to 1e6")
     if args.out is not None and args.block is not None:
         raise ConfigError("a set of one block alone", where="--out", got=args.block, expected="no --block with it")
     named = libraries.find(args.liberty)

@@ -35,9 +35,15 @@ FINER: dict[str, str | None] = {
     "inverse.add": "bits", "finish.add": "bits", "hadamard.add": "bits", "combine.add": "bits",
     "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
 }
-#: What prices of `follows` are of: a beat, bits that change, and what is done beside (`stamp_hw.engine.changes`).
-MEASURES = ("base", "in", "out", "cycles", "slots", "paired", "cross", "partial", "product", "groups", "operand",
-            "weight", "act", "wgt", "sums", "drained", "sum", "total", "wsum", "bias", "codes")
+#: Unit of gates → what prices that follow the values are of, beside a beat itself, `base`: bits that change, and what
+#: is done beside (`stamp_hw.engine.changes`).
+FOLLOWED: dict[str, tuple[str, ...]] = {
+    "lifting": (_LIFTED := ("in", "out", "cycles", "slots", "paired", "cross")), "inverse": _LIFTED,
+    "scale": ("partial", "groups", "cycles"), "pe": ("operand", "weight", "product"),
+    "array": ("act", "wgt", "sums", "drained"), "rescale": ("sum", "total", "wsum"), "finish": ("in", "bias", "out"),
+    "control": ("act", "wgt", "in", "codes", "out"),
+}
+LIFTING = ("lifting", "inverse")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
 #: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
@@ -241,7 +247,8 @@ def _parse(data: Any, where: str) -> EnergySet:
     number."""
     keys = ("name", "node", "sources", "constants", "not_modelled")
     top = _mapping(data, where, keys, ("base", "gates", "memories"))
-    base = load(_text(top["base"], f"{where}: base")) if "base" in top else None
+    base = load(_text(top["base"], f"{where}: base"), f"{where}: base") if "base" in top else None
+    _need(base is None or base.hardware is None, f"{where}: base", top.get("base"), "a set of arithmetic alone")
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
     for key, value in sources.items():
@@ -283,21 +290,38 @@ def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig, dict[str
     """What units have at rest, the hardware that they are of, of which a key that it does not say has its default, and
     prices that follow the values."""
     top = _mapping(data, where, ("hardware", "units"), ("follows",))
-    _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
+    hw = _hardware(top["hardware"], f"{where}.hardware")
     names = tuple(field.name for field in fields(AtRest))
-    units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
-        unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
-    follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(units))
+    units = {name: AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
+        unit, f"{where}.units.{name}", names).items()})
+        for name, unit in _mapping(top["units"], f"{where}.units", *units_of(hw)).items()}
+    for name, unit in units.items():
+        _need(unit.clock_pj <= unit.idle_pj, f"{where}.units.{name}.clock_pj", unit.clock_pj,
+              f"at most idle_pj, {unit.idle_pj:g}")
+    follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(FOLLOWED))
     prices = {name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
-        own, f"{where}.follows.{name}", (), MEASURES).items()} for name, own in follows.items()}
-    own = top["hardware"]
-    _need(isinstance(own, dict), f"{where}.hardware", own, "keys of hw, as in rows: 8")
+        own, f"{where}.follows.{name}", (), ("base", *FOLLOWED[name])).items()} for name, own in follows.items()}
+    for name, own in prices.items():
+        _need(bool(own), f"{where}.follows.{name}", "nothing", "a price")
+    return units, hw, prices
+
+
+def units_of(hw: HwConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The units that hardware has gates of, and those that it may have: an engine that is set beside it without a
+    transform has none of the lifting's."""
+    more = (*(("hadamard",) if hw.hadamard else ()), *(("combine",) if hw.block else ()))
+    return tuple(name for name in FOLLOWED if name not in LIFTING) + more, LIFTING
+
+
+def _hardware(own: Any, where: str) -> HwConfig:
+    """The hardware whose keys are given; those that are not have their defaults."""
+    _need(isinstance(own, dict), where, own, "keys of hw, as in rows: 8")
     for key in own:
-        _need(key not in AROUND, f"{where}.hardware.{key}", own[key], "no such key: no gate hangs on it")
+        _need(key not in AROUND, f"{where}.{key}", own[key], "no such key: no gate hangs on it")
     try:
-        return units, NpuConfig.from_dict({"hw": own}).hw, prices
+        return NpuConfig.from_dict({"hw": own}).hw
     except ConfigError as error:
-        raise ConfigError(error.what, where=f"{where}.hardware{error.where.removeprefix('hw')}", got=error.got,
+        raise ConfigError(error.what, where=f"{where}{error.where.removeprefix('hw')}", got=error.got,
                           expected=error.expected) from None
 
 
@@ -321,7 +345,11 @@ def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Cons
         _need(len(value) >= 2, f"{where}.energy_pj", value, "at least two points")
         points = tuple(sorted((_figure(x, f"{where}.energy_pj"), _figure(y, f"{where}.energy_pj.{x}"))
                               for x, y in value.items()))
-    return Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
+    found = Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
+    energies = [energy for _, energy in points]
+    _need(energies == sorted(energies) and found.at(1) > 0, f"{where}.energy_pj", value,
+          "a curve that does not fall, and is above zero at 1")
+    return found
 
 
 def _mapping(data: Any, where: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -10,7 +10,6 @@ neither side.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,12 +36,14 @@ from stamp_hw.config import NpuConfig
 from stamp_hw.engine.changes import Passage
 from stamp_hw.errors import StampError
 from stamp_hw.formats.files import write_json
+from stamp_hw.formats.json_file import load_json
 from stamp_hw.text import align
 
 #: Two rows and columns: small enough to map whole, with everything that an engine of two axes has.
 SMALL = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 2, "lanes": 2, "max_k": 256, "max_tokens": 64,
                                     "act_slots": 128}})
 _ELSEWHERE = ("memory", "dram", "leakage")
+MOST_BYTES = 10_000_000  # of a report
 _HEAD = ("layer", "cycles", "gates pJ", "charged, mean", "by values")
 
 
@@ -96,6 +97,15 @@ def unseen(config: NpuConfig, traces: Sequence[Path]) -> Layers:
     return found
 
 
+def report_of_blocks(path: Path) -> dict[str, Any]:
+    """The report of `stamp-hw characterize --json`, which has an `engine`. Raises StampError."""
+    expected = "what stamp-hw characterize --json wrote"
+    document = load_json(path, "report", MOST_BYTES, expected)
+    if not isinstance(document, dict) or not isinstance(document.get("engine"), dict):
+        raise StampError("not a report", where=str(path), expected=expected)
+    return document
+
+
 def report(found: Sequence[tuple[Error, int, int]], config: NpuConfig) -> dict[str, Any]:
     """As `build/asic.json` has it, in `engine`."""
     return {"energy_error": max(abs(one.following) for one, _, _ in found),
@@ -106,13 +116,13 @@ def report(found: Sequence[tuple[Error, int, int]], config: NpuConfig) -> dict[s
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tb.asic.engine", description=report.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tb.asic.engine", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("traces", metavar="TRACE", type=Path, nargs="*")
     parser.add_argument("--liberty", default="freepdk45", help="as of stamp-hw characterize")
     parser.add_argument("--json", type=Path, metavar="FILE", help="a report of characterize, which gets the error")
     given = parser.parse_args(words)
     try:
-        document = None if given.json is None else json.loads(given.json.read_text(encoding="utf-8"))
+        document = None if given.json is None else report_of_blocks(given.json)
         known = libraries.find(given.liberty)
         cells, wires = library.load(known.path, known.slew), Wires(ff=known.wire_ff)
         runs = unseen(SMALL, given.traces)

@@ -3,7 +3,7 @@
 Prints area and energy of every unit of engines of 16 × 16 and 32 × 32 PEs and writes build/silicon.json
 (docs/silicon.md). Three engines of a size, at one clock, that of the slowest unit of all:
 
-- `stamp`: everything that the language preset has, split PEs;
+- `stamp`: everything that the language preset has, and split PEs;
 - `a8`, `a4`: the same engine without levels, Hadamard unit and blocks, and without the two lifting units, with PEs that
   multiply codes of 8 bits alone, or pairs of 4. Array's edge and control are those of hardware for both precisions.
 

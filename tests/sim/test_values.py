@@ -19,7 +19,7 @@ from stamp_hw.config import HwConfig
 from stamp_hw.engine import changes, super_tile
 from stamp_hw.engine.changes import Passage
 from stamp_hw.errors import ConfigError
-from tests.support.gate_sets import CONFIG, RESULTS, document
+from tests.support.gate_sets import CONFIG, RESULTS, document, result
 from tests.support.refusals import TRACE
 
 FOLLOWS = {"lifting": {"base": 2.0, "slots": 0.5}, "inverse": {"out": 0.25}, "finish": {"bias": 0.125, "out": 1.0},
@@ -28,7 +28,8 @@ FOLLOWS = {"lifting": {"base": 2.0, "slots": 0.5}, "inverse": {"out": 0.25}, "fi
 
 
 def set_of(path: Path, follows: dict[str, dict[str, float]], hw: HwConfig = CONFIG.hw) -> energy.EnergySet:
-    results = [replace(one, follows_pj=follows.get(one.name, {})) for one in RESULTS]
+    more = [result("combine", combine_add=0.01)] if hw.block else []
+    results = [replace(one, follows_pj=follows.get(one.name, {})) for one in (*RESULTS, *more)]
     energy_set.write(path, document(results, hw))
     return energy.load_file(path)
 
