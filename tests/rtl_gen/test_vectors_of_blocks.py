@@ -16,6 +16,7 @@ SMALL = NpuConfig.from_dict({"hw": {"rows": 2, "cols": 2, "lanes": 2, "acc_width
 
 
 @pytest.mark.rtl
+@pytest.mark.long
 @pytest.mark.parametrize("block", ["combine", "rescale"])
 def test_a_unit_behind_blocks_does_what_its_vectors_say(block: str) -> None:
     (part,) = parts(SMALL, block)
