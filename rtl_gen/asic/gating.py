@@ -9,7 +9,7 @@ Without them a flip-flop's clock turns in every cycle, and an enable is a multip
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
@@ -147,18 +147,24 @@ def table(library: Library, wires: Wires, params: MacParams) -> list[tuple[str, 
     return rows
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m rtl_gen.asic.gating", description=main.__doc__)
+def program(name: str, head: Sequence[str], rows: Callable[[Library, Wires, MacParams], Sequence[tuple[str, ...]]],
+            words: Sequence[str] | None) -> None:
+    """Print a table of a PE of a configuration in the cells of a library: `rows` of both."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description="Print the table.")
     parser.add_argument("--liberty", default="freepdk45", help="as of stamp-hw characterize")
     add_hardware(parser)
     given = parser.parse_args(words)
     try:
         params = MacParams.of(HardwareOptions(config=given.config, hw=given.hw, job=given.job).configuration().hw)
         known = libraries.find(given.liberty)
-        show(align(HEAD, table(load(known.path, known.slew), Wires(ff=known.wire_ff), params)))
+        show(align(head, rows(load(known.path, known.slew), Wires(ff=known.wire_ff), params)))
     except StampError as error:
         parser.exit(2, f"stamp-hw: {error}\n")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    program("rtl_gen.asic.gating", HEAD, table, words)
 
 
 if __name__ == "__main__":

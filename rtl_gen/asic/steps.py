@@ -8,21 +8,16 @@ are made here and delivered nowhere; their gates run against NumPy's sums as tho
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rtl_gen.asic import gating, libraries, pe, pe_variants
+from rtl_gen.asic import gating, pe, pe_variants
 from rtl_gen.asic.energy import Wires
 from rtl_gen.asic.gating import Figures
-from rtl_gen.asic.library import Library, load
+from rtl_gen.asic.library import Library
 from rtl_gen.asic.pe_variants import Form, VariantPe
-from stamp_hw.cli.common import HardwareOptions, add_hardware
-from stamp_hw.cli.show import show
-from stamp_hw.errors import StampError
 from stamp_hw.hw_config import PACKED, SPLIT
 from stamp_hw.params import MacParams
-from stamp_hw.text import align
 
 HEAD = ("step", "µm²", "part", "ps", "pJ/4-bit", "part", "pJ/8-bit", "pJ/bubble")
 
@@ -55,17 +50,8 @@ def table(found: Sequence[tuple[str, Figures]]) -> list[tuple[str, ...]]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m rtl_gen.asic.steps", description=main.__doc__)
-    parser.add_argument("--liberty", default="freepdk45", help="as of stamp-hw characterize")
-    add_hardware(parser)
-    given = parser.parse_args(words)
-    try:
-        params = MacParams.of(HardwareOptions(config=given.config, hw=given.hw, job=given.job).configuration().hw)
-        known = libraries.find(given.liberty)
-        found = list(steps(params, load(known.path, known.slew), Wires(ff=known.wire_ff)))
-        show(align(HEAD, table(found)))
-    except StampError as error:
-        parser.exit(2, f"stamp-hw: {error}\n")
+    gating.program("rtl_gen.asic.steps", HEAD, lambda library, wires, params: table(
+        list(steps(params, library, wires))), words)
 
 
 if __name__ == "__main__":

@@ -40,4 +40,5 @@ def _of_table(one: Banks, energy_set: EnergySet) -> dict[str, float]:
 
 
 def nine_digits(value: float) -> float:
+    """As reports hold a figure that is no count."""
     return float(f"{value:.9g}")

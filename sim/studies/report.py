@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from sim.cost import bank_prices
+from sim.cost.bank_prices import nine_digits
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine import closed_form
@@ -285,11 +286,6 @@ def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
     infinite = str(values[0]) if not finite and len(set(values)) == 1 else None
     return {name: round(sum(finite) / len(finite), 4) if finite else None, f"{name}_infinite": infinite,
             **({f"{name}_layers": len(finite)} if len(values) > 1 else {})}
-
-
-def nine_digits(value: float) -> float:
-    """As reports hold a figure that is no count."""
-    return float(f"{value:.9g}")
 
 
 def _rounded(value: Any) -> Any:
