@@ -193,9 +193,9 @@ def of_steps(params: MacParams, bits: int, low: np.ndarray, high: np.ndarray, we
     """What a PE sees a step: its `operand`, its `weight` and their `product`. Of codes (steps, …) of so many bits, one
     of 8 in `low` with `high` zero."""
     if params.split:
-        low, high = (low & 15, low >> 4) if bits == 8 else (low, high)
-        return {"operand": changed(low, _NIBBLE) + changed(high, _NIBBLE), "weight": changed(weights, 8),
-                "product": changed(low * weights, _NIBBLE + 8) + changed(high * weights, _NIBBLE + 8)}
+        parts = np.stack([low & 15, low >> 4] if bits == 8 else [low, high], axis=1)
+        return {"operand": changed(parts, _NIBBLE), "weight": changed(weights, 8),
+                "product": changed(parts * weights[:, None], _NIBBLE + 8)}
     packed = (high << _LOW_WIDTH) + low
     return {"operand": changed(packed, _LOW_WIDTH + _NIBBLE), "weight": changed(weights, 8),
             "product": changed(packed * weights, _PRODUCT_WIDTH)}
