@@ -136,9 +136,10 @@ formal: venv  ## prove the properties of the generated Verilog, each with a bug 
 
 # area, slowest path, leakage and energy of every block in standard cells; the library is installed, not shipped (docs/asic.md)
 ASIC_LIBERTY ?= freepdk45
-asic: venv  ## area, clock and energy of every block in 45 nm cells (build/asic.json; 5 minutes)
+asic: venv  ## area, clock and energy of every block in 45 nm cells, held to layers (build/asic.json; 9 minutes)
 	$(PIP) --editable '.[rtl,formal,fpga,dev,asic]'
-	nice $(BIN)/stamp-hw characterize --liberty $(ASIC_LIBERTY) --out build/asic.yaml --json build/asic.json
+	nice $(BIN)/stamp-hw characterize --liberty $(ASIC_LIBERTY) --out build/asic.yaml --json build/asic.json --check models/traces/*.safetensors
+	nice $(BIN)/python -m tb.asic.engine --liberty $(ASIC_LIBERTY) --json build/asic.json models/traces/*.safetensors
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; 15 minutes)
 	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw dsp=ecp5 --seed 1 --seed 2 --seed 3 --json build/fpga.json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.commands import eval_table
@@ -171,6 +171,36 @@ def asic(report: Mapping[str, Any]) -> dict[str, Any]:
             "sta_off": 100 * abs(element["path_ps"] / element["sta_ps"] - 1) if element["sta_ps"] else None,
             "step8_pj": eight, "step4_pj": four, "clock_share": element["clock_pj"] / eight,
             "horowitz8_pj": multiply + add, "horowitz4_pj": multiply + 2 * add}
+
+
+def asic_checked(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, and how well its prices hold on layers that they were not fitted on."""
+    return asic(report) | held(report["blocks"], report["engine"])
+
+
+def held(blocks: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
+    """What is charged for layers that no price has seen over what their gates took, less one: a table of the least and
+    the largest of each block, and of the small engine; the worst of all blocks."""
+    whole(all(one.get("errors") for one in blocks.values()) and "checked" in engine, "--check of blocks and engine")
+    checked = engine["checked"]
+    rows = [_ends(name, one["errors"]) for name, one in blocks.items()]
+    rows.append(_ends(f"engine of {checked['hw']['rows']} × {checked['hw']['cols']}, whole", checked["errors"]))
+    worst = max(blocks, key=lambda name: blocks[name]["energy_error"])
+    run = max(blocks[worst]["errors"], key=lambda error: abs(error["following"]))["run"]
+    return {"held": "\n".join(rows), "worst": blocks[worst]["energy_error"], "worst_block": worst, "worst_run": run,
+            "worst_mean": max(abs(error["mean"]) for one in blocks.values() for error in one["errors"]),
+            "engine_worst": engine["energy_error"], "layers": len(checked["errors"]),
+            "follows": "\n".join(f"| {name} | {_prices(one['follows_pj'])} |" for name, one in blocks.items())}
+
+
+def _ends(name: str, errors: Sequence[Mapping[str, Any]]) -> str:
+    spans = [[100 * found for found in (min(values), max(values))]
+             for values in ([error[key] for error in errors] for key in ("mean", "following"))]
+    return f"| {name} | {' | '.join(f'{low:+.1f} … {high:+.1f} %' for low, high in spans)} |"
+
+
+def _prices(prices: Mapping[str, float]) -> str:
+    return ", ".join(f"{key} {price:.3g}" for key, price in prices.items())
 
 
 def coverage(report: Mapping[str, Any]) -> dict[str, Any]:

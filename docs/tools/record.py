@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from docs.tools import ablation, energy_sets, figures, peers, studies
+from docs.tools import ablation, energy_sets, figures, peers, silicon, studies
 from docs.tools.results import RECORDS, ROOT
 from stamp_hw.cli.main import main as stamp_hw
 from stamp_hw.formats.files import write_json
@@ -192,7 +192,11 @@ REPORTS: dict[str, tuple[str, str, dict[str, str], Callable[[Any], dict[str, Any
                    figures.board_said),
     "fpga": ("fpga.json", "make fpga", {"gate-level": "timing of nextpnr, after place and route"}, figures.fpga),
     "asic": ("asic.json", "make asic", {"gate-level": "all, before placement; wire, slew and clock tree are assumed"},
-             figures.asic),
+             figures.asic_checked),
+    "silicon": ("silicon.json", "python -m tb.asic.silicon", {
+        "gate-level": "area, clocks and what an event takes, before placement",
+        "modelled": "energy a token, by counts and cycles that equal the RTL's, memories by CACTI",
+        "assumed": "what is scaled to a size, as the page says; figures of others are theirs"}, silicon.silicon),
     "asic_osu018": ("asic_osu018.json", "stamp-hw characterize --liberty osu018 --json build/asic_osu018.json", {
         "gate-level": "all, before placement; wire, slew and clock tree are assumed"}, figures.asic),
     "energy_sets": ("energy_sets.json", "stamp-hw compare smollm2-135m --energy-set build/asic.yaml", {

@@ -28,7 +28,7 @@ PAGES = {page: ROOT / "docs" / "tools" / "pages" / f"{page.name}.in"
          for page in (ROOT / "README.md",
                       *(ROOT / "docs" / f"{name}.md" for name in
                         ("results", "eval", "widths", "ablate", "simulate", "traces", "tune", "smollm2", "workloads",
-                         "asic", "board")))}
+                         "asic", "silicon", "board")))}
 PROVENANCE = ("measured", "RTL-simulated", "gate-level", "modelled", "assumed")
 
 

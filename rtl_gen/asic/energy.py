@@ -51,33 +51,63 @@ class Energy:
         return self.nets + self.gates + self.registers + self.clock
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Output:
+    """Of a cell: `nets` of its outputs, fJ of a `change` of them, (net, fJ a change) of a flip-flop's `data` pins, and
+    its clock pin's fJ a cycle in which the state `stays` or `turns`, None for a gate."""
+
+    nets: tuple[int, ...]
+    change: float
+    data: tuple[tuple[int, float], ...]
+    clock: tuple[float, float] | None
+
+
+class Meter:
+    """The energy of a netlist's phases: what its nets and cells take is looked up once. Memories and modules that the
+    netlist keeps take none here."""
+
+    def __init__(self, netlist: Netlist, library: Library, wires: Wires) -> None:
+        loads = loads_of(netlist, library, wires)
+        clocks, half = _clocks(netlist, library), library.voltage ** 2 / 2
+        self._nets = {net: half * load for net, load in loads.items() if net not in clocks}
+        self._tree = _tree(netlist, library, wires)
+        self._outputs: list[_Output] = []
+        clock_of: dict[str, tuple[float, float]] = {}
+        for kind, connected, _ in netlist.cells.values():
+            cell = library.cells.get(kind)
+            if cell is None:
+                continue
+            if cell.ff is not None and kind not in clock_of:
+                clock_of[kind] = _clock_pin(cell, library.slew)
+            nets = {name: next((bit for bit in connected.get(name, ()) if isinstance(bit, int)), None)
+                    for name in cell.outputs}
+            change = sum(_mean(cell.outputs[name].power, library.slew, 0.0 if net is None else loads.get(net, 0.0))
+                         for name, net in nets.items())
+            data = () if cell.ff is None else tuple(
+                (bit, _mean(cell.inputs[name].power, library.slew, 0.0)) for name, bits in connected.items()
+                if name in cell.inputs and name != cell.ff.clock for bit in bits if isinstance(bit, int))
+            self._outputs.append(_Output(nets=tuple(net for net in nets.values() if net is not None), change=change,
+                                         data=data, clock=clock_of.get(kind)))
+
+    def energy(self, activity: Activity) -> Energy:
+        """Of one phase."""
+        rate = {net: count / activity.cycles for net, count in activity.toggles.items()}
+        inside = registers = pins = 0.0
+        for cell in self._outputs:
+            changes = max((rate.get(net, 0.0) for net in cell.nets), default=0.0)
+            if cell.clock is None:
+                inside += changes * cell.change
+            else:
+                registers += changes * cell.change + sum(rate.get(net, 0.0) * each for net, each in cell.data)
+                stays, turns = cell.clock
+                pins += (1 - changes) * stays + changes * turns
+        return Energy(nets=sum(each * rate.get(net, 0.0) for net, each in self._nets.items()), gates=inside,
+                      registers=registers, clock_pins=pins, clock_tree=self._tree)
+
+
 def energy(netlist: Netlist, library: Library, activity: Activity, wires: Wires) -> Energy:
-    """Of one phase. Memories and modules that the netlist keeps take none here."""
-    loads = loads_of(netlist, library, wires)
-    rate = {net: count / activity.cycles for net, count in activity.toggles.items()}
-    clocks = _clocks(netlist, library)
-    half = library.voltage ** 2 / 2
-    switching = sum(half * load * rate.get(net, 0.0) for net, load in loads.items() if net not in clocks)
-    inside = registers = pins = 0.0
-    for kind, connected, _ in netlist.cells.values():
-        cell = library.cells.get(kind)
-        if cell is None:
-            continue
-        nets = {name: next((bit for bit in connected.get(name, ()) if isinstance(bit, int)), None)
-                for name in cell.outputs}
-        changes = max((rate.get(net, 0.0) for net in nets.values() if net is not None), default=0.0)
-        taken = changes * sum(_mean(cell.outputs[name].power, library.slew, 0.0 if net is None else loads.get(net, 0.0))
-                              for name, net in nets.items())
-        if cell.ff is None:
-            inside += taken
-        else:
-            data = sum(rate.get(bit, 0.0) * _mean(cell.inputs[name].power, library.slew, 0.0)
-                       for name, bits in connected.items() if name in cell.inputs and name != cell.ff.clock
-                       for bit in bits if isinstance(bit, int))
-            registers += taken + data
-            pins += _clock_pin(cell, changes, library.slew)
-    return Energy(nets=switching, gates=inside, registers=registers, clock_pins=pins,
-                  clock_tree=_tree(netlist, library, wires))
+    """Of one phase."""
+    return Meter(netlist, library, wires).energy(activity)
 
 
 def flip_flops(netlist: Netlist, library: Library) -> list[Cell]:
@@ -121,8 +151,8 @@ def _mean(power: tuple[Power, ...], slew: float, load: float) -> float:
     return sum(each.rise.at(slew, load) + each.fall.at(slew, load) for each in power) / (2 * len(power))
 
 
-def _clock_pin(cell: Cell, changes: float, slew: float) -> float:
-    """Both edges of a cycle in which the state changes with this probability."""
+def _clock_pin(cell: Cell, slew: float) -> tuple[float, float]:
+    """Both edges of a cycle in which the state stays, and of one in which it turns."""
     assert cell.ff is not None
     stays: list[float] = []
     turns: list[float] = []
@@ -131,8 +161,8 @@ def _clock_pin(cell: Cell, changes: float, slew: float) -> float:
         for wanted, found in ((False, stays), (True, turns)):
             if each.when is None or _possible(cell, each, wanted):
                 found.append(edges)
-    means = [sum(found) / len(found) if found else 0.0 for found in (stays, turns)]
-    return (1 - changes) * means[0] + changes * means[1]
+    still, turned = (sum(found) / len(found) if found else 0.0 for found in (stays, turns))
+    return still, turned
 
 
 def _possible(cell: Cell, power: Power, turns: bool) -> bool:

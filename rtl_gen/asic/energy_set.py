@@ -81,14 +81,16 @@ def document(results: Sequence[Result], name: str, named: Known, library: Librar
             "hardware": hw.gates,
             "units": {result.name: {key: _rounded(getattr(result, key)) for key in _UNITS}
                       | {"flip_flops": result.flip_flops, "clock_mhz": _rounded(result.clock_mhz)}
-                      for result in results}},
+                      for result in results}} | ({"follows": follows} if (follows := {
+                          result.name: {name: _rounded(price) for name, price in result.follows_pj.items()}
+                          for result in results if result.follows_pj}) else {}),
         "not_modelled": [
             f"glitches: gates switch once a cycle; slews of {library.slew:g} ns and wires of {wires.ff:g} fF a pin are "
             "assumed",
             f"the clock tree is an estimate: buffers of {wires.fanout} pins, never gated",
             f"a DRAM of the library's age: its figure is {BASE}'s, and it is no part of the chip; wires between the "
             "units and to the memories; memories at rest but for leakage",
-            "data dependence beyond the vectors; units of other widths than the hardware's"],
+            "what values do to a layer without a trace, or with a scale a block; units of other widths"],
     }
 
 

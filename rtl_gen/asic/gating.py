@@ -9,11 +9,13 @@ Without them a flip-flop's clock turns in every cycle, and an enable is a multip
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from amaranth.lib import wiring
+
 from rtl_gen.asic import energy, liberty, libraries, pe, timing
-from rtl_gen.asic.bench import seeded
+from rtl_gen.asic.bench import Bench, seeded
 from rtl_gen.asic.energy import Wires
 from rtl_gen.asic.library import Library, load
 from rtl_gen.asic.mapping import Netlist, map_files
@@ -33,7 +35,8 @@ _PORTS = f"module {GATE} (input wire clk, input wire enable, output wire gated);
 _OUTSIDE = f"(* blackbox *) {_PORTS}endmodule\n"
 _INSIDE = f"{_PORTS}  reg open;\n  always @* if (!clk) open = enable;\n  assign gated = clk & open;\nendmodule\n"
 _SCRIPT = f"clockgate -pos {GATE} enable:clk:gated -min_net_size {LEAST}; opt_clean; "
-_STEPS, _IDLE, _SEED = 4096, 512, 2026
+IDLE_CYCLES = 512
+_STEPS, _SEED = 4096, 2026
 HEAD = ("multiplier", "clock", "µm²", "part", "ps", "pJ/4-bit", "part", "pJ/8-bit", "part", "pJ/bubble")
 
 
@@ -50,11 +53,14 @@ class ClockGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """`area_um2`, `path_ps`, and phase of `pe.STEPS` → pJ a cycle."""
+    """`area_um2`, `path_ps`, phase of `pe.STEPS` → pJ a cycle, `leakage_uw` without that of clock gates, and
+    `flip_flops`."""
 
     area_um2: float
     path_ps: float
     pj: Mapping[int, float]
+    leakage_uw: float
+    flip_flops: int
 
 
 def clock_gate(library: Library) -> ClockGate:
@@ -81,9 +87,18 @@ def _both_edges(pin: liberty.Group) -> float:
 
 def figures(params: MacParams, library: Library, wires: Wires, *, gated: bool) -> Figures:
     """Of one PE, at work and at rest as `stamp-hw characterize` has it."""
-    files = {**verilog(element(params), pe.MODULE), **({f"{GATE}.v": _OUTSIDE} if gated else {})}
+    return priced(element(params), pe.bench(params, operands(), IDLE_CYCLES), library, wires, gated=gated)
+
+
+def operands() -> pe.Operands:
+    """What every PE is given here."""
+    return pe.drawn(seeded(_SEED), _STEPS)
+
+
+def priced(component: wiring.Component, bench: Bench, library: Library, wires: Wires, *, gated: bool) -> Figures:
+    """Of any PE: its gates run on its bench, which has phases of `pe.STEPS`."""
+    files = {**verilog(component, pe.MODULE), **({f"{GATE}.v": _OUTSIDE} if gated else {})}
     netlist = map_files(files, pe.MODULE, library, kept=(GATE,) if gated else (), between=_SCRIPT if gated else "")
-    bench = pe.bench(params, pe.drawn(seeded(_SEED), _STEPS), _IDLE)
     activity = simulate(netlist, library, bench, {f"{GATE}.v": _INSIDE} if gated else {})
     cells = {kind: count for kind, count in netlist.counts().items() if kind in library.cells}
     area = sum(library.cells[kind].area * count for kind, count in cells.items())
@@ -93,7 +108,8 @@ def figures(params: MacParams, library: Library, wires: Wires, *, gated: bool) -
         area += gate.area * netlist.counts().get(GATE, 0)
         taken = {phase: total - saved(netlist, library, activity[phase], wires, gate) for phase, total in taken.items()}
     return Figures(area_um2=area, path_ps=timing.path_ps(netlist, library, wires),
-                   pj={phase: taken[phase] / 1000 for phase in pe.STEPS})
+                   pj={phase: taken[phase] / 1000 for phase in bench.steps},
+                   leakage_uw=energy.leakage_uw(cells, library), flip_flops=len(energy.flip_flops(netlist, library)))
 
 
 def saved(netlist: Netlist, library: Library, activity: Activity, wires: Wires, gate: ClockGate) -> float:
@@ -131,18 +147,24 @@ def table(library: Library, wires: Wires, params: MacParams) -> list[tuple[str, 
     return rows
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m rtl_gen.asic.gating", description=main.__doc__)
+def program(name: str, head: Sequence[str], rows: Callable[[Library, Wires, MacParams], Sequence[tuple[str, ...]]],
+            words: Sequence[str] | None) -> None:
+    """Print a table of a PE of a configuration in the cells of a library: `rows` of both."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description="Print the table.")
     parser.add_argument("--liberty", default="freepdk45", help="as of stamp-hw characterize")
     add_hardware(parser)
     given = parser.parse_args(words)
     try:
         params = MacParams.of(HardwareOptions(config=given.config, hw=given.hw, job=given.job).configuration().hw)
         known = libraries.find(given.liberty)
-        show(align(HEAD, table(load(known.path, known.slew), Wires(ff=known.wire_ff), params)))
+        show(align(head, rows(load(known.path, known.slew), Wires(ff=known.wire_ff), params)))
     except StampError as error:
         parser.exit(2, f"stamp-hw: {error}\n")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    program("rtl_gen.asic.gating", HEAD, table, words)
 
 
 if __name__ == "__main__":

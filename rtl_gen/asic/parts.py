@@ -8,20 +8,23 @@ ports). Those run with the rest as RTL.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amaranth.lib import data
 
-from rtl_gen.asic import pe
-from rtl_gen.asic.bench import Bench, of_unit, seeded
+from rtl_gen.asic import layer_beats, pe
+from rtl_gen.asic.bench import BUSY, ROWS, Bench, of_unit, seeded
 from rtl_gen.asic.traced import Traced
 from rtl_gen.delivery.generate import delivered, unit_files
+from rtl_gen.delivery.vectors import Vectors
 from rtl_gen.engine.layouts import event_layout as engine_events
 from rtl_gen.mac.element import element
 from rtl_gen.tops import BLOCKS, ENGINE_TOP, Unit
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine import changes
+from stamp_hw.engine.changes import Passage
 from stamp_hw.engine.params import MANT_WIDTH
 from stamp_hw.errors import ConfigError
 from stamp_hw.params import INVERSE_WIDTH, MacParams
@@ -30,6 +33,8 @@ from stamp_hw.params import INVERSE_WIDTH, MacParams
 _BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_send_finish",
                   "drain_rescale", "drain_combine")
 _PE_STEPS, _PE_IDLE = 4096, 512
+#: Codes of 8 and of 4 bits and weights that fill fewer bits than they have: more runs for the prices of a PE.
+_NARROWER = ((7, 3, 7), (8, 2, 5), (5, 4, 4))
 _SEED = 2026
 
 
@@ -46,7 +51,8 @@ class Work:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """`top` of `files` is mapped without the modules in `kept`; `count` such parts are in an engine. `work` is made of
-    the events of a phase, by name as `events` places them in the port of that name; None for the PE."""
+    the events of a phase, by name as `events` places them in the port of that name; None for the PE. `layers` are runs
+    of the bench, with what changes in each phase."""
 
     name: str
     top: str
@@ -56,21 +62,36 @@ class Part:
     count: int
     events: data.StructLayout | None
     work: Callable[[Mapping[str, int]], list[Work]]
+    layers: Mapping[str, Mapping[int, Measured]] = field(default_factory=dict)
 
 
-def parts(config: NpuConfig, block: str | None = None, traced: Traced | None = None) -> list[Part]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a layer does in a phase: its `measures` a beat; `beats` of the layer, None where they are the phase's."""
+
+    measures: Mapping[str, float]
+    beats: int | None = None
+
+
+Layers = Mapping[str, Passage]
+
+
+def parts(config: NpuConfig, block: str | None = None, traced: Traced | None = None, layers: Layers | None = None
+          ) -> list[Part]:
     """Those of a configuration, in the order of the data; of one `block`, or all; PE and control on a layer of a trace
-    where one is given. Raises ConfigError for a block that is unknown, or not there."""
+    where one is given; each with `layers` for more runs. Raises ConfigError for a block that is unknown, or not
+    there."""
+    layers = layers or {}
     makers: dict[str, Callable[[], Part | None]] = {
-        **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
+        **{name: lambda name=name, module=module: _unit_part(name, module, config, layers)  # type: ignore[misc]
            for name, module in (("hadamard", "stamp_hadamard"), ("lifting", "stamp_haar_forward"),
                                 ("scale", "stamp_scale"))},
-        "pe": lambda: _pe(config, traced),
-        "array": lambda: _array(config),
-        **{name: lambda name=name, module=module: _unit_part(name, module, config)  # type: ignore[misc]
+        "pe": lambda: _pe(config, traced, layers),
+        "array": lambda: _array(config, layers),
+        **{name: lambda name=name, module=module: _unit_part(name, module, config, layers)  # type: ignore[misc]
            for name, module in (("combine", "stamp_combine"), ("rescale", "stamp_rescale"),
                                 ("inverse", "stamp_haar_inverse"), ("finish", "stamp_haar_finish"))},
-        "control": lambda: _control(config, traced),
+        "control": lambda: _control(config, traced, layers),
     }
     if block is not None and block not in makers:
         raise ConfigError("unknown block", where="--block", got=block, expected=" or ".join(makers))
@@ -84,13 +105,23 @@ def _unit(module: str) -> Unit:
     return next(unit for group in BLOCKS.values() for unit in group if unit.module == module)
 
 
-def _unit_part(name: str, module: str, config: NpuConfig) -> Part | None:
+def _through(name: str, layers: Layers) -> tuple[dict[str, Vectors], dict[str, dict[int, Measured]]]:
+    """Run → what a layer drives through a part, and what changes there; none through a part that is not followed."""
+    measures = {run: found for run, layer in layers.items() if (found := changes.of_layer(layer, name))}
+    return ({run: layer_beats.OF_PART[name](layers[run]) for run in measures},
+            {run: {BUSY: Measured(measures=found, beats=layer_beats.count(layers[run], name))}
+             for run, found in measures.items()})
+
+
+def _unit_part(name: str, module: str, config: NpuConfig, layers: Layers) -> Part | None:
     unit = _unit(module)
     if not unit.is_built(config.hw):
         return None
     params = unit.params(config.hw)
-    return Part(name=name, top=module, files=unit_files(unit, config), kept=(), bench=of_unit(unit, config), count=1,
-                events=_layout(unit, config.hw), work=lambda events: _WORK[name](params, events))
+    driven, measured = _through(name, layers)
+    return Part(name=name, top=module, files=unit_files(unit, config), kept=(), count=1, layers=measured,
+                bench=of_unit(unit, config, others=driven), events=_layout(unit, config.hw),
+                work=lambda events: _WORK[name](params, events))
 
 
 def _layout(unit: Unit, hw: HwConfig) -> data.StructLayout:
@@ -100,29 +131,37 @@ def _layout(unit: Unit, hw: HwConfig) -> data.StructLayout:
     return layout
 
 
-def _pe(config: NpuConfig, traced: Traced | None) -> Part:
+def _pe(config: NpuConfig, traced: Traced | None, layers: Layers) -> Part:
     params = MacParams.of(config.hw)
     files = {name: delivered(text) for name, text in verilog(element(params), pe.MODULE).items()}
     operands = pe.drawn(seeded(_SEED), _PE_STEPS) if traced is None else traced.operands(_PE_STEPS)
     bench = pe.bench(params, operands, _PE_IDLE)
-    return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=bench, count=config.hw.rows * config.hw.cols,
-                events=None, work=lambda events: [])
+    runs = {f"made {bits}": pe.drawn(seeded(_SEED), _PE_STEPS, bits) for bits in _NARROWER if layers}
+    runs |= {run: found for run, layer in layers.items() if (found := pe.of_passage(layer, _PE_STEPS)) is not None}
+    rows = {run: {ROWS: pe.bench(params, own, _PE_IDLE).files[ROWS]} for run, own in runs.items()}
+    measured = {run: {phase: Measured(measures=own.measures(params, phase), beats=layer_beats.count(layers[run], unit)
+                                      if run in layers else None)
+                      for phase, unit in ((pe.EIGHT, "pe8"), (pe.FOUR, "pe4"))} for run, own in runs.items()}
+    return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=replace(bench, runs=rows), events=None,
+                count=config.hw.rows * config.hw.cols, work=lambda events: [], layers=measured)
 
 
-def _array(config: NpuConfig) -> Part:
+def _array(config: NpuConfig, layers: Layers) -> Part:
     """What the array is beside its PEs, in runs of it all."""
     unit = next(unit for unit in BLOCKS["mac"] if unit.is_built(config.hw))
+    driven, measured = _through("array", layers)
     return Part(name="array", top=unit.module, files=unit_files(unit, config), kept=(pe.MODULE,),
-                bench=of_unit(unit, config), count=1, events=_layout(unit, config.hw),
+                bench=of_unit(unit, config, others=driven), count=1, events=_layout(unit, config.hw), layers=measured,
                 work=lambda events: [Work(constant="array.step", count=events["steps"], bits=1)])
 
 
-def _control(config: NpuConfig, traced: Traced | None) -> Part:
+def _control(config: NpuConfig, traced: Traced | None, layers: Layers) -> Part:
     unit = _unit(ENGINE_TOP)
     files = unit_files(unit, config)
     inside = tuple(name for name in (f"{ENGINE_TOP}_{block}" for block in _BLOCKS_INSIDE) if f"{name}.v" in files)
-    return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, count=1,
-                bench=of_unit(unit, config, None if traced is None else traced.engine()),
+    driven, measured = _through("control", layers)
+    return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, count=1, layers=measured,
+                bench=of_unit(unit, config, None if traced is None else traced.engine(), driven),
                 events=engine_events(unit.params(config.hw)),
                 work=lambda events: [Work(constant="control.step", count=events["mac_steps"], bits=1)])
 

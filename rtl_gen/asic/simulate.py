@@ -34,24 +34,38 @@ def simulate(netlist: Netlist, library: Library, bench: Bench, modules: Mapping[
 
     Raises ToolError where Verilator is missing, refuses, or an output differs from what `bench` expects.
     """
+    return simulate_all(netlist, library, bench, modules)[""]
+
+
+def simulate_all(netlist: Netlist, library: Library, bench: Bench, modules: Mapping[str, str]
+                 ) -> dict[str, dict[int, Activity]]:
+    """The same of each further run of the bench, by name; of its own vectors by ""."""
     gates.check(netlist, library)
     env = toolchain.verilator_env()
+    nets = gates.nets(netlist)
+    found = {}
     with tempfile.TemporaryDirectory(prefix="stamp-gates-") as name:
         folder = Path(name)
         texts = {**bench.files, **modules, f"{netlist.top}.v": gates.verilog(netlist, library, bench.phase),
                  "toggles.cpp": (resources.files("rtl_gen.asic") / "toggles.cpp").read_text(encoding="utf-8")}
-        for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
+        _write(folder, texts)
         sources = [file for file in texts if file.endswith((".v", ".cpp"))]
         _run(["verilator", "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale",
               "1ns/1ps", "--x-assign", "fast", "--x-initial", "fast", "--Mdir", "build", "--prefix", "Vtb",
               "--top-module", bench.module, "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
               *(f"../{file}" if file.endswith(".cpp") else file for file in sources)], folder, env, "Verilator failed")
-        said = _run([str(folder / "build" / "Vtb")], folder, env, "gates that do not do what the golden model does")
-        if "PASS" not in said:
-            raise ToolError("a simulation without a result", where=netlist.top, got=said[-200:], expected="PASS")
-        counted = (folder / "toggles.txt").read_text(encoding="utf-8")
-    return _read(counted, gates.nets(netlist))
+        for run, files in {"": {}, **bench.runs}.items():
+            _write(folder, files)
+            said = _run([str(folder / "build" / "Vtb")], folder, env, "gates that do not do what the golden model does")
+            if "PASS" not in said:
+                raise ToolError("a simulation without a result", where=netlist.top, got=said[-200:], expected="PASS")
+            found[run] = _read((folder / "toggles.txt").read_text(encoding="utf-8"), nets)
+    return found
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
 
 
 def _run(command: list[str], folder: Path, env: Mapping[str, str], failed: str) -> str:

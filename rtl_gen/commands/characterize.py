@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("block", "count", "µm²", "gates", "flip-flops", "memory bits", "ps", "sta ps", "MHz", "leakage µW", "idle pJ",
          "busy pJ")
+_ERRORS = ("block", "layer", "gates pJ", "charged, mean", "by values")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Options(HardwareOptions):
     wire: float | None
     out: Path | None
     json: Path | None
+    check: list[Path] | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="only hadamard, lifting, scale, pe, array, combine, rescale, inverse, finish or control")
     parser.add_argument("--trace", metavar="TRACE", type=Path,
                         help="run the gates of PE and control on a layer of this trace, not on random values")
+    parser.add_argument("--check", metavar="TRACE", type=Path, nargs="*",
+                        help="print what is charged for layers that no price was fitted on beside what their gates "
+                             "took: made ones, and some of these traces")
     parser.add_argument("--slew", metavar="NS", type=float,
                         help="slew at which the library's tables are read (default: the library's own, docs/asic.md)")
     parser.add_argument("--wire", metavar="FF", type=float,
@@ -64,19 +69,21 @@ def run(args: Options) -> int:
 
     require(amaranth(), yosys())  # which the imports below need
     verilator_env()
-    from rtl_gen.asic import energy_set, libraries, library, traced
+    from rtl_gen.asic import energy_set, layers, libraries, library, traced
     from rtl_gen.asic.characterize import characterize
     from rtl_gen.asic.energy import Wires
     from rtl_gen.asic.parts import parts
 
     config = args.configuration()
-    check_apart({"--config": args.config, "--trace": args.trace}, (("--out", args.out), ("--json", args.json)))
+    checked = {f"--check {path}": path for path in args.check or ()}
+    check_apart({"--config": args.config, "--trace": args.trace, **checked},
+                (("--out", args.out), ("--json", args.json)))
     for path in (args.out, args.json):
         if path is not None:
             check_writable(path, folder=False)
     for option, value in (("--slew", args.slew), ("--wire", args.wire)):
         if value is not None and not 0 <= value <= 1e6:
-            raise ConfigError("impossible value", where=option, got=value, expected="a number from 0 on")
+            raise ConfigError("impossible value", where=option, got=value, expected="0 to 1e6")
     if args.out is not None and args.block is not None:
         raise ConfigError("a set of one block alone", where="--out", got=args.block, expected="no --block with it")
     named = libraries.find(args.liberty)
@@ -84,13 +91,19 @@ def run(args: Options) -> int:
     wires = Wires(ff=named.wire_ff if args.wire is None else args.wire)
     results, say = [], progress_line()
     layer = None if args.trace is None else traced.read(args.trace, config)
-    for part in parts(config, args.block, layer):
+    fitted = layers.made(layers.FITTED, config, layers.SEED)
+    unseen = {} if args.check is None else layers.made(layers.OTHERS, config, layers.OTHER_SEED)
+    for path in args.check or ():
+        unseen |= layers.traced(path, config)
+    for part in parts(config, args.block, layer, fitted | unseen):
         say(f"characterize {part.name}")
-        results.append(characterize(part, cells, wires))
+        results.append(characterize(part, cells, wires, tuple(unseen)))
     say("")
     show(align(_HEAD, [_row(result) for result in results]))
     show(align(("event", "pJ"), [(name, f"{value:.4g}") for result in results
                                  for name, value in result.energy_pj.items()]))
+    if unseen:
+        show(align(_ERRORS, [row for result in results for row in _errors(result)]))
     total = sum(result.area_um2 * result.count for result in results)
     print(f"{cells.name}, {cells.voltage:g} V, slew {cells.slew:g} ns, wire {wires.ff:g} fF a pin (assumed); "
           f"{total / 1e6:.4f} mm² without memories")
@@ -107,6 +120,12 @@ def run(args: Options) -> int:
                                "blocks": {result.name: result.to_dict() for result in results},
                                "engine": {"area_um2": total}})
     return 0
+
+
+def _errors(result: Result) -> list[tuple[str, ...]]:
+    """Of each layer that no price has seen what is charged for it, over what its gates took, less one."""
+    return [(result.name, one.run, f"{one.total_pj:.0f}", f"{one.mean:+.1%}", f"{one.following:+.1%}")
+            for one in result.errors]
 
 
 def _command(args: Options) -> str:

@@ -44,7 +44,7 @@ class Vectors:
     outputs: Mapping[str, Beats]
 
 
-def _joined(parts: list[Beats]) -> Beats:
+def in_a_row(parts: list[Beats]) -> Beats:
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
@@ -72,22 +72,23 @@ def haar_vectors(params: HaarParams, config: NpuConfig, rng: np.random.Generator
         token, coef = table.token[table.token >= 0], table.coef[table.coef >= 0]
         if params.direction == "forward":
             fed.append({"x": values[token].reshape(-1, params.lanes)})
-            tags = {name: np.repeat(tag[coef], beats) for name, tag in _tags(params, levels, (height, width)).items()}
+            tags = {name: np.repeat(tag[coef], beats)
+                    for name, tag in places(params.axes, levels, (height, width)).items()}
             wanted.append({"c": result[coef].reshape(-1, params.lanes), "last": last} | tags)
         else:
             fed.append({"c": values[coef].reshape(-1, params.lanes)})
             wanted.append({"x": result[token].reshape(-1, params.lanes), "last": last})
-    return Vectors(inputs={"job": _joined(jobs), "i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"job": in_a_row(jobs), "i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
-def _tags(params: HaarParams, levels: int, grid: tuple[int, int]) -> Beats:
+def places(axes: int, levels: int, grid: tuple[int, int]) -> Beats:
     """Level, place and band of every coefficient, in coefficient order."""
     rows: list[tuple[int, int, int, int]] = []
     for place, (height, width) in enumerate(haar.band_shapes(levels, grid)):
         level, band = (0, 0) if place == 0 else (levels - (place - 1) // 3, 1 + (place - 1) % 3)
         rows += [(level, row, column, band) for row in range(height) for column in range(width)]
     table = dict(zip(("level", "row", "column", "band"), np.array(rows).T, strict=True))
-    return table if params.axes == 2 else {name: table[name] for name in ("level", "column")}
+    return table if axes == 2 else {name: table[name] for name in ("level", "column")}
 
 
 def finish_vectors(params: FinishParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
@@ -130,7 +131,7 @@ def scale_vectors(params: ScaleParams, config: NpuConfig, rng: np.random.Generat
         jobs.append({name: [getattr(job, name)] for name in job_layout(params).members})
         fed.append({"values": np.pad(c, padded).reshape(-1, params.lanes), "hi": high})
         wanted.append({"codes": codes.reshape(-1, params.lanes), **expected})
-    return Vectors(inputs={"job": _joined(jobs), "i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"job": in_a_row(jobs), "i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
 def mac_vectors(params: MacParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
@@ -158,7 +159,7 @@ def mac_vectors(params: MacParams, config: NpuConfig, rng: np.random.Generator) 
         token = beat // (params.cols // params.lanes)
         wanted.append({"acc": acc.reshape(-1, params.lanes), "row": token // 2, "slot": token % 2,
                        "empty": (token % 2 == 1) & ~mode4[token // 2], "last": beat == params.drain_beats - 1})
-    return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
 def combine_vectors(params: CombineParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
@@ -173,7 +174,7 @@ def combine_vectors(params: CombineParams, config: NpuConfig, rng: np.random.Gen
                     "last": np.arange(tokens) == tokens - 1})
         wanted.append({"total": combine.combine(acc, span, params.total_width).reshape(-1, params.lanes),
                        "last": np.arange(beats) == beats - 1})
-    return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
 def rescale_vectors(params: RescaleParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
@@ -193,14 +194,15 @@ def rescale_vectors(params: RescaleParams, config: NpuConfig, rng: np.random.Gen
         shift = rng.integers(20, 50, (1 + symmetric, channels))
         z = rescale.rescale(acc, quantized, wsum, mant, shift, mode)
         table = np.where(bits == 8, 0, len(mant) - 1)
-        words = {"acc": acc, "wsum": np.broadcast_to(wsum, acc.shape), "mant": mant[table], "shift": shift[table]}
+        sums = quantized.span[:, :1].astype(np.int64) * acc if params.blocks else acc  # as blocks arrive: of span·acc
+        words = {"acc": sums, "wsum": np.broadcast_to(wsum, acc.shape), "mant": mant[table], "shift": shift[table]}
         token = {"lo": quantized.lo[:, 0], "span": quantized.span[:, 0], "hi": bits == 8, "sink_shift": sinks,
                  "symmetric": np.full(tokens, symmetric)}
         last = np.tile(np.arange(3) == 2, tokens)
         fed.append({name: values.reshape(-1, params.lanes) for name, values in words.items()}
                    | {name: np.repeat(values, 3) for name, values in token.items()} | {"last": last})
         wanted.append({"z": z.reshape(-1, params.lanes), "last": last})
-    return Vectors(inputs={"i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
 def engine_vectors(params: EngineParams, config: NpuConfig, rng: np.random.Generator) -> Vectors:
@@ -209,7 +211,7 @@ def engine_vectors(params: EngineParams, config: NpuConfig, rng: np.random.Gener
             _layer_streams(config, rng, min(5, params.max_tokens), None, "symmetric")]
     if params.axes == 2 and params.max_tokens >= 35:
         jobs.append(_layer_streams(config, rng, 35, (7, 5), "minmax"))
-    joined = {name: _joined([job[name] for job in jobs]) for name in jobs[0]}
+    joined = {name: in_a_row([job[name] for job in jobs]) for name in jobs[0]}
     return Vectors(inputs={name: joined[name] for name in ("job", "i", "w", "p")}, outputs={"o": joined["o"]})
 
 
@@ -251,7 +253,7 @@ def hadamard_vectors(params: HadamardParams, config: NpuConfig, rng: np.random.G
             found.append({name: padded.reshape(-1, params.lanes)})
         wanted[-1]["last"] = np.tile(np.arange(job.beats) == job.beats - 1, tokens)
         jobs.append({name: [value] for name, value in asdict(job).items()})
-    return Vectors(inputs={"job": _joined(jobs), "i": _joined(fed)}, outputs={"o": _joined(wanted)})
+    return Vectors(inputs={"job": in_a_row(jobs), "i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
 MAKERS: dict[type, Callable[[Any, NpuConfig, np.random.Generator], Vectors]] = {

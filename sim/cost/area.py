@@ -6,6 +6,7 @@ from typing import Any
 
 from sim.banks import banks
 from sim.cost.at_rest import copies
+from sim.cost.bank_prices import nine_digits
 from sim.cost.energy import EnergySet
 from stamp_hw.config import HwConfig
 
@@ -19,13 +20,9 @@ def area_mm2(hw: HwConfig, energy_set: EnergySet) -> dict[str, Any] | None:
     if not energy_set.gates:
         return None
     cells = sum(copies(name, hw) * unit.area_um2 for name, unit in energy_set.gates.items())
-    found = {"gates": _nine(_UM2 * cells), "node": energy_set.node}
+    found = {"gates": nine_digits(_UM2 * cells), "node": energy_set.node}
     if energy_set.memories is not None:
         table = energy_set.memories.table
         whole = sum(one.count * table.bank(one.words, one.bits).area_um2 for one in banks(hw))
-        found |= {"memories": _nine(_UM2 * whole), "memories_node": table.node}
+        found |= {"memories": nine_digits(_UM2 * whole), "memories_node": table.node}
     return found
-
-
-def _nine(value: float) -> float:
-    return float(f"{value:.9g}")

@@ -19,7 +19,7 @@ def described(hw: HwConfig, energy_set: EnergySet) -> dict[str, dict[str, Any]]:
     """Memory → its banks, and pJ an access, as a report holds them (nine digits); of a set with a table of memories pJ
     of a read and of a write, and the leakage of all banks."""
     return {one.name: {"banks": one.count, "words": one.words, "bits": one.bits,
-                       "access_pj": _nine(energy_set.price(event(one, 1))), **_of_table(one, energy_set)}
+                       "access_pj": nine_digits(energy_set.price(event(one, 1))), **_of_table(one, energy_set)}
             for one in banks(hw)}
 
 
@@ -35,9 +35,10 @@ def _of_table(one: Banks, energy_set: EnergySet) -> dict[str, float]:
     if energy_set.memories is None:
         return {}
     bank = energy_set.memories.table.bank(one.words, one.bits)
-    return {"write_pj": _nine(energy_set.price(event(one, 0, 1))),
-            "leakage_uw": _nine(one.count * energy_set.memories.leakage_times * bank.leakage_uw)}
+    return {"write_pj": nine_digits(energy_set.price(event(one, 0, 1))),
+            "leakage_uw": nine_digits(one.count * energy_set.memories.leakage_times * bank.leakage_uw)}
 
 
-def _nine(value: float) -> float:
+def nine_digits(value: float) -> float:
+    """As reports hold a figure that is no count."""
     return float(f"{value:.9g}")

@@ -35,6 +35,15 @@ FINER: dict[str, str | None] = {
     "inverse.add": "bits", "finish.add": "bits", "hadamard.add": "bits", "combine.add": "bits",
     "combine.multiply": "product", "mac.step4": None, "array.step": None, "control.step": None,
 }
+#: Unit of gates → what prices that follow the values are of, beside a beat itself, `base`: bits that change, and what
+#: is done beside (`stamp_hw.engine.changes`).
+FOLLOWED: dict[str, tuple[str, ...]] = {
+    "lifting": (_LIFTED := ("in", "out", "cycles", "slots", "paired", "cross")), "inverse": _LIFTED,
+    "scale": ("partial", "groups", "cycles"), "pe": ("operand", "weight", "product"),
+    "array": ("act", "wgt", "sums", "drained"), "rescale": ("sum", "total", "wsum"), "finish": ("in", "bias", "out"),
+    "control": ("act", "wgt", "in", "codes", "out"),
+}
+LIFTING = ("lifting", "inverse")
 #: Largest energy in pJ, and place on a curve: a joule an event is beyond any technology, and sums stay finite.
 MAX_FIGURE = 1e12
 #: Sets that do not ship, since their library restricts it → the command that makes them, and the file that it writes.
@@ -120,7 +129,7 @@ class Memories:
 class EnergySet:
     """A validated set: `name`, `node`, `sources` (key → citation), `constants` by name, `not_modelled` in words; what
     `gates` have at rest, by unit, and of which `hardware`: none in a set of arithmetic alone; `memories` where a table
-    prices the banks."""
+    prices the banks; `follows` unit → measure → pJ of a beat by what the values do (`sim.cost.values`)."""
 
     name: str
     node: str
@@ -130,6 +139,7 @@ class EnergySet:
     gates: dict[str, AtRest] = field(default_factory=dict)
     hardware: HwConfig | None = None
     memories: Memories | None = None
+    follows: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def check(self, hw: HwConfig) -> None:
         """Raise ConfigError where the set's gates are those of other hardware: of another size a unit has other gates,
@@ -186,7 +196,8 @@ class EnergySet:
                        "axis": constant.axis, "per_bits": constant.per_bits, **constant.text}
                 for name, constant in self.constants.items()},
         } | ({"gates": {"hardware": self.hardware.gates, "clock_mhz": self.clock_mhz,
-                        "units": {name: asdict(unit) for name, unit in self.gates.items()}}}
+                        "units": {name: asdict(unit) for name, unit in self.gates.items()},
+                         **({"follows": self.follows} if self.follows else {})}}
              if self.hardware is not None else {}) | (
                  {"memories": {"table": self.memories.table.name, "node": self.memories.table.node,
                                "leakage_times": self.memories.leakage_times}} if self.memories is not None else {})
@@ -236,7 +247,8 @@ def _parse(data: Any, where: str) -> EnergySet:
     number."""
     keys = ("name", "node", "sources", "constants", "not_modelled")
     top = _mapping(data, where, keys, ("base", "gates", "memories"))
-    base = load(_text(top["base"], f"{where}: base")) if "base" in top else None
+    base = load(_text(top["base"], f"{where}: base"), f"{where}: base") if "base" in top else None
+    _need(base is None or base.hardware is None, f"{where}: base", top.get("base"), "a set of arithmetic alone")
     sources = top["sources"]
     _need(isinstance(sources, dict) and bool(sources), f"{where}: sources", sources, "a mapping of citations")
     for key, value in sources.items():
@@ -254,12 +266,12 @@ def _parse(data: Any, where: str) -> EnergySet:
         cited = {memories.table.name: memories.table.source}
     notes = top["not_modelled"]
     _need(isinstance(notes, list), f"{where}: not_modelled", notes, "a list of texts")
-    gates, hardware = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None)
+    gates, hardware, follows = _gates(top["gates"], f"{where}: gates") if "gates" in top else ({}, None, {})
     return EnergySet(
         name=_text(top["name"], f"{where}: name"), node=_text(top["node"], f"{where}: node"), constants=constants,
         sources=({} if base is None else base.sources) | {str(key): value for key, value in sources.items()} | cited,
         not_modelled=tuple(_text(note, f"{where}: not_modelled[{i}]") for i, note in enumerate(notes)), gates=gates,
-        hardware=hardware, memories=memories)
+        hardware=hardware, memories=memories, follows=follows)
 
 
 def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
@@ -274,21 +286,42 @@ def _memories(data: Any, where: str) -> tuple[Memories, Constant]:
     return Memories(table=table, leakage_times=_figure(top["leakage_times"], f"{where}.leakage_times")), constant
 
 
-def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig]:
-    """What units have at rest, and the hardware that they are of; a key that it does not say has its default."""
-    top = _mapping(data, where, ("hardware", "units"))
-    _need(isinstance(top["units"], dict) and bool(top["units"]), f"{where}.units", top["units"], "units by name")
+def _gates(data: Any, where: str) -> tuple[dict[str, AtRest], HwConfig, dict[str, dict[str, float]]]:
+    """What units have at rest, the hardware that they are of, of which a key that it does not say has its default, and
+    prices that follow the values."""
+    top = _mapping(data, where, ("hardware", "units"), ("follows",))
+    hw = _hardware(top["hardware"], f"{where}.hardware")
     names = tuple(field.name for field in fields(AtRest))
-    units = {str(name): AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
-        unit, f"{where}.units.{name}", names).items()}) for name, unit in top["units"].items()}
-    own = top["hardware"]
-    _need(isinstance(own, dict), f"{where}.hardware", own, "keys of hw, as in rows: 8")
+    units = {name: AtRest(**{key: _figure(value, f"{where}.units.{name}.{key}") for key, value in _mapping(
+        unit, f"{where}.units.{name}", names).items()})
+        for name, unit in _mapping(top["units"], f"{where}.units", *units_of(hw)).items()}
+    for name, unit in units.items():
+        _need(unit.clock_pj <= unit.idle_pj, f"{where}.units.{name}.clock_pj", unit.clock_pj,
+              f"at most idle_pj, {unit.idle_pj:g}")
+    follows = _mapping(top.get("follows", {}), f"{where}.follows", (), tuple(FOLLOWED))
+    prices = {name: {str(key): _figure(value, f"{where}.follows.{name}.{key}") for key, value in _mapping(
+        own, f"{where}.follows.{name}", (), ("base", *FOLLOWED[name])).items()} for name, own in follows.items()}
+    for name, own in prices.items():
+        _need(bool(own), f"{where}.follows.{name}", "nothing", "a price")
+    return units, hw, prices
+
+
+def units_of(hw: HwConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The units that hardware has gates of, and those that it may have: an engine that is set beside it without a
+    transform has none of the lifting's."""
+    more = (*(("hadamard",) if hw.hadamard else ()), *(("combine",) if hw.block else ()))
+    return tuple(name for name in FOLLOWED if name not in LIFTING) + more, LIFTING
+
+
+def _hardware(own: Any, where: str) -> HwConfig:
+    """The hardware whose keys are given; those that are not have their defaults."""
+    _need(isinstance(own, dict), where, own, "keys of hw, as in rows: 8")
     for key in own:
-        _need(key not in AROUND, f"{where}.hardware.{key}", own[key], "no such key: no gate hangs on it")
+        _need(key not in AROUND, f"{where}.{key}", own[key], "no such key: no gate hangs on it")
     try:
-        return units, NpuConfig.from_dict({"hw": own}).hw
+        return NpuConfig.from_dict({"hw": own}).hw
     except ConfigError as error:
-        raise ConfigError(error.what, where=f"{where}.hardware{error.where.removeprefix('hw')}", got=error.got,
+        raise ConfigError(error.what, where=f"{where}{error.where.removeprefix('hw')}", got=error.got,
                           expected=error.expected) from None
 
 
@@ -312,7 +345,11 @@ def _constant(name: str, data: Any, sources: dict[str, str], where: str) -> Cons
         _need(len(value) >= 2, f"{where}.energy_pj", value, "at least two points")
         points = tuple(sorted((_figure(x, f"{where}.energy_pj"), _figure(y, f"{where}.energy_pj.{x}"))
                               for x, y in value.items()))
-    return Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
+    found = Constant(name=name, points=points, axis=axis if curve else None, per_bits=per_bits, text=text)
+    energies = [energy for _, energy in points]
+    _need(energies == sorted(energies) and found.at(1) > 0, f"{where}.energy_pj", value,
+          "a curve that does not fall, and is above zero at 1")
+    return found
 
 
 def _mapping(data: Any, where: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:

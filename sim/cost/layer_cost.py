@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim import memory
-from sim.cost import activity, at_rest
+from sim.cost import activity, at_rest, values
 from sim.cost.energy import EnergySet
+from sim.cost.values import EventCost
 from sim.division import Division
 from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
@@ -18,16 +19,9 @@ from sim.port import Plan
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import super_tile
+from stamp_hw.engine.changes import Passage
 from stamp_hw.engine.super_tile import Size
 from stamp_hw.scale import scale_bits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventCost:
-    """`count` events of one kind and the energy of all of them."""
-
-    count: int
-    energy_pj: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +31,8 @@ class Cost:
     `task`; `size` (width, height) of its super-tiles; `cycles`; `dram`; `events` component → event → count and energy;
     `macs` useful multiply-accumulates; `row_slot_steps` steps of a row slot and a column that worked on a real token
     and output (a 4-bit token fills half a slot); `scale_bits` bits of a token's scales (`stamp_hw.scale.scale_bits`);
-    `freq_hz`; `pes` = R · C; `port_bytes` that the one port moves in whole bursts and `port_bytes_per_s` that it can,
-    None where there is none (`hw.memory`).
+    `followed` units whose energy follows the layer's values; `freq_hz`; `pes` = R · C; `port_bytes` that the one port
+    moves in whole bursts and `port_bytes_per_s` that it can, None where there is none (`hw.memory`).
     """
 
     task: Task
@@ -53,6 +47,7 @@ class Cost:
     pes: int
     port_bytes: int | None
     port_bytes_per_s: float | None
+    followed: tuple[str, ...] = ()
 
 
 def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySet) -> int:
@@ -62,10 +57,10 @@ def energy_fj(task: Task, hw: HwConfig, division: Division, energy_set: EnergySe
                for event in events)
 
 
-def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None
-         ) -> Cost:
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Size | None = None,
+         run: Passage | None = None) -> Cost:
     """Cost of a layer; `limit` tokens a super-tile, or its (width, height), None for the job's own
-    (`super_tile.token_limit`).
+    (`super_tile.token_limit`). With the layer's values, `run`, energy follows them where the set can.
 
     Raises
     ------
@@ -82,14 +77,17 @@ def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int | Si
     steps = task.k * division.array_tiles * task.columns(hw)[0]
     counted = activity.events(task, hw, division) | at_rest.steps(energy_set, steps)
     resting = at_rest.energy_pj(energy_set, hw, cycles.total)
+    costs = {component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
+                         for event in events} for component, events in counted.items()}
+    followed: tuple[str, ...] = ()
+    if run is not None:
+        costs, followed = values.by_values(energy_set, run, values.beats(task, hw, division), costs)
     return Cost(
         task=task, size=size, cycles=cycles,
         dram=memory.dram_bytes(task, hw, division.super_tiles),
-        events={component: {event.name: EventCost(count=event.count, energy_pj=energy_set.price(event))
-                            for event in events}
-                for component, events in counted.items()}
-        | {component: {name: EventCost(count=cycles.total, energy_pj=taken) for name, taken in units.items()}
-           for component, units in resting.items()},
+        events=costs | {component: {name: EventCost(count=cycles.total, energy_pj=taken)
+                                    for name, taken in units.items()} for component, units in resting.items()},
+        followed=followed,
         macs=task.job.tokens * products, row_slot_steps=task.job.average_bits / 8 * task.job.tokens * products,
         scale_bits=scale_bits(config, task.job, shape.k), freq_hz=float(hw.freq_hz), pes=hw.rows * hw.cols,
         port_bytes=None if hw.memory is None else Plan.of(task, hw, parts).moved,

@@ -17,6 +17,7 @@ from typing import Any
 
 from stamp_hw.errors import ConfigError
 from stamp_hw.formats.yaml_file import parse_yaml
+from stamp_hw.hw_config import require
 
 MOST = 1e12  # of any figure
 
@@ -84,15 +85,15 @@ def parse(data: Any, where: str) -> MemoryTable:
         raise ConfigError("not a table of memories", where=where, got=type(data).__name__ if not isinstance(
             data, Mapping) else ", ".join(map(str, data)), expected=f"keys {', '.join(keys)}")
     for key in keys[:3]:
-        _need(isinstance(data[key], str) and bool(data[key]), f"{where}: {key}", data[key], "a text")
+        require(isinstance(data[key], str) and bool(data[key]), f"{where}: {key}", data[key], "a text")
     words, bits = (_points(data[key], f"{where}: {key}") for key in ("words", "bits"))
     for name in NAMES:
         grid = data[name]
-        _need(isinstance(grid, list) and len(grid) == len(words), f"{where}: {name}", grid, f"{len(words)} lists")
+        require(isinstance(grid, list) and len(grid) == len(words), f"{where}: {name}", grid, f"{len(words)} lists")
         for place, row in enumerate(grid):
             ok = isinstance(row, list) and len(row) == len(bits) and all(
                 isinstance(x, int | float) and not isinstance(x, bool) and 0 < x <= MOST for x in row)
-            _need(ok, f"{where}: {name}[{place}]", row, f"{len(bits)} positive numbers")
+            require(ok, f"{where}: {name}[{place}]", row, f"{len(bits)} positive numbers")
     rows = tuple(tuple(Bank(**{name: float(data[name][i][j]) for name in NAMES}) for j in range(len(bits)))
                  for i in range(len(words)))
     return MemoryTable(name=data["name"], node=data["node"], source=data["source"], words=words, bits=bits, rows=rows)
@@ -100,10 +101,5 @@ def parse(data: Any, where: str) -> MemoryTable:
 
 def _points(value: Any, where: str) -> tuple[int, ...]:
     ok = isinstance(value, list) and len(value) >= 2 and all(type(x) is int and 0 < x <= MOST for x in value)
-    _need(ok and value == sorted(set(value)), where, value, "whole numbers from 1 on, ascending, at least two")
+    require(ok and value == sorted(set(value)), where, value, "whole numbers from 1 on, ascending, at least two")
     return tuple(value)
-
-
-def _need(ok: bool, where: str, got: object, expected: str) -> None:
-    if not ok:
-        raise ConfigError("impossible value", where=where, got=got, expected=expected)

@@ -19,6 +19,7 @@ from sim.mapping.candidates import candidates
 from sim.mapping.objective import Objective, rank
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, NpuConfig
+from stamp_hw.engine.changes import Passage
 from stamp_hw.engine.super_tile import Size
 
 
@@ -83,10 +84,12 @@ def search(task: Task, hw: HwConfig, energy_set: EnergySet, objective: Objective
     return replace(best[1], costed=costed)
 
 
-def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int, objective: Objective | None) -> Cost:
+def cost(shape: Shape, config: NpuConfig, energy_set: EnergySet, limit: int, objective: Objective | None,
+         run: Passage | None = None) -> Cost:
     """Cost of a layer in the super-tiles that a search finds; without an objective in the largest that fit, of `limit`
-    tokens at most, as the engine's own job has them. Raises ConfigError as `search`."""
+    tokens at most, as the engine's own job has them. `run` as of `layer_cost.cost`; the search knows no values. Raises
+    ConfigError as `search`."""
     if objective is None:
-        return layer_cost.cost(shape, config, energy_set, limit)
+        return layer_cost.cost(shape, config, energy_set, limit, run)
     size = search(Task.of(shape, config), config.hw, energy_set, objective).size
-    return layer_cost.cost(shape, config, energy_set, size)
+    return layer_cost.cost(shape, config, energy_set, size, run)

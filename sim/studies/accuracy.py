@@ -12,6 +12,7 @@ from sim.task import Shape, Task
 from stamp_hw import shuffle
 from stamp_hw.config import NpuConfig, ResolvedJob
 from stamp_hw.engine import linear, super_tile
+from stamp_hw.engine.changes import Passage
 from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar import band_shapes
 from stamp_hw.layer import Layer
@@ -55,8 +56,9 @@ def token_limit(shape: Shape, config: NpuConfig) -> int:
     return super_tile.token_limit(Task.of(shape, config).job, config.hw)
 
 
-def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Accuracy, TokenEnergy]:
-    """One layer through the golden model under a scheme of `config`.
+def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int, *, values: bool = False
+            ) -> tuple[Accuracy, TokenEnergy, Passage | None]:
+    """One layer through the golden model under a scheme of `config`; with `values` all that went through it as well.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def measure(layer: Layer, scheme: str, config: NpuConfig, seed: int) -> tuple[Ac
         x_saturated=result.x_saturated, z_saturated=result.z_saturated, y_saturated=result.y_saturated,
         headroom=result.headroom,
         calibration=result.calibration, warnings=tuple(warnings))
-    return accuracy, _token_energy(wire, result)
+    return accuracy, _token_energy(wire, result), Passage.of(wire, own, result) if values else None
 
 
 def _warnings(layer: WireLayer, result: linear.LinearResult, top: int) -> list[Notice]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from sim.cost import bank_prices
+from sim.cost.bank_prices import nine_digits
 from sim.cost.energy import EnergySet
 from sim.cost.layer_cost import Cost
 from sim.engine import closed_form
@@ -74,11 +75,20 @@ def document(study: Study, config: NpuConfig, energy_set: EnergySet, seed: int, 
         "linear_layers": linear_layers,
         "model_linear_layers": model_linear_layers,
         **mapping(objective),
+        **_followed(study, energy_set),
         "layers": {name: {scheme: layer_figures(outcome, config.hw) for scheme, outcome in outcomes.items()}
                    for name, outcomes in study.items()},
         "totals": {scheme: {**totals(of := [outcomes[scheme] for outcomes in study.values()]),
                             **_in_a_row(of, config.hw)} for scheme in schemes_of(study)},
     }
+
+
+def _followed(study: Study, energy_set: EnergySet) -> dict[str, list[str]]:
+    """What a report of a set that can follow values says of it: the units whose energy does in every layer."""
+    if not energy_set.follows:
+        return {}
+    found = [outcome.cost.followed for outcomes in study.values() for outcome in outcomes.values()]
+    return {"follows_values": [unit for unit in energy_set.follows if all(unit in units for units in found)]}
 
 
 def _in_a_row(outcomes: Sequence[Outcome], hw: HwConfig) -> dict[str, int]:
@@ -276,11 +286,6 @@ def mean_decibels(name: str, values: Sequence[float]) -> dict[str, Any]:
     infinite = str(values[0]) if not finite and len(set(values)) == 1 else None
     return {name: round(sum(finite) / len(finite), 4) if finite else None, f"{name}_infinite": infinite,
             **({f"{name}_layers": len(finite)} if len(values) > 1 else {})}
-
-
-def nine_digits(value: float) -> float:
-    """As reports hold a figure that is no count."""
-    return float(f"{value:.9g}")
 
 
 def _rounded(value: Any) -> Any:

@@ -43,8 +43,8 @@ def run(trace: Trace, config: NpuConfig, energy_set: EnergySet, names: Sequence[
             outcomes: dict[str, Outcome] = {}
             for scheme in wanted:
                 progress(f"layer {index + 1} of {len(names)}, {scheme}: {name}")
-                accuracy, energy = measure(layer, scheme, own, seed)
-                cost = search.cost(shape, schemes.configure(scheme, own), energy_set, limit, objective)
+                accuracy, energy, passage = measure(layer, scheme, own, seed, values=bool(energy_set.follows))
+                cost = search.cost(shape, schemes.configure(scheme, own), energy_set, limit, objective, passage)
                 outcomes[scheme] = Outcome(
                     cost=cost, accuracy=accuracy, kind=layer.kind, transform=layer.transform,
                     precision=None if objective is None else precision(cost.task.job, own.hw, cost.size))

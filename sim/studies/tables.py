@@ -184,10 +184,19 @@ def _footer(report: Mapping[str, Any]) -> str:
         *clock({chosen["name"]: chosen.get("gates", {}).get("clock_mhz")}, report),
         f"Energy: modelled, event counts times the constants of set {chosen['name']} ({chosen['node']}):",
         *(f"  {key}: {text}" for key, text in chosen["sources"].items()),
+        *_followed(report),
         *(f"  {name:16} {_constant(entry)}" for name, entry in chosen["constants"].items()),
         "Not modelled: " + "; ".join(chosen["not_modelled"]) + ".",
     ]
     return "\n".join(lines)
+
+
+def _followed(report: Mapping[str, Any]) -> list[str]:
+    """Which units' energy follows the values, where the set can."""
+    if "follows" not in report["energy_set"].get("gates", {}):
+        return []
+    units = report.get("follows_values", [])
+    return [f"  by the values of each layer: {', '.join(units) or 'none'}; by mean prices: all else"]
 
 
 def clock(sets: Mapping[str, float | None], report: Mapping[str, Any]) -> list[str]:

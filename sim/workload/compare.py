@@ -14,9 +14,10 @@ from typing import Any
 from sim import banks, rescale
 from sim.cost import bank_prices
 from sim.cost.area import area_mm2
+from sim.cost.bank_prices import nine_digits
 from sim.cost.energy import EnergySet
 from sim.mapping.objective import Objective
-from sim.studies.report import mapping, memory_figures, nine_digits
+from sim.studies.report import mapping, memory_figures
 from sim.workload import file, report
 from sim.workload.ops import Workload
 from sim.workload.run import Run

@@ -12,11 +12,12 @@ from typing import IO, Any
 
 from sim import dram
 from sim.cost import bank_prices
+from sim.cost.bank_prices import nine_digits
 from sim.cost.energy import EnergySet
 from sim.engine.closed_form import PARTS
 from sim.memory import OPERANDS
 from sim.studies import drains
-from sim.studies.report import mapping, memory_figures, nine_digits
+from sim.studies.report import mapping, memory_figures
 from sim.workload import file
 from sim.workload.ops import Phase
 from sim.workload.run import Run

@@ -30,13 +30,13 @@ NAMES = re.compile(r"""
 README = (results.ROOT / "README.md").read_text(encoding="utf-8")
 # Pages that explain a command name its settings by number; a figure there has a unit, an error or decimals.
 EXPLAIN = ("eval.md", "widths.md", "ablate.md", "simulate.md", "tune.md", "traces.md", "smollm2.md",
-           "workloads.md", "asic.md", "board.md")
+           "workloads.md", "asic.md", "silicon.md", "board.md")
 FIGURE = re.compile(r"(?<![\w.])(?:\d[\d.,]*\s*(?:dB\b|%|LUTs?\b|flip-flops|±|MHz|pJ|nats|million|times\b)|\d+\.\d+)")
 # Definitions and arithmetic; limits of the checks of smollm2.md; sizes of files in traces.md.
 ALLOWED = {"eval.md": {"8 times", "10 times", "300 times", "4.5", "4.125"}, "widths.md": {"0.001 dB"},
            "ablate.md": {"2510.26771", "2404.00456", "2211.10438", "0.5"}, "simulate.md": {"10 dB", "25 dB", "0.9"},
            "smollm2.md": {"0.1", "2.0", "0.53", "0.00005", "0.005 %", "0.001 %", "3 %", "1.4", "8 times"},
-           "workloads.md": set(), "asic.md": set(), "tune.md": set(), "board.md": set(),
+           "workloads.md": set(), "asic.md": set(), "silicon.md": set(), "tune.md": set(), "board.md": set(),
            "traces.md": {"8 times", "4.5", "2.0", "3.11", "4.8", "5.2", "5.5", "6.9", "7.9", "9.0"}}
 CODE = (r"```.*?```", r"^ {4}.*?$", r"`[^`]*`", r"\{\{|\}\}", r"\{[^{}]*\}",  # code and places
         r"\]\([^)]*\)[^|\n]*§[\d.]+", r"\]\([^)]*\)")                     # targets of links, and their sections

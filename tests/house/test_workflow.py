@@ -66,7 +66,7 @@ def test_the_targets_that_check_call_the_words_of_verify() -> None:
                          "formal": "formal", "mutate": "mutate"}.items():
         (recipe,) = re.findall(rf"^{target}: .*\n((?:\t.*\n)+)", MAKEFILE, re.M)
         assert recipe.split()[-3:] == ["$(BIN)/stamp-hw", "verify", word]
-    assert set(re.findall(r"python -m (tb\S*)", MAKEFILE)) == {"tb.run.verdict", "tb.peers.run"}
+    assert set(re.findall(r"python -m (tb\S*)", MAKEFILE)) == {"tb.asic.engine", "tb.peers.run", "tb.run.verdict"}
 
 
 @both

@@ -119,14 +119,40 @@ def test_a_sweep_takes_a_set_by_its_name(tmp_path: Path, capsys: pytest.CaptureF
     assert "make asic" in refused(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "no")], capsys)
 
 
-@pytest.mark.parametrize(("key", "value", "said"), [
-    ("gates", {"hardware": {}}, "units"), ("gates", {"hardware": {}, "units": {}}, "units by name"),
-    ("gates", {"hardware": {}, "units": {"pe": {"idle_pj": 1}}}, "clock_pj"),
-    ("base", "nothing", "no such energy set"), ("base", 3, "a text")])
+@pytest.mark.parametrize(("change", "said"), [
+    ({"gates": {"hardware": {}}}, "gates.units: missing key"),
+    ({"gates": {"hardware": {}, "units": {}}}, "gates.units.scale: missing key"),
+    ({"gates": {"hardware": {}, "units": 3}}, "gates.units: impossible value; got int; expected keys scale, "),
+    ({"base": "nothing"}, "wrong.yaml: base: no such energy set; got nothing"),
+    ({"base": "osu018"}, "base: impossible value; got osu018; expected a set of arithmetic alone"),
+    ({"base": 3}, "a text")])
 def test_a_set_with_wrong_gates_is_refused(
-        key: str, value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        change: dict[str, object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "wrong.yaml"
-    path.write_text(yaml.safe_dump(document() | {key: value}))
+    path.write_text(yaml.safe_dump(document() | change))
     with pytest.raises(ConfigError):
         energy.load_file(path)
+    assert said in refused(["simulate", "--shape", "64x128x64", "--energy-set", str(path)], capsys)
+
+
+@pytest.mark.parametrize(("keys", "value", "said"), [
+    (("gates", "units", "PE"), {}, "gates.units.PE: unknown key; expected one of scale, "),
+    (("gates", "units", "hadamard"), {}, "gates.units.hadamard: unknown key"),
+    (("gates", "units", "pe", "clock_pj"), 9.0, "clock_pj: impossible value; got 9.0; expected at most idle_pj, 2"),
+    (("gates", "units", "pe", "idle_pj"), -1.0, "a positive number"),
+    (("gates", "follows"), {"hadamard": {"in": 1.0}}, "gates.follows.hadamard: unknown key"),
+    (("gates", "follows"), {"scale": {"weight": 1.0}},
+     "follows.scale.weight: unknown key; expected one of base, partial, groups, cycles"),
+    (("gates", "follows"), {"lifting": {}}, "follows.lifting: impossible value; got nothing; expected a price"),
+    (("constants", "rescale.add", "energy_pj"), {8: 2.0, 32: 1.0}, "a curve that does not fall"),
+    (("constants", "rescale.add", "energy_pj"), {8: 1.0, 32: 9.0}, "and is above zero at 1")])
+def test_a_set_with_a_wrong_place_is_refused(
+        keys: tuple[str, ...], value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, content = tmp_path / "wrong.yaml", document()
+    *above, last = keys
+    inside: dict[str, object] = content
+    for key in above:
+        inside = inside[key]  # type: ignore[assignment]
+    inside[last] = value
+    path.write_text(yaml.safe_dump(content))
     assert said in refused(["simulate", "--shape", "64x128x64", "--energy-set", str(path)], capsys)

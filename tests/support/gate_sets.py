@@ -7,7 +7,7 @@ from typing import Any
 from rtl_gen.asic import energy_set, libraries
 from rtl_gen.asic.characterize import Result
 from rtl_gen.asic.energy import Wires
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from tests.support.asic_cases import five
 
 CONFIG = NpuConfig()
@@ -25,6 +25,6 @@ RESULTS = [result("lifting", lifting_add=0.01), result("inverse", inverse_add=0.
            result("control", control_step=4.0)]
 
 
-def document(results: list[Result] | None = None) -> dict[str, Any]:
+def document(results: list[Result] | None = None, hw: HwConfig = CONFIG.hw) -> dict[str, Any]:
     return energy_set.document(RESULTS if results is None else results, "gates45", libraries.find("five"), five(),
-                               Wires(ff=1.0), CONFIG.hw, "random")
+                               Wires(ff=1.0), hw, "random")

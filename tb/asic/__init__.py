@@ -1,0 +1,1 @@
+"""What the simulator charges beside what gates take."""
