@@ -117,7 +117,7 @@ def test_the_verilog_has_the_names_of_the_source_and_no_junk(files: dict[str, st
     assert "      total <= span_term + lo_term;\n" in lane and re.search(r"  reg \[38:0\] .*, total, ", lane)
     assert files["stamp_mac.v"].count("  stamp_mac_row row") == 2
     assert files["stamp_mac_row.v"].count("  stamp_pe pe") == 4
-    assert "    if (rst) valid_line <= 13'd0;\n" in files["stamp_rescale.v"]
+    assert "    if (rst) valid_line <= 14'd0;\n" in files["stamp_rescale.v"]
 
 
 def test_an_unknown_block_is_refused_by_name() -> None:
