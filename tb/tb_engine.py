@@ -11,8 +11,9 @@ from sim.engine.timing import timing
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
 from stamp_hw.engine.job import COLUMNS_WIDTH
 from stamp_hw.engine.linear import INT16_WIDTH, run_linear
-from stamp_hw.engine.params import EngineParams
+from stamp_hw.engine.params import MANT_WIDTH, SINK_WIDTH, EngineParams
 from stamp_hw.engine.super_tile import divide
+from stamp_hw.engine.wire_layer import WireLayer
 from stamp_hw.formats.trace import Trace
 from stamp_hw.layer import Layer
 from stamp_hw.params import Z_WIDTH
@@ -224,6 +225,26 @@ async def a_token_of_the_least_range_takes_the_largest_shift(bench: BatchBench) 
     weight = bench.rng.standard_normal((params.cols, x.shape[1])).astype(np.float32)
     layer = Layer("least", x, weight, s_x=2.0 ** (params.in_width - INT16_WIDTH), s_y=2.0**-6)
     await play(bench, [Case.of(layer, NpuConfig(hw=params.hw, job=job))], "a range of one step")
+
+
+@batch_test
+async def a_sink_of_every_exponent_meets_the_least_shift(bench: BatchBench) -> None:
+    """Sinks of the lowest and of the highest code times 2^e, each behind a factor of a shift by 1: what saturates first
+    is then raised by e − 1."""
+    params = bench.params
+    top, sinks = 1 << (params.in_width - 1), min(1 << SINK_WIDTH, params.max_tokens - 1, params.act_slots - 1)
+    job = JobConfig(levels=0, n_hi=1, weight_bits=8, calibration="static", hadamard="off")
+    s_y = 1 / ((1 << MANT_WIDTH) - 1) * 2 ** (params.z_frac + 1) / 255
+    for code in (-top, top - 1):
+        x = np.append(2.0 ** np.arange(sinks), 0)[:, None] * code
+        layer = WireLayer(name="raised", x=x.astype(np.float32), weight=np.full((4 * params.cols, 1), 127, np.float32),
+                          n_sink=sinks, s_x=2.0 ** (params.in_width - INT16_WIDTH), s_y=s_y)
+        case = Case.of_one_that_fits(layer, NpuConfig(hw=params.hw, job=job))
+        if case is not None:
+            for stalls in ({}, {"o": random_bits(bench.rng, density=0.3)}):
+                await play(bench, [case], f"sinks of {code}", stalls)
+    if not bench.words:
+        bench.nothing("no room for sinks")
 
 
 @batch_test

@@ -39,8 +39,6 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_mac\.queue\d_.*", "nothing stops the array's output here; its own bench does", line="", grid=""),
     _still(r"engine_mac\.queued", "nothing stops the array's output here; its own bench does", line="1-2", grid="1-2"),
     _still(r"engine_mac\.fill", "nothing stops the array's output here; its own bench does", line="2-4", grid="2-5"),
-    _still(r"engine_back_liftings\.entry1_sinks", "a job's sinks come first, when the queue is empty", line="0",
-           grid="0"),
     _still(r"engine_drain_rescale\.last_line", "the drain has marks of its own and gives none", line="", grid=""),
     _still(r"engine_mac\.owed", "two beats of a tile, and nothing stops the array's output", grid="2"),
     _still(r"engine_front_scale_divider\..*info_last", "a token is one group, so every group is its last", line="",

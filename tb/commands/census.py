@@ -23,7 +23,7 @@ from tb.run.block import bench_module, elaborate, reproduce
 from tb.run.processes import pool
 from tb.run.simulator import BUILD_ROOT, check_root, simulate
 
-BLOCK, SETS, SEED, WORDS = "engine", ("2x2", "1x3"), 1, 12_000
+BLOCK, SETS, SEED, WORDS = "engine", ("2x2", "1x3"), 2, 24_000
 FLAGS = ("--coverage-toggle", "--coverage-max-width", "16384")
 
 
