@@ -87,7 +87,7 @@ class Lift(wiring.Component):
         # super-tiles are known a cycle behind the counts and the job's registers.
         accepted = Signal()
         moves = late(m, "moves", accepted, control=True)
-        ends = late(m, "ends", accepted & ~sinks & last_column, control=True)
+        ends = late(m, "super_tile_ends", accepted & ~sinks & last_column, control=True)
         coming = (self.complete | self.completes).bit_select(number[0], 1)
         offered = late(m, "offered", jobs.running & coming & ~accepted & ~moves, control=True)
         m.d.comb += [

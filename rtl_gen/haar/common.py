@@ -194,7 +194,7 @@ class LiftingUnit(wiring.Component):
         out = stream.Signature(self.o.signature.members["payload"].shape).create(path=("out",))
         spare = Signal.like(self.o.payload, name="spare", reset_less=True)
         # Whether there is a beat in it, twice: once for all that moves, once for what is behind it.
-        moves, waits = Signal(init=1), Signal()
+        moves, waits = Signal(name="moves_", init=1), Signal()
         m.d.comb += [self.o.valid.eq(out.valid | waits),
                      Value.cast(self.o.payload).eq(Mux(waits, Value.cast(spare), Value.cast(out.payload)))]
         m.d.sync += [moves.eq(~self.o.valid | self.o.ready), waits.eq(self.o.valid & ~self.o.ready)]

@@ -61,6 +61,8 @@ class Liftings(OfEngine):
         changed, moves = Signal(init=1), self.internal("back.lift.moves")
         m.d.sync += changed.eq(moves | self.internal("back.lift.jobs.begins"))
         self.must(m, ~moves | first & ~changed & running)
+        ends, last_column = (self.internal(f"back.lift.{name}") for name in ("super_tile_ends", "last_column"))
+        self.must(m, ends == (moves & ~sinks & last_column))
         self.must(m, ~self.internal("back.lift.offered") | running & ~changed & ~moves)
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
         for name, size in axes:
@@ -84,12 +86,17 @@ class Liftings(OfEngine):
         at_hand = Signal()
         m.d.comb += at_hand.eq(running & plan.emits & plan.corner & (cycle < beats))
         self.must(m, known.of_walk(self, m, haar_inverse, params, "back.inverse."))
+        self.must(m, known.of_tile(self, params, "back.inverse."))
         self.must(m, ~first | ~planned)
         self.must(m, ~(running & plan.emits & plan.corner) | planned)
         self.must(m, ~(running & final) | planned)
         self.must(m, ~(running & walk.is_last_before & (walk.offset == walk.mask)) | final)
         ranks = [self.internal("back.inverse.emits_line")[rank] & self.internal("back.inverse.last_line")[rank]
                  & self.internal("back.inverse.corner_line")[rank] for rank in range(params.latency)]
+        held, waits = self.internal("back.inverse.spare"), self.internal("back.inverse.waits")
+        spare = data.View(haar_inverse.output_layout(params), held)
+        self.must(m, self.internal("back.inverse.moves_") == ~waits)
+        ranks.append(waits & spare.last & spare.final)  # in the spare register
         # What may be at hand `rank` cycles after a last token's last beat was issued: its own slot, quiet now, or one
         # behind it; or the next job, which takes a cycle to come and one to begin. No third job comes in time.
         corner, inside = running & plan.emits & plan.corner, sum(ranks[1:], ranks[0] + Const(0, 1))
@@ -123,6 +130,9 @@ class Liftings(OfEngine):
         for name, last in axes:
             ahead = self.internal(f"back.inverse.slots.{name}_ahead").as_signed()
             self.must(m, ~active | (ahead + last < self.params.max_tokens) & (ahead >= -2 * (last + 1)))
+        if params.axes == 2:
+            whole = self.internal("back.inverse.slots.columns_ahead_whole")
+            self.must(m, ~active | (whole != 0) & (whole <= self.params.max_tokens))
         return beyond & (walk.offset >= corner)
 
 

@@ -14,7 +14,6 @@ from amaranth.lib import data
 
 from rtl_gen.engine import layouts as engine_layouts
 from rtl_gen.engine.front import SINKS_IN_LIFTING, State, tokens_in_scale
-from rtl_gen.engine.rules import tests
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.codes import output_layout
@@ -42,11 +41,8 @@ class Sinks(OfEngine):
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         active = first | running
         self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
-        registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
-        self.must(m, (self.internal("front.state") < State.SINKS) | tests(registers, self.params).all())
+        known.of_front(self, m, self.params)
         self.must(m, known.of_walk(self, m, haar, params, f"{unit}."))
-        fits = self.internal("front.fits")
-        self.must(m, (self.internal("front.state") != State.CHECK) | (fits == tests(registers, self.params)))
         # a sink's job has no level: the token that comes in is the one that leaves
         self.must(m, ~active | (walk.offset <= walk.mask))
         self.must(m, ~(active & walk.sink) | ~walk.mask.any())
@@ -57,7 +53,6 @@ class Sinks(OfEngine):
         state, after = self.internal("front.state"), running & ~plan.sink
         self.must(m, ~running | (plan.sink == walk.sink))
         self.must(m, ~active | (state == Mux(walk.sink, State.TOKENS, State.RUN)))
-        self.must(m, self.internal("front.lifts_sinks") == (state == State.SINKS))
         for rank, last in enumerate(ranks, 1):  # what may be at hand `rank` cycles after a sink's last beat was issued
             its_slot, later = plan.emits & (cycle == beats - 1 + rank), cycle + last_cycle + 2 <= beats + rank
             self.must(m, ~(last & running & plan.sink) | its_slot | later)
@@ -91,8 +86,7 @@ class Tags(OfEngine):
         tokens = self._tokens(m, enters, job.beats)
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
-        fits = self.internal("front.fits")
-        self.must(m, (state != State.CHECK) | (fits == tests(registers, self.params)))
+        known.of_front(self, m, self.params)
         self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
         self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))

@@ -23,6 +23,7 @@ class Claims(OfEngine):
     def check(self, m: Module) -> None:
         claim, free, gate = self.internal("front.claim"), self.internal("rows.free"), self.internal("front.gate")
         stage = known.of_slots(self, m, haar, self.params.haar, "front.haar.")
+        known.of_front(self, m, self.params)
         idle, wants, tile_ends = (self.internal(f"front.haar.slots.{name}") for name in ("idle", "wants", "tile_ends"))
         stays = Signal(2)
         m.d.sync += stays.eq(free & ~claim)

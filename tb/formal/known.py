@@ -8,10 +8,14 @@ from types import ModuleType
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
+from rtl_gen.engine import layouts as engine_layouts
+from rtl_gen.engine.front import State
+from rtl_gen.engine.rules import tests
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
 from rtl_gen.lib.bits import following
 from rtl_gen.scale.unit import job_layout
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
 from tb.formal.checker import Checker
 
@@ -60,6 +64,16 @@ def is_single(info: data.View) -> Value:
     return info.single == (info.beats == 0)
 
 
+def of_front(checker: Checker, m: Module, params: EngineParams) -> None:
+    """Of the engine's front: the job at hand is one that the engine can run, once it was found to be."""
+    state = checker.internal("front.state")
+    registers = data.View(engine_layouts.job_layout(params), checker.internal("front.registers_held"))
+    tested = tests(registers, params)
+    checker.must(m, (state < State.SINKS) | tested.all())
+    checker.must(m, (state != State.CHECK) | (checker.internal("front.fits") == tested))
+    checker.must(m, checker.internal("front.lifts_sinks") == (state == State.SINKS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """Where a lifting unit is with a job: it is to plan its `first` slot, or `running`, a slot at hand; how many
@@ -95,6 +109,7 @@ def of_slots(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, 
     checker.must(m, idle | stage.running & plan.busy | (cycle == 0))
     checker.must(m, idle | (stage.beats <= stage.whole) & (cycle < stage.whole))
     checker.must(m, idle | (stage.whole >= params.min_slot_cycles))
+    checker.must(m, idle | (stage.whole <= max(params.max_beats, params.min_slot_cycles)))
     works = plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read
     checker.must(m, idle | first | (plan.busy == works))
     return stage
@@ -102,7 +117,7 @@ def of_slots(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, 
 
 def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
     """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, its turn that of the slot
-    behind it, it is known whether the slot is its tile's last, and where the tile's last tokens are."""
+    behind it, and it is known whether the slot is its tile's last."""
     walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
     two_d = walk.two_d if params.axes == 2 else Const(0)
     turns = [unit.turn(m, f"said{number}", offset, walk.mask, params)
@@ -111,14 +126,26 @@ def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, p
     said = ((checker.internal(f"{prefix}ruler") == ruler.as_value())
             & (checker.internal(f"{prefix}turn") == turns[1].as_value())
             & (checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask)))
+    return checker.internal(f"{prefix}slots.idle") | said
+
+
+def of_tile(checker: Checker, params: HaarParams, prefix: str) -> Value:
+    """Of a lifting unit with a job: the edges of the tile to plan are those of the lengths that are told from the tile
+    behind it."""
+    walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
+    two_d = walk.two_d if params.axes == 2 else Const(0)
+    said: Value = Const(1)
     last_row, last_column = split(walk.mask, two_d, params.axes)
     axes = [("columns", last_column, walk.edge_column)] + ([("rows", last_row, walk.edge_row)]
                                                            if params.axes == 2 else [])
     ends: list[Value] = []
+    inside: list[Value] = []
     for name, last, edge in axes:
         ahead = checker.internal(f"{prefix}slots.{name}_ahead").as_signed()
         place = ahead + last + 1
         ends.append(ahead < 0)
-        said &= (place < 0) | (edge == Mux(ahead < 0, place[:len(last)], last))
-    said &= (walk.empty == (place < 0)) & (walk.is_last == Cat(ends).all())
+        inside.append(place >= 0)
+        said &= ~inside[-1] | (edge == Mux(ahead < 0, place[:len(last)], last))
+    # in 2-D the walk goes back to the left edge
+    said &= (walk.empty == ~inside[-1]) & (inside[0] if params.axes == 2 else 1) & (walk.is_last == Cat(ends).all())
     return checker.internal(f"{prefix}slots.idle") | said
