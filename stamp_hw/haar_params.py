@@ -62,6 +62,12 @@ class HaarParams:
         return not (self.places and self.direction == "forward")
 
     @property
+    def has_spare(self) -> bool:
+        """Whether a beat in front of a stopped output passes into a register of its own: of the inverse unit inside the
+        engine, so that a stall reaches its registers a cycle later, from a register."""
+        return bool(self.places) and self.direction == "inverse"
+
+    @property
     def out_width(self) -> int:
         """Bits of an output value (docs/contract.md §3.2)."""
         return self.width + (self.axes if self.direction == "forward" else 0)

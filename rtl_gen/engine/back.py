@@ -27,10 +27,11 @@ from stamp_hw.engine.params import BIAS_WIDTH, EngineParams
 
 def liftings_under_way(params: EngineParams) -> int:
     """Inverse jobs between their acceptance and their last beat, at most. A job outlasts the unit's latency: the next
-    one can join it and no third, and not even that where the last slot is quiet for as long behind its beats.
+    one can join it and no third, and not even that where the last slot is quiet for as long behind its beats. A beat
+    that waits in the spare register is a cycle more on its way.
     """
     unit = params.inverse
-    return 1 + (unit.latency - 1 > unit.min_slot_cycles - unit.max_beats)
+    return 1 + (unit.latency - 1 + unit.has_spare > unit.min_slot_cycles - unit.max_beats)
 
 
 class Back(wiring.Component):
@@ -76,7 +77,7 @@ class Back(wiring.Component):
         complete = Signal(2)
         free = Signal(2, init=3)
         filled = Mux(self.word.ends, Cat(~self.word.half, self.word.half), 0)
-        m.d.comb += [self.out_free.eq(free), lift.complete.eq(complete)]
+        m.d.comb += [self.out_free.eq(free), lift.complete.eq(complete), lift.completes.eq(filled)]
         m.d.sync += [complete.eq((complete | filled) & ~lift.taken), free.eq((free | send.freed) & ~self.out_claim)]
 
         # Jobs.

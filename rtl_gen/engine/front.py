@@ -194,11 +194,11 @@ class Front(wiring.Component):
         latest = Signal(init=1)
         first = Signal(reset_less=True)
         scale_runs = Signal()
-        sinks = state == State.SINKS
+        sinks = Signal(name="lifts_sinks")  # the state SINKS
         with m.If(self.claim.any()):
             m.d.sync += latest.eq(units.haar.intake.half)
         with m.If(self.start):
-            m.d.sync += [first.eq(~latest), scale_runs.eq(0)]
+            m.d.sync += [first.eq(~latest), scale_runs.eq(0), sinks.eq(job.n_sink.any())]
         with m.If(quantizer.valid & quantizer.ready):
             m.d.sync += scale_runs.eq(1)
         m.d.comb += [
@@ -225,7 +225,7 @@ class Front(wiring.Component):
             m.d.comb += [lifting.payload.two_d.eq(job.two_d & ~sinks), lifting.payload.height.eq(job.height),
                          lifting.payload.tile_height.eq(job.tile_height)]
         with m.If(lifting.valid & lifting.ready):
-            m.d.sync += state.eq(Mux(sinks, State.TOKENS, State.RUN))
+            m.d.sync += [state.eq(Mux(sinks, State.TOKENS, State.RUN)), sinks.eq(0)]
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
         with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready,

@@ -150,8 +150,8 @@ class Issue(wiring.Component):
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
-            order.begins.eq(jobs.begins), order.running.eq(jobs.running), order.job.eq(jobs.job),
-            order.halves.eq(self.halves),
+            order.begins.eq(jobs.begins), order.following.eq(jobs.following), order.running.eq(jobs.running),
+            order.job.eq(jobs.job), order.halves.eq(self.halves),
             take.eq(~valid | tile_ends),
             takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
             step.issues.eq(valid & (~step.first | self.loaded) & block_may_end & (~last | tile_may_end)),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import job_layout, lifting_layout
 from rtl_gen.haar import layouts as haar_layouts
+from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.delay import late
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
@@ -22,9 +24,10 @@ from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The super-tile along one axis: its first token, its tokens, whether it is the axis's last."""
+    """The super-tile along one axis: what is left of the axis from its first token on, its tokens, whether it is the
+    axis's last."""
 
-    start: Signal
+    left: Signal
     size: Signal
     is_last: Signal
 
@@ -49,7 +52,7 @@ class Lift(wiring.Component):
     Members
     -------
     start, registers : In, a job's registers; `room` : Out, it can take them
-    complete : In(2), halves of the output buffer whose pass has been written
+    complete, completes : In(2), halves of the output buffer whose pass has been written, or is from the next cycle on
     job : Out(stream of the inverse unit's job_layout)
     lifting, begins : Out(lifting_layout), a job that was taken in the cycle before; it reads half `lifting.set[0]`
     taken : Out(2), the half whose pass it is, the sinks' job aside
@@ -60,6 +63,7 @@ class Lift(wiring.Component):
         self.params = params
         super().__init__({
             "start": In(1), "registers": In(job_layout(params)), "room": Out(1), "complete": In(2),
+            "completes": In(2),
             "job": Out(stream.Signature(haar_layouts.job_layout(params.inverse))),
             "lifting": Out(lifting_layout(params)), "begins": Out(1), "taken": Out(2), "idle": Out(1),
         })
@@ -69,28 +73,29 @@ class Lift(wiring.Component):
         params, into = self.params, self.job
         m.submodules.jobs = jobs = JobRegisters(job_layout(params))
         job = jobs.job
-        across = self._edge(m, "column", job.width, job.tile_width)
-        down = self._edge(m, "row", job.height, tile_height(job)) if params.axes == 2 else None
+        across = self._edge(m, "column", job.tile_width)
+        down = self._edge(m, "row", tile_height(job)) if params.axes == 2 else None
 
         # Where the work stands: the pass and its column tile; in the first super-tile; with the sinks.
         number = Signal(range(PARAMETER_SETS))
-        column = Signal.like(job.columns, name="column")
+        column_tiles_left = countdown("column_tiles_left", 2 ** len(job.columns) - 1)
         first = Signal()
         sinks = Signal()
         last_column = Signal()
         last_super_tile = Signal()
-        ends = Signal()
         # The counts move a cycle behind a job's acceptance, when the unit is not ready for some more, and the edges of
-        # super-tiles and columns are known a cycle behind the counts and the job's registers.
-        known = late(m, "known", jobs.running, control=True)
+        # super-tiles are known a cycle behind the counts and the job's registers.
         accepted = Signal()
         moves = late(m, "moves", accepted, control=True)
-        m.d.sync += last_column.eq(column + 1 == job.columns)
+        ends = late(m, "super_tile_ends", accepted & ~sinks & last_column, control=True)
+        coming = (self.complete | self.completes).bit_select(number[0], 1)
+        offered = late(m, "offered", jobs.running & coming & ~accepted & ~moves, control=True)
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
             last_super_tile.eq(across.is_last & (down.is_last if down is not None else 1)),
-            into.valid.eq(jobs.running & known & self.complete.bit_select(number[0], 1)),
+            last_column.eq(is_last(column_tiles_left)),
+            into.valid.eq(offered),
             into.payload.beats.eq(Mux(last_column, job.out_beats, params.chunks)),
             into.payload.levels.eq(Mux(sinks, 0, job.levels)),
             into.payload.width.eq(Mux(sinks, job.n_sink, across.size)),
@@ -98,7 +103,6 @@ class Lift(wiring.Component):
             accepted.eq(into.valid & into.ready),
             self.begins.eq(moves),
             self.taken.eq(Mux(accepted & ~sinks, Cat(~number[0], number[0]), 0)),
-            ends.eq(moves & ~sinks & last_column),
             jobs.ends.eq(ends & last_super_tile),
             self.lifting.set.eq(number),
             self.lifting.last_column.eq(last_column),
@@ -112,23 +116,28 @@ class Lift(wiring.Component):
         with m.If(moves):
             m.d.sync += sinks.eq(Mux(sinks, 0, first & job.n_sink.any() & ~last_column))
             with m.If(~sinks):
-                m.d.sync += [number.eq(number + 1), column.eq(column + 1)]
+                m.d.sync += [number.eq(number + 1), column_tiles_left.eq(column_tiles_left - 1)]
         with m.If(ends):
-            m.d.sync += [column.eq(0), first.eq(0), across.start.eq(across.start + job.tile_width)]
+            m.d.sync += [column_tiles_left.eq(job.columns - 2), first.eq(0),
+                         across.left.eq(across.left - job.tile_width)]
             with m.If(across.is_last):
-                m.d.sync += across.start.eq(0)
-                if down is not None:
-                    m.d.sync += down.start.eq(Mux(down.is_last, 0, down.start + tile_height(job)))
+                m.d.sync += across.left.eq(job.width)
+                if down is not None:  # behind the last one it does not matter
+                    m.d.sync += down.left.eq(down.left - tile_height(job))
         with m.If(jobs.begins):
-            m.d.sync += [first.eq(1), sinks.eq(jobs.following.n_sink.any())]
+            following = jobs.following
+            m.d.sync += [first.eq(1), sinks.eq(following.n_sink.any()), column_tiles_left.eq(following.columns - 2),
+                         across.left.eq(following.width)]
+            if down is not None:
+                m.d.sync += down.left.eq(following.height)
         return m
 
-    def _edge(self, m: Module, name: str, whole: Value, tile: Value) -> Edge:
-        """The super-tile's place along an axis of `whole` tokens, `tile` a super-tile."""
-        start = Signal(haar_layouts.tile_size(self.params.inverse), name=f"{name}_start")
-        left, size = Signal.like(whole, name=f"{name}s_left"), Signal.like(whole, name=f"{name}s")
+    def _edge(self, m: Module, name: str, tile: Value) -> Edge:
+        """The super-tile's place along an axis, `tile` tokens a super-tile."""
+        left, size = (Signal(up_to(self.params.max_tokens), name=f"{name}s{end}") for end in ("_left", ""))
         is_last = Signal(name=f"{name}_is_last")
-        ends = left <= tile
-        m.d.comb += left.eq(whole - start)
+        beyond = Signal(signed(len(tile) + 1), name=f"{name}s_beyond")  # what of a super-tile is, or negative
+        m.d.comb += beyond.eq(tile - left)
+        ends = ~beyond[-1]
         m.d.sync += [is_last.eq(ends), size.eq(Mux(ends, left, tile))]
-        return Edge(start, size, is_last)
+        return Edge(left, size, is_last)

@@ -12,6 +12,7 @@ from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.countdown import countdown
 from rtl_gen.lib.countdown import is_last as is_last_step
 from rtl_gen.lib.counter import go_round
+from rtl_gen.lib.delay import late
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
@@ -73,7 +74,9 @@ class Loader(wiring.Component):
         m = Module()
         params = self.params
         m.submodules.jobs = jobs = JobRegisters(job_layout(params))
-        job, column = jobs.job, Signal.like(jobs.job.columns, name="column")
+        job = jobs.job
+        column_tiles_left = countdown("column_tiles_left", 2 ** len(job.columns) - 1)
+        last_column = Signal()
         state = Signal(State)
         half = Signal()
         number = Signal(range(PARAMETER_SETS))
@@ -89,20 +92,20 @@ class Loader(wiring.Component):
             loading.eq(state == State.LOADS),
             done.eq(loading & weights_in & parameters_in),
             status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
+            last_column.eq(is_last_step(column_tiles_left)),
         ]
         filled = Signal.like(full)
-        m.d.comb += filled.eq(full + done - self.release)
-        m.d.sync += [full.eq(filled), self.loaded.eq(filled != 0)]
-        with m.If(jobs.begins):
-            m.d.sync += column.eq(0)
+        m.d.comb += filled.eq(full + done)
+        m.d.sync += [full.eq(filled - self.release), self.loaded.eq(Mux(self.release, filled > 1, filled != 0))]
 
         # A pass after the other; after the last column tile the front must know whether another super-tile follows.
         with m.If(jobs.running & (state == State.WAITS) & (full != 2)):
             m.d.sync += state.eq(State.LOADS)
         with m.If(done):
-            m.d.sync += [state.eq(State.WAITS), number.eq(number + 1), column.eq(column + 1)]
-            with m.If(column + 1 == job.columns):
-                m.d.sync += [column.eq(0), state.eq(State.DECIDES)]
+            m.d.sync += [state.eq(Mux(last_column, State.DECIDES, State.WAITS)), number.eq(number + 1),
+                         column_tiles_left.eq(column_tiles_left - 1)]
+        with m.If(late(m, "begun", jobs.begins, control=True) | (done & last_column)):
+            m.d.sync += column_tiles_left.eq(job.columns - 2)
         with m.If((state == State.DECIDES) & status.closed):
             m.d.sync += [state.eq(State.WAITS), half.eq(~half)]
             m.d.comb += jobs.ends.eq(is_last(status))

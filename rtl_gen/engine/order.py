@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.engine.layouts import half_layout, job_layout, tile_layout
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.delay import late
 from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
@@ -45,8 +46,8 @@ class Order(wiring.Component):
 
     Members
     -------
-    begins, running, job : In, the stage's job as in `JobRegisters`: it begins in the next cycle, there is one, its
-        registers
+    begins, following, running, job : In, the stage's job as in `JobRegisters`: it begins in the next cycle, with which
+        registers; there is one, its registers
     halves : In, `half_layout` of both halves of the activation buffer
     tile, valid : Out, `order_layout` of the next tile, and whether it can be issued
     taken : In, it is, from the next cycle on; held : In, the tile that was taken last
@@ -58,7 +59,7 @@ class Order(wiring.Component):
     def __init__(self, params: EngineParams) -> None:
         self.params = params
         super().__init__({
-            "begins": In(1), "running": In(1), "job": In(job_layout(params)),
+            "begins": In(1), "following": In(job_layout(params)), "running": In(1), "job": In(job_layout(params)),
             "halves": In(data.ArrayLayout(half_layout(params), 2)), "tile": Out(order_layout(params)),
             "valid": Out(1), "taken": In(1), "held": In(order_layout(params)),
         })
@@ -68,7 +69,7 @@ class Order(wiring.Component):
         params, job, held = self.params, self.job, self.held
         half = Signal()
         number = Signal(range(PARAMETER_SETS))  # of the pass, modulo the sets of parameters
-        column = Signal.like(job.columns, name="column")
+        column_tiles_left = countdown("column_tiles_left", 2 ** len(job.columns) - 1)
         tile = Signal.like(held.tile, name="tile_")
         opens = Signal(init=1)  # it is its pass's first
         base = Signal.like(held.base, name="base")
@@ -82,7 +83,7 @@ class Order(wiring.Component):
             status.eq(Mux(half, self.halves[1].as_value(), self.halves[0].as_value())),
             # Beyond the last one only where an overflow dropped the tokens that a further tile was waited for.
             last_tile.eq(status.closed & (tile >= status.last)),
-            last_column.eq(column + 1 == job.columns),
+            last_column.eq(is_last(column_tiles_left)),
             found.half.eq(half),
             found.tile.eq(tile),
             found.rows.eq(Mux(last_tile, status.rows, params.rows)),
@@ -100,17 +101,18 @@ class Order(wiring.Component):
             m.d.comb += found.blocks.eq(job.blocks)
         m.d.sync += [
             self.tile.eq(found),
-            self.valid.eq(self.running & ~over & rows_are_complete(tile, status) & ~self.taken & ~moves),
+            self.valid.eq(~self.taken & (self.running & ~over & rows_are_complete(tile, status) & ~moves)),
         ]
 
         # The tile behind the one that was taken.
         with m.If(moves):
             m.d.sync += [tile.eq(tile + 1), base.eq(base + params.max_beats), opens.eq(held.pass_ends)]
         with m.If(moves & held.pass_ends):
-            m.d.sync += [tile.eq(0), column.eq(column + 1), number.eq(number + 1),
+            m.d.sync += [tile.eq(0), column_tiles_left.eq(column_tiles_left - 1), number.eq(number + 1),
                          base.eq(first_word(half, params))]
         with m.If(moves & held.super_tile_ends):
-            m.d.sync += [column.eq(0), half.eq(~half), base.eq(first_word(~half, params)), over.eq(held.job_ends)]
+            m.d.sync += [column_tiles_left.eq(job.columns - 2), half.eq(~half), base.eq(first_word(~half, params)),
+                         over.eq(held.job_ends)]
         with m.If(self.begins):
-            m.d.sync += over.eq(0)
+            m.d.sync += [column_tiles_left.eq(self.following.columns - 2), over.eq(0)]
         return m

@@ -53,11 +53,11 @@ class Send(wiring.Component):
         m = Module()
         params, token, lifting, o = self.params, self.i.payload, self.lifting, self.o
         m.submodules.finish = unit = Finish(params.finish)
-        chunk, following = (Signal.like(self.channel.chunk, name=name) for name in ("chunk", "next_chunk"))
+        chunk = Signal.like(self.channel.chunk, name="chunk")
+        following = Mux(token.last, 0, chunk + 1)
         taken = Signal()
         m.d.comb += [
             taken.eq(self.i.valid & unit.i.ready),
-            following.eq(Mux(taken, Mux(token.last, 0, chunk + 1), chunk)),
             unit.i.valid.eq(self.i.valid),
             self.i.ready.eq(unit.i.ready),
             unit.i.payload.v.eq(token.x),
@@ -66,15 +66,18 @@ class Send(wiring.Component):
             self.freed.eq(Mux(self.final & ~lifting.sinks, Cat(~lifting.set[0], lifting.set[0]), 0)),
             self.events.eq(unit.events),
         ]
-        m.d.sync += chunk.eq(following)
-        # The next beat's biases are read while this one is taken; the next job's first beat comes later than its set.
+        with m.If(taken):
+            m.d.sync += chunk.eq(following)
+        # The next beat's biases are read while this one is taken, the next token's while there is none; the next job's
+        # first beat comes later than its set.
         for lane in range(params.rescale_lanes):
             store = m.submodules[f"bias{lane}"] = memory.Memory(
                 shape=BIAS_WIDTH, depth=PARAMETER_SETS << len(chunk), init=[])
             write, read = store.write_port(), store.read_port()
             m.d.comb += [write.en.eq(self.parameter_en & (self.channel.lane == lane)),
                          write.addr.eq(Cat(self.channel.chunk, self.channel.set)), write.data.eq(self.bias),
-                         read.addr.eq(Cat(following, lifting.set)), read.en.eq(1),
+                         read.addr.eq(Cat(Mux(self.i.valid, following, chunk)[:len(chunk)], lifting.set)),
+                         read.en.eq(~self.i.valid | unit.i.ready),
                          unit.i.payload.bias[lane].eq(read.data)]
         # Beside the unit, in step with it: what its beats are marked with, and whether there are any.
         keep = Cat(kept(lane, token.last, lifting) for lane in range(params.rescale_lanes))

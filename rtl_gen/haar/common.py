@@ -10,9 +10,9 @@ from amaranth.hdl import C, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.haar.layouts import job_layout
+from rtl_gen.haar.layouts import job_layout, turn_layout
 from rtl_gen.haar.slots import Slots, job_mask
-from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.bits import following, up_to
 from rtl_gen.lib.delay import Ranks
 from rtl_gen.lib.handshake import can_move
 from stamp_hw.params import HaarParams
@@ -65,19 +65,24 @@ def event_layout() -> data.StructLayout:
     return data.StructLayout({"butterflies": 1, "cross_butterflies": 1, "line_reads": 2, "line_writes": 2})
 
 
-def held_ruler(m: Module, slots: Slots, layout: data.StructLayout, ruler: Callable[..., data.View]) -> data.View:
+def held_ruler(m: Module, slots: Slots, layout: data.StructLayout, turn: Callable[..., data.View],
+               ruler: Callable[..., data.View]) -> data.View:
     """What a plan needs that follows from the walk's offset, mask and `two_d` alone, in registers beside these: the
-    `ruler` of these three."""
-    walk, job, params = slots.walk, slots.job, slots.params
+    `ruler` of the slot's `turn`, which is there a slot earlier."""
+    walk, job, params, idle = slots.walk, slots.job, slots.params, slots.idle
     held = Signal(layout, name="ruler", reset_less=True)
-    grid = params.axes == 2
-    begins = Signal(name="job_begins")
-    mask = Signal.like(walk.mask, name="first_mask")
-    m.d.comb += [begins.eq(job.valid & job.ready), mask.eq(job_mask(job.payload, params))]
-    first = ruler(m, "first", C(0), mask, job.payload.two_d if grid else C(0))
-    following = ruler(m, "next", (walk.offset + 1) & walk.mask, walk.mask, walk.two_d if grid else C(0))
-    with m.If(begins | slots.plan):
-        m.d.sync += held.as_value().eq(Mux(begins, first.as_value(), following.as_value()))
+    behind = Signal(turn_layout(params), name="turn", reset_less=True)
+    # Both of a job that may come and of the one at hand: which of them it is comes last.
+    grid, mask = params.axes == 2, Signal.like(walk.mask, name="first_mask")
+    m.d.comb += mask.eq(job_mask(job, params))
+    turns = [turn(m, "second", C(1, len(mask)) & mask, mask, params),
+             turn(m, "next", following(behind.offset) & walk.mask, walk.mask, params)]
+    rulers = [ruler(m, "first", turn(m, "first", C(0, len(mask)), mask, params), mask, job.two_d if grid else C(0),
+                    params),
+              ruler(m, "next", behind, walk.mask, walk.two_d if grid else C(0), params)]
+    with m.If(slots.loads):
+        m.d.sync += [Value.cast(register).eq(Mux(idle, *map(Value.cast, values)))
+                     for register, values in ((behind, turns), (held, rulers))]
     return held
 
 
@@ -107,19 +112,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The beat in rank 0: its slot's plan, its `index` in its token, whether it is the `last`, whether it is issued,
-    and the walk that issues it."""
+    """The beat in rank 0: its slot's plan, its `index` in its token, whether it is the `last`, whether there is one to
+    issue, and the walk that issues it."""
 
     ranks: Ranks
     plan: data.View
     index: Value
     last: Value
-    issue: Value
+    starts: Value
     slots: Slots
 
     def strobe(self, name: str, rank: int) -> Value:
         """That flag of the plan, if there is a beat, in `rank`: an access of a line, or an output."""
-        return self.ranks.delay(name, self.plan[name] & self.issue, rank, control=True)
+        return self.ranks.delay(name, self.plan[name] & self.starts, rank, control=True)
 
     def address(self, base: str) -> Signal:
         """Address of the beat's word in the line at that base."""
@@ -154,36 +159,55 @@ class LiftingUnit(wiring.Component):
         m.submodules.slots = slots = Slots(self.params)
         plan = Signal(self._plan_layout, reset_less=True)
         next_plan = Signal(self._plan_layout)
+        job_begins = Signal()
         advance: Value = C(1)
-        if self.params.elastic:
+        out = self.o
+        if self.params.has_spare:
+            out, advance = self._spare(m)
+        elif self.params.elastic:
             advance = Signal(name="advance")
             m.d.comb += advance.eq(can_move(self.o.valid, self.o.ready))
         m.d.comb += [
-            slots.job.payload.eq(self.job.payload),
-            slots.job.valid.eq(self.job.valid),
-            self.job.ready.eq(slots.job.ready),
+            slots.job.eq(self.job.payload),
+            self.job.ready.eq(advance & slots.idle),
+            job_begins.eq(self.job.valid & self.job.ready),
+            slots.begins.eq(job_begins),
             slots.advance.eq(advance),
             next_plan.busy.eq(next_plan.takes | next_plan.emits | next_plan.wait_read | next_plan.even_read
                               | next_plan.odd_read),
-            slots.busy.eq(plan.busy),
-            slots.takes.eq(plan.takes),
+            slots.busy.eq(next_plan.busy),
+            slots.takes.eq(next_plan.takes),
             slots.offered.eq(self.i.valid),
             self.i.ready.eq(slots.take & advance),
         ]
         with m.If(slots.plan):
             m.d.sync += plan.eq(next_plan)
         self.make_plan(m, next_plan, slots)
-        self.count(m, plan, slots.issue)
+        self.count(m, plan, slots.starts & advance)
         ranks = Ranks(m, advance)
-        self.data_path(m, ranks, Beat(ranks, plan, slots.index, slots.last, slots.issue, slots))
+        self.data_path(m, ranks, Beat(ranks, plan, slots.index, slots.last, slots.starts, slots), out)
         return m
+
+    def _spare(self, m: Module) -> tuple[stream.Interface, Signal]:
+        """A register that takes the beat in front of the output which is not taken, so that whether the pipeline moves
+        hangs on nothing else; returns what the pipeline offers, and whether it moves."""
+        out = stream.Signature(self.o.signature.members["payload"].shape).create(path=("out",))
+        spare = Signal.like(self.o.payload, name="spare", reset_less=True)
+        # Whether there is a beat in it, twice: once for all that moves, once for what is behind it.
+        moves, waits = Signal(name="moves_", init=1), Signal()
+        m.d.comb += [self.o.valid.eq(out.valid | waits),
+                     Value.cast(self.o.payload).eq(Mux(waits, Value.cast(spare), Value.cast(out.payload)))]
+        m.d.sync += [moves.eq(~self.o.valid | self.o.ready), waits.eq(self.o.valid & ~self.o.ready)]
+        with m.If(moves):
+            m.d.sync += Value.cast(spare).eq(Value.cast(out.payload))
+        return out, moves
 
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """Drive the plan of the slot at which `slots.walk` stands."""
         raise NotImplementedError
 
-    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
-        """From the input and the lines to the lines and the output, registers in the order of the ranks."""
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat, out: stream.Interface) -> None:
+        """From the input and the lines to the lines and the output `out`, registers in the order of the ranks."""
         raise NotImplementedError
 
     def count(self, m: Module, plan: data.View, issue: Value) -> None:

@@ -11,16 +11,16 @@ of that level emits it. A butterfly without b passes a; one without d1 passes d0
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import Out
 
 from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, held_ruler, line_bases, plan_layout, words
-from rtl_gen.haar.slots import Slots, locate, tile_tokens
-from rtl_gen.lib.bits import lowest_bit, up_to
+from rtl_gen.haar.layouts import position_layout, turn_layout
+from rtl_gen.haar.slots import Slots, locate, position, tile_tokens
+from rtl_gen.lib.bits import following, lowest_bit, up_to
 from rtl_gen.lib.delay import Ranks
 from stamp_hw.params import HaarParams
 
@@ -85,34 +85,48 @@ def ruler_layout(params: HaarParams) -> data.StructLayout:
     """Of a slot: `lowest`; whether it is of the `low` pass or the `second` of its level; positions of its `pair`'s
     first token and of the coefficient that is `emitted`; in 2-D builds whether it is of a `crossed` width level, and
     the position of the pair's second token, the `partner`."""
-    position = range(-4 << params.max_levels, 4 << params.max_levels)
-    grid: dict[str, Any] = {"crossed": 1, "partner": position} if params.axes == 2 else {}
-    return data.StructLayout({"lowest": range(2**params.max_levels + 2), "low": 1, "second": 1, "pair": position,
-                              "emitted": position, **grid})
+    at = position_layout(params)
+    grid: dict[str, Any] = {"crossed": 1, "partner": at} if params.axes == 2 else {}
+    return data.StructLayout({"lowest": turn_layout(params)["lowest"].shape, "low": 1, "second": 1, "pair": at,
+                              "emitted": at, **grid})
 
 
-def ruler(m: Module, name: str, offset: Value, mask: Value, two_d: Value, params: HaarParams) -> data.View:
+def turn(m: Module, name: str, offset: Value, mask: Value, params: HaarParams) -> data.View:
+    """The slot is counted from t + 2."""
+    turn = Signal(turn_layout(params), name=f"{name}_turn")
+    slot = Signal.like(turn.slot, name=f"{name}_slot")
+    m.d.comb += [
+        turn.offset.eq(offset),
+        slot.eq(Cat(offset[0], following(Cat(offset[1:], C(0, 1))))),
+        turn.slot.eq(slot),
+        turn.lowest.eq(lowest_bit(slot)),
+        turn.low.eq((slot & mask) == 0),
+    ]
+    return turn
+
+
+def ruler(m: Module, name: str, turn: data.View, mask: Value, two_d: Value, params: HaarParams) -> data.View:
     """The ruler: level l = 1 + ctz(t + 2), first token at t + 2 − 3·2^(l − 1); low pass at t + 2 − 2T.
 
     `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one subtraction.
     """
     at = Signal(ruler_layout(params), name=f"{name}_ruler")
-    slot, tile = Signal.like(at.lowest, name=f"{name}_slot"), Signal(len(mask) + 1, name=f"{name}_tile")
-    lowest, low = at.lowest, at.low
+    tile = Signal(len(mask) + 1, name=f"{name}_tile")
+    slot, lowest, low = turn.slot, turn.lowest, turn.low
     # A d leaves with the last of the positions that it stands for, and so do HL and HH of the quad before.
     since: Value = lowest << 1
     if params.axes == 2:
         widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
-        m.d.comb += [at.crossed.eq(two_d & ~low & (lowest & widths).any()), at.partner.eq(slot - (lowest << 1))]
+        m.d.comb += [at.crossed.eq(two_d & ~low & (lowest & widths).any()),
+                     at.partner.eq(position(slot - (lowest << 1), mask, params))]
         since = Mux(at.crossed, lowest << 2, since)
     m.d.comb += [
-        slot.eq(offset + 2),
-        lowest.eq(lowest_bit(slot)),
+        at.lowest.eq(lowest),
+        at.low.eq(low),
         tile.eq(tile_tokens(mask)),
-        low.eq((slot & mask) == 0),
-        at.pair.eq(slot - Mux(low, tile << 1, lowest | (lowest << 1))),
+        at.pair.eq(position(slot - Mux(low, tile << 1, lowest | (lowest << 1)), mask, params)),
         at.second.eq(~((slot | tile) & (lowest << 1)).any()),
-        at.emitted.eq(slot - Mux(low, tile << 1, since)),
+        at.emitted.eq(position(slot - Mux(low, tile << 1, since), mask, params)),
     ]
     return at
 
@@ -146,9 +160,9 @@ class Haar(LiftingUnit):
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """Which of the slot's positions exist, and what it does with them."""
         params, walk = self.params, slots.walk
-        at = held_ruler(m, slots, ruler_layout(params), partial(ruler, params=params))
-        lowest, low, second, many = at.lowest, at.low, at.second, walk.mask.any()
-        token = locate(m, "token", walk.offset, walk, params)
+        at = held_ruler(m, slots, ruler_layout(params), turn, ruler)
+        lowest, low, second, many = at.lowest, at.low, at.second, walk.mask[0]
+        token = locate(m, "token", position(walk.offset, walk.mask, params), walk, params)
         a = locate(m, "a", at.pair, walk, params)
         out = locate(m, "out", at.emitted, walk, params)
         b = locate(m, "b", at.partner, walk, params) if params.axes == 2 else out
@@ -201,7 +215,7 @@ class Haar(LiftingUnit):
                 self.plans.eq(slots.plan),
             ]
 
-    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat, out: stream.Interface) -> None:
         """Operands, d, s, and in 2-D the cross butterfly; registers in the order of the ranks."""
         params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
         plan, x = beat.plan, self.i.payload.x
@@ -257,12 +271,12 @@ class Haar(LiftingUnit):
             straight = [Mux(crossed, lift_s(d0[lane], hh[lane], both), straight[lane]) for lane in lanes]
 
         # Output rank.
-        m.d.comb += self.o.valid.eq(strobe("emits", params.latency))
+        m.d.comb += out.valid.eq(strobe("emits", params.latency))
         for lane in lanes:
-            m.d.comb += self.o.payload.c[lane].eq(register(f"c{lane}", straight[lane], signed(params.out_width)))
-        m.d.comb += self.o.payload.last.eq(delay("last", beat.last, params.latency))
+            m.d.comb += out.payload.c[lane].eq(register(f"c{lane}", straight[lane], signed(params.out_width)))
+        m.d.comb += out.payload.last.eq(delay("last", beat.last, params.latency))
         for tag in ("level", "column") + (("row", "band") if params.axes == 2 else ()):
-            m.d.comb += self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+            m.d.comb += out.payload[tag].eq(delay(tag, plan[tag], params.latency))
         if params.places:
             ends = beat.slots.final & ~plan.sink
             m.d.comb += [
@@ -270,8 +284,8 @@ class Haar(LiftingUnit):
                 self.intake.half.eq(plan.takes_half),
                 self.intake.sink.eq(plan.sink),
                 self.intake.last.eq(beat.last),
-                self.o.payload.ends.eq(delay("ends", ends, params.latency)),
-                self.o.payload.closes.eq(delay("closes", plan.closes | ends, params.latency)),
+                out.payload.ends.eq(delay("ends", ends, params.latency)),
+                out.payload.closes.eq(delay("closes", plan.closes | ends, params.latency)),
             ]
-            m.d.comb += [self.o.payload[tag].eq(delay(tag, plan[tag], params.latency))
+            m.d.comb += [out.payload[tag].eq(delay(tag, plan[tag], params.latency))
                          for tag in ("place", "half", "sink")]

@@ -10,15 +10,15 @@ which comes in one quad ahead, and then d1. Everything wraps at `width` bits; no
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import Out
 
 from rtl_gen.haar.common import Beat, LiftingUnit, Line, floor_half, held_ruler, line_bases, plan_layout, words
-from rtl_gen.haar.slots import Slots, locate, tile_tokens
+from rtl_gen.haar.layouts import position_layout, turn_layout
+from rtl_gen.haar.slots import Slots, locate, position, tile_tokens
 from rtl_gen.lib.bits import lowest_bit, up_to
 from rtl_gen.lib.delay import Ranks
 from stamp_hw.params import HaarParams
@@ -59,37 +59,48 @@ def ruler_layout(params: HaarParams) -> data.StructLayout:
     """Of a slot: `lowest`; whether it is of the `low` pass or the `second` of its level; positions of its pair's
     `first` token, of the second one, the `partner`, and of the token that is `leaving`; in 2-D builds whether it is of
     a `crossed` width level, and how `far` its HH, or the next one, reaches."""
-    position = range(-8 << params.max_levels, 8 << params.max_levels)
-    grid: dict[str, Any] = {"crossed": 1, "far": position} if params.axes == 2 else {}
-    return data.StructLayout({"lowest": range(2 * 2**params.max_levels), "low": 1, "second": 1, "first": position,
-                              "partner": position, "leaving": position, **grid})
+    at = position_layout(params)
+    grid: dict[str, Any] = {"crossed": 1, "far": at} if params.axes == 2 else {}
+    return data.StructLayout({"lowest": turn_layout(params)["lowest"].shape, "low": 1, "second": 1, "first": at,
+                              "partner": at, "leaving": at, **grid})
 
 
-def ruler(m: Module, name: str, offset: Value, mask: Value, two_d: Value, params: HaarParams) -> data.View:
+def turn(m: Module, name: str, offset: Value, mask: Value, params: HaarParams) -> data.View:
+    """The slot is counted from t; where t is a multiple of T it is T."""
+    turn = Signal(turn_layout(params), name=f"{name}_turn")
+    slot = Signal.like(turn.slot, name=f"{name}_slot")
+    m.d.comb += [
+        turn.offset.eq(offset),
+        slot.eq(offset | tile_tokens(mask)),
+        turn.slot.eq(slot),
+        turn.lowest.eq(lowest_bit(slot)),
+        turn.low.eq(offset == 0),
+    ]
+    return turn
+
+
+def ruler(m: Module, name: str, turn: data.View, mask: Value, two_d: Value, params: HaarParams) -> data.View:
     """The ruler: level l = 1 + ctz(t), first token at t − T + 2^(l − 1); where t is a multiple of T the low pass, as if
     l were one more than the levels. The token at t − (T − 1) leaves.
 
     `lowest` = 2^(l − 1) has one bit, so that its multiples add up without a carry: a position is one addition.
     """
     at = Signal(ruler_layout(params), name=f"{name}_ruler")
-    slot = Signal.like(at.lowest, name=f"{name}_slot")
-    t = Signal(len(mask), name=f"{name}_offset")
-    before = Cat(t | ~mask, 1).as_signed()  # t − T
-    lowest, low, second = at.lowest, at.low, at.second
+    before = Cat(turn.offset | ~mask, 1).as_signed()  # t − T
+    lowest, low, second = turn.lowest, turn.low, at.second
     m.d.comb += [
-        t.eq(offset),
-        slot.eq(t | tile_tokens(mask)),
-        lowest.eq(lowest_bit(slot)),
-        low.eq(t == 0),
-        second.eq(~(slot & (lowest << 1)).any() & ~low),
-        at.first.eq(before + lowest),
-        at.partner.eq(before + (lowest << 1)),
-        at.leaving.eq(before + 1),
+        at.lowest.eq(lowest),
+        at.low.eq(low),
+        second.eq(~(turn.slot & (lowest << 1)).any() & ~low),
+        at.first.eq(position(before + lowest, mask, params)),
+        at.partner.eq(position(before + (lowest << 1), mask, params)),
+        at.leaving.eq(position(before + 1, mask, params)),
     ]
     if params.axes == 2:
         widths = sum(1 << bit for bit in range(0, params.max_levels, 2))
+        reach = Mux(second, (lowest << 2) | (lowest << 1), lowest << 2)
         m.d.comb += [at.crossed.eq(two_d & ~low & (lowest & widths).any()),
-                     at.far.eq(before + Mux(second, (lowest << 2) | (lowest << 1), lowest << 2))]
+                     at.far.eq(position(before + reach, mask, params))]
     return at
 
 
@@ -110,7 +121,8 @@ class HaarInverse(LiftingUnit):
         later, and its valid stays 1
 
     Latency: `params.latency` from the issue of a beat to its output. Throughput: a beat a cycle; see `Slots`.
-    Back-pressure: while an output beat waits, every register holds; bubbles are not closed.
+    Back-pressure: while an output beat waits, every register holds; bubbles are not closed. Inside the engine they
+    hold a cycle later, since a spare register takes that beat.
     """
 
     def __init__(self, params: HaarParams) -> None:
@@ -120,8 +132,8 @@ class HaarInverse(LiftingUnit):
     def make_plan(self, m: Module, plan: data.View, slots: Slots) -> None:
         """Which of the slot's positions exist, and what it does with them."""
         params, walk = self.params, slots.walk
-        at = held_ruler(m, slots, ruler_layout(params), partial(ruler, params=params))
-        lowest, low, second, first_level, many = at.lowest, at.low, at.second, walk.offset[0], walk.mask.any()
+        at = held_ruler(m, slots, ruler_layout(params), turn, ruler)
+        lowest, low, second, first_level, many = at.lowest, at.low, at.second, walk.offset[0], walk.mask[0]
         a = locate(m, "a", at.first, walk, params)
         b = locate(m, "b", at.partner, walk, params)
         out = locate(m, "out", at.leaving, walk, params)
@@ -150,14 +162,10 @@ class HaarInverse(LiftingUnit):
                     m.d.comb += plan.takes.eq(hh.exists)
             place = Mux(crossed & second, hh.place, place)
         if params.places:
-            # Morton order grows along both axes, so that the last token of all is the one in the far corner.
-            corner = out.column + 1 == walk.width
-            if params.axes == 2:
-                corner = corner & (out.row + 1 == walk.height)
-            m.d.comb += [plan.place.eq(place), plan.corner.eq(corner)]
+            m.d.comb += [plan.place.eq(place), plan.corner.eq(out.corner)]
         line_bases(m, lowest, plan.read_base, plan.write_base, plan, params)
 
-    def data_path(self, m: Module, ranks: Ranks, beat: Beat) -> None:
+    def data_path(self, m: Module, ranks: Ranks, beat: Beat, out: stream.Interface) -> None:
         """In 2-D the cross butterfly, then s and d, a, b; registers in the order of the ranks."""
         params, lanes, stages = self.params, range(self.params.lanes), self.params.read_stages
         plan, shape = beat.plan, signed(params.width)
@@ -175,7 +183,7 @@ class HaarInverse(LiftingUnit):
                 self.fetch.place.eq(plan.place),
                 self.fetch.index.eq(beat.index),
                 self.fetch.en.eq(ranks.advance),
-                self.o.payload.final.eq(delay("corner", plan.corner, params.latency)),
+                out.payload.final.eq(delay("corner", plan.corner, params.latency)),
             ]
         d = [coef[lane] for lane in lanes]
         if params.axes == 2:
@@ -220,8 +228,8 @@ class HaarInverse(LiftingUnit):
         # Output rank.
         from_wait = delay("from_wait", plan.from_wait, split_rank)
         for lane in lanes:
-            m.d.comb += self.o.payload.x[lane].eq(register(f"x{lane}", Mux(from_wait, wait.data[lane], a[lane])))
+            m.d.comb += out.payload.x[lane].eq(register(f"x{lane}", Mux(from_wait, wait.data[lane], a[lane])))
         m.d.comb += [
-            self.o.valid.eq(strobe("emits", params.latency)),
-            self.o.payload.last.eq(delay("last", beat.last, params.latency)),
+            out.valid.eq(strobe("emits", params.latency)),
+            out.payload.last.eq(delay("last", beat.last, params.latency)),
         ]

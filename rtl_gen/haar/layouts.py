@@ -40,25 +40,37 @@ def tile_size(params: HaarParams) -> range:
 def walk_layout(params: HaarParams) -> data.StructLayout:
     """Where the slot stands that is planned next.
 
-    `offset` of the slot in its tile, `mask` = tokens a tile − 1, (`row`, `column`) of the tile and of the one before it
-    (`row_before`, `column_before`), the job's shape. A tile that does not exist stands outside of the grid. Inside the
-    engine `base`, the place of the tile's first token in its super-tile, and of the one before (`base_before`); the
-    forward unit also whether a super-tile `begins` with the tile, the `half` of both super-tiles, where the next one
-    begins (`end_column`, `end_row`), its size, and `sink`.
+    `offset` of the slot in its tile, `mask` = tokens a tile − 1. Of the tile: where its last token is in it
+    (`edge_row`, `edge_column`), whether it is `empty`, outside of the grid, and whether it `is_last` of the grid.
+    Inside the engine `base`, the place of its first token in its super-tile. The forward unit also (`row`, `column`) of
+    its first token, `levels`, whether a super-tile `begins` with the tile, its `half`, and `sink`. `…_before` is that
+    of the tile before.
     """
-    offset, shape = up_to(2**params.max_levels - 1), up_to(params.max_tokens)
-    place = range(params.max_tokens + 2 * 2**params.max_levels)
-    layout: dict[str, Any] = {"offset": offset, "mask": offset, "column": place, "column_before": place, "width": shape}
-    if params.direction == "forward":
-        layout["levels"] = up_to(params.max_levels)
+    offset = up_to(2**params.max_levels - 1)
+    layout: dict[str, Any] = {"offset": offset, "mask": offset}
+    tile: dict[str, Any] = {"edge_column": offset, "empty": 1, "is_last": 1}
     if params.axes == 2:
-        layout |= {"row": place, "row_before": place, "height": shape, "two_d": 1}
+        layout["two_d"] = 1
+        tile["edge_row"] = up_to(2**(params.max_levels // 2) - 1)
     if params.places:
-        layout |= {"base": params.place_width, "base_before": params.place_width}
-        if params.direction == "forward":
-            edge = range(2 * (params.max_tokens + 2**params.max_levels) + 1)
-            layout |= {"sink": 1, "begins": 1, "half": 1, "half_before": 1, "end_column": edge,
-                       "tile_width": tile_size(params)}
-            if params.axes == 2:
-                layout |= {"end_row": edge, "tile_height": tile_size(params)}
-    return data.StructLayout(layout)
+        tile["base"] = params.place_width
+    if params.direction == "forward":
+        place = range(params.max_tokens + 2 * 2**params.max_levels)
+        layout["levels"] = up_to(params.max_levels)
+        tile |= {"column": place} | ({"row": place} if params.axes == 2 else {})
+        if params.places:
+            layout |= {"sink": 1, "begins": 1}
+            tile["half"] = 1
+    return data.StructLayout(layout | tile | {f"{name}_before": shape for name, shape in tile.items()})
+
+
+def position_layout(params: HaarParams) -> data.StructLayout:
+    """A position relative to the tile at hand: its `offset` in its tile, and whether that is the one `before`."""
+    return data.StructLayout({"offset": up_to(2**params.max_levels - 1), "before": 1})
+
+
+def turn_layout(params: HaarParams) -> data.StructLayout:
+    """Of a slot: its `offset` in its tile; `slot`, which the unit counts from somewhere else; the `lowest` one of that;
+    whether it is of the `low` pass."""
+    slot = up_to(2 * 2**max(params.max_levels, 1) - 1)
+    return data.StructLayout({"offset": up_to(2**params.max_levels - 1), "slot": slot, "lowest": slot, "low": 1})

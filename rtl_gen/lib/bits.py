@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Cat, Mux, Value
 
 
 def up_to(limit: int) -> range:
@@ -13,8 +13,13 @@ def up_to(limit: int) -> range:
 
 
 def lowest_bit(value: Value) -> Value:
-    """The lowest one of `value` alone."""
-    return value & (~value + 1)[: len(value)]
+    """The lowest one of `value` alone; no carry, for a few bits."""
+    return Cat(value[0], *(value[n] & ~value[:n].any() for n in range(1, len(value))))
+
+
+def following(value: Value) -> Value:
+    """`value` + 1 of the same width; no carry, for a few bits."""
+    return Cat(~value[0], *(value[n] ^ value[:n].all() for n in range(1, len(value))))
 
 
 def chosen(values: Sequence[Value], index: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,12 +31,11 @@ class Queue(wiring.Component):
         staying = Signal.like(count)
         entries = [Signal(self.value.shape(), name=f"entry{n}", reset_less=True) for n in range(self.depth)]
         m.d.comb += staying.eq(count - self.pop)
+        # What is pushed and popped is known late: an entry that holds nothing takes what is offered, pushed or not.
         for n, entry in enumerate(entries):
-            with m.If(self.push & (staying == n)):
-                m.d.sync += entry.eq(self.value)
-            if n + 1 < self.depth:
-                with m.Elif(self.pop):
-                    m.d.sync += entry.eq(entries[n + 1])
+            behind = entries[n + 1] if n + 1 < self.depth else self.value
+            with m.If(self.pop | (count <= n)):
+                m.d.sync += Value.cast(entry).eq(Value.cast(Mux(count <= n + 1, self.value, behind)))
         m.d.sync += count.eq(staying + self.push)
         m.d.comb += [self.head.eq(entries[0]), self.valid.eq(count != 0),
                      self.broken.eq((self.pop & (count == 0)) | (self.push & ~self.pop & (count == self.depth)))]

@@ -65,7 +65,7 @@ class Back:
         self.outputs: list[int] = []
         self._ready = ready
         self._finish = Elastic(self._sent)
-        self._inverse = Elastic(self._finished)
+        self._inverse = Elastic(self._finished, int(self._unit.has_spare))
         self._begin = NEVER  # first cycle in which the stage works on this job
         self._next = 0  # first cycle, in the inverse unit's time, in which it takes a job
         self._entry = -1  # last cycle, in its own time, in which the bias unit took a beat

@@ -10,10 +10,11 @@ class Elastic:
     """Time of a pipeline with one enable.
 
     `take` : first real cycle, not before the given one, in which an output beat is taken
+    `spare` : cycles that it still moves while one waits, which then is in a spare register
     """
 
-    def __init__(self, take: Callable[[int], int]) -> None:
-        self._take = take
+    def __init__(self, take: Callable[[int], int], spare: int = 0) -> None:
+        self._take, self._spare = take, spare
         self._stalls: deque[tuple[int, int]] = deque()  # (cycle of its own time, cycles that it stands still then)
         self._late = 0  # real time less its own time, behind all stalls that are gone
         self._latest = 0  # the same behind all stalls that are known
@@ -38,7 +39,7 @@ class Elastic:
         taken = self._take(offered)
         if taken > offered:
             self._latest += taken - offered
-            self._stalls.append((time, taken - offered))
+            self._stalls.append((time + self._spare, taken - offered))
         return taken
 
     def seen_from(self, time: int) -> tuple[int, tuple[tuple[int, int], ...]]:

@@ -132,11 +132,11 @@ _BIAS = "bias0[{channel_set, channel_chunk}]"  # a word of a memory
 REGISTERS = (
     # Counters and registers that are too narrow, or lose a bit.
     _edit("columns_of_the_array", "the array counts column tiles in ten bits",
-          takes("stamp_engine_issue_order", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_issue_order", "column_tiles_left", "{} & 17'h103ff")),
     _edit("columns_of_the_loader", "the loader counts column tiles in ten bits",
-          takes("stamp_engine_loader", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_loader", "column_tiles_left", "{} & 17'h103ff")),
     _edit("columns_of_the_back", "the back counts column tiles in ten bits",
-          takes("stamp_engine_back_lift", "column", "{} & 16'h03ff")),
+          takes("stamp_engine_back_lift", "column_tiles_left", "{} & 17'h103ff")),
     _edit("columns_of_the_job", "the job's number of column tiles has twelve bits",
           takes("stamp_engine_front", "registers", f"{{}} & ~(61'hf000 << {_COLUMNS})")),
     _edit("tiles_of_the_array", "the array numbers its tiles in four bits, the buffer holds 17",

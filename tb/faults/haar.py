@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import C, Cat, Mux, Signal, Value
 
 from tb.run.fault import Fault
@@ -27,8 +25,8 @@ def _always_moves(_valid: Value, _ready: Value) -> Value:
     return C(1)
 
 
-def _survives(name: str) -> Signal:
-    return Signal(name=name, reset_less=True)
+def _survives(name: str, init: int = 0) -> Signal:
+    return Signal(name=name, init=init, reset_less=True)
 
 
 def _never_passes(a: Value, d: Value, _paired: Value) -> Value:
@@ -39,10 +37,10 @@ def _no_longer_than_the_beats(beats: Value, _least: int, _most: int) -> Value:
     return beats
 
 
-def _height_first(offset: Value, walk: Any, axes: int) -> tuple[Value, Value]:
+def _height_first(offset: Value, two_d: Value, axes: int) -> tuple[Value, Value]:
     if axes == 1:
         return C(0, 1), offset
-    return Mux(walk.two_d, Cat(offset[0::2]), 0), Mux(walk.two_d, Cat(offset[1::2]), offset)
+    return Mux(two_d, Cat(offset[0::2]), 0), Mux(two_d, Cat(offset[1::2]), offset)
 
 
 def _floor(value: Value, frac: int) -> Value:

@@ -36,8 +36,9 @@ class Liftings(OfEngine):
     """As many liftings are queued as last tokens are owed."""
 
     def check(self, m: Module) -> None:
-        self._jobs(m)
-        owed = self._owed(m)
+        stage = known.of_slots(self, m, haar_inverse, self.params.inverse, "back.inverse.")
+        self._jobs(m, stage.first)
+        owed = self._owed(m, stage)
         count, begins = self.internal("back.liftings.count"), self.internal("back.lift.moves")
         self.must(m, count + begins == owed)
         self.must(m, owed <= liftings_under_way(self.params))
@@ -45,7 +46,7 @@ class Liftings(OfEngine):
         self.must(m, ~pop | (count != 0))
         self.reached(m, (owed == 2) & pop)
 
-    def _jobs(self, m: Module) -> None:
+    def _jobs(self, m: Module, first: Value) -> None:
         """The engine's job is one that it can run, and the super-tile at hand begins inside its tokens."""
         waiting, running, sinks = (self.internal(f"back.lift.{name}") for name in (
             "jobs.waiting", "jobs.running", "sinks"))
@@ -59,46 +60,43 @@ class Liftings(OfEngine):
         self.must(m, ~running | ~sinks | job.n_sink.any())
         changed, moves = Signal(init=1), self.internal("back.lift.moves")
         m.d.sync += changed.eq(moves | self.internal("back.lift.jobs.begins"))
-        active = self.internal("back.inverse.slots.first") | self.internal("back.inverse.slots.running")
-        self.must(m, ~moves | self.internal("back.inverse.slots.first") & ~changed & running)
-        self.must(m, ~(running & changed) | active | ~self.internal("back.lift.known"))
-        self.must(m, ~(self.internal("back.lift.accepted") & (moves | changed)))
+        self.must(m, ~moves | first & ~changed & running)
+        ends, last_column = (self.internal(f"back.lift.{name}") for name in ("super_tile_ends", "last_column"))
+        self.must(m, ends == (moves & ~sinks & last_column))
+        self.must(m, ~self.internal("back.lift.offered") | running & ~changed & ~moves)
         axes = [("column", job.width)] + ([("row", job.height)] if self.params.axes == 2 else [])
         for name, size in axes:
-            start = self.internal(f"back.lift.{name}_start")
-            self.must(m, Mux(running, start < size, start == 0))
+            left, fits = self.internal(f"back.lift.{name}s_left"), Signal(name=f"{name}s_fit")
+            self.must(m, ~running | (left != 0) & (left <= size))
             # what is known a cycle behind the registers is right when a job is offered
             tile = job.tile_width if name == "column" else job.tile_height
-            left, fits = Signal.like(size, name=f"{name}s_to_go"), Signal(name=f"{name}s_fit")
-            m.d.comb += [left.eq(size - start), fits.eq(left <= tile)]
+            m.d.comb += fits.eq(left <= tile)
             self.must(m, changed | (self.internal(f"back.lift.{name}s") == Mux(fits, left, tile)))
             self.must(m, changed | (self.internal(f"back.lift.{name}_is_last") == fits))
-        column, last = self.internal("back.lift.column"), self.internal("back.lift.last_column")
-        self.must(m, changed | (last == (column + 1 == job.columns)))
 
-    def _owed(self, m: Module) -> Value:
+    def _owed(self, m: Module, stage: known.Stage) -> Value:
         """Last tokens between the acceptance of their job and the unit's output."""
         params = self.params.inverse
-        first, running, final = (self.internal(f"back.inverse.slots.{name}") for name in ("first", "running", "final"))
-        cycle, beats = self.internal("back.inverse.slots.cycle"), self.internal("back.inverse.slots.beats")
-        beyond = self.internal("back.inverse.slots.before_is_last")
+        first, running, beats = stage.first, stage.running, stage.beats
+        final, cycle = (self.internal(f"back.inverse.slots.{name}") for name in ("slot_is_final", "cycle"))
         walk = data.View(walk_layout(params), self.internal("back.inverse.slots.walk"))
         plan = data.View(unit_plan(params), self.internal("back.inverse.plan"))
         planned = Signal()
-        m.d.comb += planned.eq(self._walk(m, walk, first | running, beyond))
+        m.d.comb += planned.eq(self._walk(m, walk, first | running))
         at_hand = Signal()
         m.d.comb += at_hand.eq(running & plan.emits & plan.corner & (cycle < beats))
-        last_cycle = self.internal("back.inverse.slots.last_cycle")
-        self.must(m, known.of_slots(self, "back.inverse.slots."))
         self.must(m, known.of_walk(self, m, haar_inverse, params, "back.inverse."))
-        self.must(m, ~(first & running) & (running | (cycle == 0)) & (~first | ~planned))
-        self.must(m, ~(first | running) | (beats != 0) & (beats - 1 <= last_cycle) & (cycle <= last_cycle))
-        self.must(m, ~(first | running) | (last_cycle >= params.min_slot_cycles - 1))
+        self.must(m, known.of_tile(self, params, "back.inverse."))
+        self.must(m, ~first | ~planned)
         self.must(m, ~(running & plan.emits & plan.corner) | planned)
         self.must(m, ~(running & final) | planned)
-        self.must(m, ~(running & beyond & (walk.offset == walk.mask)) | final)
+        self.must(m, ~(running & walk.is_last_before & (walk.offset == walk.mask)) | final)
         ranks = [self.internal("back.inverse.emits_line")[rank] & self.internal("back.inverse.last_line")[rank]
                  & self.internal("back.inverse.corner_line")[rank] for rank in range(params.latency)]
+        held, waits = self.internal("back.inverse.spare"), self.internal("back.inverse.waits")
+        spare = data.View(haar_inverse.output_layout(params), held)
+        self.must(m, self.internal("back.inverse.moves_") == ~waits)
+        ranks.append(waits & spare.last & spare.final)  # in the spare register
         # What may be at hand `rank` cycles after a last token's last beat was issued: its own slot, quiet now, or one
         # behind it; or the next job, which takes a cycle to come and one to begin. No third job comes in time.
         corner, inside = running & plan.emits & plan.corner, sum(ranks[1:], ranks[0] + Const(0, 1))
@@ -110,37 +108,31 @@ class Liftings(OfEngine):
             self.must(m, ~(last & corner) | following | (cycle == beats - 1 + rank))
         return ((first | running) & ~planned) + at_hand + inside
 
-    def _walk(self, m: Module, walk: data.View, active: Value, beyond: Value) -> Value:
+    def _walk(self, m: Module, walk: data.View, active: Value) -> Value:
         """Whether the walk of an active job has planned the last token."""
         params = self.params.inverse
-        last_row, last_column = split(walk.mask, walk, params.axes)
         two_d = walk.two_d if params.axes == 2 else Const(0)
+        last_row, last_column = split(walk.mask, two_d, params.axes)
         masks = [(1 << level) - 1 for level in range(params.max_levels + 1)]
         odd = Cat(walk.mask == mask for mask in masks[1::2]).any()
         self.must(m, ~active | Cat(walk.mask == mask for mask in masks).any() & ~(two_d & odd))
         self.must(m, ~active | (walk.offset <= walk.mask))
-        places = [(walk.width, walk.column, walk.column_before, last_column)]
+        # behind the last tile, which has a token, the walk stands outside of the grid
+        beyond = walk.is_last_before
+        self.must(m, ~active | (beyond == walk.empty) & ~(beyond & walk.empty_before))
+        corner: Value = walk.edge_column_before  # its place in its tile, behind which nothing follows
+        self.must(m, ~(active & beyond) | (corner <= last_column))
+        axes = [("columns", last_column)]
         if params.axes == 2:
-            places.append((walk.height, walk.row, walk.row_before, last_row))
-            self.must(m, ~active | two_d | (walk.height == 1))
-        before_ends: Value = Const(1)
-        for size, place, before, last in places:
-            self.must(m, ~active | (size != 0) & (size <= self.params.max_tokens))
-            self.must(m, ~active | ((place & last) == 0) & (before <= self.params.max_tokens))
-            self.must(m, ~active | ((before & last) == 0) | (before >= size))
-            before_ends = before_ends & (before < size) & (before + last >= size - 1)
-        if params.axes == 2:  # behind the last tile the walk stands at the left edge, below the grid
-            self.must(m, ~active | (beyond == (walk.row >= walk.height)))
-            self.must(m, ~active | (walk.column < walk.width) & (walk.row <= walk.height + last_row))
-        else:
-            self.must(m, ~active | (beyond == (walk.column >= walk.width)))
-            self.must(m, ~active | (walk.column <= walk.width + last_column))
-        self.must(m, ~active | (beyond == before_ends))
-        # the corner's place in its tile, behind which nothing follows
-        corner: Value = (walk.width - 1)[:len(walk.width)] & walk.mask
+            axes.append(("rows", last_row))
+            self.must(m, ~(active & beyond) | (walk.edge_row_before <= last_row))
+            corner = Mux(two_d, morton(walk.edge_row_before, walk.edge_column_before)[:len(walk.mask)], corner)
+        for name, last in axes:
+            ahead = self.internal(f"back.inverse.slots.{name}_ahead").as_signed()
+            self.must(m, ~active | (ahead + last < self.params.max_tokens) & (ahead >= -2 * (last + 1)))
         if params.axes == 2:
-            far_row, far_column = (walk.height - 1)[:len(walk.height)], (walk.width - 1)[:len(walk.width)]
-            corner = Mux(two_d, morton(far_row & last_row, far_column & last_column), corner)
+            whole = self.internal("back.inverse.slots.columns_ahead_whole")
+            self.must(m, ~active | (whole != 0) & (whole <= self.params.max_tokens))
         return beyond & (walk.offset >= corner)
 
 

@@ -14,7 +14,6 @@ from amaranth.lib import data
 
 from rtl_gen.engine import layouts as engine_layouts
 from rtl_gen.engine.front import SINKS_IN_LIFTING, State, tokens_in_scale
-from rtl_gen.engine.rules import tests
 from rtl_gen.haar import forward as haar
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.scale.codes import output_layout
@@ -36,21 +35,14 @@ class Sinks(OfEngine):
 
     def check(self, m: Module) -> None:
         params, unit = self.params.haar, "front.haar"
-        first, running, cycle, beats, last_cycle = (self.internal(f"{unit}.slots.{name}") for name in (
-            "first", "running", "cycle", "beats", "last_cycle"))
+        stage, cycle = known.of_slots(self, m, haar, params, f"{unit}."), self.internal(f"{unit}.slots.cycle")
+        first, running, beats, last_cycle = stage.first, stage.running, stage.beats, stage.whole - 1
         walk = data.View(walk_layout(params), self.internal(f"{unit}.slots.walk"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         active = first | running
         self.given(m, ~self.internal("front.haar.o__valid") | self.internal("front.scale.i__ready"))
-        registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
-        self.must(m, (self.internal("front.state") < State.SINKS) | tests(registers, self.params).all())
+        known.of_front(self, m, self.params)
         self.must(m, known.of_walk(self, m, haar, params, f"{unit}."))
-        fits = self.internal("front.fits")
-        self.must(m, (self.internal("front.state") != State.CHECK) | (fits == tests(registers, self.params)))
-        self.must(m, known.of_slots(self, f"{unit}.slots."))
-        self.must(m, ~(first & running) & (running | (cycle == 0)))
-        self.must(m, ~active | (beats - 1 <= last_cycle) & (cycle <= last_cycle))
-        self.must(m, ~active | (last_cycle >= params.min_slot_cycles - 1))
         # a sink's job has no level: the token that comes in is the one that leaves
         self.must(m, ~active | (walk.offset <= walk.mask))
         self.must(m, ~(active & walk.sink) | ~walk.mask.any())
@@ -94,8 +86,7 @@ class Tags(OfEngine):
         tokens = self._tokens(m, enters, job.beats)
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
-        fits = self.internal("front.fits")
-        self.must(m, (state != State.CHECK) | (fits == tests(registers, self.params)))
+        known.of_front(self, m, self.params)
         self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
         self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
@@ -138,8 +129,9 @@ class Tags(OfEngine):
     def _pace(self, m: Module, registers: data.View, there: Value, age: Value) -> None:
         """A token's last beat comes a slot behind the last beat of the one before, which is in the scale unit."""
         params, unit = self.params.haar, "front.haar"
-        first, running, cycle, beats, last_cycle, issue, last = (self.internal(f"{unit}.slots.{name}") for name in (
-            "first", "running", "cycle", "beats", "last_cycle", "issue", "last"))
+        stage = known.of_slots(self, m, haar, params, f"{unit}.")
+        first, running, beats, last_cycle = stage.first, stage.running, stage.beats, stage.whole - 1
+        cycle, issue, last = (self.internal(f"{unit}.slots.{name}") for name in ("cycle", "starts", "last"))
         plan = data.View(haar.unit_plan(params), self.internal(f"{unit}.plan"))
         state, active = self.internal("front.state"), first | running
         ranks = [self.internal(f"{unit}.emits_line")[rank] & self.internal(f"{unit}.last_line")[rank]
@@ -152,13 +144,9 @@ class Tags(OfEngine):
         with m.If(issue & last & plan.emits):
             m.d.sync += [since.eq(1), of_job.eq(1)]
         slot = self._slot(beats)
-        self.must(m, known.of_slots(self, f"{unit}.slots."))
-        self.must(m, known.of_plan(self, haar, params, f"{unit}."))
         self.must(m, ~active | (state >= State.TOKENS))
         self.must(m, ~of_job | (state != State.CHECK))
         self.must(m, ~(active | of_job) | (beats == registers.beats) & (last_cycle == slot - 1))
-        self.must(m, ~active | (beats != 0) & (cycle <= last_cycle))
-        self.must(m, ~(first & running) & (running | (cycle == 0)))
         self.must(m, (since != 0) & (since <= limit) & (of_job | (since > params.latency)))
         its_slot, later = plan.emits & (cycle == beats - 1 + since), cycle + slot + 1 <= since + beats
         self.must(m, ~(of_job & running) | (since >= slot) | its_slot | later)

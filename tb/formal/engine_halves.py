@@ -7,10 +7,11 @@ from amaranth.lib import data
 
 from rtl_gen.engine.loader import channel_layout
 from rtl_gen.engine.order import order_layout
+from rtl_gen.haar import forward as haar
 from rtl_gen.haar.forward import unit_plan
 from rtl_gen.haar.layouts import walk_layout
 from tb.faults.engine import _always, _forget_the_output_half
-from tb.formal import Property
+from tb.formal import Property, known
 from tb.formal.engine import DEFAULT, SMALL, OfEngine, all_but
 from tb.run.fault import Fault, replace
 
@@ -21,17 +22,18 @@ class Claims(OfEngine):
 
     def check(self, m: Module) -> None:
         claim, free, gate = self.internal("front.claim"), self.internal("rows.free"), self.internal("front.gate")
-        first, running, within, tile_ends = (self.internal(f"front.haar.slots.{name}") for name in (
-            "first", "running", "within", "tile_ends"))
+        stage = known.of_slots(self, m, haar, self.params.haar, "front.haar.")
+        known.of_front(self, m, self.params)
+        idle, wants, tile_ends = (self.internal(f"front.haar.slots.{name}") for name in ("idle", "wants", "tile_ends"))
         stays = Signal(2)
         m.d.sync += stays.eq(free & ~claim)
         self.given(m, ~(stays & ~free).any())
         walk = data.View(walk_layout(self.params.haar), self.internal("front.haar.slots.walk"))
         plan = data.View(unit_plan(self.params.haar), self.internal("front.haar.plan"))
-        self.must(m, ~(first & running) & (~(first | running) | walk.mask[0] | ~walk.mask.any()))
-        self.must(m, ~(first | running) | (tile_ends == (walk.offset == walk.mask)) & (walk.offset <= walk.mask))
-        self.must(m, ~(running & plan.opens & (walk.offset == 0) & walk.begins) | (walk.half != plan.takes_half))
-        self.must(m, ~(running & within & gate & plan.opens) | free.bit_select(plan.takes_half, 1))
+        self.must(m, idle | walk.mask[0] | ~walk.mask.any())
+        self.must(m, idle | (tile_ends == (walk.offset == walk.mask)) & (walk.offset <= walk.mask))
+        self.must(m, ~(stage.running & plan.opens & (walk.offset == 0) & walk.begins) | (walk.half != plan.takes_half))
+        self.must(m, ~(wants & gate & plan.opens) | free.bit_select(plan.takes_half, 1))
         self.must(m, ~(claim & ~free).any() & ~claim.all())
         self.reached(m, claim[0] & ~free[1])
 

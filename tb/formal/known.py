@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
+from rtl_gen.engine import layouts as engine_layouts
+from rtl_gen.engine.front import State
+from rtl_gen.engine.rules import tests
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
+from rtl_gen.lib.bits import following
 from rtl_gen.scale.unit import job_layout
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
 from tb.formal.checker import Checker
 
@@ -58,31 +64,88 @@ def is_single(info: data.View) -> Value:
     return info.single == (info.beats == 0)
 
 
-def of_slots(checker: Checker, prefix: str) -> Value:
-    """Of a lifting unit with a job."""
-    first, running, cycle, beats, last_cycle, within, with_last, slot_last = (
-        checker.internal(f"{prefix}{name}") for name in ("first", "running", "cycle", "beats", "last_cycle", "within",
-                                                         "with_last", "slot_last"))
-    said = (within == (cycle < beats)) & (with_last == (cycle + 1 == beats)) & (slot_last == (cycle == last_cycle))
-    return ~(first | running) | said
+def of_front(checker: Checker, m: Module, params: EngineParams) -> None:
+    """Of the engine's front: the job at hand is one that the engine can run, once it was found to be."""
+    state = checker.internal("front.state")
+    registers = data.View(engine_layouts.job_layout(params), checker.internal("front.registers_held"))
+    tested = tests(registers, params)
+    checker.must(m, (state < State.SINKS) | tested.all())
+    checker.must(m, (state != State.CHECK) | (checker.internal("front.fits") == tested))
+    checker.must(m, checker.internal("front.lifts_sinks") == (state == State.SINKS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a lifting unit is with a job: it is to plan its `first` slot, or `running`, a slot at hand; how many
+    `beats` a token has, and cycles a busy slot (`whole`)."""
+
+    first: Signal
+    running: Value
+    beats: Value
+    whole: Value
+
+
+def of_slots(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Stage:
+    """Of a lifting unit, `unit` its module: what is known of the cycle at hand, and `of_plan`."""
+    names = ("idle", "cycle", "beats_before_last", "cycle_before_last", "single", "active", "wants", "with_last",
+             "slot_is_final", "plans", "stops")
+    idle, cycle, before_last, whole, single, active, wants, with_last, final, plans, stops = (
+        checker.internal(f"{prefix}slots.{name}") for name in names)
+    begins, planned = checker.internal(f"{prefix}job_begins"), checker.internal(f"{prefix}slots.plan")
+    loads, leaves, tile_ends = (checker.internal(f"{prefix}slots.{name}") for name in ("loads_", "leaves", "tile_ends"))
+    plan = data.View(unit.unit_plan(params), checker.internal(f"{prefix}plan"))
+    first = Signal(name=f"{prefix}first")
+    m.d.sync += first.eq(begins | (first & ~planned))
+    stage = Stage(first=first, running=~idle & ~first, beats=Mux(single, 1, before_last + 2), whole=whole + 2)
+    over = ~plan.busy | (cycle + 1 == stage.whole)
+    checker.must(m, ~first | ~idle)
+    checker.must(m, idle | ~single | before_last.all())
+    checker.must(m, active == (stage.running & plan.busy & (cycle < stage.beats)))
+    checker.must(m, wants == (active & plan.takes))
+    checker.must(m, ~stage.running | (with_last == (cycle + 1 == stage.beats)))
+    checker.must(m, plans == (first | stage.running & over & ~final))
+    checker.must(m, (loads == (idle | plans)) & (leaves == (idle | plans & tile_ends)))
+    checker.must(m, stops == (stage.running & over & final))
+    checker.must(m, idle | stage.running & plan.busy | (cycle == 0))
+    checker.must(m, idle | (stage.beats <= stage.whole) & (cycle < stage.whole))
+    checker.must(m, idle | (stage.whole >= params.min_slot_cycles))
+    checker.must(m, idle | (stage.whole <= max(params.max_beats, params.min_slot_cycles)))
+    works = plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read
+    checker.must(m, idle | first | (plan.busy == works))
+    return stage
 
 
 def of_walk(checker: Checker, m: Module, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
-    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, it is known
-    whether that is its tile's last and where the next tile begins, and `of_plan`."""
-    first, running = checker.internal(f"{prefix}slots.first"), checker.internal(f"{prefix}slots.running")
+    """Of a lifting unit with a job, `unit` its module: the ruler is that of the slot to plan, its turn that of the slot
+    behind it, and it is known whether the slot is its tile's last."""
     walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
-    ruler = unit.ruler(m, "said", walk.offset, walk.mask, walk.two_d if params.axes == 2 else Const(0), params)
-    _, last_column = split(walk.mask, walk, params.axes)
-    column = checker.internal(f"{prefix}slots.next_column")
+    two_d = walk.two_d if params.axes == 2 else Const(0)
+    turns = [unit.turn(m, f"said{number}", offset, walk.mask, params)
+             for number, offset in enumerate((walk.offset, following(walk.offset) & walk.mask))]
+    ruler = unit.ruler(m, "said", turns[0], walk.mask, two_d, params)
     said = ((checker.internal(f"{prefix}ruler") == ruler.as_value())
-            & (checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask))
-            & (column == (walk.column + last_column + 1)[:len(column)]))
-    return (~(first | running) | said) & of_plan(checker, unit, params, prefix)
+            & (checker.internal(f"{prefix}turn") == turns[1].as_value())
+            & (checker.internal(f"{prefix}slots.tile_ends") == (walk.offset == walk.mask)))
+    return checker.internal(f"{prefix}slots.idle") | said
 
 
-def of_plan(checker: Checker, unit: ModuleType, params: HaarParams, prefix: str) -> Value:
-    """The slot at hand is busy where its plan has something to do."""
-    plan = data.View(unit.unit_plan(params), checker.internal(f"{prefix}plan"))
-    works = plan.takes | plan.emits | plan.wait_read | plan.even_read | plan.odd_read
-    return ~checker.internal(f"{prefix}slots.running") | (plan.busy == works)
+def of_tile(checker: Checker, params: HaarParams, prefix: str) -> Value:
+    """Of a lifting unit with a job: the edges of the tile to plan are those of the lengths that are told from the tile
+    behind it."""
+    walk = data.View(walk_layout(params), checker.internal(f"{prefix}slots.walk"))
+    two_d = walk.two_d if params.axes == 2 else Const(0)
+    said: Value = Const(1)
+    last_row, last_column = split(walk.mask, two_d, params.axes)
+    axes = [("columns", last_column, walk.edge_column)] + ([("rows", last_row, walk.edge_row)]
+                                                           if params.axes == 2 else [])
+    ends: list[Value] = []
+    inside: list[Value] = []
+    for name, last, edge in axes:
+        ahead = checker.internal(f"{prefix}slots.{name}_ahead").as_signed()
+        place = ahead + last + 1
+        ends.append(ahead < 0)
+        inside.append(place >= 0)
+        said &= ~inside[-1] | (edge == Mux(ahead < 0, place[:len(last)], last))
+    # in 2-D the walk goes back to the left edge
+    said &= (walk.empty == ~inside[-1]) & (inside[0] if params.axes == 2 else 1) & (walk.is_last == Cat(ends).all())
+    return checker.internal(f"{prefix}slots.idle") | said

@@ -90,7 +90,7 @@ PROPERTIES = (
         small=QueueParams(width=8, depth=4), depth=1, cover=12,
         says="every word leaves once, in order, unless the queue says that it is broken",
         bug=Fault(name="forget_the_pop", block="engine", why="a word that comes as one leaves a full queue is dropped",
-                  edit=replace("staying == 3'd3", "count == 3'd3")), bug_depth=12, seconds=3),
+                  edit=replace("(pop | (count <= 3'd3)) entry3", "(count <= 3'd3) entry3")), bug_depth=12, seconds=3),
     Property(
         name="slice_order", block="axi_stream", build=SliceOrder, params=QueueParams(width=32, depth=2), depth=1,
         cover=8, says="every beat of an AXI4-Stream leaves its slice once, in order, and stays until it is taken",
