@@ -8,7 +8,7 @@ from typing import Any
 
 from rtl_gen.asic import energy, follow, opensta, timing
 from rtl_gen.asic.bench import BUSY, IDLE
-from rtl_gen.asic.energy import Energy, Wires
+from rtl_gen.asic.energy import Wires
 from rtl_gen.asic.follow import Error, Sample
 from rtl_gen.asic.gates import MEMORY
 from rtl_gen.asic.library import Library
@@ -59,8 +59,8 @@ class Result:
 
 
 def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[str] = ()) -> Result:
-    """Map, time, simulate and price one part; its layers but for the `unseen` ones make its following prices. Raises
-    ToolError where a tool is missing or the gates are wrong."""
+    """Map, time, simulate and price one part; its layers but for the `unseen` ones make its prices. Raises ToolError
+    where a tool is missing or the gates are wrong."""
     netlist = map_files(part.files, part.top, library, kept=part.kept)
     rest = {name: text for name, text in part.files.items() if name != f"{part.top}.v"}
     runs = simulate_all(netlist, library, part.bench, rest if part.kept else {})
@@ -74,17 +74,19 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
     cells = {kind: count for kind, count in netlist.counts().items() if kind in library.cells}
     area = sum(library.cells[kind].area * count for kind, count in cells.items())
     flops = energy.flip_flops(netlist, library)
-    prices = _events(part, netlist, activity, taken)
-    samples = {run: _samples(part, netlist, runs[run], taken[IDLE].total / 1000, prices,
-                             {phase: meter.energy(runs[run][phase]) for phase in measured},
-                             measured) for run, measured in part.layers.items()}
+    idle_pj = taken[IDLE].total / 1000
+    above = {run: {phase: (meter.energy(runs[run][phase]).total / 1000 - idle_pj) * runs[run][phase].cycles
+                   for phase in phases} for run, phases in {"": busy, **part.layers}.items()}
+    prices = _mean_prices(part, netlist, runs, above, unseen)
+    samples = {run: _samples(part, netlist, runs[run], idle_pj, prices, above[run], measured)
+               for run, measured in part.layers.items()}
     follows = following(samples, unseen)
     return Result(
         name=part.name, count=part.count, area_um2=area, flip_flop_um2=sum(cell.area for cell in flops),
         gate_equivalents=area / library.gate().area, cells=sum(cells.values()), flip_flops=len(flops),
         memory_bits=_memory_bits(netlist), path_ps=timing.path_ps(netlist, library, wires),
         sta_ps=opensta.path_ps(netlist, library, wires), leakage_uw=energy.leakage_uw(cells, library),
-        idle_pj=taken[IDLE].total / 1000, busy_pj=sum(taken[phase].total for phase in busy) / len(busy) / 1000,
+        idle_pj=idle_pj, busy_pj=sum(taken[phase].total for phase in busy) / len(busy) / 1000,
         clock_pj=taken[IDLE].clock / 1000, energy_pj=prices,
         cycles=sum(activity[phase].cycles for phase in busy), follows_pj=follows,
         errors=tuple(follow.error(run, samples[run], follows) for run in samples if run in unseen))
@@ -97,9 +99,8 @@ def following(samples: Mapping[str, Sequence[Sample]], unseen: Collection[str]) 
 
 
 def _samples(part: Part, netlist: Netlist, activity: Mapping[int, Activity], rest_pj: float,
-             prices: Mapping[str, float], taken: Mapping[int, Energy], measured: Mapping[int, Measured]
-             ) -> list[Sample]:
-    """Of each phase of a run; `rest_pj` a cycle."""
+             prices: Mapping[str, float], above: Mapping[int, float], measured: Mapping[int, Measured]) -> list[Sample]:
+    """Of each phase of a run, which took so many pJ `above` rest; `rest_pj` a cycle."""
     found = []
     for phase, own in measured.items():
         cycles = activity[phase].cycles
@@ -110,24 +111,34 @@ def _samples(part: Part, netlist: Netlist, activity: Mapping[int, Activity], res
             work = part.work(_counts(netlist, part.events, activity[phase]))
             mean, beats = sum(each.count * each.bits * prices.get(each.constant, 0.0) for each in work), own.beats
         times = (own.beats or beats) / beats
-        found.append(Sample(pj=times * (taken[phase].total / 1000 - rest_pj) * cycles, rest_pj=times * rest_pj * cycles,
-                            mean_pj=times * mean, beats=own.beats or beats, measures=own.measures))
+        found.append(Sample(pj=times * above[phase], rest_pj=times * rest_pj * cycles, mean_pj=times * mean,
+                            beats=own.beats or beats, measures=own.measures))
     return found
 
 
-def _events(part: Part, netlist: Netlist, activity: Mapping[int, Activity], taken: Mapping[int, Energy]
-            ) -> dict[str, float]:
-    """Energy of an event above rest. Kinds of events of one block share its energy by their bits: no bench has one of
-    them alone."""
-    rest = taken[IDLE].total
+def _mean_prices(part: Part, netlist: Netlist, runs: Mapping[str, Mapping[int, Activity]],
+                 above: Mapping[str, Mapping[int, float]], unseen: Collection[str]) -> dict[str, float]:
+    """Energy of an event above rest: of all that made layers do of it, or of a bench whose values are not random, or
+    that no made layer runs on. Kinds of events of one block share its energy by their bits: no layer has one alone."""
+    made = [run for run, found in part.layers.items()
+            if part.random and run not in unseen and all(own.beats is not None for own in found.values())]
     if part.bench.steps:
-        return {name: (taken[phase].total - rest) / 1000 for phase, name in part.bench.steps.items() if name != "idle"}
+        return {name: _mean([(above[run][phase] / runs[run][phase].cycles,
+                              part.layers[run][phase].beats or 0 if made else 1) for run in made or [""]])
+                for phase, name in part.bench.steps.items() if name != "idle"}
     assert part.events is not None
-    counts = _counts(netlist, part.events, activity[BUSY])
-    work = part.work(counts)
-    bits = sum(each.count * each.bits for each in work)
-    above = (taken[BUSY].total - rest) * activity[BUSY].cycles / 1000
-    return {each.constant: above / bits for each in work} if bits else {}
+    names: dict[str, None] = {}
+    taken = bits = 0.0
+    for run in made or [""]:
+        work = part.work(_counts(netlist, part.events, runs[run][BUSY]))
+        names |= dict.fromkeys(each.constant for each in work)
+        taken, bits = taken + above[run][BUSY], bits + sum(each.count * each.bits for each in work)
+    return {name: taken / bits for name in names} if bits else {}
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> float:
+    """Of (value, weight)."""
+    return sum(value * weight for value, weight in values) / sum(weight for _, weight in values)
 
 
 def _counts(netlist: Netlist, layout: Any, activity: Activity) -> dict[str, int]:

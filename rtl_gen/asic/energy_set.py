@@ -20,6 +20,7 @@ from stamp_hw.params import CODE_WIDTH
 BASE = "horowitz45"  # what the DRAM costs, which is no part of the chip
 TABLE, TABLE_NM, TABLE_VOLT = "cacti45", 45, 1.1  # of on-chip memories: `sim/cost/memory_tables`
 SOURCE = "gates"
+VECTORS = "made layers of Gaussian values; of units that none runs through, those of the blocks' benches"
 _AXES = {"add": "bits", "multiply": "product"}
 _POINTS = {"bits": (8, 32), "product": (64, 1024)}
 _DIGITS = 6

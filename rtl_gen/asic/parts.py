@@ -52,7 +52,7 @@ class Work:
 class Part:
     """`top` of `files` is mapped without the modules in `kept`; `count` such parts are in an engine. `work` is made of
     the events of a phase, by name as `events` places them in the port of that name; None for the PE. `layers` are runs
-    of the bench, with what changes in each phase."""
+    of the bench, with what changes in each phase; whether the bench's own values are `random`."""
 
     name: str
     top: str
@@ -63,6 +63,7 @@ class Part:
     events: data.StructLayout | None
     work: Callable[[Mapping[str, int]], list[Work]]
     layers: Mapping[str, Mapping[int, Measured]] = field(default_factory=dict)
+    random: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def _pe(config: NpuConfig, traced: Traced | None, layers: Layers) -> Part:
                                       if run in layers else None)
                       for phase, unit in ((pe.EIGHT, "pe8"), (pe.FOUR, "pe4"))} for run, own in runs.items()}
     return Part(name="pe", top=pe.MODULE, files=files, kept=(), bench=replace(bench, runs=rows), events=None,
-                count=config.hw.rows * config.hw.cols, work=lambda events: [], layers=measured)
+                count=config.hw.rows * config.hw.cols, work=lambda events: [], layers=measured, random=traced is None)
 
 
 def _array(config: NpuConfig, layers: Layers) -> Part:
@@ -162,7 +163,7 @@ def _control(config: NpuConfig, traced: Traced | None, layers: Layers) -> Part:
     driven, measured = _through("control", layers)
     return Part(name="control", top=ENGINE_TOP, files=files, kept=inside, count=1, layers=measured,
                 bench=of_unit(unit, config, None if traced is None else traced.engine(), driven),
-                events=engine_events(unit.params(config.hw)),
+                events=engine_events(unit.params(config.hw)), random=traced is None,
                 work=lambda events: [Work(constant="control.step", count=events["mac_steps"], bits=1)])
 
 

@@ -107,7 +107,7 @@ def run(args: Options) -> int:
     total = sum(result.area_um2 * result.count for result in results)
     print(f"{cells.name}, {cells.voltage:g} V, slew {cells.slew:g} ns, wire {wires.ff:g} fF a pin (assumed); "
           f"{total / 1e6:.4f} mm² without memories")
-    vectors = "those of the blocks' benches" + (
+    vectors = energy_set.VECTORS + (
         "" if layer is None else f"; of PE and control layer {layer.layer.name} of {layer.name}")
     name = args.liberty if args.liberty.isidentifier() else "characterized"
     if args.out is not None:

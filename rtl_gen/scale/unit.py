@@ -182,9 +182,12 @@ class Scale(wiring.Component):
                          read_at.eq(after(read_at, p.buffer_beats))]
         group = result.group
         of_blocks = {"zeros": group.info.zeros, "group_ends": final} if p.block_beats else {}
-        at_read = stage(m, "read", enable=move, valid=issue, lo=group.lo, span=group.span, hi=group.info.hi,
+        # While none is read nothing moves here, and so nothing behind it: the divider's register shows its quotients on
+        # the way, which would turn the multipliers in every cycle of a division that is waited for.
+        at_read = stage(m, "read", enable=issue, lo=group.lo, span=group.span, hi=group.info.hi,
                         symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
                         lz=result.lz, recip=result.recip, **of_blocks)
+        at_read |= stage(m, "read", enable=move, valid=issue)
 
         # value: a block RAM's read takes most of a cycle
         at_value = stage(m, "value", enable=move, **at_read)

@@ -39,7 +39,7 @@ FINER: dict[str, str | None] = {
 #: is done beside (`stamp_hw.engine.changes`).
 FOLLOWED: dict[str, tuple[str, ...]] = {
     "lifting": (_LIFTED := ("in", "out", "cycles", "slots", "paired", "cross")), "inverse": _LIFTED,
-    "scale": ("partial", "groups", "cycles"), "pe": ("operand", "weight", "product"),
+    "scale": ("in", "out", "partial", "groups"), "pe": ("operand", "weight", "product"),
     "array": ("act", "wgt", "sums", "drained"), "rescale": ("sum", "total", "wsum"), "finish": ("in", "bias", "out"),
     "control": ("act", "wgt", "in", "codes", "out"),
 }

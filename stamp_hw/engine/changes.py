@@ -23,7 +23,7 @@ from stamp_hw.engine.super_tile import SuperTile
 from stamp_hw.engine.wire_layer import WireLayer, arrange
 from stamp_hw.haar_params import HaarParams
 from stamp_hw.layer import Layer
-from stamp_hw.params import MacParams, RescaleParams, ScaleParams
+from stamp_hw.params import CODE_WIDTH, MacParams, RescaleParams, ScaleParams
 
 COLUMNS = 16  # column tiles that are looked at, the first ones
 _ROWS, _CHANNELS = 16, 8  # of a PE's steps: rows of each precision and output channels, evenly spread
@@ -160,8 +160,8 @@ def _of_columns(run: Passage, values: np.ndarray, lanes: int, width: int) -> flo
 
 
 def _scale(run: Passage) -> dict[str, float]:
-    """`partial` products that change behind c − lo shifted to the left, a row of them a bit of the reciprocal that is
-    set; `cycles` in which a group is divided or travels, and `groups`, a beat."""
+    """`in` coefficients, which the range tree compares, and `out` codes; `partial` products that change behind c − lo
+    shifted to the left, a row of them a bit of the reciprocal that is set; `groups` that are divided, a beat."""
     hw, quantized = run.config.hw, run.result.quantized
     params, order = ScaleParams.of(hw), run.part.order
     values = run.result.coefficients[order].astype(np.int64)
@@ -170,8 +170,9 @@ def _scale(run: Passage) -> dict[str, float]:
     shifted = beats(values - quantized.lo[order] << lz, hw.lanes)
     of_token = len(shifted) // len(order)
     rows = np.repeat(np.bitwise_count(recip[:, 0]), of_token)[1:]
-    return {"partial": changed(shifted, params.width, rows.astype(np.int64)), "groups": 1 / of_token,
-            "cycles": max(of_token, -(-params.recip_width // params.dividers)) / of_token}
+    return {"in": changed(beats(values, hw.lanes), params.width),
+            "out": changed(beats(quantized.codes[order], hw.lanes), CODE_WIDTH),
+            "partial": changed(shifted, params.width, rows.astype(np.int64)), "groups": 1 / of_token}
 
 
 def some_steps(run: Passage, bits: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -130,6 +130,13 @@ def test_a_trace_drives_its_codes_into_a_pe() -> None:
     assert len(found.engine().inputs["p"]["bias"]) == 16
 
 
+@pytest.mark.parametrize("block", ["pe", "control"])
+def test_mean_prices_are_of_a_trace_that_is_given(block: str) -> None:
+    """Its layer is no random bench, whose place made layers take."""
+    config = SMALL.with_hw(max_k=256)
+    assert [parts(config, block, given)[0].random for given in (None, traced.read(TRACE, config))] == [True, False]
+
+
 def test_a_trace_without_a_layer_that_fits_is_refused() -> None:
     with pytest.raises(ConfigError, match="no layer for the gates"):
         traced.read(TRACE, SMALL.with_hw(max_k=16))

@@ -91,6 +91,20 @@ def test_a_unit_is_held_to_layers_that_its_prices_have_not_seen() -> None:
 
 
 @pytest.mark.rtl
+@pytest.mark.parametrize(("block", "random"), [("finish", True), ("pe", True), ("finish", False)])
+def test_mean_prices_come_to_what_made_layers_took(block: str, random: bool) -> None:
+    """All of them together, charged by events alone; a PE has a price of each kind of step. Not so where the bench is
+    no random one, whose prices stand."""
+    fitted = layers.made(layers.FITTED[:3], SMALL_LAYERS, layers.SEED)
+    again = {f"{name} again": run for name, run in fitted.items()}
+    (part,) = parts(SMALL_LAYERS, block, layers=fitted | again)
+    found = characterize(replace(part, random=random), five(), Wires(ff=2.0), tuple(again)).errors
+    assert {one.run for one in found} == set(again) & set(part.layers)
+    off = sum(one.total_pj * one.mean for one in found) / sum(one.total_pj for one in found)
+    assert (abs(off) < 1e-9) == random and max(abs(one.mean) for one in found) > 1e-3
+
+
+@pytest.mark.rtl
 @pytest.mark.skipif(not FREEPDK.path.is_file(), reason="needs freepdk45 (pip install 'stamp-hw[asic]')")
 def test_a_pe_of_45_nm_is_held_to_traces() -> None:
     cells = library.load(FREEPDK.path, FREEPDK.slew)

@@ -142,7 +142,7 @@ def test_a_set_with_wrong_gates_is_refused(
     (("gates", "units", "pe", "idle_pj"), -1.0, "a positive number"),
     (("gates", "follows"), {"hadamard": {"in": 1.0}}, "gates.follows.hadamard: unknown key"),
     (("gates", "follows"), {"scale": {"weight": 1.0}},
-     "follows.scale.weight: unknown key; expected one of base, partial, groups, cycles"),
+     "follows.scale.weight: unknown key; expected one of base, in, out, partial, groups"),
     (("gates", "follows"), {"lifting": {}}, "follows.lifting: impossible value; got nothing; expected a price"),
     (("constants", "rescale.add", "energy_pj"), {8: 2.0, 32: 1.0}, "a curve that does not fall"),
     (("constants", "rescale.add", "energy_pj"), {8: 1.0, 32: 9.0}, "and is above zero at 1")])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator
 
+from rtl_gen.scale.unit import Scale
 from sim import scale as scale_sim
 from stamp_hw.config import NpuConfig
 from stamp_hw.errors import ConfigError
 from stamp_hw.params import ScaleJob, ScaleParams
 from tb import tb_scale
+from tb.formal.checker import named_signals
 from tb.run.block import fresh_seed, run_block
 
 # Output words of the random tests; directed ones and the trace bring the block to about 1.4 million.
@@ -150,6 +154,43 @@ def test_the_default_hardware_hides_the_division_of_a_whole_token() -> None:
     params = ScaleParams.of(NpuConfig().hw)
     job = params.job(tokens=64, k=4096)
     assert scale_sim.cycles(params, job) == 1 + 64 * 256 + params.latency - 1 + 256
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_nothing_moves_at_the_multipliers_while_a_token_waits_for_its_division(rng: np.random.Generator, block: int
+                                                                               ) -> None:
+    """Tokens of two beats, each of which waits for most of a division: what a register behind the ring buffer holds of
+    a group changes with a beat that is read, whatever the divider shows on the way to its quotient."""
+    params = ScaleParams(lanes=2, width=18, recip_frac=8, max_beats=4, mul_stages=1, block_beats=block)
+    dut, tokens, read, moved = Scale(params), 12, [], []
+    fragment = Fragment.get(dut, None)
+    signals = named_signals(fragment)
+    (issue,), held = signals["issue"], [signals[f"read_{name}"][0] for name in ("lo", "span", "lz", "recip")]
+    values = rng.integers(-50_000, 50_000, (2 * tokens, params.lanes))
+
+    async def drive(ctx) -> None:  # type: ignore[no-untyped-def]
+        job = params.job(tokens=tokens, k=2 * params.lanes)
+        for name in ("tokens", "beats", "group_beats", "tail"):
+            ctx.set(getattr(dut.job.payload, name), getattr(job, name))
+        ctx.set(dut.job.valid, 1)
+        ctx.set(dut.o.ready, 1)
+        fed, cycle, before = 0, 0, None
+        while len(read) < 2 * tokens:
+            ctx.set(dut.i.valid, fed < len(values))
+            ctx.set(dut.i.payload.values, values[min(fed, len(values) - 1)].tolist())
+            now = [ctx.get(signal) for signal in held]
+            if before is not None and now != before:
+                moved.append(cycle - 1)
+            if ctx.get(issue):
+                read.append(cycle)
+            fed, before, cycle = fed + ctx.get(dut.i.valid & dut.i.ready), now, cycle + 1
+            await ctx.tick()
+
+    simulator = Simulator(fragment)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    assert moved and set(moved) <= set(read)
 
 
 @pytest.mark.rtl
