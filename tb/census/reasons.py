@@ -46,8 +46,8 @@ REASONS: tuple[Reason, ...] = (
            grid="4"),
     _still(r"engine_front_scale\.full", "the lifting unit sends more slowly than the ring empties; its own bench does",
            line="0", grid="0"),
-    _still(r"engine_back_inverse\.ruler_first_offset|engine_front_haar\.ruler_pair_offset", "a pair begins at an even place",
-           line="0", grid="0"),
+    _still(r"engine_back_inverse\.ruler_first_offset|engine_front_haar\.ruler_pair_offset",
+           "a pair begins at an even place", line="0", grid="0"),
     _copy(r"pe\.operand_o", "a1·2^12 + a0, and a0 has 8 bits", line="8-11", grid="8-11"),
     # One of something.
     _still(_JOBS + r"out_keep", "one rescale lane, which is kept", line="0"),
