@@ -209,7 +209,7 @@ class Front(wiring.Component):
                                              else job.beats),
             quantizer.payload.tail.eq(job.tail),
             quantizer.payload.symmetric.eq(job.symmetric),
-            lifting.valid.eq(sinks | (state == State.TOKENS)),
+            lifting.valid.eq((state == State.SINKS) | (state == State.TOKENS)),
             lifting.payload.beats.eq(job.beats),
             lifting.payload.levels.eq(Mux(sinks, 0, job.levels)),
             lifting.payload.width.eq(Mux(sinks, job.n_sink, job.width)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -136,8 +136,6 @@ class Lift(wiring.Component):
         """The super-tile's place along an axis, `tile` tokens a super-tile."""
         left, size = (Signal(up_to(self.params.max_tokens), name=f"{name}s{end}") for end in ("_left", ""))
         is_last = Signal(name=f"{name}_is_last")
-        beyond = Signal(signed(len(tile) + 1), name=f"{name}s_beyond")  # what of a super-tile is, or negative
-        m.d.comb += beyond.eq(tile - left)
-        ends = ~beyond[-1]
+        ends = ~(left > tile)  # no more than the carry of a difference
         m.d.sync += [is_last.eq(ends), size.eq(Mux(ends, left, tile))]
         return Edge(left, size, is_last)

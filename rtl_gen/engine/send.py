@@ -53,8 +53,9 @@ class Send(wiring.Component):
         m = Module()
         params, token, lifting, o = self.params, self.i.payload, self.lifting, self.o
         m.submodules.finish = unit = Finish(params.finish)
-        chunk = Signal.like(self.channel.chunk, name="chunk")
-        following = Mux(token.last, 0, chunk + 1)
+        goes_on = self.i.valid & ~token.last  # another beat of the token follows
+        chunk = Signal.like(self.channel.chunk, name="next_chunk", init=1)  # of that beat
+        first = Signal(init=1)  # the next beat is its token's first
         taken = Signal()
         m.d.comb += [
             taken.eq(self.i.valid & unit.i.ready),
@@ -67,7 +68,7 @@ class Send(wiring.Component):
             self.events.eq(unit.events),
         ]
         with m.If(taken):
-            m.d.sync += chunk.eq(following)
+            m.d.sync += [chunk.eq(Mux(goes_on, chunk + 1, 1)), first.eq(token.last)]
         # The next beat's biases are read while this one is taken, the next token's while there is none; the next job's
         # first beat comes later than its set.
         for lane in range(params.rescale_lanes):
@@ -76,8 +77,8 @@ class Send(wiring.Component):
             write, read = store.write_port(), store.read_port()
             m.d.comb += [write.en.eq(self.parameter_en & (self.channel.lane == lane)),
                          write.addr.eq(Cat(self.channel.chunk, self.channel.set)), write.data.eq(self.bias),
-                         read.addr.eq(Cat(Mux(self.i.valid, following, chunk)[:len(chunk)], lifting.set)),
-                         read.en.eq(~self.i.valid | unit.i.ready),
+                         read.addr.eq(Cat(Mux(goes_on, chunk, 0), lifting.set)),
+                         read.en.eq(Mux(self.i.valid, unit.i.ready, first)),
                          unit.i.payload.bias[lane].eq(read.data)]
         # Beside the unit, in step with it: what its beats are marked with, and whether there are any.
         keep = Cat(kept(lane, token.last, lifting) for lane in range(params.rescale_lanes))

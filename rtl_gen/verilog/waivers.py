@@ -42,9 +42,9 @@ _BYTES = "counted in bytes: the low bits of what begins a word are zero, the upp
 WAIVERS: tuple[Waiver, ...] = (
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression=r"not used: '_\d+_'",
            reason="an intermediate result of which some bits are taken: Verilog has no slice of an expression"),
-    *_structs(_PARTS, "rows_late", r"jobs_\w+", "job__payload", "status", "slots_walk", "parameter_",
-              "rescale_o__payload", "i__payload", "word", "haar_intake", "hadamard_o__payload", "fields", "ring_read",
-              r"ring_read_\d+", r"\w+_feed_o__payload"),
+    *_structs(_PARTS, "rows_late", r"jobs_\w+", "job__payload", "status", "slots_walk", "slots_walk_offset",
+              "parameter_", "rescale_o__payload", "i__payload", "word", "haar_intake", "hadamard_o__payload", "fields",
+              "ring_read", r"ring_read_\d+", r"\w+_feed_o__payload"),
     *_structs(_NEVER, r"\w+_events", r"\w+_events_\w+"),
     *_structs(_WIDE, "channel", "loader_channel", "lift_lifting_set", "fetch_place", "word_place", "i__payload_v",
               r"i__payload_v_\d+", "code_sum_line", "slot_base", "slot_tile", r"product_part\d+",
@@ -58,7 +58,7 @@ WAIVERS: tuple[Waiver, ...] = (
     Waiver(rule="UNUSEDSIGNAL", module=r"stamp_\w+", expression="'par_feed_o__payload_data",
            reason="padding between the parameters, and bits of one beyond what it can have in this build"),
     *(Waiver(rule="UNUSEDSIGNAL", module="stamp_engine_issue_order", expression=rf"'{name}'\[", reason=_PARTS)
-      for name in ("job", "held")),
+      for name in ("job", "following", "held")),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_pe", expression=r"'sum1'\[0\]",
            reason="the lowest bit of this sum only makes the carry that gives back the low product's borrow"),
     Waiver(rule="UNUSEDSIGNAL", module="stamp_engine_axi", expression=r"'s_axis_\w+_tdata",

@@ -30,7 +30,6 @@ def _ranks(bit: int, width: int, count: int = 8) -> str:
 _LIFTED = "levels of lifting back add less than this to coefficients of 24 bits"
 _SPARE = "acc_width is more than max_k products need"
 _JOBS = r"engine_(issue|back_lift|loader)_jobs\.(job|following(_held)?)_"
-_SHORT = "a Haar tile has 32 tokens in 1-D, 8 in 2-D, at most"
 _PLACES = "a super-tile has fewer than 128 places, and a half of the buffer fewer still"
 REASONS: tuple[Reason, ...] = (
     # What the engine never does.
@@ -48,16 +47,17 @@ REASONS: tuple[Reason, ...] = (
            grid="4"),
     _still(r"engine_front_scale\.full", "the lifting unit sends more slowly than the ring empties; its own bench does",
            line="0", grid="0"),
-    _still(r"engine_back_inverse\.ruler_first|engine_front_haar\.ruler_pair", "a pair begins at an even place",
-           line="0", grid="0"),
+    _still(r"engine_back_inverse\.ruler_first_offset|engine_front_haar\.ruler_pair_offset",
+           "a pair begins at an even place", line="0", grid="0"),
     _copy(r"pe\.operand_o", "a1·2^12 + a0, and a0 has 8 bits", line="8-11", grid="8-11"),
     # One of something.
     _still(_JOBS + r"out_keep", "one rescale lane, which is kept", line="0"),
     _still(r"engine_back_liftings\.entry1_keep", "one rescale lane, which is kept", line="0"),
     _still(r"engine_back_send\.marks_line", "lane 0 is kept in every beat", line=_ranks(0, 2),
            grid=_ranks(0, 4)),
-    _still(r"engine_back_send\.chunk|engine_mac\.chunk|engine_back_inverse_slots\.beats", "a column tile has one beat",
-           grid="0"),
+    _still(r"engine_back_send\.(first|next_chunk)|engine_mac\.chunk|engine_back_inverse_slots\.single",
+           "a column tile has one beat", grid="0"),
+    _still(r"engine_back_inverse_slots\.beats_before_last", "a column tile has one beat", grid="0-1"),
     _still(r"engine_mac\.row|engine_rows\.(next|open_slot)\d_row|engine_drain_tiles\.(head|entry1)_odd_row"
            r"|engine_drain\.tile_late_odd_row|engine_issue\.tile_held_odd_row|engine_issue_order\.tile_odd_row",
            "one row", grid="0"),
@@ -69,7 +69,6 @@ REASONS: tuple[Reason, ...] = (
            r"|engine_issue_order\.tile_odd_row", "rows 0 and 1", line="1"),
     # Registers that are as wide as larger hardware needs.
     _still(_JOBS + r"n_sink", "fewer than 64 sinks beside 64 tokens", grid="6"),
-    _still(r"engine_back_lift\.(column|row)_start", "super-tiles begin below 64, their size may be more", grid="6"),
     _still(r"engine_front\.tokens", "90 tokens and 89 sinks are 179 at most", line="8-16"),
     _still(r"engine_front\.tokens", "64 times 64 are 13 bits", grid="13-16"),
     _still(r"engine_front_scale\.(job_tokens|token)", "90 tokens and 89 sinks are 179 at most", line="8-16"),
@@ -86,10 +85,10 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_back_inverse_slots\.(walk_(base|column).*|next_column)", _PLACES, line="7"),
     _still(r"engine_front_haar_slots\.walk_(base|column).*", _PLACES, line="7"),
     # Numbers that have few values.
-    _still(r"engine_back_inverse_slots\.last_cycle", "a column tile has fewer beats than the shortest slot", line="",
-           grid=""),
-    _copy(r"engine_front_haar_slots\.last_cycle", "14, 15 and 16: the shortest slot has 15 cycles", line="2-3"),
-    _still(r"engine_front_haar_slots\.last_cycle", "a token has fewer beats than the shortest slot", grid=""),
+    _still(r"engine_back_inverse_slots\.cycle_before_last", "a column tile has fewer beats than the shortest slot",
+           line="0-1", grid="0-1"),
+    _copy(r"engine_front_haar_slots\.cycle_before_last", "13, 14 and 15: the shortest slot has 15 cycles", line="3"),
+    _still(r"engine_front_haar_slots\.cycle_before_last", "a token has fewer beats than the shortest slot", grid="0-4"),
     _still(r"engine_(issue\.(tile_held_)?base|issue_order\.(tile_)?base|rows\.(next|open_slot)\d_base)",
            "a tile has 12 words in a bank", grid="0-1"),
     _still(r"engine_rows\.(next|open_slot)0_base", "the lower half of the banks", line="9", grid="9"),
@@ -98,11 +97,6 @@ REASONS: tuple[Reason, ...] = (
     _still(r"engine_front_haar\.plan_(read|write)_base", "a line has 12 words, and there are three", grid="0-1,5"),
     _still(r"engine_(back_inverse|front_haar)\.plan_cross_base", "one level of 2-D has one line, from 0 on", grid=""),
     # Signs of numbers that stay smaller.
-    _copy(r"engine_back_inverse\.ruler_(first|leaving)|engine_front_haar\.ruler_(emitted|pair)", _SHORT, line="6-8",
-          grid="4-6"),
-    _copy(r"engine_back_inverse\.ruler_partner", _SHORT, line="7-8", grid="5-6"),
-    _copy(r"engine_back_inverse\.ruler_far", _SHORT, grid="6"),
-    _copy(r"engine_front_haar\.ruler_partner", _SHORT, grid="4-5"),
     _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc", _SPARE, line="21-31"),
     _copy(r"engine_drain\.acc_line", _SPARE, line="21-31,53-63,85-95", grid="20-23"),
     _copy(r"pe\.(acc0|hold0)|engine_mac\.o__payload_acc_0", _SPARE, grid="20-23"),
@@ -121,15 +115,15 @@ REASONS: tuple[Reason, ...] = (
     _copy(r"rescale_lane\.lo_product(_part0|_line)?", "a product of 11 and 13 bits is narrower than T", grid="23-30"),
     _copy(r"engine_back_inverse\.d0(_late)?", "a coefficient has 24 bits", line="24-27"),
     _copy(r"engine_back_inverse\.coef_late_line", "a coefficient has 24 bits", grid="24-27"),
-    _copy(r"engine_back_inverse\.(a0|s0|x0|(even|odd|wait_)_read)", f"five {_LIFTED}", line="26-27"),
-    _copy(r"engine_back_inverse\.([adsx]\d|d\d_late|kept\d|line\d|(cross_|even|odd|wait_)_read_0)",
+    _copy(r"engine_back_inverse\.(a0|s0|x0|spare_x|(even|odd|wait_)_read)", f"five {_LIFTED}", line="26-27"),
+    _copy(r"engine_back_inverse\.([adsx]\d|spare_x_0|d\d_late|kept\d|line\d|(cross_|even|odd|wait_)_read_0)",
           f"one level of 2-D and three of 1-D: {_LIFTED}", grid="26-27"),
     _copy(r"engine_back_inverse\.([ds]\d|d\d_late|kept\d|line\d|(cross_|even|odd)_read_0)",
           "half way through a level of 2-D, or two of 1-D, it is less", grid="25"),
     # The walk over the tiles.
-    _still(r"engine_(back_inverse|front_haar)_slots\.walk_(column|row_before)",
+    _still(r"engine_front_haar_slots\.walk_(column|column_before)",
            "a tile begins inside the grid, and so does the one before", grid="6"),
     _still(r"engine_(back_inverse|front_haar)_slots\.walk_(base|base_before)", _PLACES, grid="7"),
-    _still(r"engine_front_haar_slots\.walk_end_column", "the super-tile at hand and the next one end below 128",
-           grid="7"),
+    _copy(r"engine_(back_inverse|front_haar)_slots\.(columns|rows|across|down)_ahead",
+          "fewer than 64 tokens are left behind a tile", grid="7"),
 )
