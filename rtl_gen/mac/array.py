@@ -131,7 +131,6 @@ class Mac(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        chunks = params.cols // params.lanes
         step = self.i.payload
 
         # Credit and tile control. `flight` counts the cycles until the last PE's sums are in its hold register.
@@ -142,52 +141,56 @@ class Mac(wiring.Component):
         queued = Signal(range(params.queue_beats + 1))
         # What is asked of the counts in every cycle is known a cycle before.
         flies = Signal()  # a tile is on its way
+        lands = Signal()  # its drain begins in the next cycle
         drains = Signal()  # beats are left
         tile_ends = Signal()  # one is
+        move = Signal()  # it leaves the hold registers: the queue is not full
         owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
         fill = Signal(params.queue_beats + 1, init=1)  # the bit that is one says how many are queued
+        may_end = Signal(init=1)  # a last step would find the hold registers free
         m.d.comb += [
-            self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
+            self.i.ready.eq(~step.last | may_end),
             accept.eq(self.i.valid & self.i.ready),
             last_accepted.eq(accept & step.last),
         ]
         with m.If(last_accepted):
             m.d.sync += [flight.eq(params.flight_cycles), flies.eq(1)]
         with m.Elif(flies):
-            m.d.sync += [flight.eq(flight - 1), flies.eq(flight != 1)]
+            m.d.sync += [flight.eq(flight - 1), flies.eq(~lands)]
+        m.d.sync += lands.eq(flight == 2)
 
-        # Drain position. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
-        move = Signal()
+        # Drain. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
         pop = Signal()
-        chunk_ends = Signal()
         row_is_last = Signal()  # the beat that leaves next is its row's last one
         row_ends = Signal()
-        chunk = Signal(range(max(2, chunks)))
-        slot = Signal()
         row = Signal(range(max(2, params.rows)))
         flight_mode4 = Signal(params.rows, reset_less=True)
         drain_mode4 = Signal(params.rows, reset_less=True)
+        left_next, owed_next, drains_next, fill_next = (
+            Signal.like(now, name=f"{now.name}_next", init=0) for now in (left, owed, drains, fill))
+        staying = Mux(pop, fill >> 1, fill)
         m.d.comb += [
-            move.eq(drains & ~fill[-1]),
             pop.eq(leaves(self.o.valid, self.o.ready)),
-            chunk_ends.eq(chunk == chunks - 1),
             row_ends.eq(move & row_is_last),
+            left_next.eq(Mux(lands, params.drain_beats, left - move)),
+            owed_next.eq(Mux(lands, params.drain_beats + queued, owed) - pop),
+            drains_next.eq(lands | (drains & ~(move & tile_ends))),
+            fill_next.eq(Mux(move, staying << 1, staying)),
+        ]
+        m.d.sync += [
+            left.eq(left_next), owed.eq(owed_next), drains.eq(drains_next), fill.eq(fill_next),
+            queued.eq(queued - pop + move),
+            move.eq(drains_next & ~fill_next[-1]),
+            may_end.eq(holds_free_in_time(params, last_accepted | (flies & ~lands), left_next, owed_next)),
         ]
         with m.If(last_accepted):
             m.d.sync += flight_mode4.eq(step.mode4.as_value())
-        with m.If(flight == 1):
-            m.d.sync += [left.eq(params.drain_beats), drains.eq(1), tile_ends.eq(params.drain_beats == 1),
-                         owed.eq(params.drain_beats + queued - pop), drain_mode4.eq(flight_mode4)]
+        with m.If(lands):
+            m.d.sync += [tile_ends.eq(params.drain_beats == 1), drain_mode4.eq(flight_mode4)]
         with m.Elif(move):
-            m.d.sync += [left.eq(left - 1), drains.eq(~tile_ends), tile_ends.eq(left == 2), owed.eq(owed - pop)]
+            m.d.sync += tile_ends.eq(left == 2)
             with m.If(row_ends):
                 m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
-        with m.Else():
-            m.d.sync += owed.eq(owed - pop)
-        with m.If(move):
-            m.d.sync += [chunk.eq(chunk + 1), row_is_last.eq(slot & (chunk + 2 == chunks) if chunks > 1 else ~slot)]
-            with m.If(chunk_ends):
-                m.d.sync += [chunk.eq(0), slot.eq(~slot)]
         with m.If(row_ends):
             m.d.sync += row.eq(row + 1)
             with m.If(tile_ends):
@@ -199,13 +202,7 @@ class Mac(wiring.Component):
 
         # The beat that leaves the hold registers of row 0.
         beat = Signal(split.beat_layout(params, self.o.payload.shape()) if params.split else self.o.payload.shape())
-        for lane in range(params.lanes):
-            sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk)
-                    for held in (top.hold0, top.hold1)]
-            if params.split:
-                m.d.comb += [beat.sum0[lane].eq(sums[0]), beat.sum1[lane].eq(sums[1])]
-            else:
-                m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+        slot = self._sums(m, top, beat, drain_mode4[0], lands, move, row_is_last, tile_ends)
         if params.split:
             m.d.comb += beat.mode4.eq(drain_mode4[0])
         m.d.comb += [
@@ -215,18 +212,55 @@ class Mac(wiring.Component):
             beat.last.eq(tile_ends),
         ]
 
-        self._queue(m, beat, move, pop, queued, fill)
+        self._queue(m, beat, move, pop, fill)
 
         eights, fours = multiplications(params, step.mode4)
+        accepted = late(m, "accepted", accept, control=True)
         m.d.comb += [
-            *(port.eq(late(m, name, counted(accept, count)[:len(port)], control=True)) for port, name, count in (
+            *(port.eq(counted(accepted, late(m, name, count[:len(port)]))) for port, name, count in (
                 (self.events.multiplies4, "multiplied4", fours), (self.events.multiplies8, "multiplied8", eights))),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]
         return m
 
-    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal, fill: Signal) -> None:
+    def _sums(self, m: Module, top: Shared, beat: data.View, mode4: Value, lands: Value, move: Value,
+              row_is_last: Signal, tile_ends: Value) -> Signal:
+        """The sums of the beat that leaves next, and where it stands in its row; returns its token slot.
+
+        Of several chunks a row's sums are chosen a cycle before they leave, so that the choice is not in front of the
+        queue: at (`chunk_next`, `slot_next`) of row 0, a row's first ones from row 1, whose sums move up in that cycle.
+        A tile's first sums are in row 0 by then, because its last ones are in a further chunk.
+        """
+        params = self.params
+        chunks = params.cols // params.lanes
+        slot = Signal(name="slot")
+        chunk_next, slot_next = Signal(range(max(2, chunks))), Signal()  # of the beat behind it
+        chunk_ends = Signal()
+        m.d.comb += chunk_ends.eq(chunk_next == chunks - 1)
+        with m.If(lands | move):
+            m.d.sync += [slot.eq(slot_next), row_is_last.eq(slot_next & chunk_ends)]
+        with m.If(lands | (move & ~tile_ends)):
+            m.d.sync += [chunk_next.eq(Mux(chunk_ends, 0, chunk_next + 1)), slot_next.eq(slot_next ^ chunk_ends)]
+
+        ahead = chunks > 1
+        at = slot_next if ahead else slot
+        for lane in range(params.lanes):
+            sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk_next)
+                    for held in (top.hold0, top.hold1)]
+            if params.split:
+                leaving = {f"sum{number}": value for number, value in enumerate(sums)}
+            else:
+                leaving = {"acc": Mux(slot_is_empty(at, mode4), 0, Mux(at, sums[1], sums[0]))}
+            for name, value in leaving.items():
+                if ahead:
+                    below = top.below1 if name == "sum1" else top.below0
+                    value = late(m, f"{name}_ahead{lane}", Mux(row_is_last, below[lane], value), value.shape(),
+                                 enable=lands | move)
+                m.d.comb += beat[name][lane].eq(value)
+        return slot
+
+    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, fill: Signal) -> None:
         """Output queue: entry 0 is the output, and everything moves up when it leaves."""
         entries = [Signal(beat.shape(), name=f"queue{n}", reset_less=True)
                    for n in range(self.params.queue_beats)]
@@ -237,7 +271,6 @@ class Mac(wiring.Component):
             if n + 1 < len(entries):
                 with m.Elif(pop):
                     m.d.sync += entry.eq(entries[n + 1])
-        m.d.sync += [queued.eq(queued - pop + move), fill.eq(Mux(move, staying << 1, staying))]
         if not self.params.split:
             m.d.comb += [self.o.valid.eq(~fill[0]), self.o.payload.eq(entries[0])]
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data
 
 from rtl_gen.haar.layouts import walk_layout
@@ -16,12 +16,25 @@ from tb.formal.checker import Checker
 
 def of_array(checker: Checker, params: MacParams, prefix: str = "") -> Value:
     """Of the MAC array, whose signals begin with `prefix`."""
-    flight, left, queued, flies, drains, ends, owed, fill, chunk, slot, row_is_last = (
-        checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "drains", "tile_ends",
-                                                         "owed", "fill", "chunk", "slot", "row_is_last"))
-    said = (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
-    return (said & (fill == Cat(queued == beats for beats in range(params.queue_beats + 1)))
-            & (row_is_last == slot & (chunk == params.cols // params.lanes - 1)))
+    flight, left, queued, flies, lands, drains, ends, owed, fill, move, may_end = (
+        checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "lands", "drains",
+                                                         "tile_ends", "owed", "fill", "move", "may_end"))
+    said = (flies == (flight != 0)) & (lands == (flight == 1)) & (drains == (left != 0)) & (ends == (left == 1))
+    said &= (owed == left + queued) & (fill == Cat(queued == beats for beats in range(params.queue_beats + 1)))
+    said &= move == (drains & (queued != params.queue_beats))
+    return said & (may_end == ((flight == 0) & (left <= params.latency) & (owed <= params.queue_beats)))
+
+
+def place_in_row(checker: Checker, params: MacParams, prefix: str = "") -> tuple[Value, Value]:
+    """Beats of the row at the array's upper edge that have left, and whether what is known of the beat at hand and of
+    the one behind it says so."""
+    drains, chunk, slot_next, slot, row_is_last = (checker.internal(f"{prefix}{name}") for name in (
+        "drains", "chunk_next", "slot_next", "slot", "row_is_last"))
+    chunks = params.cols // params.lanes
+    behind = Mux(slot_next, chunks, 0) + chunk  # the beat behind; 0, a row's first one, where none is at hand
+    gone = Mux(drains, Mux(behind == 0, 2 * chunks, behind) - 1, 0)[:(2 * chunks).bit_length()]
+    said = (chunk < chunks) & (drains | (behind == 0)) & (slot == (gone >= chunks))
+    return gone, said & (row_is_last == (gone == 2 * chunks - 1))
 
 
 def of_divider(checker: Checker, prefix: str) -> Value:
