@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,17 +27,17 @@ class Queue(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        count = Signal(range(self.depth + 1))
-        staying = Signal.like(count)
+        fill = Signal(self.depth + 1, init=1)  # the bit that is one says how many are queued
+        staying = Signal.like(fill, init=0)
         entries = [Signal(self.value.shape(), name=f"entry{n}", reset_less=True) for n in range(self.depth)]
-        m.d.comb += staying.eq(count - self.pop)
+        m.d.comb += staying.eq(Mux(self.pop, fill >> 1, fill))
         for n, entry in enumerate(entries):
-            with m.If(self.push & (staying == n)):
+            with m.If(self.push & staying[n]):
                 m.d.sync += entry.eq(self.value)
             if n + 1 < self.depth:
                 with m.Elif(self.pop):
                     m.d.sync += entry.eq(entries[n + 1])
-        m.d.sync += count.eq(staying + self.push)
-        m.d.comb += [self.head.eq(entries[0]), self.valid.eq(count != 0),
-                     self.broken.eq((self.pop & (count == 0)) | (self.push & ~self.pop & (count == self.depth)))]
+        m.d.sync += fill.eq(Mux(self.push, staying << 1, staying))
+        m.d.comb += [self.head.eq(entries[0]), self.valid.eq(~fill[0]),
+                     self.broken.eq((self.pop & fill[0]) | (self.push & ~self.pop & fill[-1]))]
         return m

@@ -38,7 +38,7 @@ class Liftings(OfEngine):
     def check(self, m: Module) -> None:
         self._jobs(m)
         owed = self._owed(m)
-        count, begins = self.internal("back.liftings.count"), self.internal("back.lift.moves")
+        count, begins = known.queued(self, m, "back.liftings."), self.internal("back.lift.moves")
         self.must(m, count + begins == owed)
         self.must(m, owed <= liftings_under_way(self.params))
         pop = self.internal("back.send.final")
@@ -54,6 +54,7 @@ class Liftings(OfEngine):
         registers = data.View(job_layout(self.params), self.internal("front.registers_held"))
         tested, state = tests(registers, self.params), self.internal("front.state")
         self.must(m, (state != State.CHECK) | (self.internal("front.fits") == tested))
+        self.must(m, self.internal("front.idle") == (state == State.IDLE))
         self.must(m, ~waiting | tests(following, self.params).all())
         self.must(m, ~running | tests(job, self.params).all())
         self.must(m, ~running | ~sinks | job.n_sink.any())

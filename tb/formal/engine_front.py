@@ -47,6 +47,7 @@ class Sinks(OfEngine):
         self.must(m, known.of_walk(self, m, haar, params, f"{unit}."))
         fits = self.internal("front.fits")
         self.must(m, (self.internal("front.state") != State.CHECK) | (fits == tests(registers, self.params)))
+        self.must(m, self.internal("front.idle") == (self.internal("front.state") == State.IDLE))
         self.must(m, known.of_slots(self, f"{unit}.slots."))
         self.must(m, ~(first & running) & (running | (cycle == 0)))
         self.must(m, ~active | (beats - 1 <= last_cycle) & (cycle <= last_cycle))
@@ -69,7 +70,7 @@ class Sinks(OfEngine):
                                           state == State.CHECK, state == State.SINKS), 2):
                 if rank < least:
                     self.must(m, ~(last & late))
-        count = self.internal("front.sinks.count")
+        count = known.queued(self, m, "front.sinks.")
         self.must(m, (count == _count(ranks)) & (count <= SINKS_IN_LIFTING))
         self.must(m, ~self.internal("front.sinks.broken"))
         self.reached(m, (count != 0) & ranks[-1])
@@ -84,7 +85,7 @@ class Tags(OfEngine):
         params, unit = self.params.scale, "front.scale"
         job = data.View(job_layout(params), self.internal(f"{unit}.job"))
         accept, ends, running = (self.internal(f"{unit}.{name}") for name in ("accept", "token_end", "running"))
-        state, runs = self.internal("front.state"), self.internal("front.scale_runs")
+        state, waits = self.internal("front.state"), self.internal("front.scale_waits")
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         coef = data.View(haar.output_layout(self.params.haar), self.internal("front.haar.o__payload"))
         self.given(m, ~accept | (coef.last == ends))
@@ -96,9 +97,10 @@ class Tags(OfEngine):
         # one job after the other: a job's registers meet its own tokens
         fits = self.internal("front.fits")
         self.must(m, (state != State.CHECK) | (fits == tests(registers, self.params)))
-        self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
+        self.must(m, (self.internal("front.idle") == (state == State.IDLE)) & (~waits | (state >= State.SINKS)))
+        self.must(m, ~(running | there.any()) | (state >= State.SINKS) & ~waits)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
-        self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
+        self.must(m, (state < State.SINKS) | waits | (job.beats == registers.beats))
         self.must(m, known.of_scale(self, params, f"{unit}."))
         # a token is a group
         self.must(m, ~running | (job.group_beats == job.beats))
@@ -106,7 +108,7 @@ class Tags(OfEngine):
         self._pace(m, registers, *tokens[0])
         self._places(m, tokens, job.beats)
         self._ring(m, tokens, job.beats)
-        count = self.internal("front.tags.count")
+        count = known.queued(self, m, "front.tags.")
         self.must(m, count == _count(list(there)))
         self.must(m, ~self.internal("front.tags.broken"))
 
@@ -200,7 +202,7 @@ class Tags(OfEngine):
         after = [there & (since > quotient) & (since <= quotient + beats) for there, since in tokens]
         info = data.View(group_layout(params), result).info
         self._token(m, divided, info, Cat(after).any(), beats)
-        self.must(m, ~divided | known.of_group(self, info, f"{unit}."))
+        self.must(m, ~divided | known.of_group(self, params, f"{unit}."))
         self.must(m, divided | (read == 0))
         for inside, (_, since) in zip(after, tokens, strict=True):
             self.must(m, ~inside | (since == quotient + 1 + read))

@@ -127,13 +127,13 @@ PROPERTIES = (
         cover=20, says="sums that reach a hold register find it empty and not shifting, under any back-pressure",
         bug=Fault(name="forget_the_queue", block="mac", why="a last step is taken although the queue may be full",
                   patch=("rtl_gen.mac.array.holds_free_in_time",
-                         lambda params, flying, left, owed: ~flying & (left <= params.latency))),
+                         lambda params, flying, left, owed, moves, leaves: ~flying & (left <= params.latency + moves))),
         bug_depth=20, seconds=10),
     Property(
         name="mac_tiles", block="mac", build=Tiles, params=LINE, mode=BOUND, depth=18, cover=25,
         says="tiles leave whole and in order: with operands of 1 every beat is its tile's number of steps",
         bug=Fault(name="take_a_step_too_early", block="mac", why="a last step is taken with a beat too many",
-                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, owed:
-                         ~flying & (left <= params.latency + 1) & (owed <= params.queue_beats + 1))),
+                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, owed, moves, leaves:
+                         ~flying & (left <= params.latency + 1 + moves) & (owed <= params.queue_beats + 1 + leaves))),
         bug_depth=25, seconds=60),
 )
