@@ -164,8 +164,9 @@ class RescaleLane(wiring.Component):
         left = register("left", Mux(less[-1], (-less)[:SINK_WIDTH], 0))
 
         # T, then T', exact modulo 2^total_width.
-        span_product = multiply(ranks, "span_product", code, offset, mul_stages, signed(total_width))
-        lo_product = multiply(ranks, "lo_product", wsum, lo, mul_stages, signed(total_width))
+        span_product = multiply(ranks, "span_product", code, offset, mul_stages, signed(total_width),
+                                params.dsp)
+        lo_product = multiply(ranks, "lo_product", wsum, lo, mul_stages, signed(total_width), params.dsp)
         code = delay("code_sum", code, mul_stages)
         hi, symmetric = delay("hi", self.hi, mul_stages + 1), delay("symmetric", self.symmetric, mul_stages + 1)
         span_term = register("span_term", span_product + (code << (params.width - 1)), signed(total_width))
@@ -180,7 +181,7 @@ class RescaleLane(wiring.Component):
         # T'·mant with a zero below the point, shifted right in two steps: what is then below the point rounds.
         mant = delay("mant", self.mant, mul_stages + 4)
         product = multiply(ranks, "product", unit, Cat(mant, Const(0)).as_signed(), mul_stages,
-                           signed(params.product_width))
+                           signed(params.product_width), params.dsp)
         right = delay("right", right, 2 * mul_stages + 3)
         coarse = register("coarse", Cat(Const(0), product).as_signed() >> (right & 0x30))
         fine = register("fine", coarse >> register("right_fine", right[:4]))

@@ -95,8 +95,8 @@ class HwConfig:
     pad_beats : beats of the AXI streams are padded to a power of two of bytes, at most 128; False: to whole bytes
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
-    dsp : the FPGA's DSP slice that the PEs' multipliers are written for, their registers included: ecp5; None leaves
-        them to synthesis. No value and no cycle depends on it
+    dsp : the FPGA's DSP slice that the multipliers are written for, their registers included: ecp5; None leaves them to
+        synthesis. No value and no cycle depends on it
     multiplier : what a PE multiplies with: packed, one multiplier of 17 x 8 bits, which fits a DSP slice; split, two of
         5 x 8 bits, which are smaller in standard cells. No value and no cycle depends on it
     bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None

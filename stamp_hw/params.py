@@ -34,7 +34,8 @@ def block_acc_width(block: int) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleParams:
     """Scale unit: `lanes` coefficients of `width` bits a beat; groups of up to `max_beats` beats. With `block_beats`
-    > 0 it has dividers enough for a group every so many beats, and groups may have an integer zero."""
+    > 0 it has dividers enough for a group every so many beats, and groups may have an integer zero. `dsp` is the slice
+    that multiplies, where one is named."""
 
     lanes: int
     width: int
@@ -42,6 +43,7 @@ class ScaleParams:
     max_beats: int
     mul_stages: int
     block_beats: int = 0
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 4, 18), ("recip_frac", 0, 8), ("max_beats", 1, 32768),
@@ -53,7 +55,7 @@ class ScaleParams:
     def of(cls, hw: HwConfig) -> ScaleParams:
         return cls(lanes=hw.lanes, width=hw.coef_width, recip_frac=hw.recip_frac,
                    max_beats=-(-hw.max_k // hw.lanes), mul_stages=hw.mul_stages,
-                   block_beats=hw.block // hw.lanes if hw.block else 0)
+                   block_beats=hw.block // hw.lanes if hw.block else 0, dsp=hw.dsp)
 
     @property
     def frac(self) -> int:
@@ -306,7 +308,7 @@ class CombineParams:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescaleParams:
     """Rescale unit: `lanes` accumulators a beat become output coefficients of `z_width` bits; with `blocks` it takes T
-    of all blocks in their place."""
+    of all blocks in their place. `dsp` is the slice that multiplies, where one is named."""
 
     lanes: int
     acc_width: int
@@ -315,6 +317,7 @@ class RescaleParams:
     mul_stages: int
     z_width: int = Z_WIDTH
     blocks: bool = False
+    dsp: str | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("acc_width", 16, 32), ("width", 4, 18), ("max_k", 1, 32768),
@@ -329,7 +332,7 @@ class RescaleParams:
     @remembered
     def of(cls, hw: HwConfig) -> RescaleParams:
         return cls(lanes=hw.drain_lanes, acc_width=hw.acc_width, width=hw.coef_width, max_k=hw.max_k,
-                   mul_stages=hw.mul_stages, blocks=bool(hw.block))
+                   mul_stages=hw.mul_stages, blocks=bool(hw.block), dsp=hw.dsp)
 
     @property
     def wsum_width(self) -> int:

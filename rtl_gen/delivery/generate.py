@@ -63,7 +63,7 @@ def generate(config: NpuConfig, *, blocks: bool = False, vectors: bool = False, 
     modules = list(files)
     files[FILE_LIST] = "".join(f"{name}\n" for name in modules)
     files[WAIVER_FILE] = control_file()
-    files |= ecp5.delivered(config.hw)
+    files |= ecp5.delivered(modules, config.hw)
     benches = {}
     if vectors:
         extra = {name: text for group in chosen.values() for unit in group if unit.inside is None

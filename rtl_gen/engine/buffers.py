@@ -126,7 +126,8 @@ class ScaleBuffer(wiring.Component):
 
     Members
     -------
-    en, write_at, word : In, half that is written, address and word
+    en, write_at, word : In, half that is written, address and word, which pass a register first: a token's scale is
+        read long after its codes
     half, read_at : In, half that is read, and address
     token : Out, the word, two cycles later
     """
@@ -140,14 +141,15 @@ class ScaleBuffer(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         second = delayed(m, "halves_read", self.half, 2)
+        en, write_at, written = (late(m, f"{name}_late", value, control=name == "en") for name, value in (
+            ("en", self.en), ("write_at", self.write_at.as_value()), ("word", self.word.as_value())))
         layout, words = scale_layout(self.params), []
         for number in range(2):
             bank = m.submodules[f"half{number}"] = memory.Memory(shape=layout, depth=1 << len(self.read_at.as_value()),
                                                                  init=[])
             write, read = bank.write_port(), bank.read_port()
-            m.d.comb += [write.addr.eq(self.write_at.as_value()), write.data.eq(self.word),
-                         write.en.eq(self.en[number]), read.addr.eq(self.read_at.as_value()),
-                         read.en.eq(self.half == number)]
+            m.d.comb += [write.addr.eq(write_at), write.data.eq(layout(written)), write.en.eq(en[number]),
+                         read.addr.eq(self.read_at.as_value()), read.en.eq(self.half == number)]
             words.append(late(m, f"word{number}", read.data.as_value()))
         m.d.comb += self.token.as_value().eq(Mux(second, words[1], words[0]))
         return m

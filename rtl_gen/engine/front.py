@@ -118,7 +118,7 @@ class Front(wiring.Component):
             "job": In(stream.Signature(job_layout(params))), "i": In(stream.Signature(input_layout(params))),
             "room": In(1), "refuse": In(1), "start": Out(1), "registers": Out(job_layout(params)), "free": In(2),
             "claim": Out(2), "code": Out(code_layout(params)), "valid": Out(1), "written": In(1),
-            "illegal": Out(1), "framing": Out(1), "internal": Out(1), "idle": Out(1),
+            "illegal": Out(1), "framing": Out(1), "internal": Out(1), "idle": Out(1, init=1),
             "haar_events": Out(haar_common.event_layout()), "scale_events": Out(scale.event_layout(params.scale)),
         })
 
@@ -154,15 +154,15 @@ class Front(wiring.Component):
         summed = Signal()
         state = Signal(State)
         # Tested as they come: whether all tests are passed is asked a cycle later.
-        fits = late(m, "fits", tests(self.job.payload, params), enable=state == State.IDLE)
-        m.d.comb += [self.registers.eq(job), self.idle.eq(state == State.IDLE)]
+        fits = late(m, "fits", tests(self.job.payload, params), enable=self.idle)
+        m.d.comb += self.registers.eq(job)
         if params.axes == 2:
             width = Signal(wide, reset_less=True)
             height = Signal.like(self.job.payload.height, reset_less=True)
             m.d.comb += summed.eq(height == 0)
         else:
             m.d.comb += summed.eq(1)
-        with m.If(state == State.IDLE):  # what is offered is held, taken or not
+        with m.If(self.idle):  # what is offered is held, taken or not
             m.d.comb += self.job.ready.eq(self.room & ~self.refuse)
             m.d.sync += job.eq(self.job.payload)
             if params.axes == 2:
@@ -170,7 +170,7 @@ class Front(wiring.Component):
             else:
                 m.d.sync += tokens.eq(self.job.payload.width)
             with m.If(self.job.valid & self.job.ready):
-                m.d.sync += state.eq(State.CHECK)
+                m.d.sync += [state.eq(State.CHECK), self.idle.eq(0)]
         with m.Elif(state == State.CHECK):
             with m.If(summed):
                 m.d.sync += tokens.eq(tokens + job.n_sink)
@@ -179,7 +179,7 @@ class Front(wiring.Component):
                     m.d.sync += state.eq(Mux(job.n_sink.any(), State.SINKS, State.TOKENS))
                 with m.Else():
                     m.d.comb += self.illegal.eq(1)
-                    m.d.sync += state.eq(State.IDLE)
+                    m.d.sync += [state.eq(State.IDLE), self.idle.eq(1)]
             if params.axes == 2:
                 with m.Else():  # width · height, a bit of the height a cycle
                     m.d.sync += [height.eq(height >> 1), width.eq(width << 1)]
@@ -193,16 +193,16 @@ class Front(wiring.Component):
         lifting, quantizer = units.haar.job, units.scale.job
         latest = Signal(init=1)
         first = Signal(reset_less=True)
-        scale_runs = Signal()
+        scale_waits = Signal()  # the scale unit has not taken its job yet
         sinks = Signal(name="lifts_sinks")  # the state SINKS
         with m.If(self.claim.any()):
             m.d.sync += latest.eq(units.haar.intake.half)
         with m.If(self.start):
-            m.d.sync += [first.eq(~latest), scale_runs.eq(0), sinks.eq(job.n_sink.any())]
+            m.d.sync += [first.eq(~latest), scale_waits.eq(1), sinks.eq(job.n_sink.any())]
         with m.If(quantizer.valid & quantizer.ready):
-            m.d.sync += scale_runs.eq(1)
+            m.d.sync += scale_waits.eq(0)
         m.d.comb += [
-            quantizer.valid.eq(is_accepted(state) & ~scale_runs),
+            quantizer.valid.eq(scale_waits),
             quantizer.payload.tokens.eq(tokens),
             quantizer.payload.beats.eq(job.beats),
             quantizer.payload.group_beats.eq(Mux(job.blocks, params.block_beats, job.beats) if params.block
@@ -228,9 +228,9 @@ class Front(wiring.Component):
             m.d.sync += [state.eq(Mux(sinks, State.TOKENS, State.RUN)), sinks.eq(0)]
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
-        with m.Elif((state == State.RUN) & is_over(lifting.ready, scale_runs, quantizer.ready,
+        with m.Elif((state == State.RUN) & is_over(lifting.ready, ~scale_waits, quantizer.ready,
                                                          units.tags.valid | self.written)):
-            m.d.sync += state.eq(State.IDLE)
+            m.d.sync += [state.eq(State.IDLE), self.idle.eq(1)]
 
     def _intake(self, m: Module, units: Units) -> None:
         """The gate in front of the lifting unit, and what a token's last beat decides."""

@@ -24,7 +24,7 @@ from rtl_gen.engine.order import Order, order_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.counter import go_round
-from rtl_gen.lib.delay import delayed, late
+from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import EngineParams
 
@@ -77,11 +77,9 @@ def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> tuple[Value, V
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The step at hand: whether it is issued now, is its tile's first, its last, ends its block (without blocks, its
-    tile)."""
+    """The step at hand: whether it is issued now, is its tile's last, ends its block (without blocks, its tile)."""
 
     issues: Signal
-    first: Signal
     last: Signal
     ends: Signal
 
@@ -128,11 +126,15 @@ class Issue(wiring.Component):
         params = self.params
         m.submodules.jobs = jobs = JobRegisters(job_layout(params))
         m.submodules.order = order = Order(params)
-        valid = Signal(name="tile_valid")  # there is a tile at hand
+        # A step of a tile at hand: its first one, a later one; and whether it may be issued, as far as is known of it a
+        # cycle before. `none`: there is no tile.
+        opens, opens_next = Signal(name="tile_opens"), Signal(name="tile_opens_next")
+        inside, inside_next = Signal(name="tile_inside"), Signal(name="tile_inside_next")
+        starts, goes, none = Signal(name="step_starts"), Signal(name="step_goes"), Signal(name="tile_none", init=1)
         tile = Signal(order_layout(params), name="tile_held", reset_less=True)
         occupied = Signal(params.rows, reset_less=True)  # its rows that hold a token
         take = Signal()
-        step = Step(issues=Signal(name="issues_"), first=Signal(name="first_"), last=(last := Signal(name="last_")),
+        step = Step(issues=Signal(name="issues_"), last=(last := Signal(name="last_")),
                     ends=Signal(name="ends_") if params.block else last)
         tile_ends = Signal()
         takes = Signal()
@@ -143,18 +145,16 @@ class Issue(wiring.Component):
         else:
             m.d.comb += ends.eq(tile_ends)
             block_may_end, (_, apart) = Const(1), keep_apart(m, "gap", ends, block_gap(params))
-        # Whether the tile at hand may end is known a cycle before: it finds a half of the output buffer, or its pass
-        # has one.
-        tile_may_end = late(m, "tile_may_end", control=True, value=may_end(
-            apart, Mux(take, self._finds_half(order.tile), self._finds_half(tile))))
         m.d.comb += [
             jobs.start.eq(self.start), jobs.registers.eq(self.registers), self.room.eq(jobs.room),
             self.idle.eq(jobs.idle),
             order.begins.eq(jobs.begins), order.following.eq(jobs.following), order.running.eq(jobs.running),
             order.job.eq(jobs.job), order.halves.eq(self.halves),
-            take.eq(~valid | tile_ends),
+            take.eq(none | tile_ends),
+            opens_next.eq(Mux(take, order.valid, opens & ~step.issues)),
+            inside_next.eq(~take & (inside | step.issues)),
             takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
-            step.issues.eq(valid & (~step.first | self.loaded) & block_may_end & (~last | tile_may_end)),
+            step.issues.eq((goes | (starts & self.loaded)) & block_may_end),
             tile_ends.eq(step.issues & last),
             jobs.ends.eq(tile_ends & tile.job_ends),
             self.release.eq(tile_ends & tile.pass_ends),
@@ -164,9 +164,14 @@ class Issue(wiring.Component):
         ]
         m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
         with m.If(take):
-            m.d.sync += [valid.eq(order.valid), tile.eq(order.tile),
-                         occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
-        self._steps(m, step, jobs, order, take)
+            m.d.sync += [tile.eq(order.tile), occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
+        # Whether a tile may end is known a cycle before: it finds a half of the output buffer, or its pass has one.
+        last_of_taken, last_of_held = self._steps(m, step, jobs, order, take)
+        waits_taken = last_of_taken & ~may_end(apart, self._finds_half(order.tile))
+        waits_held = last_of_held & ~may_end(apart, self._finds_half(tile))
+        m.d.sync += [opens.eq(opens_next), inside.eq(inside_next), none.eq(~opens_next & ~inside_next),
+                     starts.eq(Mux(take, order.valid & ~waits_taken, opens & ~step.issues & ~waits_held)),
+                     goes.eq(inside_next & ~waits_held)]
         self._feed(m, step, occupied)
         return m
 
@@ -174,8 +179,9 @@ class Issue(wiring.Component):
         """Whether a tile's half of the output buffer is free, or its pass has begun."""
         return ~tile.opens | self.out_free.bit_select(tile.set[0], 1)
 
-    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, take: Value) -> None:
-        """The steps of a tile, and the words of the buffers that they need."""
+    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, take: Value) -> tuple[Value, Value]:
+        """The steps of a tile, and the words of the buffers that they need; whether the step of the next cycle is its
+        tile's last, if a tile is taken now and if not."""
         params, most = self.params, self.params.max_beats * self.params.lanes
         left = countdown("steps_left", most)
         before = countdown("steps_before_last", most)  # of the job's tiles, in their first step
@@ -183,13 +189,14 @@ class Issue(wiring.Component):
             m.d.sync += before.eq(steps_before_last(jobs.following, params))
         beat_ends = go_round(m, self.lane, params.lanes, step.issues)
         with m.If(step.issues):
-            m.d.sync += [step.first.eq(0), left.eq(left - 1), self.weight_at.eq(self.weight_at + 1)]
+            m.d.sync += [left.eq(left - 1), self.weight_at.eq(self.weight_at + 1)]
         with m.If(beat_ends):
             m.d.sync += self.act_at.eq(self.act_at + 1)
         with m.If(take):
-            m.d.sync += [step.first.eq(1), left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
+            m.d.sync += [left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
                          self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
         m.d.comb += step.last.eq(is_last(left))
+        return is_last(before), is_last(left) | (step.issues & (left == 0))
 
     def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value
                 ) -> tuple[Value, Value]:

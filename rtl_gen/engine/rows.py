@@ -99,9 +99,13 @@ class Rows(wiring.Component):
         params, code, halves = self.params, self.late, [self._half(m, number) for number in range(2)]
         m.d.comb += [code.eq(late(m, "code_late", self.code)),
                      self.valid_late.eq(late(m, "code_valid", self.valid, control=True))]
-        fits_place = late(m, "fits_place", self.code.place < params.out_slots)
-        ends = [late(m, f"ends_in{number}", self.valid & self.code.last & (self.code.half == number), control=True)
-                for number in range(2)]
+        has_place = self.code.place < params.out_slots
+        fits_place = late(m, "fits_place", has_place)
+        # Of each half: a beat with a place in it comes, a token of it ends. The words of the buffers have the token's
+        # precision from elsewhere.
+        narrow = late(m, "narrow", ~self.code.hi)
+        comes, ends = ([late(m, f"{name}_in{number}", self.valid & which & (self.code.half == number), control=True)
+                        for number in range(2)] for name, which in (("comes", has_place), ("ends", self.code.last)))
 
         # The token's slot: the open row's second half, or the next row.
         second = Signal()
@@ -109,9 +113,9 @@ class Rows(wiring.Component):
         last = Signal()
         slot = Signal(slot_layout(params))
         beat = Signal(up_to(params.max_beats - 1))
-        pick = [Mux(half.open & ~code.hi, half.open_slot.as_value(), half.next.as_value()) for half in halves]
+        pick = [Mux(half.open & narrow, half.open_slot.as_value(), half.next.as_value()) for half in halves]
         m.d.comb += [
-            second.eq(~code.hi & Mux(code.half, halves[1].open, halves[0].open)),
+            second.eq(narrow & Mux(code.half, halves[1].open, halves[0].open)),
             slot.as_value().eq(Mux(code.half, pick[1], pick[0])),
             fits.eq((second | Mux(code.half, halves[1].room, halves[0].room)) & fits_place),
             last.eq(self.valid_late & code.last),
@@ -123,15 +127,18 @@ class Rows(wiring.Component):
             self.scale_at.tile.eq(slot.tile),
         ]
         m.d.comb += [self.scale[name].eq(code[name]) for name in ("lo", "span", "hi", "sink_shift", "place")]
+        opens = [comes[n] & ~(narrow & half.open) & half.room for n, half in enumerate(halves)]  # its next row
+        fills = [comes[n] & narrow & half.open for n, half in enumerate(halves)]  # its open one's second half
         for row in range(params.rows):
-            chosen = self.valid_late & fits & (slot.row == row)
-            m.d.comb += [self.low[row].eq(chosen & ~second), self.high[row].eq(chosen)]
+            in_next = Cat(opens[n] & (half.next.row == row) for n, half in enumerate(halves))
+            in_open = Cat(fills[n] & (half.open_slot.row == row) for n, half in enumerate(halves))
+            m.d.comb += [self.low[row].eq(in_next.any()), self.high[row].eq(in_next.any() | in_open.any())]
         with m.If(self.valid_late):
             m.d.sync += beat.eq(Mux(code.last, 0, beat + 1))
         if params.block:
             self._spans(m, fits)
         for number, half in enumerate(halves):
-            self._place(m, half, ends[number], fits_place)
+            self._place(m, half, ends[number], fits_place, narrow)
         return m
 
     def _half(self, m: Module, number: int) -> Half:
@@ -177,17 +184,17 @@ class Rows(wiring.Component):
         with m.If(ends):
             m.d.sync += group.eq(Mux(code.last, 0, group + 1))
 
-    def _place(self, m: Module, half: Half, last: Signal, fits_place: Signal) -> None:
+    def _place(self, m: Module, half: Half, last: Signal, fits_place: Signal, narrow: Signal) -> None:
         """A token's last beat moves its half on: it takes the open row's second half, or where there is room the next
         row."""
         params, code, slot = self.params, self.late, half.next
-        second = ~code.hi & half.open
+        second = narrow & half.open
         begins = last & ~second & half.room & fits_place
         with m.If(last):
             m.d.sync += [half.closed.eq(code.closes), half.ends.eq(code.ends)]
             with m.If((second | half.room) & fits_place):
                 m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
-        with m.If(begins & ~code.hi):
+        with m.If(begins & narrow):
             m.d.sync += half.open_slot.eq(slot)
         with m.If(begins):
             m.d.sync += half.last.eq(slot.tile)

@@ -27,16 +27,16 @@ class Queue(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        count = Signal(range(self.depth + 1))
-        staying = Signal.like(count)
+        fill = Signal(self.depth + 1, init=1)  # the bit that is one says how many are queued
+        staying = Signal.like(fill, init=0)
         entries = [Signal(self.value.shape(), name=f"entry{n}", reset_less=True) for n in range(self.depth)]
-        m.d.comb += staying.eq(count - self.pop)
+        m.d.comb += staying.eq(Mux(self.pop, fill >> 1, fill))
         # What is pushed and popped is known late: an entry that holds nothing takes what is offered, pushed or not.
         for n, entry in enumerate(entries):
             behind = entries[n + 1] if n + 1 < self.depth else self.value
-            with m.If(self.pop | (count <= n)):
-                m.d.sync += Value.cast(entry).eq(Value.cast(Mux(count <= n + 1, self.value, behind)))
-        m.d.sync += count.eq(staying + self.push)
-        m.d.comb += [self.head.eq(entries[0]), self.valid.eq(count != 0),
-                     self.broken.eq((self.pop & (count == 0)) | (self.push & ~self.pop & (count == self.depth)))]
+            with m.If(self.pop | fill[:n + 1].any()):
+                m.d.sync += Value.cast(entry).eq(Value.cast(Mux(fill[:n + 2].any(), self.value, behind)))
+        m.d.sync += fill.eq(Mux(self.push, staying << 1, staying))
+        m.d.comb += [self.head.eq(entries[0]), self.valid.eq(~fill[0]),
+                     self.broken.eq((self.pop & fill[0]) | (self.push & ~self.pop & fill[-1]))]
         return m

@@ -8,7 +8,7 @@ when the output never stalls, so that the contract's tile time holds exactly.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,12 +71,13 @@ def ends_tile(accept: Value, last: Value) -> Value:
     return accept & last
 
 
-def holds_free_in_time(params: MacParams, flying: Value, left: Value, owed: Value) -> Value:
-    """Whether a last step taken now is certain to find the hold registers free: no tile is on its way to them, and the
-    beats `left` in them can all leave in the `latency` cycles from now, into a queue that may not send one of them:
-    `owed` are those `left` and those queued.
+def holds_free_in_time(params: MacParams, flying: Value, left: Value, owed: Value, moves: int, leaves: int) -> Value:
+    """Whether a last step taken in the next cycle is certain to find the hold registers free: no tile is on its way to
+    them, and the beats left in them can all leave in the `latency` cycles from then, into a queue that may not send one
+    of them. Now `left` are left, of which `moves` leave, and `owed` are those and the queued ones, of which `leaves`
+    leave.
     """
-    return ~flying & (left <= params.latency) & (owed <= params.queue_beats)
+    return ~flying & (left <= params.latency + moves) & (owed <= params.queue_beats + leaves)
 
 
 def slot_is_empty(slot: Value, mode4: Value) -> Value:
@@ -94,9 +95,8 @@ def counted(accept: Value, count: Value) -> Value:
     return Mux(accept, count, 0)
 
 
-def multiplications(params: MacParams, mode4: data.View) -> tuple[Value, Value]:
-    """(of 8-bit codes, of 4-bit pairs) in a step."""
-    rows4 = sum(mode4[1:], mode4[0])
+def multiplications(params: MacParams, rows4: Value) -> tuple[Value, Value]:
+    """(of 8-bit codes, of 4-bit pairs) in a step with `rows4` rows of pairs."""
     # Times cols, by shifts: a product with a constant would take multipliers from an FPGA, for a counter.
     fours = sum(rows4 << bit for bit in range(params.cols.bit_length()) if params.cols >> bit & 1)
     return params.rows * params.cols - fours, fours
@@ -131,7 +131,6 @@ class Mac(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         params = self.params
-        chunks = params.cols // params.lanes
         step = self.i.payload
 
         # Credit and tile control. `flight` counts the cycles until the last PE's sums are in its hold register.
@@ -142,70 +141,75 @@ class Mac(wiring.Component):
         queued = Signal(range(params.queue_beats + 1))
         # What is asked of the counts in every cycle is known a cycle before.
         flies = Signal()  # a tile is on its way
+        lands = Signal()  # its drain begins in the next cycle
         drains = Signal()  # beats are left
         tile_ends = Signal()  # one is
+        move = Signal()  # it leaves the hold registers: the queue is not full
         owed = Signal(range(params.drain_beats + params.queue_beats + 1))  # those left and those queued
         fill = Signal(params.queue_beats + 1, init=1)  # the bit that is one says how many are queued
+        may_end = Signal(init=1)  # a last step would find the hold registers free
         m.d.comb += [
-            self.i.ready.eq(~step.last | holds_free_in_time(params, flies, left, owed)),
+            self.i.ready.eq(~step.last | may_end),
             accept.eq(self.i.valid & self.i.ready),
             last_accepted.eq(accept & step.last),
         ]
         with m.If(last_accepted):
             m.d.sync += [flight.eq(params.flight_cycles), flies.eq(1)]
         with m.Elif(flies):
-            m.d.sync += [flight.eq(flight - 1), flies.eq(flight != 1)]
+            m.d.sync += [flight.eq(flight - 1), flies.eq(~lands)]
+        m.d.sync += lands.eq(flight == 2)
 
-        # Drain position. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
-        move = Signal()
+        # Drain. A row's two token slots leave chunk by chunk, then the columns shift up by a row.
         pop = Signal()
-        chunk_ends = Signal()
         row_is_last = Signal()  # the beat that leaves next is its row's last one
         row_ends = Signal()
-        chunk = Signal(range(max(2, chunks)))
-        slot = Signal()
         row = Signal(range(max(2, params.rows)))
         flight_mode4 = Signal(params.rows, reset_less=True)
         drain_mode4 = Signal(params.rows, reset_less=True)
+        row_moves = Signal()  # a row ends that is not the tile's last: those below move up
+        left_next, owed_next, drains_next, fill_next, tile_ends_next, row_is_last_next, move_next = (
+            Signal.like(now, name=f"{now.name}_next", init=0)
+            for now in (left, owed, drains, fill, tile_ends, row_is_last, move))
+        staying = Mux(pop, fill >> 1, fill)
+
+        def free_after(left: Value, owed: Value) -> Value:
+            flying = last_accepted | (flies & ~lands)
+            stays, moves = ([holds_free_in_time(params, flying, left, owed, moved, popped) for popped in range(2)]
+                            for moved in range(2))
+            return Mux(move, Mux(pop, moves[1], moves[0]), Mux(pop, stays[1], stays[0]))
+
         m.d.comb += [
-            move.eq(drains & ~fill[-1]),
             pop.eq(leaves(self.o.valid, self.o.ready)),
-            chunk_ends.eq(chunk == chunks - 1),
             row_ends.eq(move & row_is_last),
+            left_next.eq(Mux(lands, params.drain_beats, left - move)),
+            owed_next.eq(Mux(lands, params.drain_beats + queued, owed) - pop),
+            drains_next.eq(lands | (drains & ~(move & tile_ends))),
+            fill_next.eq(Mux(move, staying << 1, staying)),
+            tile_ends_next.eq(Mux(lands, params.drain_beats == 1, Mux(move, left == 2, tile_ends))),
+            move_next.eq(drains_next & ~fill_next[-1]),
+        ]
+        m.d.sync += [
+            left.eq(left_next), owed.eq(owed_next), drains.eq(drains_next), fill.eq(fill_next),
+            queued.eq(queued - pop + move), move.eq(move_next), tile_ends.eq(tile_ends_next),
+            row_is_last.eq(row_is_last_next), row_moves.eq(move_next & row_is_last_next & ~tile_ends_next),
+            may_end.eq(Mux(lands, free_after(Const(params.drain_beats), params.drain_beats + queued),
+                           free_after(left, owed))),
         ]
         with m.If(last_accepted):
             m.d.sync += flight_mode4.eq(step.mode4.as_value())
-        with m.If(flight == 1):
-            m.d.sync += [left.eq(params.drain_beats), drains.eq(1), tile_ends.eq(params.drain_beats == 1),
-                         owed.eq(params.drain_beats + queued - pop), drain_mode4.eq(flight_mode4)]
-        with m.Elif(move):
-            m.d.sync += [left.eq(left - 1), drains.eq(~tile_ends), tile_ends.eq(left == 2), owed.eq(owed - pop)]
-            with m.If(row_ends):
-                m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
-        with m.Else():
-            m.d.sync += owed.eq(owed - pop)
-        with m.If(move):
-            m.d.sync += [chunk.eq(chunk + 1), row_is_last.eq(slot & (chunk + 2 == chunks) if chunks > 1 else ~slot)]
-            with m.If(chunk_ends):
-                m.d.sync += [chunk.eq(0), slot.eq(~slot)]
+        with m.If(lands):
+            m.d.sync += drain_mode4.eq(flight_mode4)
+        with m.Elif(row_ends):
+            m.d.sync += drain_mode4.eq(drain_mode4 >> 1)
         with m.If(row_ends):
             m.d.sync += row.eq(row + 1)
             with m.If(tile_ends):
                 m.d.sync += row.eq(0)
-
-        shift = Signal()
-        m.d.comb += shift.eq(row_ends & ~tile_ends)
-        top = self._array(m, accept, shift)
+        top = self._array(m, accept, row_moves)
 
         # The beat that leaves the hold registers of row 0.
         beat = Signal(split.beat_layout(params, self.o.payload.shape()) if params.split else self.o.payload.shape())
-        for lane in range(params.lanes):
-            sums = [chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk)
-                    for held in (top.hold0, top.hold1)]
-            if params.split:
-                m.d.comb += [beat.sum0[lane].eq(sums[0]), beat.sum1[lane].eq(sums[1])]
-            else:
-                m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+        slot = self._sums(m, top, beat, lands, move, row_is_last, row_is_last_next, tile_ends)
         if params.split:
             m.d.comb += beat.mode4.eq(drain_mode4[0])
         m.d.comb += [
@@ -215,18 +219,56 @@ class Mac(wiring.Component):
             beat.last.eq(tile_ends),
         ]
 
-        self._queue(m, beat, move, pop, queued, fill)
+        self._queue(m, beat, move, pop, fill)
 
-        eights, fours = multiplications(params, step.mode4)
+        # Rows are counted four by four, and the rest a cycle later.
+        accepted = late(m, "accepted", accept, control=True)
+        groups = [[step.mode4[row] for row in range(first, min(first + 4, params.rows))]
+                  for first in range(0, params.rows, 4)]
+        counts = [late(m, f"pairs{number}", sum(rows[1:], rows[0])) for number, rows in enumerate(groups)]
+        eights, fours = multiplications(params, sum(counts[1:], counts[0]))
         m.d.comb += [
-            *(port.eq(late(m, name, counted(accept, count)[:len(port)], control=True)) for port, name, count in (
-                (self.events.multiplies4, "multiplied4", fours), (self.events.multiplies8, "multiplied8", eights))),
+            self.events.multiplies4.eq(counted(accepted, fours)), self.events.multiplies8.eq(counted(accepted, eights)),
             self.events.steps.eq(accept),
             self.events.drained.eq(pop),
         ]
         return m
 
-    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, queued: Signal, fill: Signal) -> None:
+    def _sums(self, m: Module, top: Shared, beat: data.View, lands: Value, move: Value, row_is_last: Value,
+              row_is_last_next: Signal, tile_ends: Value) -> Signal:
+        """The sums of the beat that leaves next, and where it stands in its row; returns its token slot.
+
+        Of several chunks a slot's sums are chosen a cycle before they leave, so that the choice is not in front of the
+        queue: at `chunk_next` of row 0, a row's first ones from row 1, whose sums move up in that cycle. A tile's first
+        sums are in row 0 by then, because its last ones are in a further chunk.
+        """
+        params = self.params
+        chunks = params.cols // params.lanes
+        slot = Signal()
+        chunk_next = Signal(range(max(2, chunks)))  # of the beat behind it
+        slot_next = Signal()
+        chunk_ends = Signal()
+        m.d.comb += [chunk_ends.eq(chunk_next == chunks - 1),
+                     row_is_last_next.eq(Mux(lands | move, slot_next & chunk_ends, row_is_last))]
+        with m.If(lands | move):
+            m.d.sync += slot.eq(slot_next)
+        with m.If(lands | (move & ~tile_ends)):
+            m.d.sync += [chunk_next.eq(Mux(chunk_ends, 0, chunk_next + 1)), slot_next.eq(slot_next ^ chunk_ends)]
+
+        for lane in range(params.lanes):
+            sums: list[Value] = []
+            for number, (held, below) in enumerate(((top.hold0, top.below0), (top.hold1, top.below1))):
+                value = chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk_next)
+                sums.append(value if chunks == 1 else late(
+                    m, f"ahead{number}_{lane}", Mux(row_is_last, below[lane], value),
+                    signed(params.sum_widths[number]), enable=lands | move))
+            if params.split:
+                m.d.comb += [beat.sum0[lane].eq(sums[0]), beat.sum1[lane].eq(sums[1])]
+            else:
+                m.d.comb += beat.acc[lane].eq(Mux(beat.empty, 0, Mux(slot, sums[1], sums[0])))
+        return slot
+
+    def _queue(self, m: Module, beat: data.View, move: Value, pop: Value, fill: Signal) -> None:
         """Output queue: entry 0 is the output, and everything moves up when it leaves."""
         entries = [Signal(beat.shape(), name=f"queue{n}", reset_less=True)
                    for n in range(self.params.queue_beats)]
@@ -237,7 +279,6 @@ class Mac(wiring.Component):
             if n + 1 < len(entries):
                 with m.Elif(pop):
                     m.d.sync += entry.eq(entries[n + 1])
-        m.d.sync += [queued.eq(queued - pop + move), fill.eq(Mux(move, staying << 1, staying))]
         if not self.params.split:
             m.d.comb += [self.o.valid.eq(~fill[0]), self.o.payload.eq(entries[0])]
             return

@@ -124,7 +124,7 @@ class BlockMac(wiring.Component):
             else:
                 m.d.comb += self.acc[c].eq(Mux(slot, top.hold1[c], top.hold0[c]))
 
-        eights, fours = multiplications(params, step.mode4)
+        eights, fours = multiplications(params, sum(step.mode4[1:], step.mode4[0]))
         m.d.comb += [
             self.events.multiplies4.eq(counted(step.valid, fours)),
             self.events.multiplies8.eq(counted(step.valid, eights)),

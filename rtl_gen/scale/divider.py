@@ -43,9 +43,10 @@ def dividend(top: Value, divisor: Value, frac: int) -> Value:
 
 
 def result_layout(params: ScaleParams) -> data.StructLayout:
-    """A group with its reciprocal, and the leading zeros of its span."""
+    """A group with its reciprocal, and the leading zeros of its span; `final`, the beat that is read next is its last
+    one."""
     return data.StructLayout({"group": group_layout(params), "lz": range(params.width),
-                              "recip": unsigned(params.recip_width)})
+                              "recip": unsigned(params.recip_width), "final": 1})
 
 
 class Divider(wiring.Component):
@@ -62,7 +63,8 @@ class Divider(wiring.Component):
     -------
     group, valid : In, a group's range; never refused: the sender keeps at most three groups between its input and
         `taken`
-    o : Out stream, the group with `recip` and `lz`
+    o : Out stream, the group with `recip` and `lz`; `reads`, `final_next` : In, a beat of it is read, and whether the
+        one behind that is its last
     taken : Out, a quotient moved to the output register
     step : Out, a quotient bit was made
 
@@ -73,7 +75,8 @@ class Divider(wiring.Component):
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
         super().__init__({"group": In(group_layout(params)), "valid": In(1),
-                          "o": Out(stream.Signature(result_layout(params))), "taken": Out(1), "step": Out(1)})
+                          "o": Out(stream.Signature(result_layout(params))), "reads": In(1), "final_next": In(1),
+                          "taken": Out(1), "step": Out(1)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -140,5 +143,7 @@ class Divider(wiring.Component):
 
         with m.If(result_free):
             m.d.sync += [self.o.valid.eq(self.taken), result.group.eq(divide_group), result.lz.eq(divide_lz),
-                         result.recip.eq(Cat(bit, quotient))]
+                         result.recip.eq(Cat(bit, quotient)), result.final.eq(divide_group.info.single)]
+        with m.Elif(self.reads):
+            m.d.sync += result.final.eq(self.final_next)
         return m

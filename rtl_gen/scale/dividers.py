@@ -30,7 +30,7 @@ class Dividers(wiring.Component):
     -------
     group, valid : In, a group's range; never refused: the sender keeps at most `groups_in_flight` groups between its
         input and `taken`
-    o : Out stream, the group with `recip` and `lz`, in the order of the groups
+    o : Out stream, the group with `recip` and `lz`, in the order of the groups; `reads`, `final_next` : In, as of one
     taken : Out, a quotient moved to its divider's output register
     step : Out, quotient bits that were made
 
@@ -40,8 +40,8 @@ class Dividers(wiring.Component):
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
         super().__init__({"group": In(group_layout(params)), "valid": In(1),
-                          "o": Out(stream.Signature(result_layout(params))), "taken": Out(1),
-                          "step": Out(up_to(params.dividers))})
+                          "o": Out(stream.Signature(result_layout(params))), "reads": In(1), "final_next": In(1),
+                          "taken": Out(1), "step": Out(up_to(params.dividers))})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -52,7 +52,8 @@ class Dividers(wiring.Component):
         for number, divider in enumerate(dividers):
             m.submodules[f"divider{number}"] = divider
             m.d.comb += [divider.group.eq(self.group), divider.valid.eq(self.valid & (entering == number)),
-                         divider.o.ready.eq(self.o.ready & (leaving == number))]
+                         divider.o.ready.eq(self.o.ready & (leaving == number)),
+                         divider.reads.eq(self.reads & (leaving == number)), divider.final_next.eq(self.final_next)]
         m.d.comb += [
             self.o.valid.eq(chosen([divider.o.valid for divider in dividers], leaving)),
             self.o.payload.eq(chosen([divider.o.payload.as_value() for divider in dividers], leaving)),

@@ -23,14 +23,18 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.lib.bits import up_to
+from rtl_gen.lib.countdown import countdown, is_last
 from rtl_gen.lib.delay import late
 from rtl_gen.lib.handshake import can_move
+from rtl_gen.lib.registered_product import of_slice
 from rtl_gen.scale import range_tree
 from rtl_gen.scale.codes import distance, from_zero, is_below, output_layout
 from rtl_gen.scale.divider import Divider
 from rtl_gen.scale.dividers import Dividers
 from rtl_gen.scale.range_tree import RangeTree, stage, values_layout
 from stamp_hw.params import CODE_WIDTH, SCALE_TOKEN_WIDTH, ScaleParams
+
+FINE = 3  # bits of a shift that are left for the second of its two steps
 
 
 def half_up(doubled: Value) -> Value:
@@ -41,6 +45,11 @@ def half_up(doubled: Value) -> Value:
 def midpoint(hi: Value, symmetric: Value) -> Value:
     """(qmax + 1) >> 1: 128 or 8, 127 or 7 in symmetric mode."""
     return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
+
+
+def shifted_coarsely(distance: Value, lz: Value) -> Value:
+    """c − lo, or |c|, shifted left by `lz` less its lowest bits; (c − lo) << lz fits where c − lo does."""
+    return (distance << Cat(C(0, FINE), lz[FINE:]))[:len(distance)]
 
 
 def after(pointer: Signal, depth: int) -> Value:
@@ -109,15 +118,17 @@ class Scale(wiring.Component):
         write, read = ring.write_port(), ring.read_port()
 
         # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
-        # What a beat is, its token's last or its group's, and whether there is room for it is known before it comes.
+        # What a beat is, its token's last or its group's, and whether it is taken is known before it comes: `*_next` of
+        # a register is what it says in the next cycle.
         running = Signal()
         token_end = Signal()
         group_full = Signal()  # the group's last one, if the token does not end before
         token_single = Signal(reset_less=True)  # tokens have a single beat
         group_single = Signal(reset_less=True)
         full = Signal()  # no room in the ring buffer
+        ready = Signal()
         job = Signal(job_layout(p), reset_less=True)
-        token = Signal(SCALE_TOKEN_WIDTH)
+        tokens_left = countdown("tokens_left", (1 << SCALE_TOKEN_WIDTH) - 1)
         token_last = Signal(range(p.max_beats), reset_less=True)  # the beat in front of a token's last
         group_last = Signal(range(p.max_beats), reset_less=True)
         token_beat = Signal(range(p.max_beats))
@@ -125,32 +136,45 @@ class Scale(wiring.Component):
         write_at = Signal(range(p.buffer_beats))
         used = Signal(range(p.buffer_beats + 1))  # beats in the ring buffer
         waiting = Signal(range(p.groups_in_flight + 1))  # groups without a quotient
+        starts = Signal()
         accept = Signal()
         issue = Signal()
         group_end = Signal()
+        running_next, token_end_next, group_full_next, full_next, waiting_next = (
+            Signal.like(now, name=f"{now.name}_next") for now in (running, token_end, group_full, full, waiting))
+        coming = self.job.payload
         m.d.comb += [
             self.job.ready.eq(~running),
+            starts.eq(self.job.valid & self.job.ready),
             group_end.eq(token_end | group_full),
-            self.i.ready.eq(running & ~full & ~(group_end & (waiting == p.groups_in_flight))),
+            self.i.ready.eq(ready),
             accept.eq(self.i.valid & self.i.ready),
+            running_next.eq(running), token_end_next.eq(token_end), group_full_next.eq(group_full), full_next.eq(full),
+            waiting_next.eq(waiting + (accept & group_end) - divider.taken),
         ]
-        with m.If(self.job.valid & self.job.ready):
-            coming = self.job.payload
-            m.d.sync += [running.eq(1), job.eq(coming), token.eq(0),
-                         token_end.eq(coming.beats == 1), group_full.eq(coming.group_beats == 1),
+        with m.If(starts):
+            m.d.comb += [running_next.eq(1), token_end_next.eq(coming.beats == 1),
+                         group_full_next.eq(coming.group_beats == 1)]
+            m.d.sync += [job.eq(coming), tokens_left.eq(coming.tokens - 2),
                          token_single.eq(coming.beats == 1), group_single.eq(coming.group_beats == 1),
                          token_last.eq(coming.beats - 2), group_last.eq(coming.group_beats - 2)]
         with m.If(accept):
+            m.d.comb += [token_end_next.eq(Mux(token_end, token_single, token_beat == token_last)),
+                         group_full_next.eq(Mux(group_end, group_single, group_beat == group_last))]
             m.d.sync += [token_beat.eq(Mux(token_end, 0, token_beat + 1)),
                          group_beat.eq(Mux(group_end, 0, group_beat + 1)),
-                         token_end.eq(Mux(token_end, token_single, token_beat == token_last)),
-                         group_full.eq(Mux(group_end, group_single, group_beat == group_last)),
                          write_at.eq(after(write_at, p.buffer_beats))]
             with m.If(token_end):
-                m.d.sync += [token.eq(token + 1), running.eq(token + 1 != job.tokens)]
+                m.d.comb += running_next.eq(~is_last(tokens_left))
+                m.d.sync += tokens_left.eq(tokens_left - 1)
         with m.If(accept ^ issue):
-            m.d.sync += full.eq(accept & (used == p.buffer_beats - 1))
-        m.d.sync += [used.eq(used + accept - issue), waiting.eq(waiting + (accept & group_end) - divider.taken)]
+            m.d.comb += full_next.eq(accept & (used == p.buffer_beats - 1))
+        m.d.sync += [
+            running.eq(running_next), token_end.eq(token_end_next), group_full.eq(group_full_next), full.eq(full_next),
+            waiting.eq(waiting_next), used.eq(used + accept - issue),
+            ready.eq(running_next & ~full_next & ~((token_end_next | group_full_next)
+                                                   & (waiting_next == p.groups_in_flight))),
+        ]
         m.d.comb += [write.en.eq(accept), write.addr.eq(write_at), write.data.eq(self.i.payload.values)]
 
         m.d.comb += [
@@ -171,16 +195,11 @@ class Scale(wiring.Component):
         result = divider.o.payload
         read_at = Signal(range(p.buffer_beats))
         read_beat = Signal(range(p.max_beats))
-        inside = Signal()  # beats of the group have been read
-        next_is_final = Signal()
-        final = Signal()
-        m.d.comb += [final.eq(Mux(inside, next_is_final, result.group.info.single)), issue.eq(divider.o.valid & move),
-                     divider.o.ready.eq(move & final), read.en.eq(issue), read.addr.eq(read_at)]
+        group, final = result.group, result.final
+        m.d.comb += [issue.eq(divider.o.valid & move), divider.o.ready.eq(move & final), divider.reads.eq(issue),
+                     divider.final_next.eq(read_beat + 1 == group.info.beats), read.en.eq(issue), read.addr.eq(read_at)]
         with m.If(issue):
-            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), inside.eq(~final),
-                         next_is_final.eq(read_beat + 1 == result.group.info.beats),
-                         read_at.eq(after(read_at, p.buffer_beats))]
-        group = result.group
+            m.d.sync += [read_beat.eq(Mux(final, 0, read_beat + 1)), read_at.eq(after(read_at, p.buffer_beats))]
         of_blocks = {"zeros": group.info.zeros, "group_ends": final} if p.block_beats else {}
         # While none is read nothing moves here, and so nothing behind it: the divider's register shows its quotients on
         # the way, which would turn the multipliers in every cycle of a division that is waited for.
@@ -193,17 +212,18 @@ class Scale(wiring.Component):
         at_value = stage(m, "value", enable=move, **at_read)
         values = [late(m, f"value{lane}", read.data[lane], enable=move) for lane in range(p.lanes)]
 
-        # difference
+        # difference, and the shift by whole bytes
         distances, signs = [value - at_value["lo"] for value in values], {}
         if p.block_beats:  # |c| may take its place; lo goes along as one lane more, whose steps are z
             zeros = at_value["zeros"]
             distances = [distance(value, at_value["lo"], zeros) for value in [*values, at_value["lo"]]]
             signs = {"below": Cat(is_below(value, zeros) for value in values)}
-        at_difference = stage(m, "difference", enable=move, **at_value, **signs)
-        differences = [late(m, f"difference{lane}", value, p.width, enable=move)
+        lz = at_value.pop("lz")
+        at_difference = stage(m, "difference", enable=move, **at_value, lz=lz[:FINE], **signs)
+        differences = [late(m, f"difference{lane}", shifted_coarsely(value[:p.width], lz), p.width, enable=move)
                        for lane, value in enumerate(distances)]
 
-        # shift
+        # shift, by what is left
         lz = at_difference.pop("lz")
         at_shift = stage(m, "shift", enable=move, **at_difference)
         multiplicands = [late(m, f"multiplicand{lane}", value << lz, p.width, enable=move)
@@ -212,10 +232,22 @@ class Scale(wiring.Component):
         # multiply: the product without the bits below the half, and registers for the multiplier to spread over
         recip = at_shift.pop("recip")
         at_product = at_shift
-        products: list[Value] = [(value * recip)[p.frac - 1:p.frac + CODE_WIDTH] for value in multiplicands]
+        kept = slice(p.frac - 1, p.frac + CODE_WIDTH)
+        products: list[Value]
+        if p.dsp is None:
+            products = [(value * recip)[kept] for value in multiplicands]
+        else:
+            products = [of_slice(m, f"multiplier{lane}", value, recip, p.mul_stages, move)[kept]
+                        for lane, value in enumerate(multiplicands)]
         for number in range(p.mul_stages):
+            if number == p.mul_stages - 1:  # what is padding is known before its codes are
+                tail = at_product.pop("tail")
+                at_product["padded"] = Cat(range_tree.is_padding(lane, at_product["last"], tail)
+                                           for lane in range(p.lanes))
             at_product = stage(m, f"product{number}", enable=move, **at_product)
-            products = [late(m, f"product{number}_{lane}", value, enable=move) for lane, value in enumerate(products)]
+            if p.dsp is None:
+                products = [late(m, f"product{number}_{lane}", value, enable=move)
+                            for lane, value in enumerate(products)]
 
         # round, with blocks alone: the steps of every lane have a register of their own before they meet z
         mid = Signal(CODE_WIDTH)
@@ -236,8 +268,7 @@ class Scale(wiring.Component):
             m.d.sync += self.o.valid.eq(at_code["valid"])
             m.d.sync += [code[name].eq(at_code[name]) for name in code.shape().members if name != "codes"]
             m.d.sync += [
-                code.codes[lane].eq(Mux(range_tree.is_padding(lane, at_code["last"], at_code["tail"]), padding, value))
-                for lane, value in enumerate(codes)]
+                code.codes[lane].eq(Mux(at_code["padded"][lane], padding, value)) for lane, value in enumerate(codes)]
 
         m.d.comb += [
             self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),

@@ -67,14 +67,14 @@ FAULTS: tuple[Fault, ...] = (
     _fault("never_restart", "a tile begins with the sums of the one before", "pe.clears",
            lambda last: Const(0)),
     _fault("forget_the_queue", "a last step is taken although the queue may be full", "array.holds_free_in_time",
-           lambda params, flying, left, owed: ~flying & (left <= params.latency)),
+           lambda params, flying, left, owed, moves, leaves: ~flying & (left <= params.latency + moves)),
     _fault("take_a_step_too_early", "a last step is taken with a beat too many in the hold registers",
            "array.holds_free_in_time",
-           lambda params, flying, left, owed:
-               ~flying & (left <= params.latency + 1) & (owed <= params.queue_beats + 1)),
+           lambda params, flying, left, owed, moves, leaves:
+               ~flying & (left <= params.latency + 1 + moves) & (owed <= params.queue_beats + 1 + leaves)),
     _fault("take_a_step_too_late", "a last step waits for a beat that could leave meanwhile",
-           "array.holds_free_in_time", lambda params, flying, left, owed:
-               ~flying & (left < params.latency) & (owed <= params.queue_beats)),
+           "array.holds_free_in_time", lambda params, flying, left, owed, moves, leaves:
+               ~flying & (left < params.latency + moves) & (owed <= params.queue_beats + leaves)),
     _fault("forget_the_empty_slot", "an 8-bit row sends a second token", "array.slot_is_empty",
            lambda slot, mode4: Const(0)),
     _fault("count_bubbles", "cycles without a step count as steps", "array.counted", lambda accept, count: count),

@@ -98,7 +98,7 @@ OF_BLOCKS = (
     Fault(name="four_bits_beyond_qmax", block="scale", why="a 4-bit code may be 16", set_name="blocks3", tests=BLOCKS,
           patch=("rtl_gen.scale.unit.from_zero", _as_of_8_bits)),
     Fault(name="padding_is_0", block="scale", why="padded lanes of a block have q = 0, so a = −z", set_name="blocks3",
-          tests=BLOCKS, edit=replace("2'd1)) ? (round_zeros ? steps3 : mid) :", "2'd1)) ? 8'd0 :")),
+          tests=BLOCKS, edit=replace("round_padded[1] ? (round_zeros ? steps3 : mid) :", "round_padded[1] ? 8'd0 :")),
     Fault(name="zero_is_mid", block="scale", why="the zero of a block is said to be the middle of its codes",
           set_name="blocks3", tests=BLOCKS, edit=takes("stamp_scale", "code_zero", "mid")),
     Fault(name="group_ends_with_token", block="scale", why="of a token's groups the last one alone is said to end",
@@ -110,7 +110,7 @@ OF_BLOCKS = (
     Fault(name="turn_survives_reset", block="scale", why="a reset leaves the dividers' turn where it is",
           set_name="blocks3", tests=RESET, edit=survives_reset("stamp_scale_dividers", "entering")),
     Fault(name="a_group_too_many", block="scale", why="a divider gets a fourth group while three of its own wait",
-          set_name="blocks3", tests=FULL, edit=replace("waiting == 4'd12", "waiting == 4'd13")),
+          set_name="blocks3", tests=FULL, edit=replace("waiting_next == 4'd12", "waiting_next == 4'd13")),
 )
 FAULTS = (
     Fault(name="drop_half", block="scale", why="codes are floored, not rounded", set_name="lanes4", tests=RANDOM,

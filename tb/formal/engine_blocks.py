@@ -12,7 +12,7 @@ from amaranth.lib import data
 from rtl_gen.combine import place_layout, read_layout
 from stamp_hw.config import HwConfig
 from stamp_hw.engine.params import EngineParams
-from tb.formal import BOUND, Property
+from tb.formal import BOUND, Property, known
 from tb.formal.engine import OfEngine, all_but
 from tb.formal.streams import TINY
 from tb.run.fault import Fault
@@ -25,7 +25,9 @@ class Ends(OfEngine):
         params, ends, last = self.params, self.internal("issue.block_issued"), self.internal("issue.last_")
         blocks = self._apart(m, "block", ends, params.mac.min_tile_cycles, self.internal("issue.gap"))
         tiles = self._apart(m, "tile", ends & last, params.min_read_cycles, self.internal("issue.read_gap"))
-        self.must(m, ~self.internal("issue.tile_may_end") | (tiles == params.min_read_cycles))
+        _, may_go = known.of_step(self, m)
+        may_end = last & may_go
+        self.must(m, ~may_end | (tiles == params.min_read_cycles))
         self.reached(m, ends & last & (tiles == params.min_read_cycles))
         self.reached(m, ends & ~last & (blocks == params.mac.min_tile_cycles))
 

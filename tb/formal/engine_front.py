@@ -61,7 +61,7 @@ class Sinks(OfEngine):
                                           state == State.CHECK, state == State.SINKS), 2):
                 if rank < least:
                     self.must(m, ~(last & late))
-        count = self.internal("front.sinks.count")
+        count = known.queued(self, m, "front.sinks.")
         self.must(m, (count == _count(ranks)) & (count <= SINKS_IN_LIFTING))
         self.must(m, ~self.internal("front.sinks.broken"))
         self.reached(m, (count != 0) & ranks[-1])
@@ -76,7 +76,7 @@ class Tags(OfEngine):
         params, unit = self.params.scale, "front.scale"
         job = data.View(job_layout(params), self.internal(f"{unit}.job"))
         accept, ends, running = (self.internal(f"{unit}.{name}") for name in ("accept", "token_end", "running"))
-        state, runs = self.internal("front.state"), self.internal("front.scale_runs")
+        state, waits = self.internal("front.state"), self.internal("front.scale_waits")
         registers = data.View(engine_layouts.job_layout(self.params), self.internal("front.registers_held"))
         coef = data.View(haar.output_layout(self.params.haar), self.internal("front.haar.o__payload"))
         self.given(m, ~accept | (coef.last == ends))
@@ -87,9 +87,10 @@ class Tags(OfEngine):
         there = Cat(inside for inside, _ in tokens)
         # one job after the other: a job's registers meet its own tokens
         known.of_front(self, m, self.params)
-        self.must(m, ~(running | there.any()) | (state >= State.SINKS) & runs)
+        self.must(m, ~waits | (state >= State.SINKS))
+        self.must(m, ~(running | there.any()) | (state >= State.SINKS) & ~waits)
         self.must(m, (state < State.SINKS) | (registers.beats != 0) & (registers.beats <= params.max_beats))
-        self.must(m, (state < State.SINKS) | ~runs | (job.beats == registers.beats))
+        self.must(m, (state < State.SINKS) | waits | (job.beats == registers.beats))
         self.must(m, known.of_scale(self, params, f"{unit}."))
         # a token is a group
         self.must(m, ~running | (job.group_beats == job.beats))
@@ -97,7 +98,7 @@ class Tags(OfEngine):
         self._pace(m, registers, *tokens[0])
         self._places(m, tokens, job.beats)
         self._ring(m, tokens, job.beats)
-        count = self.internal("front.tags.count")
+        count = known.queued(self, m, "front.tags.")
         self.must(m, count == _count(list(there)))
         self.must(m, ~self.internal("front.tags.broken"))
 
@@ -188,7 +189,7 @@ class Tags(OfEngine):
         after = [there & (since > quotient) & (since <= quotient + beats) for there, since in tokens]
         info = data.View(group_layout(params), result).info
         self._token(m, divided, info, Cat(after).any(), beats)
-        self.must(m, ~divided | known.of_group(self, info, f"{unit}."))
+        self.must(m, ~divided | known.of_group(self, params, f"{unit}."))
         self.must(m, divided | (read == 0))
         for inside, (_, since) in zip(after, tokens, strict=True):
             self.must(m, ~inside | (since == quotient + 1 + read))

@@ -45,8 +45,8 @@ class Weights(OfEngine):
         full, loaded, loading, done, writes = (self.internal(f"loader.{name}") for name in (
             "full", "loaded", "loading", "done", "weight_en"))
         loads = data.View(channel_layout(self.params), self.internal("loader.channel")).set
-        release, first, issue, valid = (self.internal(f"issue.{name}") for name in (
-            "release", "first_", "issued", "tile_valid"))
+        release, issue, inside = (self.internal(f"issue.{name}") for name in ("release", "issued", "tile_inside"))
+        valid, _ = known.of_step(self, m)
         number, found, moves = (self.internal(f"issue.order.{name}") for name in ("number", "valid", "moves"))
         held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
             "issue.tile_held", "issue.order.tile"))
@@ -59,7 +59,7 @@ class Weights(OfEngine):
         self.must(m, loaded == (full != 0))
         self.must(m, (full <= 2) & (loads == (reads + full)[:len(loads)]))
         self.must(m, ~loading | (full < 2))
-        self.must(m, first | ~valid | (full != 0))
+        self.must(m, ~inside | (full != 0))
         self.must(m, (~release | (full != 0)) & (~done | (full < 2)))
         self.must(m, ~(writes & issue[0]) | (loads[0] != reads[0]))
         self.reached(m, writes & issue[0] & (full == 1) & release)
@@ -72,14 +72,15 @@ class Results(OfEngine):
         claim, free = self.internal("issue.out_claim"), self.internal("back.out_free")
         number, opens, found, moves = (self.internal(f"issue.order.{name}") for name in (
             "number", "opens", "valid", "moves"))
-        valid, known = self.internal("issue.tile_valid"), self.internal("issue.tile_may_end")
+        valid, may_go = known.of_step(self, m)
+        may_end = self.internal("issue.last_") & may_go
         held, tile = (data.View(order_layout(self.params), self.internal(name)) for name in (
             "issue.tile_held", "issue.order.tile"))
         self.must(m, ~found | (tile.set == number) & (tile.opens == opens) & ~moves)
         at_hand = held.set + (held.pass_ends & ~moves)
         self.must(m, ~moves | valid)
         self.must(m, ~valid | (number == at_hand[:len(number)]) & (moves | (opens == held.pass_ends)))
-        self.must(m, ~(valid & held.opens & known) | free.bit_select(held.set[0], 1))
+        self.must(m, ~(valid & held.opens & may_end) | free.bit_select(held.set[0], 1))
         self.must(m, ~(claim & ~free).any() & ~claim.all())
         self.reached(m, claim[1] & ~free[0])
 

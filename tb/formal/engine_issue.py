@@ -28,14 +28,17 @@ class Gaps(OfEngine):
         gone = drains + params.drain_beats  # and of one whose last beat leaves the queue
         ages = self._ages(m, gone + 1)
         age = ages[0]
-        gap, flight, left, queued, tiles = (self.internal(name) for name in (
-            "issue.gap", "mac.flight", "mac.left", "mac.queued", "drain.tiles.count"))
-        self.must(m, ~self.internal("issue.tile_may_end") | (gap.as_signed() == -1))
+        gap, flight, left, queued = (self.internal(name) for name in (
+            "issue.gap", "mac.flight", "mac.left", "mac.queued"))
+        tiles = known.queued(self, m, "drain.tiles.")
+        _, may_go = known.of_step(self, m)
+        may_end = self.internal("issue.last_") & may_go
+        self.must(m, ~may_end | (gap.as_signed() == -1))
         self.must(m, gap.as_signed() == Mux(age < params.min_tile_cycles, params.min_tile_cycles - age - 1, -1))
         layout = step_layout(self.params)
         for number in range(self.params.feed_cycles):
             step = data.View(layout, self.internal("issue.steps").word_select(number, layout.size))
-            self.must(m, (step.valid & step.last) == (age == number + 1))
+            self.must(m, (step.valid & step.last) == Cat(each == number + 1 for each in ages).any())
         flying: Value = Mux(age < flies, 0, _left(age - flies, params.flight_cycles))
         draining: Value = Mux(age < drains, 0, _left(age - drains, params.drain_beats))
         for older in ages[1:]:

@@ -14,20 +14,55 @@ from rtl_gen.engine.rules import tests
 from rtl_gen.haar.layouts import walk_layout
 from rtl_gen.haar.slots import split
 from rtl_gen.lib.bits import following
+from rtl_gen.scale.divider import result_layout
 from rtl_gen.scale.unit import job_layout
 from stamp_hw.engine.params import EngineParams
 from stamp_hw.params import HaarParams, MacParams, ScaleParams
 from tb.formal.checker import Checker
 
 
+def queued(checker: Checker, m: Module, prefix: str = "") -> Signal:
+    """Words in a queue of `rtl_gen.lib.queue`, whose one bit must say how many they are."""
+    fill = checker.internal(f"{prefix}fill")
+    count = Signal(range(len(fill)), name=f"{prefix.replace('.', '_')}words")
+    m.d.comb += count.eq(sum(Mux(fill[words], words, 0) for words in range(len(fill))))
+    checker.must(m, fill == (1 << count)[:len(fill)])
+    return count
+
+
 def of_array(checker: Checker, params: MacParams, prefix: str = "") -> Value:
     """Of the MAC array, whose signals begin with `prefix`."""
-    flight, left, queued, flies, drains, ends, owed, fill, chunk, slot, row_is_last = (
-        checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "drains", "tile_ends",
-                                                         "owed", "fill", "chunk", "slot", "row_is_last"))
-    said = (flies == (flight != 0)) & (drains == (left != 0)) & (ends == (left == 1)) & (owed == left + queued)
-    return (said & (fill == Cat(queued == beats for beats in range(params.queue_beats + 1)))
-            & (row_is_last == slot & (chunk == params.cols // params.lanes - 1)))
+    flight, left, queued, flies, lands, drains, ends, owed, fill, move, may_end = (
+        checker.internal(f"{prefix}{name}") for name in ("flight", "left", "queued", "flies", "lands", "drains",
+                                                         "tile_ends", "owed", "fill", "move", "may_end"))
+    said = (flies == (flight != 0)) & (lands == (flight == 1)) & (drains == (left != 0)) & (ends == (left == 1))
+    said &= (owed == left + queued) & (fill == Cat(queued == beats for beats in range(params.queue_beats + 1)))
+    said &= move == (drains & (queued != params.queue_beats))
+    said &= checker.internal(f"{prefix}row_moves") == (move & checker.internal(f"{prefix}row_is_last") & ~ends)
+    return said & (may_end == ((flight == 0) & (left <= params.latency) & (owed <= params.queue_beats)))
+
+
+def of_step(checker: Checker, m: Module) -> tuple[Value, Value]:
+    """Of the engine's next step: whether there is one, and whether it may be issued once its weights are there, which
+    one that is not its tile's last may always."""
+    opens, inside, starts, goes, none, last = (checker.internal(f"issue.{name}") for name in (
+        "tile_opens", "tile_inside", "step_starts", "step_goes", "tile_none", "last_"))
+    checker.must(m, ~(opens & inside) & (none == ~(opens | inside)) & (~starts | opens) & (~goes | inside))
+    checker.must(m, none | last | starts | goes)
+    return ~none, starts | goes
+
+
+def place_in_row(checker: Checker, params: MacParams, prefix: str = "") -> tuple[Value, Value]:
+    """Beats of the row at the array's upper edge that have left, and whether what is known of the beat at hand and of
+    the one behind it says so."""
+    drains, slot_next, slot, row_is_last = (checker.internal(f"{prefix}{name}") for name in (
+        "drains", "slot_next", "slot", "row_is_last"))
+    chunks = params.cols // params.lanes
+    chunk: Value = checker.internal(f"{prefix}chunk_next") if chunks > 1 else Const(0)
+    behind = Mux(slot_next, chunks, 0) + chunk  # the beat behind; 0, a row's first one, where none is at hand
+    gone = Mux(drains, Mux(behind == 0, 2 * chunks, behind) - 1, 0)[:(2 * chunks).bit_length()]
+    said = (chunk < chunks) & (drains | (behind == 0)) & (slot == (gone >= chunks))
+    return gone, said & (row_is_last == (gone == 2 * chunks - 1))
 
 
 def of_divider(checker: Checker, prefix: str) -> Value:
@@ -36,27 +71,31 @@ def of_divider(checker: Checker, prefix: str) -> Value:
     return ~valid | (final == (left == 0))
 
 
-def of_scale(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
-    """Of the scale unit in hardware without blocks, its divider included; the `single` of the groups that wait for
-    their quotient aside."""
-    running, token_beat, group_beat, used, read_beat, token_end, group_full, full, inside = (
-        checker.internal(f"{prefix}{name}") for name in ("running", "token_beat", "group_beat", "used", "read_beat",
-                                                         "token_end", "group_full", "full", "inside"))
+def of_input(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
+    """Of the scale unit's input: what a beat is, and whether it is taken."""
+    running, token_beat, group_beat, used, waiting, token_end, group_full, full, ready = (
+        checker.internal(f"{prefix}{name}") for name in ("running", "token_beat", "group_beat", "used", "waiting",
+                                                         "token_end", "group_full", "full", "i__ready"))
     job = data.View(job_layout(params), checker.internal(f"{prefix}job"))
     token_single, group_single, token_last, group_last = (checker.internal(f"{prefix}{name}") for name in (
         "token_single", "group_single", "token_last", "group_last"))
     ends = (token_single == (job.beats == 1)) & (group_single == (job.group_beats == 1))
     ends &= (token_last == (job.beats - 2)[:len(token_last)]) & (group_last == (job.group_beats - 2)[:len(group_last)])
     ends &= (token_end == (token_beat + 1 == job.beats)) & (group_full == (group_beat + 1 == job.group_beats))
-    return ((~running | ends) & (full == (used == params.buffer_beats)) & (inside == (read_beat != 0))
-            & of_divider(checker, f"{prefix}divider."))
+    crowded = (token_end | group_full) & (waiting == params.groups_in_flight)
+    return (~running | ends) & (full == (used == params.buffer_beats)) & (ready == running & ~full & ~crowded)
 
 
-def of_group(checker: Checker, info: data.View, prefix: str = "") -> Value:
-    """Of the group that the scale unit reads, `info` of it."""
-    read_beat, inside, final = (checker.internal(f"{prefix}{name}") for name in (
-        "read_beat", "inside", "next_is_final"))
-    return ~inside | (final == (read_beat == info.beats))
+def of_scale(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
+    """Of the scale unit in hardware without blocks, its divider included; the `single` of the groups that wait for
+    their quotient aside."""
+    return of_input(checker, params, prefix) & of_divider(checker, f"{prefix}divider.")
+
+
+def of_group(checker: Checker, params: ScaleParams, prefix: str = "") -> Value:
+    """Of the group that the scale unit reads, in hardware without blocks."""
+    result = data.View(result_layout(params), checker.internal(f"{prefix}divider.result"))
+    return result.final == (checker.internal(f"{prefix}read_beat") == result.group.info.beats)
 
 
 def is_single(info: data.View) -> Value:
@@ -72,6 +111,7 @@ def of_front(checker: Checker, m: Module, params: EngineParams) -> None:
     checker.must(m, (state < State.SINKS) | tested.all())
     checker.must(m, (state != State.CHECK) | (checker.internal("front.fits") == tested))
     checker.must(m, checker.internal("front.lifts_sinks") == (state == State.SINKS))
+    checker.must(m, checker.internal("front.idle") == (state == State.IDLE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

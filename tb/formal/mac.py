@@ -28,8 +28,8 @@ class Queue(Checker):
     def check(self, m: Module) -> None:
         params, unit = self.params, self.unit
         flight, left, queued, move, pop = (self.internal(name) for name in ("flight", "left", "queued", "move", "pop"))
-        chunk, slot, row = (self.internal(name) for name in ("chunk", "slot", "row"))
-        chunks = params.cols // params.lanes
+        row = self.internal("row")
+        gone_of_row, said = known.place_in_row(self, params)
         self.must(m, known.of_array(self, params))
         self.must(m, self.stalls(m, unit.o, "o"))
         self.must(m, queued <= params.queue_beats)
@@ -40,9 +40,9 @@ class Queue(Checker):
         self.must(m, (flight == 0) | (left + queued <= params.queue_beats))
         # where the drain stands: the beats that left, row by row, in each slot by slot
         gone = Signal(range(2 * params.drain_beats + 2))
-        m.d.comb += gone.eq((Cat(slot, row) * chunks) + chunk)
+        m.d.comb += gone.eq(row * (2 * params.cols // params.lanes) + gone_of_row)
         self.must(m, Mux(left == 0, gone == 0, gone + left == params.drain_beats))
-        self.must(m, chunk < chunks)
+        self.must(m, said)
         self.reached(m, (queued == params.queue_beats) & (left != 0))
         self.reached(m, (left == 1) & (flight != 0))
 
@@ -121,19 +121,19 @@ PROPERTIES = (
         name="mac_queue", block="mac", build=Queue, params=DEFAULT, small=TWO, free=("stamp_pe",), depth=2, cover=20,
         says="the output queue never over- or underflows, holds its first beat, and the drain's counters agree",
         bug=Fault(name="queue_count_wraps", block="mac", why="a full queue still accepts a beat",
-                  edit=replace("drains & ~fill[4]", "drains & 1'h1")), bug_depth=20, seconds=10),
+                  edit=replace("drains_next & ~fill_next[4]", "drains_next & 1'h1")), bug_depth=20, seconds=10),
     Property(
         name="mac_arrivals", block="mac", build=Arrivals, params=DEFAULT, small=TWO, free=("stamp_pe",), depth=2,
         cover=20, says="sums that reach a hold register find it empty and not shifting, under any back-pressure",
         bug=Fault(name="forget_the_queue", block="mac", why="a last step is taken although the queue may be full",
                   patch=("rtl_gen.mac.array.holds_free_in_time",
-                         lambda params, flying, left, owed: ~flying & (left <= params.latency))),
+                         lambda params, flying, left, owed, moves, leaves: ~flying & (left <= params.latency + moves))),
         bug_depth=20, seconds=10),
     Property(
         name="mac_tiles", block="mac", build=Tiles, params=LINE, mode=BOUND, depth=18, cover=25,
         says="tiles leave whole and in order: with operands of 1 every beat is its tile's number of steps",
         bug=Fault(name="take_a_step_too_early", block="mac", why="a last step is taken with a beat too many",
-                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, owed:
-                         ~flying & (left <= params.latency + 1) & (owed <= params.queue_beats + 1))),
+                  patch=("rtl_gen.mac.array.holds_free_in_time", lambda params, flying, left, owed, moves, leaves:
+                         ~flying & (left <= params.latency + 1 + moves) & (owed <= params.queue_beats + 1 + leaves))),
         bug_depth=25, seconds=60),
 )

@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from rtl_gen.scale.divider import Divider, dividend, group_layout, leading_zeros, qmax
-from rtl_gen.scale.unit import Scale, half_up
+from rtl_gen.scale.divider import Divider, dividend, group_layout, leading_zeros, qmax, result_layout
+from rtl_gen.scale.unit import FINE, Scale, half_up, shifted_coarsely
 from stamp_hw.config import HwConfig
 from stamp_hw.params import ScaleParams
 from tb.faults.scale import _whole_range, _zeros_above_bit_0
@@ -97,13 +97,26 @@ def dividers(params: ScaleParams) -> list[str]:
     return [f"dividers.divider{n}" for n in range(params.dividers)] if params.block_beats else ["divider"]
 
 
-class Multiplicands(Checker):
-    """(c − lo) << lz ≤ m for every coefficient in its group's range: no bit of it is lost. With blocks |c| may take the
-    place of c − lo, on one lane more that of lo."""
+class _Shifted(Checker):
+    """The scale unit, given differences that are at most span before the first step of their shift."""
 
     def __init__(self, params: ScaleParams) -> None:
         self.params = params
         super().__init__(Scale(params))
+
+    def _difference(self, m: Module, lane: int) -> Signal:
+        """c − lo of the register `difference`."""
+        value, span = self.internal(f"difference{lane}"), self.internal("difference_span")
+        lz = leading_zeros(span)
+        difference = Signal(self.params.width, name=f"distance{lane}")
+        m.d.comb += difference.eq(value >> Cat(Const(0, FINE), lz[FINE:]))
+        self.given(m, (shifted_coarsely(difference, lz) == value) & (difference <= span))
+        return difference
+
+
+class Multiplicands(_Shifted):
+    """(c − lo) << lz ≤ m for every coefficient in its group's range: no bit of it is lost. With blocks |c| may take the
+    place of c − lo, on one lane more that of lo."""
 
     def check(self, m: Module) -> None:
         params, layout = self.params, group_layout(self.params)
@@ -112,21 +125,20 @@ class Multiplicands(Checker):
             for name in ("zeros", "divide"):
                 group, lz = (self.internal(f"{divider}.{name}_{part}") for part in ("group", "lz"))
                 places.append((self.internal(f"{divider}.{name}_valid"), data.View(layout, group).span, lz))
-            result = self.internal(f"{divider}.result")
-            places.append((self.internal(f"{divider}.o__valid"), data.View(layout, result[:layout.size]).span,
-                           result[layout.size:][:len(lz)]))
+            result = data.View(result_layout(params), self.internal(f"{divider}.result"))
+            places.append((self.internal(f"{divider}.o__valid"), result.group.span, result.lz))
         places += [(self.internal(f"{name}_valid"), self.internal(f"{name}_span"), self.internal(f"{name}_lz"))
                    for name in ("read", "value", "difference")]
         for valid, span, lz in places:
-            self.must(m, ~valid | (lz == leading_zeros(span)))
+            self.must(m, ~valid | (lz == leading_zeros(span)[:len(lz)]))
         span, shifted = self.internal("shift_span"), self.internal("shift_valid")
         normal = Signal(params.width)
         m.d.comb += normal.eq(span << leading_zeros(span))
         for lane in range(params.lanes + (params.block_beats > 0)):
-            self.given(m, self.internal(f"difference{lane}") <= self.internal("difference_span"))
+            difference = self._difference(m, lane)
             before = Signal(params.width, name=f"difference{lane}_before")
             with m.If(self.internal("move")):
-                m.d.sync += before.eq(self.internal(f"difference{lane}"))
+                m.d.sync += before.eq(difference)
             multiplicand = self.internal(f"multiplicand{lane}")
             self.must(m, ~shifted | (before <= span))
             self.must(m, ~shifted | (multiplicand == before << leading_zeros(span)) & (multiplicand <= normal))
@@ -137,8 +149,9 @@ class Multiplicands(Checker):
 
     def _beside_zero(self, m: Module, normal: Signal) -> None:
         """Where 0 is in the range, |c| ≤ |lo| below it and |c| + |lo| ≤ span above it; so it is with multiplicands."""
-        for stage, kind, most in (("difference", "difference", self.internal("difference_span")),
-                                  ("shift", "multiplicand", normal)):
+        span = self.internal("difference_span")
+        coarse_most = shifted_coarsely(span, leading_zeros(span))
+        for stage, kind, most in (("difference", "difference", coarse_most), ("shift", "multiplicand", normal)):
             valid, zeros, below = (self.internal(f"{stage}_{name}") for name in ("valid", "zeros", "below"))
             low = self.internal(f"{kind}{self.params.lanes}")
             for lane in range(self.params.lanes):
@@ -148,12 +161,8 @@ class Multiplicands(Checker):
                 self.must(m, ~valid | zeros | ((low == 0) & ~below[lane]))
 
 
-class Codes(Checker):
+class Codes(_Shifted):
     """Steps 2 and 3 with the real multipliers: recip is exact in every register that holds it, the code in range."""
-
-    def __init__(self, params: ScaleParams) -> None:
-        self.params = params
-        super().__init__(Scale(params))
 
     def check(self, m: Module) -> None:
         params = self.params
@@ -162,7 +171,7 @@ class Codes(Checker):
         valid = self.internal(f"{last}_valid")
         top = qmax(self.internal(f"{last}_hi"), self.internal(f"{last}_symmetric"))
         for lane in range(params.lanes):
-            self.given(m, self.internal(f"difference{lane}") <= self.internal("difference_span"))
+            self._difference(m, lane)
             self.must(m, ~self.internal("shift_valid") | (self.internal(f"multiplicand{lane}") <= normal))
             code = half_up(self.internal(f"{last}_{lane}"))
             self.must(m, ~valid | (code <= top))
@@ -170,19 +179,20 @@ class Codes(Checker):
 
     def _reciprocals(self, m: Module) -> Signal:
         """recip and lz are exact from the dividers to the multipliers; returns m of the register `shift`."""
-        params, layout = self.params, group_layout(self.params)
+        params = self.params
         for divider in dividers(params):
             self._division(m, divider)
-            there, result = self.internal(f"{divider}.o__valid"), self.internal(f"{divider}.result")
-            group, rest = data.View(layout, result[:layout.size]), result[layout.size:]
-            self._exact(m, "result", there, group.span, group.info, rest[-params.recip_width:])
-            self.must(m, ~there | (rest[:-params.recip_width] == leading_zeros(group.span)))
+            there = self.internal(f"{divider}.o__valid")
+            result = data.View(result_layout(params), self.internal(f"{divider}.result"))
+            self._exact(m, "result", there, result.group.span, result.group.info, result.recip)
+            self.must(m, ~there | (result.lz == leading_zeros(result.group.span)))
         for name in ("read", "value", "difference", "shift"):
             valid, span, recip, hi, symmetric = (self.internal(f"{name}_{part}") for part in (
                 "valid", "span", "recip", "hi", "symmetric"))
             normal = self._exact(m, name, valid, span, _Mode(hi, symmetric), recip)
             if name != "shift":
-                self.must(m, ~valid | (self.internal(f"{name}_lz") == leading_zeros(span)))
+                lz = self.internal(f"{name}_lz")
+                self.must(m, ~valid | (lz == leading_zeros(span)[:len(lz)]))
         return normal
 
     def _division(self, m: Module, divider: str) -> None:

@@ -56,7 +56,7 @@ class Ring(Checker):
             m.d.comb += beats.eq(info.beats + 1)
             self.must(m, ~exists | ((beats != 0) & (beats <= params.max_beats) & known.is_single(info)))
             if number == 0:
-                self.must(m, ~exists | known.of_group(self, info))
+                self.must(m, ~exists | known.of_group(self, params))
                 self.must(m, Mux(exists, (read_beat < beats) & (until == beats - read_beat), read_beat == 0))
                 self.reached(m, exists & (read_beat != 0) & (waiting >= params.groups_in_flight))
             else:
@@ -127,6 +127,9 @@ class Waiting(Checker):
         job, running = data.View(job_layout(params), self.internal("job")), self.internal("running")
         self.given(m, ~self.unit.job.valid | legal(self.unit.job.payload, params))
         self.must(m, ~running | legal(job, params))
+        token_end, group_full, ready = (self.internal(name) for name in ("token_end", "group_full", "i__ready"))
+        crowded = (token_end | group_full) & (waiting == params.groups_in_flight)
+        self.must(m, ~ready | (running & ~crowded))
         levels = ["input", *(f"level{level}" for level in range(1, params.tree_levels + 1))]
         in_tree = [self.internal(f"tree.{name}_valid") & self.internal(f"tree.{name}_final") for name in levels]
         in_tree += [self.internal("tree.run_valid"), coming]

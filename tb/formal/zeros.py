@@ -8,7 +8,7 @@ z + n(c) is beyond qmax. What becomes of the products, of 9 bits whatever the wi
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from rtl_gen.scale.divider import qmax
 from rtl_gen.scale.range_tree import is_padding
@@ -40,7 +40,21 @@ class ZeroedCodes(Checker):
                 holds(m, ~valid | (value <= top))
                 holds(m, ~(valid & zeros) | Mux(below[lane], value <= z, value + z <= top + 1))
         self.reached(m, valid & zeros & ~below[0] & (steps[0] + z == top + 1) & ~hi)
+        self._padding(m, last)
         self._codes(m)
+
+    def _padding(self, m: Module, last: str) -> None:
+        """Which lanes are padding is told with the products, and goes along."""
+        stages = ("shift", *(f"product{number}" for number in range(self.params.mul_stages)))
+        ends, tail = self._beat(stages[-2], "last", "tail")
+        before: Value = Cat(is_padding(lane, ends, tail) for lane in range(self.params.lanes))
+        for stage in (last, "round"):
+            padded = Signal(self.params.lanes, name=f"{stage}_is_padded")
+            with m.If(self.internal("move")):
+                m.d.sync += padded.eq(before)
+            valid, said = self._beat(stage, "valid", "padded")
+            self.must(m, ~valid | (said == padded))
+            before = padded
 
     def _beat(self, stage: str, *names: str) -> tuple[Signal, ...]:
         return tuple(self.internal(f"{stage}_{name}") for name in names)
@@ -48,8 +62,7 @@ class ZeroedCodes(Checker):
     def _codes(self, m: Module) -> None:
         """The output: q = z + n(c) as the contract has it, and what makes a = q − zero of it."""
         params, code = self.params, self.unit.o.payload
-        zeros, below, hi, symmetric, tail, last = self._beat(
-            "round", "zeros", "below", "hi", "symmetric", "tail", "last")
+        zeros, below, hi, symmetric, padded = self._beat("round", "zeros", "below", "hi", "symmetric", "padded")
         z, top, top_was = self.internal(f"steps{params.lanes}"), Signal(CODE_WIDTH), Signal(CODE_WIDTH)
         zero, mid = Signal(CODE_WIDTH), Signal(CODE_WIDTH)
         m.d.comb += [top.eq(qmax(hi, symmetric)), mid.eq((top + 1) >> 1)]
@@ -61,7 +74,7 @@ class ZeroedCodes(Checker):
             steps, q = self.internal(f"steps{lane}"), Signal(CODE_WIDTH, name=f"q{lane}")
             sum_ = z + steps
             with m.If(move):
-                m.d.sync += q.eq(Mux(is_padding(lane, last, tail), Mux(zeros, z, mid),
+                m.d.sync += q.eq(Mux(padded[lane], Mux(zeros, z, mid),
                                      Mux(below[lane], z - steps, Mux(sum_ > top, top, sum_))))
             self.must(m, ~self.unit.o.valid | (code.codes[lane] == q) & (code.codes[lane] <= top_was))
 

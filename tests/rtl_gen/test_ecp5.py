@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from rtl_gen.delivery.generate import generate
+from rtl_gen.lib.registered_product import Product, ProductParams
 from rtl_gen.mac import ecp5
 from rtl_gen.mac.multiplier import MODULE, Multiplier
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.cli.main import main
-from stamp_hw.config import NpuConfig
+from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.params import MacParams
 from tb import tb_mac
 from tb.formal.solver import yosys
-from tb.run.block import fresh_seed, run_block
+from tb.run.block import bench_module, fresh_seed, run_block
 from tb.run.fault import Fault, Files
 from tests.support.generate_cases import LINE
 
@@ -34,11 +35,28 @@ PARAMS = replace(tb_mac.PARAMETER_SETS["odd"], dsp=ecp5.DSP)
 
 def compared(folder: Path, mul_stages: int, slice_text: str) -> str:
     """What Yosys says of the module that is simulated and the one with the slice; "ERROR" is in it if they differ."""
-    params = replace(PARAMS, mul_stages=mul_stages)
-    (folder / "gold.v").write_text(verilog(Multiplier(params), "gold")["gold.v"])
-    (folder / "gate.v").write_text(slice_text.replace(f"module {MODULE}", "module gate"))
-    (folder / "model.v").write_text(ecp5.model())
-    return yosys(MITER.format(cycles=mul_stages + 2), folder)
+    return of_files(folder, verilog(Multiplier(replace(PARAMS, mul_stages=mul_stages)), "gold")["gold.v"],
+                    slice_text.replace(f"module {MODULE}", "module gate"), MITER.format(cycles=mul_stages + 2))
+
+
+def of_files(folder: Path, gold: str, gate: str, script: str) -> str:
+    for name, text in (("gold", gold), ("gate", gate), ("model", ecp5.model())):
+        (folder / f"{name}.v").write_text(text)
+    return yosys(script, folder)
+
+
+def compared_product(folder: Path, params: ProductParams, slice_text: str) -> str:
+    """The same of a product, once its registers have moved as often as there are; then they may move or not."""
+    moves = " ".join(f"-set-at {cycle} in_enable 1" for cycle in range(1, params.stages + 1))
+    script = MITER.replace("-verify", f"-verify -prove-skip {params.stages} {moves}").format(cycles=params.stages + 3)
+    return of_files(folder, verilog(Product(params), "gold")["gold.v"],
+                    slice_text.replace(f"module {params.module}", "module gate"), script)
+
+
+#: Products of the hardware's widths, and of every way to put registers into a slice.
+PRODUCTS = [*(ProductParams(a_bits=17, b_bits=17, signed=False, stages=stages) for stages in (1, 2, 3, 4)),
+            ProductParams(a_bits=18, b_bits=17, signed=True, stages=1),
+            ProductParams(a_bits=2, b_bits=18, signed=True, stages=2)]
 
 
 @pytest.mark.rtl
@@ -56,10 +74,28 @@ def test_a_mistake_in_a_connection_breaks_the_proof(mistake: str, tmp_path: Path
     assert "ERROR" in compared(tmp_path, MISTAKES[mistake], text.replace(right, wrong))
 
 
+@pytest.mark.rtl
+@pytest.mark.parametrize("params", PRODUCTS, ids=lambda params: params.module)
+def test_a_product_s_slice_is_proved_to_give_it_in_the_same_cycle(params: ProductParams, tmp_path: Path) -> None:
+    assert "ERROR" not in compared_product(tmp_path, params, ecp5.product(params))
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("mistake", [
+    "SIGNEDA(1'b1)|SIGNEDA(1'b0)", "A17(a_i[1])|A17(1'b0)", "P3(slice[3])|P4(slice[3])", "CE0(enable)|CE0(1'b1)",
+    'REG_PIPELINE_CLK("CLK0")|REG_PIPELINE_CLK("NONE")'])
+def test_a_mistake_in_a_product_s_connection_breaks_the_proof(mistake: str, tmp_path: Path) -> None:
+    right, wrong = mistake.split("|")
+    text = ecp5.product(PRODUCTS[-1])
+    assert right in text
+    assert "ERROR" in compared_product(tmp_path, PRODUCTS[-1], text.replace(right, wrong))
+
+
 def with_slices(files: Files) -> Files:
-    """The array as it is synthesized, with the slice's model."""
-    assert f"{MODULE}.v" in files
-    return {**files, f"{MODULE}.v": ecp5.multiplier(PARAMS.mul_stages), f"{ecp5.PRIMITIVE}.v": ecp5.model()}
+    """Hardware as it is synthesized, with the slice's model."""
+    found = ecp5.slices(files, HwConfig(dsp=ecp5.DSP, mul_stages=PARAMS.mul_stages))
+    assert found
+    return {**files, **found, f"{ecp5.PRIMITIVE}.v": ecp5.model()}
 
 
 @pytest.mark.rtl
@@ -68,13 +104,23 @@ def test_an_array_of_slices_equals_the_golden_model() -> None:
     run_block("mac", SLICE, fresh_seed(), params=PARAMS, words=2000, fault=fault)
 
 
+@pytest.mark.rtl
+@pytest.mark.parametrize(("block", "name"), [("scale", "lanes4"), ("rescale", "one")])
+def test_a_unit_with_products_of_slices_equals_the_golden_model(block: str, name: str) -> None:
+    params = replace(bench_module(block).PARAMETER_SETS[name], dsp=ecp5.DSP)
+    fault = Fault(name="slices", block=block, why="none: the slice in place of the text", edit=with_slices)
+    run_block(block, f"{name} slices", fresh_seed(), params=params, words=2000, fault=fault)
+
+
 def test_the_folder_has_the_slice_and_its_model_and_is_else_the_same() -> None:
     plain = generate(LINE)
     found = generate(NpuConfig.from_dict({**LINE.to_dict(), "hw": {**LINE.to_dict()["hw"], "dsp": "ecp5"}}))
-    assert set(found) - set(plain) == {f"{MODULE}.v", f"ecp5/{MODULE}.v", "ecp5/MULT18X18D.v"}
+    products = {name for name in found if ProductParams.named(name.removesuffix(".v"))}
+    own = {f"{MODULE}.v", *products}
+    assert products and set(found) - set(plain) == {*own, *(f"ecp5/{name}" for name in own), "ecp5/MULT18X18D.v"}
     body = {name: text.partition("\n\n")[2] for name, text in found.items()}
     different = {name for name in plain if name.endswith(".v") and body[name] != plain[name].partition("\n\n")[2]}
-    assert different == {"stamp_pe.v"}
+    assert different == {"stamp_pe.v", "stamp_engine_front_scale.v"}  # one register: the rescale unit's are whole
     assert MODULE in found["stamp_pe.v"] and " * " not in found["stamp_pe.v"] and " * " in found[f"{MODULE}.v"]
     assert not any("MULT18X18D" in text for name, text in found.items() if not name.startswith(("ecp5/", "manifest")))
 
