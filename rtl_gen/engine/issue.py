@@ -23,7 +23,6 @@ from rtl_gen.engine.layouts import block_layout, half_layout, job_layout, steps_
 from rtl_gen.engine.order import Order, order_layout
 from rtl_gen.lib.bits import up_to
 from rtl_gen.lib.countdown import countdown, is_last
-from rtl_gen.lib.counter import go_round
 from rtl_gen.lib.delay import delayed
 from rtl_gen.lib.job_registers import JobRegisters
 from stamp_hw.engine.params import EngineParams
@@ -66,13 +65,14 @@ def tile_gap(params: EngineParams) -> int:
 
 
 def keep_apart(m: Module, name: str, ends: Value, cycles: int) -> tuple[Value, Value]:
-    """Whether `cycles` cycles, two at least, have passed since `ends`: now, and in the next cycle."""
+    """Whether `cycles` cycles, two at least, have passed since `ends`: now, and in the next cycle if it does not end
+    now."""
     gap = countdown(name, cycles)
     with m.If(ends):
         m.d.sync += gap.eq(cycles - 2)
     with m.Elif(~is_last(gap)):
         m.d.sync += gap.eq(gap - 1)
-    return is_last(gap), ~ends & (is_last(gap) | (gap == 0))
+    return is_last(gap), is_last(gap) | (gap == 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +128,8 @@ class Issue(wiring.Component):
         m.submodules.order = order = Order(params)
         # A step of a tile at hand: its first one, a later one; and whether it may be issued, as far as is known of it a
         # cycle before. `none`: there is no tile.
-        opens, opens_next = Signal(name="tile_opens"), Signal(name="tile_opens_next")
-        inside, inside_next = Signal(name="tile_inside"), Signal(name="tile_inside_next")
-        starts, goes, none = Signal(name="step_starts"), Signal(name="step_goes"), Signal(name="tile_none", init=1)
+        opens, inside, none = Signal(name="tile_opens"), Signal(name="tile_inside"), Signal(name="tile_none", init=1)
+        starts, goes = Signal(name="step_starts"), Signal(name="step_goes")
         tile = Signal(order_layout(params), name="tile_held", reset_less=True)
         occupied = Signal(params.rows, reset_less=True)  # its rows that hold a token
         take = Signal()
@@ -151,8 +150,6 @@ class Issue(wiring.Component):
             order.begins.eq(jobs.begins), order.following.eq(jobs.following), order.running.eq(jobs.running),
             order.job.eq(jobs.job), order.halves.eq(self.halves),
             take.eq(none | tile_ends),
-            opens_next.eq(Mux(take, order.valid, opens & ~step.issues)),
-            inside_next.eq(~take & (inside | step.issues)),
             takes.eq(take & order.valid), order.taken.eq(takes), order.held.eq(tile),
             step.issues.eq((goes | (starts & self.loaded)) & block_may_end),
             tile_ends.eq(step.issues & last),
@@ -165,13 +162,20 @@ class Issue(wiring.Component):
         m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
         with m.If(take):
             m.d.sync += [tile.eq(order.tile), occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
-        # Whether a tile may end is known a cycle before: it finds a half of the output buffer, or its pass has one.
-        last_of_taken, last_of_held = self._steps(m, step, jobs, order, take)
-        waits_taken = last_of_taken & ~may_end(apart, self._finds_half(order.tile))
-        waits_held = last_of_held & ~may_end(apart, self._finds_half(tile))
-        m.d.sync += [opens.eq(opens_next), inside.eq(inside_next), none.eq(~opens_next & ~inside_next),
-                     starts.eq(Mux(take, order.valid & ~waits_taken, opens & ~step.issues & ~waits_held)),
-                     goes.eq(inside_next & ~waits_held)]
+        single, left = self._steps(m, step, jobs, order, none)
+        # Whether a tile may end is known a cycle before: it finds a half of the output buffer, or its pass has one. All
+        # is worked out for both, that a step is issued and that none is, which is known last.
+        finds, finds_next, new = self._finds_half(tile), self._finds_half(order.tile), order.valid
+        may_start = ~single | may_end(apart, finds_next)
+        m.d.sync += [
+            opens.eq(Mux(step.issues, last & new, Mux(none, new, opens))),
+            inside.eq(Mux(step.issues, ~last, ~none & inside)),
+            none.eq(Mux(step.issues, last, none) & ~new),
+            starts.eq(Mux(step.issues, last & new & (~single | may_end(Const(0), finds_next)),
+                          Mux(none, new & may_start, opens & (~last | may_end(apart, finds))))),
+            goes.eq(Mux(step.issues, ~last & ((left != 0) | may_end(apart, finds)),
+                        ~none & inside & (~last | may_end(apart, finds)))),
+        ]
         self._feed(m, step, occupied)
         return m
 
@@ -179,24 +183,24 @@ class Issue(wiring.Component):
         """Whether a tile's half of the output buffer is free, or its pass has begun."""
         return ~tile.opens | self.out_free.bit_select(tile.set[0], 1)
 
-    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, take: Value) -> tuple[Value, Value]:
-        """The steps of a tile, and the words of the buffers that they need; whether the step of the next cycle is its
-        tile's last, if a tile is taken now and if not."""
+    def _steps(self, m: Module, step: Step, jobs: JobRegisters, order: Order, none: Value) -> tuple[Value, Value]:
+        """The steps of a tile, and the words of the buffers that they need; whether the job's tiles have a single step,
+        and how many are left of the one at hand, less than 0 with its last."""
         params, most = self.params, self.params.max_beats * self.params.lanes
         left = countdown("steps_left", most)
         before = countdown("steps_before_last", most)  # of the job's tiles, in their first step
         with m.If(jobs.begins):
             m.d.sync += before.eq(steps_before_last(jobs.following, params))
-        beat_ends = go_round(m, self.lane, params.lanes, step.issues)
-        with m.If(step.issues):
-            m.d.sync += [left.eq(left - 1), self.weight_at.eq(self.weight_at + 1)]
-        with m.If(beat_ends):
-            m.d.sync += self.act_at.eq(self.act_at + 1)
-        with m.If(take):
-            m.d.sync += [left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
-                         self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
+        beat_ends = self.lane == params.lanes - 1
         m.d.comb += step.last.eq(is_last(left))
-        return is_last(before), is_last(left) | (step.issues & (left == 0))
+        with m.If(step.issues | none):
+            with m.If(step.last | none):
+                m.d.sync += [left.eq(before), self.lane.eq(0), self.act_at.eq(order.tile.base),
+                             self.weight_at.eq(Mux(order.tile.set[0], params.max_k, 0))]
+            with m.Else():
+                m.d.sync += [left.eq(left - 1), self.weight_at.eq(self.weight_at + 1),
+                             self.lane.eq(Mux(beat_ends, 0, self.lane + 1)), self.act_at.eq(self.act_at + beat_ends)]
+        return is_last(before), left
 
     def _blocks(self, m: Module, step: Step, tile: data.View, take: Value, ends: Value, tile_ends: Value
                 ) -> tuple[Value, Value]:

@@ -101,11 +101,15 @@ class Rows(wiring.Component):
                      self.valid_late.eq(late(m, "code_valid", self.valid, control=True))]
         has_place = self.code.place < params.out_slots
         fits_place = late(m, "fits_place", has_place)
-        # Of each half: a beat with a place in it comes, a token of it ends. The words of the buffers have the token's
-        # precision from elsewhere.
+        # Of each half: a beat with a place in it comes; a token of it ends; one with a place does, of 4 bits, of 8. The
+        # words of the buffers have the token's precision from elsewhere.
         narrow = late(m, "narrow", ~self.code.hi)
-        comes, ends = ([late(m, f"{name}_in{number}", self.valid & which & (self.code.half == number), control=True)
-                        for number in range(2)] for name, which in (("comes", has_place), ("ends", self.code.last)))
+        last_of_place = self.code.last & has_place
+        comes, ends, ends_narrow, ends_wide = (
+            [late(m, f"{name}_in{number}", self.valid & which & (self.code.half == number), control=True)
+             for number in range(2)] for name, which in (
+                ("comes", has_place), ("ends", self.code.last), ("ends_narrow", last_of_place & ~self.code.hi),
+                ("ends_wide", last_of_place & self.code.hi)))
 
         # The token's slot: the open row's second half, or the next row.
         second = Signal()
@@ -138,7 +142,7 @@ class Rows(wiring.Component):
         if params.block:
             self._spans(m, fits)
         for number, half in enumerate(halves):
-            self._place(m, half, ends[number], fits_place, narrow)
+            self._place(m, half, ends[number], ends_narrow[number], ends_wide[number])
         return m
 
     def _half(self, m: Module, number: int) -> Half:
@@ -184,16 +188,16 @@ class Rows(wiring.Component):
         with m.If(ends):
             m.d.sync += group.eq(Mux(code.last, 0, group + 1))
 
-    def _place(self, m: Module, half: Half, last: Signal, fits_place: Signal, narrow: Signal) -> None:
+    def _place(self, m: Module, half: Half, last: Signal, narrow: Signal, wide: Signal) -> None:
         """A token's last beat moves its half on: it takes the open row's second half, or where there is room the next
-        row."""
+        row. `narrow`, `wide`: it is one with a place, of 4 bits or of 8."""
         params, code, slot = self.params, self.late, half.next
         second = narrow & half.open
-        begins = last & ~second & half.room & fits_place
+        begins = half.room & (wide | (narrow & ~half.open))
         with m.If(last):
             m.d.sync += [half.closed.eq(code.closes), half.ends.eq(code.ends)]
-            with m.If((second | half.room) & fits_place):
-                m.d.sync += half.open.eq(stays_open(code.hi, second, half.open))
+        with m.If(second | begins):
+            m.d.sync += half.open.eq(stays_open(wide, second, half.open))
         with m.If(begins & narrow):
             m.d.sync += half.open_slot.eq(slot)
         with m.If(begins):

@@ -112,7 +112,9 @@ class Divider(wiring.Component):
             self.step.eq(divide_valid & (~final | result_free)),
             self.taken.eq(divide_valid & final & result_free),
             divide_free.eq(~divide_valid | (final & result_free)),
-            zeros_free.eq(~zeros_valid | ~divide_valid | (final & result_free)),
+            # Behind a division that ends a group follows into `zeros` a cycle later, long before it is divided: so no
+            # register hangs on what the two in front of it do.
+            zeros_free.eq(~zeros_valid | ~divide_valid),
         ]
 
         with m.If(self.valid | zeros_free):
@@ -123,6 +125,8 @@ class Divider(wiring.Component):
         with m.If(zeros_free):
             m.d.sync += [zeros_valid.eq(range_valid), zeros_group.eq(range_group),
                          zeros_lz.eq(leading_zeros(range_group.span))]
+        with m.Elif(divide_free):
+            m.d.sync += zeros_valid.eq(0)
 
         normal = Signal(p.width)
         loaded = Signal(p.frac + 8)

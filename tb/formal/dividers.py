@@ -84,7 +84,8 @@ class Order(Checker):
         found = [(done, self.internal(f"{name}.result"), bits + 2, Value.cast(1))]
         found += [(valids[0], self.internal(f"{name}.divide_group"), bits + 1 - left, (left == 0) & done),
                   (valids[1], self.internal(f"{name}.zeros_group"), 1, valids[0]),
-                  (valids[2], self.internal(f"{name}.range_group"), 0, valids[1])]
+                  # a group behind one that has just left `zeros` has waited for that
+                  (valids[2], self.internal(f"{name}.range_group"), 0, valids[1] | (valids[0] & (left == bits - 1)))]
         listed = []
         for place, (valid, group, rank, waits) in enumerate(found):
             held, how_far = Value.cast(group)[:layout.size], Signal(range(bits + 3), name=f"rank{number}_{place}")

@@ -57,7 +57,7 @@ def test_a_deeper_multiplier_moves_rtl_and_cycle_model_alike() -> None:
         cycles = first_output_cycle(params, 3)
         assert cycles == rescale_sim.timing(params, 3).outputs.tolist()
         seen.append(cycles[0])
-    assert seen == [11, 13, 15, 17]
+    assert seen == [12, 14, 16, 18]
 
 
 @pytest.mark.parametrize("mul_stages", [1, 4])
@@ -71,10 +71,10 @@ def test_without_stalls_the_closed_form_is_what_the_pipeline_steps_to(mul_stages
 
 
 def test_a_waiting_output_holds_every_stage() -> None:
-    """Ready in cycles 3, 7, 11, …: the first beat arrives in cycle 11 and leaves at once, the others every fourth."""
+    """Ready in cycles 3, 7, 11, …: the first beat arrives in cycle 12 and leaves in 15, the others every fourth."""
     params = RescaleParams(**SMALL, mul_stages=1)
     timing = rescale_sim.timing(params, 20, always, listed([0, 0, 0, 1]))
-    assert timing.outputs.tolist() == [11 + 4 * beat for beat in range(20)]
+    assert timing.outputs.tolist() == [15 + 4 * beat for beat in range(20)]
     assert timing.inputs.tolist()[:14] == [*range(12), 15, 19]
 
 
