@@ -173,7 +173,8 @@ class Rows(wiring.Component):
             m.d.sync += half.free.eq(0)
         with m.Elif(self.retire[number]):
             m.d.sync += half.free.eq(1)
-        with m.If(self.leave[number]):
+        # A half that the array has left is free, and looked at, long after that.
+        with m.If(late(m, f"left{number}", self.leave[number], control=True)):
             m.d.sync += [half.closed.eq(0), half.open.eq(0), half.room.eq(1), half.next.row.eq(0), half.next.tile.eq(0),
                          half.next.base.eq(start)]
         return half
