@@ -131,7 +131,6 @@ class Issue(wiring.Component):
         opens, inside, none = Signal(name="tile_opens"), Signal(name="tile_inside"), Signal(name="tile_none", init=1)
         starts, goes = Signal(name="step_starts"), Signal(name="step_goes")
         tile = Signal(order_layout(params), name="tile_held", reset_less=True)
-        occupied = Signal(params.rows, reset_less=True)  # its rows that hold a token
         take = Signal()
         step = Step(issues=Signal(name="issues_"), last=(last := Signal(name="last_")),
                     ends=Signal(name="ends_") if params.block else last)
@@ -161,7 +160,7 @@ class Issue(wiring.Component):
         ]
         m.d.comb += [self.tile[name].eq(tile[name]) for name in tile_layout(params).members]
         with m.If(take):
-            m.d.sync += [tile.eq(order.tile), occupied.eq(Cat(order.tile.rows > row for row in range(params.rows)))]
+            m.d.sync += tile.eq(order.tile)
         single, left = self._steps(m, step, jobs, order, none)
         # Whether a tile may end is known a cycle before: it finds a half of the output buffer, or its pass has one. All
         # is worked out for both, that a step is issued and that none is, which is known last.
@@ -176,7 +175,7 @@ class Issue(wiring.Component):
             goes.eq(Mux(step.issues, ~last & ((left != 0) | may_end(apart, finds)),
                         ~none & inside & (~last | may_end(apart, finds)))),
         ]
-        self._feed(m, step, occupied)
+        self._feed(m, step, tile.occupied)
         return m
 
     def _finds_half(self, tile: data.View) -> Value:

@@ -8,7 +8,7 @@ changes any more from then on, so that the issue of a step depends on a few bits
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,9 +20,9 @@ from stamp_hw.engine.params import PARAMETER_SETS, EngineParams
 
 
 def order_layout(params: EngineParams) -> data.StructLayout:
-    """An array tile that can be issued: what the drain has to know of it, whether it `opens` its pass and whether the
-    job ends with it; its first word in the activation banks."""
-    return data.StructLayout({**tile_layout(params).members, "opens": 1, "job_ends": 1,
+    """An array tile that can be issued: what the drain has to know of it, its `occupied` rows, whether it `opens` its
+    pass and whether the job ends with it; its first word in the activation banks."""
+    return data.StructLayout({**tile_layout(params).members, "occupied": params.rows, "opens": 1, "job_ends": 1,
                               "base": up_to(2 * params.act_tiles * params.max_beats - 1),
                               **({"blocks": 1} if params.block else {})})
 
@@ -87,6 +87,7 @@ class Order(wiring.Component):
             found.half.eq(half),
             found.tile.eq(tile),
             found.rows.eq(Mux(last_tile, status.rows, params.rows)),
+            found.occupied.eq(Cat(~last_tile | (status.rows > row) for row in range(params.rows))),
             found.odd.eq(status.odd & (status.odd_tile == tile)),
             found.odd_row.eq(status.odd_row),
             found.set.eq(number),

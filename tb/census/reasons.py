@@ -54,7 +54,7 @@ REASONS: tuple[Reason, ...] = (
     _copy(r"pe\.operand_o", "a1·2^12 + a0, and a0 has 8 bits", line="8-11", grid="8-11"),
     # One of something.
     _still(_JOBS + r"out_keep", "one rescale lane, which is kept", line="0"),
-    _still(r"engine_back_liftings\.entry1_keep", "one rescale lane, which is kept", line="0"),
+    _still(r"engine_back_liftings\.(head|entry1)_keep", "one rescale lane, which is kept", line="0"),
     _still(r"engine_back_send\.marks_line", "lane 0 is kept in every beat", line=_ranks(0, 2),
            grid=_ranks(0, 4)),
     _still(r"engine_back_send\.(first|next_chunk)|engine_mac\.chunk_next|engine_back_inverse_slots\.single",
@@ -67,7 +67,6 @@ REASONS: tuple[Reason, ...] = (
     _copy(r"engine_mac\.multiplied[48]", "three PEs or none multiply at once", grid="1"),
     _still(r"engine_scales\.write_at_late", "one row", grid="1"),
     _still(r"engine_drain\.chunk_late", "a column tile has one beat", grid="0-2"),
-    _still(r"engine_drain_tiles\.entry1_rows", "one row, and the queue never empties from here", grid="0"),
     _still(r"engine_drain_tiles\.(head|entry1)_odd_row|engine_drain\.tile_late_odd_row|engine_issue\.tile_held_odd_row"
            r"|engine_issue_order\.tile_odd_row", "rows 0 and 1", line="1"),
     # Registers that are as wide as larger hardware needs.
