@@ -142,7 +142,7 @@ asic: venv  ## area, clock and energy of every block in 45 nm cells, held to lay
 	nice $(BIN)/python -m tb.asic.engine --liberty $(ASIC_LIBERTY) --json build/asic.json models/traces/*.safetensors
 
 fpga: venv  ## clock rate of the FPGA preset on an ECP5-85F, best and median of three seeds (build/fpga.json; 15 minutes)
-	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw dsp=ecp5 --seed 1 --seed 2 --seed 3 --json build/fpga.json
+	nice $(BIN)/stamp-hw place --config configs/fpga.yaml --hw dsp=ecp5 --hw freq_hz=120e6 --seed 1 --seed 2 --seed 3 --json build/fpga.json
 
 board: venv  ## a bitstream for a ULX3S that runs a layer of a real Llama and checks itself (build/board; 10 minutes)
 	nice $(BIN)/stamp-hw board ulx3s --out build/board/ulx3s --json build/board/ulx3s.json

@@ -231,10 +231,13 @@ class Haar(LiftingUnit):
         wait.read(strobe("wait_read", 0), beat.index)
         even.read(strobe("even_read", 0), read_address)
         odd.read(strobe("odd_read", 0), read_address)
-        wait.write(strobe("wait_write", 0), beat.index, [x[lane] for lane in lanes])
+
+        # Rank 1: a beat that waits is written, long before the next slot asks for it.
+        x = delay("x_late", x, 1)
+        wait.write(strobe("wait_write", 1), delay("index_late", beat.index, 1), [x[lane] for lane in lanes])
 
         # Rank `stages`: what was read, and the input beat.
-        x = delay("x", x, stages)
+        x = delay("x", x, stages - 1)
         first_level, bypass = delay("first_level", plan.first_level, stages), delay("bypass", plan.bypass, stages)
         a = [register(f"a{lane}", Mux(first_level, wait.data[lane], Mux(bypass, x[lane], even.data[lane])))
              for lane in lanes]
