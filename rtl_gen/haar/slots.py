@@ -106,21 +106,19 @@ class Length:
 def tile_edge(place: Value, last: Value) -> Value:
     """Of the last token's place, told from a tile's beginning, where the tile's own last token is."""
     bits = len(last)
-    return (place[:bits] | _beyond(place, last).replicate(bits)) & last
+    beyond = (place[:bits] & ~last).any()
+    if len(place) > bits:  # none of no bits is a Verilog expression that synthesis refuses
+        beyond = beyond | place[bits:].any()
+    return (place[:bits] | beyond.replicate(bits)) & last
 
 
 def first_edge(whole: Value, last: Value) -> Value:
     """The same of the first tile of a length of `whole` tokens."""
     bits = len(last)
-    return (~following(~whole[:bits]) | _beyond(whole, last).replicate(bits)) & last
-
-
-def _beyond(place: Value, last: Value) -> Value:
-    """Whether a place has a bit that `last`, all ones, has not. Only bits that there are: none of no bits is a Verilog
-    expression that tools refuse."""
-    bits = len(last)
-    low = (place[:bits] & ~last).any()
-    return low | place[bits:].any() if len(place) > bits else low
+    beyond = (whole[:bits] & ~last).any()
+    if len(whole) > bits:
+        beyond = beyond | whole[bits:].any()
+    return (~following(~whole[:bits]) | beyond.replicate(bits)) & last
 
 
 class Slots(wiring.Component):
