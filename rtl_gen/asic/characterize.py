@@ -63,7 +63,7 @@ def characterize(part: Part, library: Library, wires: Wires, unseen: Collection[
     where a tool is missing or the gates are wrong."""
     netlist = map_files(part.files, part.top, library, kept=part.kept)
     rest = {name: text for name, text in part.files.items() if name != f"{part.top}.v"}
-    runs = simulate_all(netlist, library, part.bench, rest if part.kept else {})
+    runs = simulate_all(netlist, library, part.bench, rest)
     activity = runs[""]
     if IDLE not in activity:
         raise ToolError("a bench without rest", where=part.name, expected=f"a phase {IDLE}")

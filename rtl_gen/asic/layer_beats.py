@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rtl_gen.delivery.vectors import Beats, Vectors, in_a_row, places
+from rtl_gen.delivery.vectors import Vectors, in_a_row
 from rtl_gen.scale.unit import job_layout
 from stamp_hw import rescale as rescaling
 from stamp_hw.engine import changes, streams
@@ -20,25 +20,6 @@ from stamp_hw.params import ScaleParams
 
 def _ends(tokens: int, of_token: int) -> np.ndarray:
     return np.tile(np.arange(of_token) == of_token - 1, tokens)
-
-
-def _registers(run: Passage, of_token: int) -> Beats:
-    height, width = run.rectangle
-    job = {"levels": [run.job.levels], "beats": [of_token], "width": [width]}
-    if run.config.hw.axes == 2:
-        job |= {"height": [height], "two_d": [int(run.job.two_d)]}
-    return job
-
-
-def lifting(run: Passage) -> Vectors:
-    """The sequence's codes in job order, its coefficients as they leave."""
-    hw, codes, coef = run.config.hw, run.codes(), run.arrived()
-    of_token = -(-codes.shape[1] // hw.lanes)
-    tags = places(hw.axes, run.job.levels, run.rectangle)
-    return Vectors(
-        inputs={"job": _registers(run, of_token), "i": {"x": beats(codes[run.tokens[run.outliers :]], hw.lanes)}},
-        outputs={"o": {"c": beats(run.result.coefficients[coef], hw.lanes), "last": _ends(len(coef), of_token)}
-                 | {name: np.repeat(tag[coef - run.outliers], of_token) for name, tag in tags.items()}})
 
 
 def scale(run: Passage) -> Vectors:
@@ -94,18 +75,6 @@ def rescale(run: Passage) -> Vectors:
     return Vectors(inputs={"i": in_a_row(fed)}, outputs={"o": in_a_row(wanted)})
 
 
-def inverse(run: Passage) -> Vectors:
-    """Output coefficients of each column tile, and its tokens before the bias."""
-    hw, back = run.config.hw, run.lifted_back()
-    taken, left, _ = run.inverse_table()
-    chunks = hw.cols // hw.drain_lanes
-    fed = [{"c": beats(run.of_column(run.result.z[taken], column), hw.drain_lanes)} for column in run.columns]
-    wanted = [{"x": beats(run.of_column(back[left], column), hw.drain_lanes), "last": _ends(len(left), chunks)}
-              for column in run.columns]
-    return Vectors(inputs={"job": in_a_row([_registers(run, chunks)] * len(fed)), "i": in_a_row(fed)},
-                   outputs={"o": in_a_row(wanted)})
-
-
 def finish(run: Passage) -> Vectors:
     """The same tokens with their bias, and the results."""
     hw, back = run.config.hw, run.lifted_back()
@@ -128,15 +97,16 @@ def engine(run: Passage) -> Vectors:
     return Vectors(inputs={name: found[name] for name in ("job", "i", "w", "p")}, outputs={"o": found["o"]})
 
 
-#: Part → the beats that a layer drives through it. The PE's table is made of its operands.
+#: Part → the beats that a layer drives through it, or through the engine that it runs in. The PE's table is made of its
+#: operands.
 OF_PART: dict[str, Callable[[Passage], Vectors]] = {
-    "lifting": lifting, "scale": scale, "array": array, "rescale": rescale, "inverse": inverse, "finish": finish,
+    "lifting": engine, "scale": scale, "array": array, "rescale": rescale, "inverse": engine, "finish": finish,
     "control": engine,
 }
 
 
 def count(run: Passage, unit: str) -> int:
-    """Beats that `OF_PART` drives through a unit, outputs of rescale and finish, steps of all PEs."""
+    """Beats that a layer has in a unit, outputs of rescale and finish, steps of all PEs."""
     hw, job = run.config.hw, run.job
     tokens, steps = len(run.part.order), run.result.coefficients.shape[1]
     outputs = job.columns * hw.cols

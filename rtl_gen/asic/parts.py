@@ -2,7 +2,8 @@
 
 The PE and the blocks between streams are whole; of the array and of the engine what is left without them: `array` is
 skew registers, drain and queue, `control` all of the engine that is no block (issue, rows, loader, gates, buffers'
-ports). Those run with the rest as RTL.
+ports). Those run with the rest as RTL, and so do both lifting units in the engine: there they have places, a pace and a
+register behind their memories, which they have not as tops of their own.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from rtl_gen.asic.traced import Traced
 from rtl_gen.delivery.generate import delivered, unit_files
 from rtl_gen.delivery.vectors import Vectors
 from rtl_gen.engine.layouts import event_layout as engine_events
+from rtl_gen.haar.common import event_layout as haar_events
 from rtl_gen.mac.element import element
 from rtl_gen.tops import BLOCKS, ENGINE_TOP, Unit
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.config import HwConfig, NpuConfig
 from stamp_hw.engine import changes
 from stamp_hw.engine.changes import Passage
-from stamp_hw.engine.params import MANT_WIDTH
+from stamp_hw.engine.params import MANT_WIDTH, EngineParams
 from stamp_hw.errors import ConfigError
-from stamp_hw.params import INVERSE_WIDTH, MacParams
+from stamp_hw.params import INVERSE_WIDTH, HaarParams, MacParams
 
 #: Modules of the engine that are parts by themselves; a name may not be there in every configuration.
 _BLOCKS_INSIDE = ("front_haar", "front_scale", "front_hadamard", "mac", "back_inverse", "back_send_finish",
@@ -36,6 +38,7 @@ _PE_STEPS, _PE_IDLE = 4096, 512
 #: Codes of 8 and of 4 bits and weights that fill fewer bits than they have: more runs for the prices of a PE.
 _NARROWER = ((7, 3, 7), (8, 2, 5), (5, 4, 4))
 _SEED = 2026
+NAMES = ("hadamard", "lifting", "scale", "pe", "array", "combine", "rescale", "inverse", "finish", "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +88,19 @@ def parts(config: NpuConfig, block: str | None = None, traced: Traced | None = N
     layers = layers or {}
     makers: dict[str, Callable[[], Part | None]] = {
         **{name: lambda name=name, module=module: _unit_part(name, module, config, layers)  # type: ignore[misc]
-           for name, module in (("hadamard", "stamp_hadamard"), ("lifting", "stamp_haar_forward"),
-                                ("scale", "stamp_scale"))},
+           for name, module in (("hadamard", "stamp_hadamard"), ("scale", "stamp_scale"))},
+        "lifting": lambda: _lifting_part("lifting", "front_haar", EngineParams.of(config.hw).haar, config, layers),
         "pe": lambda: _pe(config, traced, layers),
         "array": lambda: _array(config, layers),
         **{name: lambda name=name, module=module: _unit_part(name, module, config, layers)  # type: ignore[misc]
            for name, module in (("combine", "stamp_combine"), ("rescale", "stamp_rescale"),
-                                ("inverse", "stamp_haar_inverse"), ("finish", "stamp_haar_finish"))},
+                                ("finish", "stamp_haar_finish"))},
+        "inverse": lambda: _lifting_part("inverse", "back_inverse", EngineParams.of(config.hw).inverse, config, layers),
         "control": lambda: _control(config, traced, layers),
     }
-    if block is not None and block not in makers:
-        raise ConfigError("unknown block", where="--block", got=block, expected=" or ".join(makers))
-    found = [part for name, make in makers.items() if block in (None, name) and (part := make()) is not None]
+    if block is not None and block not in NAMES:
+        raise ConfigError("unknown block", where="--block", got=block, expected=" or ".join(NAMES))
+    found = [part for name in NAMES if block in (None, name) and (part := makers[name]()) is not None]
     if not found:
         raise ConfigError(f"hardware without a block {block}", where="--block", got=block)
     return found
@@ -122,6 +126,15 @@ def _unit_part(name: str, module: str, config: NpuConfig, layers: Layers) -> Par
     driven, measured = _through(name, layers)
     return Part(name=name, top=module, files=unit_files(unit, config), kept=(), count=1, layers=measured,
                 bench=of_unit(unit, config, others=driven), events=_layout(unit, config.hw),
+                work=lambda events: _WORK[name](params, events))
+
+
+def _lifting_part(name: str, module: str, params: HaarParams, config: NpuConfig, layers: Layers) -> Part:
+    """A lifting unit as the engine has it, in runs of the engine."""
+    unit = _unit(ENGINE_TOP)
+    driven, measured = _through(name, layers)
+    return Part(name=name, top=f"{ENGINE_TOP}_{module}", files=unit_files(unit, config), kept=(), count=1,
+                bench=of_unit(unit, config, others=driven), events=haar_events(), layers=measured,
                 work=lambda events: _WORK[name](params, events))
 
 

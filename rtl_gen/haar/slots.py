@@ -106,14 +106,18 @@ class Length:
 def tile_edge(place: Value, last: Value) -> Value:
     """Of the last token's place, told from a tile's beginning, where the tile's own last token is."""
     bits = len(last)
-    beyond = (place[:bits] & ~last).any() | place[bits:].any()
+    beyond = (place[:bits] & ~last).any()
+    if len(place) > bits:  # none of no bits is a Verilog expression that synthesis refuses
+        beyond = beyond | place[bits:].any()
     return (place[:bits] | beyond.replicate(bits)) & last
 
 
 def first_edge(whole: Value, last: Value) -> Value:
     """The same of the first tile of a length of `whole` tokens."""
     bits = len(last)
-    beyond = (whole[:bits] & ~last).any() | whole[bits:].any()
+    beyond = (whole[:bits] & ~last).any()
+    if len(whole) > bits:
+        beyond = beyond | whole[bits:].any()
     return (~following(~whole[:bits]) | beyond.replicate(bits)) & last
 
 

@@ -129,7 +129,7 @@ def _lifting(run: Passage) -> dict[str, float]:
     """`in`, `out` beats; `cycles` in which the unit moves, with a beat or without, token `slots`, and butterflies,
     `paired` and `cross`, a beat."""
     hw, job = run.config.hw, run.job
-    params = HaarParams.forward(hw)
+    params = EngineParams.of(hw).haar
     fed = beats(run.codes()[run.tokens[run.outliers :]], hw.lanes)
     made = beats(run.result.coefficients[run.arrived()], hw.lanes)
     table = haar_slots.forward(job.width * job.height, job.levels, job.grid)
@@ -140,7 +140,7 @@ def _lifting(run: Passage) -> dict[str, float]:
 def _inverse(run: Passage) -> dict[str, float]:
     """The same of a column tile's output coefficients and its tokens."""
     hw = run.config.hw
-    params, lanes, back = HaarParams.inverse(hw), hw.drain_lanes, run.lifted_back()
+    params, lanes, back = EngineParams.of(hw).inverse, hw.drain_lanes, run.lifted_back()
     taken, left, table = run.inverse_table()
     return {"in": _of_columns(run, run.result.z[taken], lanes, params.width),
             "out": _of_columns(run, back[left], lanes, params.out_width), **_slots(params, table, hw.cols // lanes)}
@@ -210,8 +210,19 @@ def _pe(run: Passage, bits: int) -> dict[str, float]:
     shape = (codes.shape[2], len(codes), len(weights))
     low, high = (np.broadcast_to(codes[:, slot].T[:, :, None], shape) for slot in (0, 1))
     each = np.broadcast_to(weights.T[:, None, :], shape)
-    return {name: value / (shape[1] * shape[2]) for name, value in of_steps(
+    rows, columns = _filled(run, bits)
+    filled = {"operand": rows, "weight": columns, "product": rows * columns}
+    return {name: filled[name] * value / (shape[1] * shape[2]) for name, value in of_steps(
         MacParams.of(run.config.hw), bits, low, high, each).items()}
+
+
+def _filled(run: Passage, bits: int) -> tuple[float, float]:
+    """(Of the rows that step with a precision, columns) the part that holds a token, or a channel. Empty rows, which
+    step as those of 8 bits do, and columns beyond the last channel see zeros."""
+    hw, rows = run.config.hw, run.part.rows
+    own = int(np.count_nonzero(run.result.quantized.bits[rows[:, 0]] == bits))
+    empty = -len(rows) % hw.rows if bits == 8 else 0
+    return own / (own + empty), len(run.result.weights.codes) / (run.job.columns * hw.cols)
 
 
 def tiles(run: Passage) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -110,12 +110,22 @@ def test_a_block_that_is_unknown_or_not_there_is_refused(capsys: pytest.CaptureF
 
 
 def test_every_block_of_the_engine_is_a_part_once() -> None:
-    """What `control` keeps as modules are the other parts, and the array its PEs."""
+    """What `control` keeps as modules are the other parts, and the array its PEs. Lifting units are those modules: as
+    tops of their own they have no places, no pace and a register less behind their memories."""
     config = SMALL.with_hw(hadamard=16)
     found = {part.name: part for part in parts(config)}
     assert list(found) == ["hadamard", "lifting", "scale", "pe", "array", "rescale", "inverse", "finish", "control"]
     assert len(found["control"].kept) == 7 and found["array"].kept == ("stamp_pe",)
     assert found["pe"].count == 4
+    assert {found["lifting"].top, found["inverse"].top} < {*found["control"].kept}
+
+
+@pytest.mark.rtl
+def test_the_lifting_behind_the_array_is_gates_in_the_engine() -> None:
+    """Its gates take the module's place, and the engine's outputs are the golden model's, or it raises."""
+    (part,) = parts(SMALL, "inverse")
+    found = characterize(part, five(), WIRES)
+    assert found.idle_pj > 0 and found.cycles > 100 and found.energy_pj["inverse.add"] > 0
 
 
 def test_a_trace_drives_its_codes_into_a_pe() -> None:

@@ -12,9 +12,12 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.delivery.generate import generate
+from rtl_gen.haar.forward import Haar
+from rtl_gen.haar.inverse import HaarInverse
 from rtl_gen.verilog.declared import declared, fields, ports
 from rtl_gen.verilog.emit import Style, verilog
 from stamp_hw.config import NpuConfig
+from stamp_hw.params import HaarParams
 from tests.support.generate_cases import SMALL, generated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +52,17 @@ def test_an_array_of_32_by_32_is_one_row_32_times() -> None:
     assert sum(text.count("\n") for text in modules.values()) < 20_000
     assert len(re.findall(r"^  stamp_mac_row row\d+ \($", large["stamp_engine_mac.v"], re.MULTILINE)) == 32
     assert len(re.findall(r"^  stamp_pe pe\d+ \($", large["stamp_mac_row.v"], re.MULTILINE)) == 32
+
+
+@pytest.mark.parametrize("max_levels", [6, 7])
+@pytest.mark.parametrize("unit", [Haar, HaarInverse])
+def test_a_grid_no_larger_than_its_largest_tile_asks_for_no_bit_that_is_not_there(
+        unit: type[Haar | HaarInverse], max_levels: int) -> None:
+    """No bits at all are an expression that synthesis refuses; places of 7 bits, tiles of fewer and of as many."""
+    params = HaarParams(lanes=1, width=8, axes=2, max_levels=max_levels, max_beats=8, max_tokens=64,
+                        direction="forward" if unit is Haar else "inverse")
+    for text in verilog(unit(params), "unit").values():
+        assert "{}" not in text
 
 
 class Kind(enum.Enum, shape=2):

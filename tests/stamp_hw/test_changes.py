@@ -10,6 +10,7 @@ import pytest
 from stamp_hw.config import NpuConfig
 from stamp_hw.engine import changes, linear
 from stamp_hw.engine.changes import Passage
+from stamp_hw.engine.params import EngineParams
 from stamp_hw.layer import Layer
 from stamp_hw.params import MacParams, RescaleParams
 
@@ -44,13 +45,14 @@ def test_bits_that_change_are_counted_one_by_one(rng: np.random.Generator, width
 
 @pytest.mark.parametrize("grid", [None, (4, 5)])
 def test_lifting_and_scale_count_what_travels(rng: np.random.Generator, grid: tuple[int, int] | None) -> None:
-    """Without levels a coefficient is its token's code, in order."""
+    """Without levels a coefficient is its token's code, in order. A token of 6 beats stays for the engine's pace."""
     run = Passage.of(layer(rng, grid=grid), CONFIG.with_job(levels=0))
     codes, _, _ = linear.quantize_input(run.layer.x, run.result.s_x, 0, 16)
     fed = np.pad(codes, ((0, 0), (0, 2))).reshape(-1, 4)
     found = changes.of_layer(run, "lifting")
     assert found["in"] == counted(fed, 16) and found["out"] == counted(fed, 18)
-    assert (found["cycles"], found["paired"], found["cross"]) == (1.0, 0.0, 0.0)
+    pace = EngineParams.of(CONFIG.hw).scale.recip_width
+    assert pace > 6 and (found["cycles"], found["paired"], found["cross"]) == (pace / 6, 0.0, 0.0)
     found = changes.of_layer(run, "scale")
     assert (found["in"], found["groups"]) == (counted(fed, 18), 20 / len(fed))
     sent = np.pad(run.result.quantized.codes, ((0, 0), (0, 2))).reshape(-1, 4)
@@ -76,7 +78,8 @@ def test_partial_products_of_the_scale_unit_are_counted_row_by_row(rng: np.rando
 
 def test_every_second_token_of_one_level_has_a_butterfly(rng: np.random.Generator) -> None:
     found = changes.of_layer(Passage.of(layer(rng), CONFIG.with_job(levels=1)), "lifting")
-    assert found["paired"] == 0.5 and found["slots"] == pytest.approx(found["cycles"] / 6, rel=0.2)
+    pace = EngineParams.of(CONFIG.hw).scale.recip_width
+    assert found["paired"] == 0.5 and found["slots"] == pytest.approx(found["cycles"] / pace, rel=0.2)
 
 
 def test_a_pe_sees_operand_weight_and_product(rng: np.random.Generator) -> None:
@@ -91,6 +94,20 @@ def test_a_pe_sees_operand_weight_and_product(rng: np.random.Generator) -> None:
     split = changes.of_steps(replace(params, multiplier="split"), 8, code, np.zeros_like(code), weight)
     parts = np.stack([code & 15, code >> 4], axis=1)
     assert split["operand"] == counted(parts, 5) and split["product"] == counted(parts * weight[:, None], 13)
+
+
+@pytest.mark.parametrize(("tokens", "n", "n_hi"), [(16, 8, 4), (20, 6, 5), (11, 3, 3)])
+def test_pes_without_a_token_or_a_channel_see_zeros(rng: np.random.Generator, tokens: int, n: int, n_hi: int) -> None:
+    """Mean over every PE of every array tile, one at a time: whole tiles, and such with empty rows and columns."""
+    run = Passage.of(layer(rng, tokens=tokens, n=n), CONFIG.with_job(n_hi=n_hi, levels=1))
+    params, of_bits = MacParams.of(CONFIG.hw), {8: [], 4: []}  # type: ignore[var-annotated]
+    for codes, pair, weights in changes.tiles(run):
+        for row, is_pair in zip(codes, pair, strict=True):
+            of_bits[4 if is_pair else 8] += [
+                changes.of_steps(params, 4 if is_pair else 8, row[0], row[1], weight) for weight in weights]
+    for precision, found in of_bits.items():
+        mean = {name: sum(one[name] for one in found) / len(found) for name in ("operand", "weight", "product")}
+        assert changes.of_layer(run, f"pe{precision}") == pytest.approx(mean)
 
 
 def test_what_stands_still_changes_nothing(rng: np.random.Generator) -> None:
