@@ -49,7 +49,7 @@ WAIVERS: tuple[Waiver, ...] = (
     *_structs(_WIDE, "channel", "loader_channel", "lift_lifting_set", "fetch_place", "word_place", "i__payload_v",
               r"i__payload_v_\d+", "code_sum_line", "slot_base", "slot_tile", r"product_part\d+",
               r"\w+_product_part\d+", r"\w+_head_tile", "half_up", r"half_up_\d+", "order_tile_set",
-              "ruler_lowest"),
+              "ruler_lowest", r"multiplier\d+_product_o"),
     *_structs(_BYTES, "behind", r"\w+_behind", "size", "stride", "product", "sequencer_at", r"descriptor_fields_\w+",
               r"fields_\w+", "place__payload_address", "locate_o__payload", "locate_o__payload_address"),
     *_structs("the other bit of a response tells two errors apart, or two kinds of success", "answer_resp", "b_resp"),
