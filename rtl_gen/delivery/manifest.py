@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtl_gen.delivery import handover
 from rtl_gen.delivery.prefix import PREFIX, is_prefix, renamed
-from rtl_gen.mac import ecp5, multiplier
+from rtl_gen.mac import ecp5
 from stamp_hw.config import NpuConfig
 
 MANIFEST = "manifest.json"
@@ -19,7 +19,7 @@ FILE_LIST = "files.f"
 WAIVER_FILE = "waivers.vlt"
 VECTORS = "vectors"  # folder of stimulus, expected beats and testbenches
 _OWN = (rf"files\.f|waivers\.vlt|stamp_\w+\.v|{'|'.join(map(re.escape, handover.NAMES))}|"
-        rf"{ecp5.DSP}/({multiplier.MODULE}|{ecp5.PRIMITIVE})\.v|"
+        rf"{ecp5.DSP}/(stamp_\w+|{ecp5.PRIMITIVE})\.v|"
         rf"{VECTORS}/(tb_stamp_\w+\.v|stamp_\w+\.\w+\.hex|stamp_bench\.v|main\.cpp)")  # names a run may write
 TOOLS = ("stamp-hw", "amaranth")  # distributions whose versions shape the text
 
