@@ -11,7 +11,8 @@ from stamp_hw.engine.params import EngineParams
 
 
 class LiveBack:
-    """One job from rest. Two pipelines in a row, each in its own time, which stands still while its output waits.
+    """One job from rest. Two pipelines in a row, each in its own time, which stands still while its output waits; the
+    inverse unit's a cycle later, because a spare register takes that beat.
 
     `freed` is told the first cycle in which another pass's half of the output buffer is free.
     """
@@ -23,6 +24,8 @@ class LiveBack:
         self._passes: deque[tuple[int, int, Lifting, bool]] = deque()  # (complete, beats of a token, job, pass's last)
         self._time = self._next = 0  # inverse unit: its time, and the first cycle of it in which it takes a job
         self._lifted: deque[tuple[int, bool]] = deque()  # its beats: (when at its output, the last of a pass)
+        self._spare: bool | None = None  # the beat in the register behind it: the last of a pass or not
+        self._moves = True  # whether its time goes on
         self._own = 0  # bias unit: its time
         self._due: deque[int] = deque()  # its beats: when at its output
 
@@ -39,25 +42,28 @@ class LiveBack:
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way, and the inverse unit would take a job."""
-        return not self._passes and not self._lifted and not self._due and self._time >= self._next
+        return (not self._passes and not self._lifted and self._spare is None and not self._due
+                and self._time >= self._next)
 
     def step(self, cycle: int, ready: bool) -> bool:
         """The end of a cycle, in which results are taken or not; whether one was."""
-        taken = False
-        if self.offers:
-            if not ready:
-                if not self._lifted or self._lifted[0][0] != self._time:
-                    self._lift(cycle)
-                return False
+        taken = self.offers and ready
+        moves = taken or not self.offers
+        beat = self._spare
+        if beat is None and self._lifted and self._lifted[0][0] == self._time:
+            beat = self._lifted.popleft()[1]
+        if taken:
             self._due.popleft()
-            taken = True
-        if self._lifted and self._lifted[0][0] == self._time:
-            _, last = self._lifted.popleft()
-            self._due.append(self._own + self._latency)
-            if last:
+        if moves:
+            if beat is not None:
+                self._due.append(self._own + self._latency)
+            if beat:
                 self._freed(cycle + 1)
-        self._own += 1
-        self._lift(cycle)
+            self._own += 1
+        if self._moves:
+            self._lift(cycle)
+        self._spare = None if moves else beat
+        self._moves = moves or beat is None
         return taken
 
     def _lift(self, cycle: int) -> None:
