@@ -9,6 +9,7 @@ import pytest
 
 from rtl_gen.combine import event_layout
 from rtl_gen.combine_stream import CombineStream
+from rtl_gen.lib.product import PART
 from rtl_gen.verilog.emit import verilog
 from sim import combine as combine_sim
 from sim.pipeline import Pattern
@@ -138,11 +139,11 @@ def test_parameters_come_from_the_one_configuration() -> None:
         CombineParams(cols=4, lanes=3, tokens=4, acc_width=20, width=17, total_width=40, mul_stages=1)
 
 
-def test_columns_share_one_module_with_one_multiplier() -> None:
+def test_columns_share_one_module_with_one_product_in_parts() -> None:
     files = verilog(CombineStream(SETS["square"]), "stamp_combine")
     assert set(files) == {"stamp_combine.v", "stamp_combine_unit.v", "stamp_combine_column.v"}
     assert files["stamp_combine_unit.v"].count("  stamp_combine_column column") == 8
-    assert files["stamp_combine_column.v"].count(" * ") == 1
+    assert files["stamp_combine_column.v"].count(" * ") == -(-(SETS["square"].acc_width - 1) // PART)
 
 
 def test_drawn_tiles_reach_every_end_of_the_operands_and_tiles_reach_a_total(rng: np.random.Generator) -> None:
