@@ -87,9 +87,9 @@ def test_the_memory_answers_bursts_under_stalls_and_refuses_what_is_beyond_it(rn
     held = [int(rng.integers(1 << 62)) for _ in range(1 << width)]
     wanted, bursts = list(held), []
     # Bursts of eight words: reads of the lower half, writes of the other.
-    for place in rng.choice(1 << width - 3, 20).tolist():
-        bursts.append((place * 8 % (1 << width - 1), bool(rng.random() < 0.2)))
-    writes = [((1 << width - 1) + 8 * int(rng.integers(4)), bool(rng.random() < 0.2)) for _ in range(12)]
+    for place, bad in zip(rng.choice(1 << width - 3, 20).tolist(), rng.permutation(np.arange(20) < 4), strict=True):
+        bursts.append((place * 8 % (1 << width - 1), bool(bad)))
+    writes = [((1 << width - 1) + 8 * int(rng.integers(4)), bool(bad)) for bad in rng.permutation(np.arange(12) < 3)]
 
     async def ram(ctx: Any) -> None:
         while True:
