@@ -6,7 +6,7 @@
 Each slot (`stamp_hw/haar_slots.py`) runs one butterfly. Operands wait in line memories: the a of level 1 in `wait`,
 from level 2 on the s of even nodes in `even` (the next level's a) and of odd nodes in `odd` (its b), the low-pass s in
 the line of `even` that one more level would read. In 2-D `cross` holds d0, and then HH until the next first width slot
-of that level emits it. A butterfly without b passes a; one without d1 passes d0.
+of that level emits it. The difference of a butterfly without a partner is 0: one without b passes a, one without d1 d0.
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ def intake_layout(params: HaarParams) -> data.StructLayout:
     return data.StructLayout({**opening_layout().members, "sink": 1, "last": 1})
 
 
-def lift_s(a: Value, d: Value, paired: Value) -> Value:
-    """s = a + (d >> 1), the mean of the pair; a itself where it has no partner."""
-    return a + Mux(paired, floor_half(d), 0)
+def lift_d(a: Value, b: Value, paired: Value) -> Value:
+    """d = b − a; 0 where a has no partner."""
+    return Mux(paired, b - a, 0)
+
+
+def lift_s(a: Value, d: Value) -> Value:
+    """s = a + (d >> 1), the mean of the pair; a itself where d is 0."""
+    return a + floor_half(d)
 
 
 def unit_plan(params: HaarParams) -> data.StructLayout:
@@ -243,14 +248,15 @@ class Haar(LiftingUnit):
              for lane in lanes]
         b = [register(f"b{lane}", Mux(first_level, x[lane], odd.data[lane])) for lane in lanes]
 
-        # Rank `stages` + 1: a and b.
-        d = [register(f"d{lane}", b[lane] - a[lane]) for lane in lanes]
+        # Rank `stages` + 1: a and b. That a has no partner is decided here, not a rank later between d and the lines.
+        paired = delay("paired", plan.paired, diff - 1)
+        d = [register(f"d{lane}", lift_d(a[lane], b[lane], paired)) for lane in lanes]
         a = [register(f"a{lane}_late", a[lane]) for lane in lanes]
 
         # Rank `diff`: a and d; s goes to its line.
-        paired, low = delay("paired", plan.paired, diff), delay("low", plan.low, diff)
+        low = delay("low", plan.low, diff)
         s = [Signal(signed(params.width), name=f"s{lane}") for lane in lanes]
-        m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane], paired)) for lane in lanes]
+        m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane])) for lane in lanes]
         write_address = delay("write_address", beat.address("write_base"), diff)
         even.write(strobe("even_write", diff), write_address, s)
         odd.write(strobe("odd_write", diff), write_address, s)
@@ -263,15 +269,16 @@ class Haar(LiftingUnit):
             cross = Line.of(ranks, "cross", coefs, params.max_levels // 2 * params.max_beats, stages)
             cross_address = delay("cross_address", beat.address("cross_base"), 2)
             cross.read(strobe("cross_read", 2), cross_address)
-            hh = [register(f"hh{lane}", d[lane] - cross.data[lane], signed(params.out_width)) for lane in lanes]
+            both = delay("both", plan.both, diff)
+            hh = [register(f"hh{lane}", lift_d(cross.data[lane], d[lane], both), signed(params.out_width))
+                  for lane in lanes]
             d0 = [register(f"d0_{lane}", cross.data[lane]) for lane in lanes]
             straight = [register(f"straight{lane}", value) for lane, value in enumerate(straight)]
             second = delay("second", plan.second, cross_rank)
             cross.write(strobe("cross_write", cross_rank), delay("cross_address_late", cross_address, cross_rank - 2),
                         [Mux(second, hh[lane], straight[lane]) for lane in lanes])
             crossed = delay("crossed", plan.crossed, cross_rank)
-            both = delay("both", plan.both, cross_rank)
-            straight = [Mux(crossed, lift_s(d0[lane], hh[lane], both), straight[lane]) for lane in lanes]
+            straight = [Mux(crossed, lift_s(d0[lane], hh[lane]), straight[lane]) for lane in lanes]
 
         # Output rank.
         m.d.comb += out.valid.eq(strobe("emits", params.latency))

@@ -29,8 +29,8 @@ def _survives(name: str, init: int = 0) -> Signal:
     return Signal(name=name, init=init, reset_less=True)
 
 
-def _never_passes(a: Value, d: Value, _paired: Value) -> Value:
-    return a + (d >> 1)
+def _never_passes(a: Value, b: Value, _paired: Value) -> Value:
+    return b - a
 
 
 def _no_longer_than_the_beats(beats: Value, _least: int, _most: int) -> Value:
@@ -62,7 +62,7 @@ FAULTS = (
     Fault(name="skip_reset", block="haar", why="a job under way survives a reset", set_name="forward_tiny",
           tests=RESET, patch=("rtl_gen.haar.slots.state", _survives)),
     Fault(name="alone_does_not_pass", block="haar", why="a last token without a partner takes in a stale d",
-          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.forward.lift_s", _never_passes)),
+          set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.forward.lift_d", _never_passes)),
     Fault(name="slot_too_short", block="haar", why="a slot reads a line before the one before it has written it",
           set_name="forward_tiny", tests=SHAPES, patch=("rtl_gen.haar.slots.slot_cycles", _no_longer_than_the_beats)),
     Fault(name="morton_swapped", block="haar", why="tokens of a tile are counted down the columns first",

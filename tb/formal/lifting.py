@@ -40,7 +40,7 @@ class Butterflies(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        m.d.comb += [self.d.eq(self.b - self.a), self.s.eq(haar.lift_s(self.a, self.d, self.paired)),
+        m.d.comb += [self.d.eq(haar.lift_d(self.a, self.b, self.paired)), self.s.eq(haar.lift_s(self.a, self.d)),
                      self.a_back.eq(haar_inverse.lift_a(self.s, self.d, self.paired)),
                      self.b_back.eq(self.a_back + self.d)]
         return m
