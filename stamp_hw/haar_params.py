@@ -17,9 +17,9 @@ class HaarParams:
 
     `direction` is "forward" or "inverse". `width` is the input's; the forward unit's outputs are `axes` bits wider, the
     inverse unit stays in `width`. `max_levels` counts chain levels: a 2-D level is two of them. `read_stages` registers
-    stand behind an address of a line memory: the memory's own, and its output register when there are two. A busy slot
-    takes at least `pace` cycles. Inside the engine `places` > 0 tells how many in-place positions a super-tile may
-    have.
+    stand behind an address of a line memory: the memory's own, and its output register when there are two;
+    `write_stages` in front of the lines that take s, of the forward unit alone. A busy slot takes at least `pace`
+    cycles. Inside the engine `places` > 0 tells how many in-place positions a super-tile may have.
     """
 
     lanes: int
@@ -30,13 +30,15 @@ class HaarParams:
     max_tokens: int
     direction: str = "forward"
     read_stages: int = 1
+    write_stages: int = 0
     pace: int = 0
     places: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
                                 ("max_beats", 1, 32768), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
-                                ("pace", 0, 64), ("places", 0, 131072)):
+                                ("write_stages", 0, int(self.direction == "forward")), ("pace", 0, 64),
+                                ("places", 0, 131072)):
             in_range(self, name, low, high)
         if self.direction not in ("forward", "inverse"):
             raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
@@ -80,7 +82,7 @@ class HaarParams:
     @property
     def min_slot_cycles(self) -> int:
         """Shortest busy slot: what a slot writes the next one reads, so s is written by then; and `pace`."""
-        return max(self.read_stages + 3, self.pace)
+        return max(self.read_stages + 3 + self.write_stages, self.pace)
 
     @property
     def place_width(self) -> int:

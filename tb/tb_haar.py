@@ -33,7 +33,7 @@ PARAMETER_SETS: dict[str, HaarParams | FinishParams] = {
     "forward_1d": _LINE,
     "inverse_1d": replace(_LINE, width=32, direction="inverse"),
     "forward_tiny": _TINY,
-    "forward_tiny_deep": replace(_TINY, read_stages=2),
+    "forward_tiny_deep": replace(_TINY, read_stages=2, write_stages=1),
     "inverse_tiny_deep": replace(_TINY, width=13, direction="inverse", read_stages=2),
     "finish": FinishParams(lanes=15, width=28, z_frac=4),
     "finish_2": FinishParams(lanes=7, width=26, z_frac=2),

@@ -253,13 +253,15 @@ class Haar(LiftingUnit):
         d = [register(f"d{lane}", lift_d(a[lane], b[lane], paired)) for lane in lanes]
         a = [register(f"a{lane}_late", a[lane]) for lane in lanes]
 
-        # Rank `diff`: a and d; s goes to its line.
+        # Rank `diff`: a and d; s goes to its line, now or a rank later.
         low = delay("low", plan.low, diff)
         s = [Signal(signed(params.width), name=f"s{lane}") for lane in lanes]
         m.d.comb += [s[lane].eq(lift_s(a[lane], d[lane])) for lane in lanes]
-        write_address = delay("write_address", beat.address("write_base"), diff)
-        even.write(strobe("even_write", diff), write_address, s)
-        odd.write(strobe("odd_write", diff), write_address, s)
+        written = s if not params.write_stages else [register(f"s{lane}_late", value) for lane, value in enumerate(s)]
+        write_rank = diff + params.write_stages
+        write_address = delay("write_address", beat.address("write_base"), write_rank)
+        even.write(strobe("even_write", write_rank), write_address, written)
+        odd.write(strobe("odd_write", write_rank), write_address, written)
         straight = [Mux(low, a[lane], d[lane]) for lane in lanes]
 
         if params.axes == 2:

@@ -194,7 +194,8 @@ def _hw(params: EngineParams) -> HwConfig:
 
 @remembered
 def _lifting(params: EngineParams) -> HaarParams:
-    return replace(HaarParams.forward(params.hw), read_stages=2, pace=params.scale.recip_width, places=params.out_slots)
+    return replace(HaarParams.forward(params.hw), read_stages=2, write_stages=1, pace=params.scale.recip_width,
+                   places=params.out_slots)
 
 
 @remembered
