@@ -13,6 +13,7 @@ from typing import Any
 
 from rtl_gen import toolchain
 from rtl_gen.flow.place import PART, Use
+from rtl_gen.flow.ram_registers import use_registers
 from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
 from stamp_hw.errors import ToolError
 
@@ -41,6 +42,7 @@ def synthesize(folder: Path, files: Mapping[str, str], memories: Mapping[str, st
     for name, text in memories.items():
         (folder / name).write_text(text, encoding="ascii")
     run_yosys(folder, files, top, f"{ECP5_FLAT.format(top=top)}; write_json {NETLIST}")
+    use_registers(folder / NETLIST, top)
 
 
 def route(folder: Path, constraints: str, top: str, seed: int) -> Routed:

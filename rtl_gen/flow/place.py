@@ -23,6 +23,7 @@ from amaranth.lib.wiring import Component
 from rtl_gen import toolchain
 from rtl_gen.engine.top import Engine
 from rtl_gen.flow import fpga
+from rtl_gen.flow.ram_registers import use_registers
 from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
 from rtl_gen.mac import ecp5
 from rtl_gen.mac.pe import Pe
@@ -67,6 +68,7 @@ def netlist(folder: Path, config: NpuConfig, part: str = ENGINE) -> None:
     """Synthesize the harnessed engine, or another of PARTS, into `folder`, for `place`. Raises ToolError."""
     files = ecp5.for_synthesis(verilog(fpga.Harness(lambda: PARTS[part](config.hw), part), TOP), config.hw)
     run_yosys(folder, files, TOP, f"{ECP5_FLAT.format(top=TOP)}; write_json {NETLIST}")
+    use_registers(folder / NETLIST, TOP)
 
 
 def place(folder: Path, seeds: Sequence[int], freq_hz: float) -> Iterator[tuple[Placement, dict[str, Use]]]:

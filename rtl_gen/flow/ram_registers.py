@@ -22,7 +22,7 @@ from stamp_hw.formats.files import write_json
 Cell = dict[str, Any]
 Net = int | str
 #: What a flip-flop is that such a register can be: rising edge, 0 at first, never reset, moved always or by an enable.
-_FLIP_FLOP = {"CLKMUX": "CLK", "REGSET": "RESET"}
+_FLIP_FLOP = {"CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"}
 _ALWAYS, _BY_ENABLE = "1 ", "CE"
 _WIDE = 36
 
