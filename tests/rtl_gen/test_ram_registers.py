@@ -52,9 +52,9 @@ SETTINGS = {"DATA_WIDTH_A": "36", "DATA_WIDTH_B": "36", "REGMODE_A": '"NOREG"', 
 NAMES = ("ASYNC_RESET_RELEASE", "CLKAMUX", "CLKBMUX", "CSDECODE_A", "CSDECODE_B", "GSR", "RESETMODE", "WRITEMODE_A",
          "WRITEMODE_B", *(f"INITVAL_{number:02X}" for number in range(64)))
 #: From zero, twelve cycles of any inputs.
-PROOF = ("read_verilog -DNO_INCLUDES +/ecp5/cells_sim.v; read_verilog model.v; read_verilog gold.v; read_verilog gate.v; "
-         "hierarchy; proc; flatten; memory; miter -equiv -flatten -make_outputs gold gate m; hierarchy -top m; "
-         "opt -full; sat -verify -prove trigger 0 -seq 12 -set-init-zero m")
+PROOF = ("read_verilog -DNO_INCLUDES +/ecp5/cells_sim.v; read_verilog model.v gold.v gate.v; hierarchy; proc; "
+         "flatten; memory; miter -equiv -flatten -make_outputs gold gate m; hierarchy -top m; opt -full; "
+         "sat -verify -prove trigger 0 -seq 12 -set-init-zero m")
 
 
 def model() -> str:
