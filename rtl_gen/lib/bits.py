@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Mux, Value
 
@@ -20,6 +22,12 @@ def lowest_bit(value: Value) -> Value:
 def following(value: Value) -> Value:
     """`value` + 1 of the same width; no carry, for a few bits."""
     return Cat(~value[0], *(value[n] ^ value[:n].all() for n in range(1, len(value))))
+
+
+def one_of(values: Sequence[Value], which: Value) -> Value:
+    """The bits of the value whose bit of `which` is 1, as no other is."""
+    return reduce(or_, (value.as_unsigned() & bit.replicate(len(value))
+                        for value, bit in zip(values, which, strict=True)))
 
 
 def chosen(values: Sequence[Value], index: Value) -> Value:

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.lib.bits import chosen
+from rtl_gen.lib.bits import one_of
 from rtl_gen.lib.delay import delayed, late
 from rtl_gen.mac import split
 from rtl_gen.mac.multiplier import OPERAND_WIDTH
@@ -239,28 +239,30 @@ class Mac(wiring.Component):
         """The sums of the beat that leaves next, and where it stands in its row; returns its token slot.
 
         Of several chunks a slot's sums are chosen a cycle before they leave, so that the choice is not in front of the
-        queue: at `chunk_next` of row 0, a row's first ones from row 1, whose sums move up in that cycle. A tile's first
-        sums are in row 0 by then, because its last ones are in a further chunk.
+        queue: at the one bit of `chunk_next` that is 1, of row 0, a row's first ones from row 1, whose sums move up in
+        that cycle. A tile's first sums are in row 0 by then, because its last ones are in a further chunk.
         """
         params = self.params
         chunks = params.cols // params.lanes
         slot = Signal()
-        chunk_next = Signal(range(max(2, chunks)))  # of the beat behind it
+        chunk_next = Signal(chunks, init=1, name="chunk_next") if chunks > 1 else Const(1)  # of the beat behind it
         slot_next = Signal()
         chunk_ends = Signal()
-        m.d.comb += [chunk_ends.eq(chunk_next == chunks - 1),
+        m.d.comb += [chunk_ends.eq(chunk_next[-1]),
                      row_is_last_next.eq(Mux(lands | move, slot_next & chunk_ends, row_is_last))]
         with m.If(lands | move):
             m.d.sync += slot.eq(slot_next)
         with m.If(lands | (move & ~tile_ends)):
-            m.d.sync += [chunk_next.eq(Mux(chunk_ends, 0, chunk_next + 1)), slot_next.eq(slot_next ^ chunk_ends)]
+            m.d.sync += slot_next.eq(slot_next ^ chunk_ends)
+            if chunks > 1:
+                m.d.sync += chunk_next.eq(chunk_next.rotate_left(1))
 
         for lane in range(params.lanes):
             sums: list[Value] = []
             for number, (held, below) in enumerate(((top.hold0, top.below0), (top.hold1, top.below1))):
-                value = chosen([held[first + lane] for first in range(0, params.cols, params.lanes)], chunk_next)
-                sums.append(value if chunks == 1 else late(
-                    m, f"ahead{number}_{lane}", Mux(row_is_last, below[lane], value),
+                first, *others = held[lane::params.lanes]
+                sums.append(first if not others else late(
+                    m, f"ahead{number}_{lane}", one_of([Mux(row_is_last, below[lane], first), *others], chunk_next),
                     signed(params.sum_widths[number]), enable=lands | move))
             if params.split:
                 m.d.comb += [beat.sum0[lane].eq(sums[0]), beat.sum1[lane].eq(sums[1])]

@@ -58,10 +58,11 @@ def place_in_row(checker: Checker, params: MacParams, prefix: str = "") -> tuple
     drains, slot_next, slot, row_is_last = (checker.internal(f"{prefix}{name}") for name in (
         "drains", "slot_next", "slot", "row_is_last"))
     chunks = params.cols // params.lanes
-    chunk: Value = checker.internal(f"{prefix}chunk_next") if chunks > 1 else Const(0)
+    at: Value = checker.internal(f"{prefix}chunk_next") if chunks > 1 else Const(1)
+    chunk = sum((Mux(at[number], number, 0) for number in range(1, chunks)), Const(0))
     behind = Mux(slot_next, chunks, 0) + chunk  # the beat behind; 0, a row's first one, where none is at hand
     gone = Mux(drains, Mux(behind == 0, 2 * chunks, behind) - 1, 0)[:(2 * chunks).bit_length()]
-    said = (chunk < chunks) & (drains | (behind == 0)) & (slot == (gone >= chunks))
+    said = (at == (Const(1) << chunk)) & (drains | (behind == 0)) & (slot == (gone >= chunks))
     return gone, said & (row_is_last == (gone == 2 * chunks - 1))
 
 
