@@ -96,9 +96,20 @@ class ScaleParams:
         return self.tree_levels + 4
 
     @property
+    def near_stages(self) -> int:
+        """Registers that coefficients pass on their way from the ring buffer, which may be far: of three or more for
+        the multiplier one."""
+        return int(self.mul_stages > 2)
+
+    @property
+    def product_stages(self) -> int:
+        """Registers behind the product."""
+        return self.mul_stages - self.near_stages
+
+    @property
     def code_cycles(self) -> int:
-        """From reading a beat to its codes: ring buffer, value, difference, shift, multiplier, with blocks rounding,
-        code."""
+        """From reading a beat to its codes: ring buffer, value, difference, shift, multiplier (one of three or more in
+        front of the difference), with blocks rounding, code."""
         return self.mul_stages + 5 + (self.block_beats > 0)
 
     @property

@@ -211,6 +211,9 @@ class Scale(wiring.Component):
         # value: a block RAM's read takes most of a cycle
         at_value = stage(m, "value", enable=move, **at_read)
         values = [late(m, f"value{lane}", read.data[lane], enable=move) for lane in range(p.lanes)]
+        for _ in range(p.near_stages):
+            at_value = stage(m, "near", enable=move, **at_value)
+            values = [late(m, f"near{lane}", value, enable=move) for lane, value in enumerate(values)]
 
         # difference, and the shift by whole bytes
         distances, signs = [value - at_value["lo"] for value in values], {}
@@ -237,10 +240,10 @@ class Scale(wiring.Component):
         if p.dsp is None:
             products = [(value * recip)[kept] for value in multiplicands]
         else:
-            products = [of_slice(m, f"multiplier{lane}", value, recip, p.mul_stages, move)[kept]
+            products = [of_slice(m, f"multiplier{lane}", value, recip, p.product_stages, move)[kept]
                         for lane, value in enumerate(multiplicands)]
-        for number in range(p.mul_stages):
-            if number == p.mul_stages - 1:  # what is padding is known before its codes are
+        for number in range(p.product_stages):
+            if number == p.product_stages - 1:  # what is padding is known before its codes are
                 tail = at_product.pop("tail")
                 at_product["padded"] = Cat(range_tree.is_padding(lane, at_product["last"], tail)
                                            for lane in range(p.lanes))

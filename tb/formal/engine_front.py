@@ -193,7 +193,8 @@ class Tags(OfEngine):
         self.must(m, divided | (read == 0))
         for inside, (_, since) in zip(after, tokens, strict=True):
             self.must(m, ~inside | (since == quotient + 1 + read))
-        stages = ("read", "value", "difference", "shift", *(f"product{number}" for number in range(params.mul_stages)))
+        stages = ("read", "value", *("near",) * params.near_stages, "difference", "shift",
+                  *(f"product{number}" for number in range(params.product_stages)))
         for age, name in enumerate(stages, 1):
             last = self.internal(f"{unit}.{name}_valid") & self.internal(f"{unit}.{name}_last")
             self.must(m, last == at(quotient + beats + age))

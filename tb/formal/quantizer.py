@@ -167,7 +167,7 @@ class Codes(_Shifted):
     def check(self, m: Module) -> None:
         params = self.params
         normal = self._reciprocals(m)
-        last = f"product{params.mul_stages - 1}"
+        last = f"product{params.product_stages - 1}"
         valid = self.internal(f"{last}_valid")
         top = qmax(self.internal(f"{last}_hi"), self.internal(f"{last}_symmetric"))
         for lane in range(params.lanes):

@@ -28,7 +28,7 @@ class ZeroedCodes(Checker):
         super().__init__(Scale(params))
 
     def check(self, m: Module) -> None:
-        last, lanes = f"product{self.params.mul_stages - 1}", self.params.lanes
+        last, lanes = f"product{self.params.product_stages - 1}", self.params.lanes
         for stage, holds, values in (
                 (last, self.given, [half_up(self.internal(f"{last}_{lane}")) for lane in range(lanes + 1)]),
                 ("round", self.must, [self.internal(f"steps{lane}") for lane in range(lanes + 1)])):
@@ -45,7 +45,7 @@ class ZeroedCodes(Checker):
 
     def _padding(self, m: Module, last: str) -> None:
         """Which lanes are padding is told with the products, and goes along."""
-        stages = ("shift", *(f"product{number}" for number in range(self.params.mul_stages)))
+        stages = ("shift", *(f"product{number}" for number in range(self.params.product_stages)))
         ends, tail = self._beat(stages[-2], "last", "tail")
         before: Value = Cat(is_padding(lane, ends, tail) for lane in range(self.params.lanes))
         for stage in (last, "round"):
