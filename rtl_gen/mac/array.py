@@ -225,7 +225,8 @@ class Mac(wiring.Component):
         accepted = late(m, "accepted", accept, control=True)
         groups = [[step.mode4[row] for row in range(first, min(first + 4, params.rows))]
                   for first in range(0, params.rows, 4)]
-        counts = [late(m, f"pairs{number}", sum(rows[1:], rows[0])) for number, rows in enumerate(groups)]
+        counts = [late(m, f"pairs{number}", sum(rows[1:], rows[0])[:len(rows).bit_length()])
+                  for number, rows in enumerate(groups)]
         eights, fours = multiplications(params, sum(counts[1:], counts[0]))
         m.d.comb += [
             self.events.multiplies4.eq(counted(accepted, fours)), self.events.multiplies8.eq(counted(accepted, eights)),

@@ -143,6 +143,6 @@ def test_a_pe_with_a_slice_is_faster_and_smaller_by_the_product_registers(
         assert found["block"] == "pe" and found["cells"]["MULT18X18D"]["used"] == 1
         rates[dsp], registers[dsp] = found["fmax_mhz"]["best"], found["cells"]["TRELLIS_FF"]["used"]
     params = MacParams.of(NpuConfig.load(Path("configs/fpga.yaml")).hw)
-    assert registers["null"] - registers["ecp5"] == 24 * params.mul_stages
+    assert registers["null"] - registers["ecp5"] == 24 * min(params.mul_stages, ecp5.INSIDE)
     assert rates["ecp5"] > 1.1 * rates["null"]
-    assert "slowest path multiplier.multiplier to " in capsys.readouterr().out
+    assert "slowest path multiplier" in capsys.readouterr().out

@@ -105,5 +105,6 @@ def test_a_run_moves_what_its_test_moves_and_no_more() -> None:
     found = command.measure("2x2", fresh_seed(), words=1, tests=["thousands_of_column_tiles_are_counted"])
     lacks = {(bit.name, bit.bit): bit.lacks for bit in found}
     for stage, counts in (("issue", "issue_order"), ("loader", "loader"), ("back_lift", "back_lift")):
-        assert not any(lacks[f"stamp_engine_{counts}.column", bit] for bit in range(16))
+        left = [lacks[f"stamp_engine_{counts}.column_tiles_left", bit] for bit in range(16)]
+        assert not any(left)
         assert lacks[f"stamp_engine_{stage}_jobs.job_n_sink", 0] == STILL
