@@ -35,14 +35,14 @@ class HaarParams:
     places: int = 0
 
     def __post_init__(self) -> None:
+        if self.direction not in ("forward", "inverse"):
+            raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
+                              expected="forward or inverse")
         for name, low, high in (("lanes", 1, 256), ("width", 2, 32), ("axes", 1, 2), ("max_levels", 0, 8),
                                 ("max_beats", 1, 32768), ("max_tokens", 1, 65536), ("read_stages", 1, 2),
                                 ("write_stages", 0, int(self.direction == "forward")), ("pace", 0, 64),
                                 ("places", 0, 131072)):
             in_range(self, name, low, high)
-        if self.direction not in ("forward", "inverse"):
-            raise ConfigError("impossible value", where="HaarParams.direction", got=self.direction,
-                              expected="forward or inverse")
 
     @classmethod
     @remembered

@@ -88,15 +88,15 @@ class HwConfig:
     acc_width : bits of an accumulator
     recip_frac : fractional bits of the quantizer's reciprocal beyond those of the range
     z_frac : fractional bits of an output coefficient
-    mul_stages : pipeline registers of each multiplier
+    mul_stages : pipeline registers of each multiplier; of three or more, one of the scale unit's stands in front of it
     block : channels of a block that has an activation scale of its own, whole beats, or None for hardware without
         blocks
     packed_weights : 4-bit weights travel two in a byte, in groups or not; False: each is a byte, as are those of 8 bits
     pad_beats : beats of the AXI streams are padded to a power of two of bytes, at most 128; False: to whole bytes
     hadamard : channels of a block of the Hadamard unit in front of the lifting, 16, 64 or 256, `lanes` then a power of
         two; None builds none
-    dsp : the FPGA's DSP slice that the multipliers are written for, their registers included: ecp5; None leaves them to
-        synthesis. No value and no cycle depends on it
+    dsp : the FPGA's DSP slice that the multipliers of PEs, scale and rescale unit are written for, their registers
+        included: ecp5; None leaves them to synthesis. No value and no cycle depends on it
     multiplier : what a PE multiplies with: packed, one multiplier of 17 x 8 bits, which fits a DSP slice; split, two of
         5 x 8 bits, which are smaller in standard cells. No value and no cycle depends on it
     bus_width : bits of a word of the bus of `stamp_npu`, the engine with a DMA of its own: 64, 128, 256 or 512; None

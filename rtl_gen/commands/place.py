@@ -56,11 +56,12 @@ def run(args: Options) -> int:
                           expected=f"different numbers up to {_LARGEST_SEED}")
     placements: list[Placement] = []
     with tempfile.TemporaryDirectory(prefix="stamp-place-") as name:
-        netlist(Path(name), config, f"stamp_{args.block}")
+        inside = netlist(Path(name), config, f"stamp_{args.block}")
         for placement, use in place(Path(name), seeds, config.hw.freq_hz):
             if not placements:
                 print("cells: " + ", ".join(f"{count.used} of {count.available} {kind}"
-                                            for kind, count in sorted(use.items())))
+                                            for kind, count in sorted(use.items()))
+                      + f"; {inside} registers are those of block memories")
             placements.append(placement)
             print(f"seed {placement.seed}: {placement.fmax_mhz:.1f} MHz, slowest path {placement.start} to "
                   f"{placement.end}, {placement.hops} hops, {placement.logic_ns:.1f} ns of logic and "
@@ -70,5 +71,5 @@ def run(args: Options) -> int:
         print(f"best of {len(placements)} seeds {first.fmax_mhz:.1f} MHz ({first.start} to {first.end}), "
               f"median {median_mhz(placements):.1f} MHz")
     if args.json is not None:
-        write_json(args.json, summary(config, args.block, use, placements))
+        write_json(args.json, summary(config, args.block, use, inside, placements))
     return 0

@@ -229,7 +229,7 @@ class Front(wiring.Component):
         # Every coefficient has met the registers of its job, and no long token of it is still on its way out of the
         # scale unit: the short ones of the next job would catch up with it.
         with m.Elif((state == State.RUN) & is_over(lifting.ready, ~scale_waits, quantizer.ready,
-                                                         units.tags.valid | self.written)):
+                                                   units.tags.valid | self.written)):
             m.d.sync += [state.eq(State.IDLE), self.idle.eq(1)]
 
     def _intake(self, m: Module, units: Units) -> None:

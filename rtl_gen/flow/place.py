@@ -64,11 +64,12 @@ class Use:
     available: int
 
 
-def netlist(folder: Path, config: NpuConfig, part: str = ENGINE) -> None:
-    """Synthesize the harnessed engine, or another of PARTS, into `folder`, for `place`. Raises ToolError."""
+def netlist(folder: Path, config: NpuConfig, part: str = ENGINE) -> int:
+    """Synthesize the harnessed engine, or another of PARTS, into `folder`, for `place`; returns how many registers are
+    those of block memories. Raises ToolError."""
     files = ecp5.for_synthesis(verilog(fpga.Harness(lambda: PARTS[part](config.hw), part), TOP), config.hw)
     run_yosys(folder, files, TOP, f"{ECP5_FLAT.format(top=TOP)}; write_json {NETLIST}")
-    use_registers(folder / NETLIST, TOP)
+    return use_registers(folder / NETLIST, TOP)
 
 
 def place(folder: Path, seeds: Sequence[int], freq_hz: float) -> Iterator[tuple[Placement, dict[str, Use]]]:
@@ -140,13 +141,14 @@ def median_mhz(placements: Sequence[Placement]) -> float:
     return statistics.median(placement.fmax_mhz for placement in placements)
 
 
-def summary(config: NpuConfig, block: str, use: Mapping[str, Use], placements: Sequence[Placement]
-            ) -> dict[str, object]:
+def summary(config: NpuConfig, block: str, use: Mapping[str, Use], memory_registers: int,
+            placements: Sequence[Placement]) -> dict[str, object]:
     """What `stamp-hw place --json` writes."""
     tools = {tool.name: tool.version for tool in (toolchain.yosys(), toolchain.nextpnr())}
     return {
         "schema_version": 2, "block": block, "hw": config.to_dict()["hw"], "part": PART, "tools": tools,
         "cells": {kind: asdict(count) for kind, count in use.items()},
+        "memory_registers": memory_registers,
         "fmax_mhz": {"best": best(placements).fmax_mhz, "median": median_mhz(placements)},
         "critical_path": {name: getattr(best(placements), name)
                           for name in ("start", "end", "hops", "logic_ns", "routing_ns")},

@@ -1,8 +1,8 @@
 """Registers behind block memories, moved into the DP16KD that they stand behind.
 
 A DP16KD has a register at each output of its own. Data leave it 0.9 ns after the clock's edge, where a memory without
-it takes 5.7 ns, more than half a cycle (nextpnr's figures of speed grade 6). Yosys never uses it, and leaves a
-flip-flop in the fabric behind each bit (https://github.com/YosysHQ/yosys/issues/5814); so does place and route.
+it takes 5.7 ns (speed grade 6 in nextpnr 0.11). Yosys never uses it, and leaves a flip-flop in the fabric behind each
+bit (https://github.com/YosysHQ/yosys/issues/5814); so does place and route.
 
 What the primitive does is in Lattice's guide to the memories of the ECP5 (FPGA-TN-02204): a port's register moves with
 the port's clock where `OCE` is 1, whatever `CE` says; where words are 36 bits wide, port B reads into both halves, and
@@ -12,7 +12,6 @@ its clock and `OCEB` are those of both. It is 0 when the part wakes up.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ Cell = dict[str, Any]
 Net = int | str
 #: What a flip-flop is that such a register can be: rising edge, 0 at first, never reset, moved always or by an enable.
 _FLIP_FLOP = {"CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"}
-_ALWAYS, _BY_ENABLE = "1 ", "CE"
+_ALWAYS, _BY_ENABLE = "1", "CE"
 _WIDE = 36
 
 
@@ -47,7 +46,7 @@ def absorb(cells: dict[str, Cell], ports: Sequence[Net]) -> int:
                     readers.setdefault(net, []).append((name, port))
     outside, count = set(ports), 0
     for memory in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
-        for sides in ("AB",) if _width(memory) == _WIDE else ("A", "B"):
+        for sides in ("AB",) if _is_wide(memory) else ("A", "B"):
             behind = _flip_flops(memory, sides, cells, readers, outside)
             if behind:
                 _take(memory, sides, cells, behind)
@@ -55,8 +54,8 @@ def absorb(cells: dict[str, Cell], ports: Sequence[Net]) -> int:
     return count
 
 
-def _width(memory: Cell) -> int:
-    return int(memory["parameters"]["DATA_WIDTH_A"], 2)
+def _is_wide(memory: Cell) -> bool:
+    return _WIDE in (int(memory["parameters"][f"DATA_WIDTH_{side}"], 2) for side in "AB")
 
 
 def _outputs(memory: Cell, sides: str) -> dict[str, Net]:
@@ -69,19 +68,22 @@ def _flip_flops(memory: Cell, sides: str, cells: Mapping[str, Cell], readers: Ma
                 outside: set[Net]) -> dict[str, str]:
     """Port → name of the one flip-flop behind it, of the outputs that are read; nothing if one of them is read by
     something else, or if they cannot be one register of this memory."""
-    reading, pins = sides[-1], memory["connections"]
-    if pins[f"RST{reading}"] != ["0"] or any(memory["parameters"][f"REGMODE_{side}"] != "NOREG" for side in sides):
+    reading, pins, settings = sides[-1], memory["connections"], memory["parameters"]
+    if (pins[f"RST{reading}"] != ["0"] or settings[f"CLK{reading}MUX"] != f"CLK{reading}"
+            or any(settings[f"REGMODE_{side}"] != "NOREG" for side in sides)):
         return {}
-    behind, enables = {}, Counter[Net]()
+    behind, enables = {}, set[Net]()
     for port, net in _outputs(memory, sides).items():
         if net in outside:
             return {}
         for name, pin in readers.get(net, []):
+            if pin != "DI" or port in behind:
+                return {}
             enable = _enable(cells[name], pins[f"CLK{reading}"])
-            if pin != "DI" or enable is None or port in behind:
+            if enable is None:
                 return {}
             behind[port] = name
-            enables[enable] += 1
+            enables.add(enable)
     return behind if len(enables) == 1 and pins[f"OCE{reading}"] == ["1"] else {}
 
 
@@ -91,9 +93,9 @@ def _enable(cell: Cell, clock: list[Net]) -> Net | None:
         return None
     settings, pins = cell["parameters"], cell["connections"]
     if (any(settings[name] != value for name, value in _FLIP_FLOP.items()) or pins["CLK"] != clock
-            or pins.get("LSR", ["0"]) != ["0"] or settings["CEMUX"] not in (_ALWAYS, _BY_ENABLE)):
+            or pins.get("LSR", ["0"]) != ["0"] or settings["CEMUX"].strip() not in (_ALWAYS, _BY_ENABLE)):
         return None
-    return "1" if settings["CEMUX"] == _ALWAYS else pins["CE"][0]
+    return "1" if settings["CEMUX"].strip() == _ALWAYS else pins["CE"][0]
 
 
 def _take(memory: Cell, sides: str, cells: dict[str, Cell], behind: Mapping[str, str]) -> None:
@@ -101,7 +103,7 @@ def _take(memory: Cell, sides: str, cells: dict[str, Cell], behind: Mapping[str,
     flip_flops = {port: cells.pop(name) for port, name in behind.items()}
     for port, flip_flop in flip_flops.items():
         memory["connections"][port] = flip_flop["connections"]["Q"]
-    settings, pins = next(iter((cell["parameters"], cell["connections"]) for cell in flip_flops.values()))
-    memory["connections"][f"OCE{sides[-1]}"] = ["1"] if settings["CEMUX"] == _ALWAYS else pins["CE"]
+    one, clock = next(iter(flip_flops.values())), memory["connections"][f"CLK{sides[-1]}"]
+    memory["connections"][f"OCE{sides[-1]}"] = [_enable(one, clock)]
     for side in sides:
         memory["parameters"][f"REGMODE_{side}"] = "OUTREG"

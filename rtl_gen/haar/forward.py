@@ -76,11 +76,10 @@ def unit_plan(params: HaarParams) -> data.StructLayout:
     """Beyond what both units have: `low` slot of the low pass, `bypass` which is the token itself, `first_level`
     butterfly of level 1, tags of the output; in 2-D `crossed` a width level, `second` its second slot.
     """
-    position = up_to(params.max_tokens - 1)
-    more: dict[str, Any] = {"bypass": 1, "low": 1, "first_level": 1, "level": up_to(params.max_levels),
-                            "column": position}
+    at = up_to(params.max_tokens - 1)
+    more: dict[str, Any] = {"bypass": 1, "low": 1, "first_level": 1, "level": up_to(params.max_levels), "column": at}
     if params.axes == 2:
-        more |= {"crossed": 1, "second": 1, "row": position, "band": 2}
+        more |= {"crossed": 1, "second": 1, "row": at, "band": 2}
     if params.places:
         more |= {"place": params.place_width, "half": 1, "closes": 1, "sink": 1, "opens": 1, "takes_half": 1}
     return plan_layout(params, more)
@@ -97,17 +96,18 @@ def ruler_layout(params: HaarParams) -> data.StructLayout:
 
 
 def turn(m: Module, name: str, offset: Value, mask: Value, params: HaarParams) -> data.View:
-    """The slot is counted from t + 2."""
-    turn = Signal(turn_layout(params), name=f"{name}_turn")
-    slot = Signal.like(turn.slot, name=f"{name}_slot")
+    """The level of the slot at `offset` of a Haar tile with that `mask` (turn_layout). The slot is counted from t + 2.
+    """
+    found = Signal(turn_layout(params), name=f"{name}_turn")
+    slot = Signal.like(found.slot, name=f"{name}_slot")
     m.d.comb += [
-        turn.offset.eq(offset),
+        found.offset.eq(offset),
         slot.eq(Cat(offset[0], following(Cat(offset[1:], C(0, 1))))),
-        turn.slot.eq(slot),
-        turn.lowest.eq(lowest_bit(slot)),
-        turn.low.eq((slot & mask) == 0),
+        found.slot.eq(slot),
+        found.lowest.eq(lowest_bit(slot)),
+        found.low.eq((slot & mask) == 0),
     ]
-    return turn
+    return found
 
 
 def ruler(m: Module, name: str, turn: data.View, mask: Value, two_d: Value, params: HaarParams) -> data.View:

@@ -66,17 +66,18 @@ def ruler_layout(params: HaarParams) -> data.StructLayout:
 
 
 def turn(m: Module, name: str, offset: Value, mask: Value, params: HaarParams) -> data.View:
-    """The slot is counted from t; where t is a multiple of T it is T."""
-    turn = Signal(turn_layout(params), name=f"{name}_turn")
-    slot = Signal.like(turn.slot, name=f"{name}_slot")
+    """The level of the slot at `offset` of a Haar tile with that `mask` (turn_layout). The slot is counted from t;
+    where t is a multiple of T it is T."""
+    found = Signal(turn_layout(params), name=f"{name}_turn")
+    slot = Signal.like(found.slot, name=f"{name}_slot")
     m.d.comb += [
-        turn.offset.eq(offset),
+        found.offset.eq(offset),
         slot.eq(offset | tile_tokens(mask)),
-        turn.slot.eq(slot),
-        turn.lowest.eq(lowest_bit(slot)),
-        turn.low.eq(offset == 0),
+        found.slot.eq(slot),
+        found.lowest.eq(lowest_bit(slot)),
+        found.low.eq(offset == 0),
     ]
-    return turn
+    return found
 
 
 def ruler(m: Module, name: str, turn: data.View, mask: Value, two_d: Value, params: HaarParams) -> data.View:

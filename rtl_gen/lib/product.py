@@ -24,6 +24,7 @@ def multiply(ranks: Ranks, name: str, wide: Value, narrow: Value, stages: int, s
 
     Where there are two registers or more, the first ones hold the products of parts and the second one their sum: no
     adder stands behind a multiplier, and the register in between is a multiplier's own where `dsp` names its slice.
+    With one register the product is left to synthesis, whatever `dsp` says.
     """
     if stages == 1:
         return ranks.register(name, wide * narrow, shape, src_loc_at=1)

@@ -71,13 +71,13 @@ def ends_tile(accept: Value, last: Value) -> Value:
     return accept & last
 
 
-def holds_free_in_time(params: MacParams, flying: Value, left: Value, owed: Value, moves: int, leaves: int) -> Value:
+def holds_free_in_time(params: MacParams, flying: Value, left: Value, owed: Value, moves: int, popped: int) -> Value:
     """Whether a last step taken in the next cycle is certain to find the hold registers free: no tile is on its way to
     them, and the beats left in them can all leave in the `latency` cycles from then, into a queue that may not send one
-    of them. Now `left` are left, of which `moves` leave, and `owed` are those and the queued ones, of which `leaves`
+    of them. Now `left` are left, of which `moves` leave, and `owed` are those and the queued ones, of which `popped`
     leave.
     """
-    return ~flying & (left <= params.latency + moves) & (owed <= params.queue_beats + leaves)
+    return ~flying & (left <= params.latency + moves) & (owed <= params.queue_beats + popped)
 
 
 def slot_is_empty(slot: Value, mode4: Value) -> Value:

@@ -53,7 +53,8 @@ def made_set(config: NpuConfig, cells: Library, wires: Wires, known: Known) -> E
     results = [characterize(part, cells, wires) for part in parts(config, layers=fitted)]
     with tempfile.TemporaryDirectory(prefix="stamp-set-") as folder:
         path = Path(folder) / "set.yaml"
-        energy_set.write(path, energy_set.document(results, "small", known, cells, wires, config.hw, "made layers"))
+        found = energy_set.document(results, "small", known, cells, wires, config.hw, energy_set.VECTORS)
+        energy_set.write(path, found)
         return energy.load_file(path)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rtl_gen.flow.ram_registers import use_registers
+from rtl_gen.flow.ram_registers import absorb, use_registers
 from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
 from tb.formal.solver import yosys
 
@@ -122,3 +124,88 @@ def test_what_cannot_be_the_memorys_register_stays(tmp_path: Path, register: str
     assert use_registers(tmp_path / "netlist.json", "top") == 0
     assert json.loads((tmp_path / "netlist.json").read_text()) == json.loads(before)
     assert modes(tmp_path) == {("NOREG", "NOREG")}
+
+
+Cells = dict[str, dict[str, Any]]
+CLOCK, DATA, OUT, ENABLE = 2, 10, 20, 30
+
+
+def cell(kind: str, settings: dict[str, str], outputs: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    """One of a netlist, as Yosys writes it."""
+    return {"type": kind, "parameters": dict(settings),
+            "port_directions": dict.fromkeys(inputs, "input") | dict.fromkeys(outputs, "output"),
+            "connections": {port: [net] for port, net in (inputs | outputs).items()}}
+
+
+def memory(data: int = DATA, width: int = 18) -> dict[str, Any]:
+    """A memory that is read at port B, two bits of it."""
+    settings = {f"{name}{side}": value for side in "AB" for name, value in (
+        ("DATA_WIDTH_", f"{width:b}"), ("REGMODE_", "NOREG"))} | {"CLKAMUX": "CLKA", "CLKBMUX": "CLKB"}
+    return cell("DP16KD", settings, {"DOB0": data, "DOB1": data + 1}, CLKA=CLOCK, CLKB=CLOCK, OCEA="1", OCEB="1",
+                RSTA="0", RSTB="0")
+
+
+def flip_flop(data: int, out: int, enable: int | None = None, **pins: Any) -> dict[str, Any]:
+    settings = {"CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET", "CEMUX": "1 " if enable is None else "CE"}
+    more = {} if enable is None else {"CE": enable}
+    return cell("TRELLIS_FF", settings, {"Q": out}, **({"CLK": CLOCK, "LSR": "0", "DI": data} | more | pins))
+
+
+def netlist() -> Cells:
+    return {"ram": memory(), "f0": flip_flop(DATA, OUT, ENABLE), "f1": flip_flop(DATA + 1, OUT + 1, ENABLE)}
+
+
+def setting(name: str, port: str, value: str) -> Callable[[Cells], None]:
+    return lambda cells: cells[name]["parameters"].update({port: value})
+
+
+def pin(name: str, port: str, net: Any) -> Callable[[Cells], None]:
+    return lambda cells: cells[name]["connections"].update({port: [net]})
+
+
+def reader(port: str, kind: str = "LUT4") -> Callable[[Cells], None]:
+    """Something else that the memory's first bit goes to."""
+    return lambda cells: cells.update({"other": cell(kind, {}, {}, **{port: DATA})})
+
+
+def test_a_memory_takes_what_stands_behind_it() -> None:
+    cells = netlist()
+    assert absorb(cells, []) == 2 and cells.keys() == {"ram"}
+    ram = cells["ram"]
+    pins = [ram["connections"][port] for port in ("DOB0", "DOB1", "OCEB", "OCEA")]
+    assert pins == [[OUT], [OUT + 1], [ENABLE], ["1"]]
+    assert (ram["parameters"]["REGMODE_A"], ram["parameters"]["REGMODE_B"]) == ("NOREG", "OUTREG")
+
+
+@pytest.mark.parametrize("change", [
+    setting("ram", "CLKBMUX", "INV"), setting("ram", "REGMODE_B", "OUTREG"), pin("ram", "RSTB", 40),
+    pin("ram", "OCEB", 40), pin("ram", "CLKB", 40), pin("f0", "CLK", 40), pin("f1", "CE", 40), pin("f0", "LSR", 40),
+    setting("f0", "CLKMUX", "INV"), setting("f0", "LSRMUX", "INV"), setting("f0", "REGSET", "SET"),
+    setting("f0", "CEMUX", "INV"), reader("A"), reader("DI", "TRELLIS_FF"), reader("CE", "TRELLIS_FF")])
+def test_a_memory_leaves_what_is_not_its_register(change: Callable[[Cells], None]) -> None:
+    cells, same = netlist(), netlist()
+    change(cells)
+    change(same)
+    assert absorb(cells, []) == 0 and cells == same
+
+
+def test_a_bit_that_leaves_the_chip_is_not_moved() -> None:
+    assert absorb(netlist(), [DATA]) == 0
+
+
+def test_a_wide_word_is_one_register_of_both_halves() -> None:
+    cells = netlist()
+    cells["ram"] = memory(width=36)
+    cells["ram"]["port_directions"]["DOA0"], cells["ram"]["connections"]["DOA0"] = "output", [DATA + 2]
+    cells["other"] = cell("LUT4", {}, {}, A=DATA + 2)
+    assert absorb(cells, []) == 0, "the lower half is read at once"
+    cells["other"] = flip_flop(DATA + 2, OUT + 2, ENABLE)
+    assert absorb(cells, []) == 3 and cells["ram"]["connections"]["OCEB"] == [ENABLE]
+    assert {cells["ram"]["parameters"][f"REGMODE_{side}"] for side in "AB"} == {"OUTREG"}
+
+
+def test_an_enable_that_a_memory_reads_is_found_behind_one_that_was_moved() -> None:
+    """Bit 0 of the second memory enables the flip-flops behind the first, which are part of it by then."""
+    cells = {"first": memory(), "f0": flip_flop(DATA, OUT, 50), "f1": flip_flop(DATA + 1, OUT + 1, 50),
+             "second": memory(50), "g1": flip_flop(51, 61)}
+    assert absorb(cells, []) == 2 and cells.keys() == {"first", "second", "g1"}
