@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtl_gen import toolchain
-from rtl_gen.flow.place import PART, Use
+from rtl_gen.flow.place import PART, WEIGHT, Use
 from rtl_gen.flow.ram_registers import use_registers
 from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
 from stamp_hw.errors import ToolError
@@ -50,7 +50,7 @@ def route(folder: Path, constraints: str, top: str, seed: int) -> Routed:
     (folder / LPF).write_text(constraints, encoding="ascii")
     start = time.monotonic()
     _tool("nextpnr_ecp5", folder, "-q", f"--{PART['device']}", "--package", PART["package"], "--speed", PART["speed"],
-          "--json", NETLIST, "--top", top, "--lpf", LPF, "--timing-allow-fail", "--router", "router2",
+          *WEIGHT, "--json", NETLIST, "--top", top, "--lpf", LPF, "--timing-allow-fail", "--router", "router2",
           "--seed", str(seed), "--report", REPORT, "--textcfg", ROUTED)
     report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return routed(report, time.monotonic() - start)
