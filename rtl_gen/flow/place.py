@@ -37,7 +37,7 @@ ENGINE, TOP, NETLIST = "stamp_engine", "stamp_fpga", "netlist.json"
 #: Part and speed grade: the largest ECP5, in the slowest grade that is sold.
 PART = {"device": "85k", "package": "CABGA381", "speed": "6"}
 #: The placer minds timing three times as much as by itself (10): where ways across the chip are most of every path, it
-#: raises the slowest of three seeds by a fifteenth and takes no longer.
+#: raises the slowest of several seeds most, and takes no longer.
 WEIGHT = ("--placer-heap-timingweight", "30")
 #: What can be placed by its module's name → its component of this hardware.
 PARTS: Mapping[str, Callable[[HwConfig], Component]] = {
