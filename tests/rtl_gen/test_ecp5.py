@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from rtl_gen.delivery.generate import generate
+from rtl_gen.flow.synth import run_yosys
 from rtl_gen.lib.registered_product import Product, ProductParams
 from rtl_gen.mac import ecp5
 from rtl_gen.mac.multiplier import MODULE, Multiplier
+from rtl_gen.mac.pe import Pe
 from rtl_gen.verilog.emit import verilog
 from stamp_hw.cli.main import main
 from stamp_hw.config import HwConfig, NpuConfig
@@ -128,6 +130,20 @@ def test_the_folder_has_the_slice_and_its_model_and_is_else_the_same() -> None:
 def test_a_slice_that_is_not_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--shape", "8x8x8", "--hw", "dsp=dsp48"]) == 2
     assert capsys.readouterr().err == "stamp-hw: hw.dsp: impossible value; got 'dsp48'; expected null or ecp5\n"
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("family", "primitive", "packed"), [("xc7", "DSP48E1", True), ("xcup", "DSP48E2", False)])
+def test_yosys_packs_a_pes_registers_into_the_slice_of_xc7_but_not_of_xcup(
+        tmp_path: Path, family: str, primitive: str, packed: bool) -> None:
+    """What docs/generate.md says of Xilinx parts; with a Yosys that packs both, the page has to say so."""
+    params = MacParams.of(NpuConfig.load(Path("configs/fpga.yaml")).hw)
+    run_yosys(tmp_path, verilog(Pe(params), "stamp_pe"), "stamp_pe",
+              f"synth_xilinx -family {family} -flatten -top stamp_pe; write_json netlist.json")
+    cells = json.loads((tmp_path / "netlist.json").read_text())["modules"]["stamp_pe"]["cells"].values()
+    (slices,) = (cell["parameters"] for cell in cells if cell["type"] == primitive)
+    assert {name: int(slices[name], 2) for name in ("AREG", "BREG", "MREG", "PREG")} == dict.fromkeys(
+        ("AREG", "BREG", "MREG", "PREG"), int(packed))
 
 
 @pytest.mark.long
