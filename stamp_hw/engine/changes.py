@@ -186,8 +186,14 @@ def some_steps(run: Passage, bits: int) -> tuple[np.ndarray, np.ndarray] | None:
     codes = np.where(own[..., None] >= 0, quantized.codes[own], 0).astype(np.int64)
     if bits == 8:
         codes[:, 1] = 0
+    return codes, _some_weights(run)
+
+
+def _some_weights(run: Passage) -> np.ndarray:
+    """int64[m, K], of some channels."""
     weights = run.result.weights.codes
-    return codes, weights[np.unique(np.linspace(0, len(weights) - 1, _CHANNELS).astype(int))].astype(np.int64)
+    found: np.ndarray = weights[np.unique(np.linspace(0, len(weights) - 1, _CHANNELS).astype(int))].astype(np.int64)
+    return found
 
 
 def of_steps(params: MacParams, bits: int, low: np.ndarray, high: np.ndarray, weights: np.ndarray) -> dict[str, float]:
@@ -204,9 +210,10 @@ def of_steps(params: MacParams, bits: int, low: np.ndarray, high: np.ndarray, we
 
 def _pe(run: Passage, bits: int) -> dict[str, float]:
     found = some_steps(run, bits)
-    if found is None:
+    if found is None and (bits == 4 or not len(run.part.rows) % run.config.hw.rows):
         return {}
-    codes, weights = found
+    # With no token of 8 bits empty rows alone step as they do.
+    codes, weights = found or (np.zeros((1, 2, run.result.quantized.codes.shape[1]), np.int64), _some_weights(run))
     shape = (codes.shape[2], len(codes), len(weights))
     low, high = (np.broadcast_to(codes[:, slot].T[:, :, None], shape) for slot in (0, 1))
     each = np.broadcast_to(weights.T[:, None, :], shape)

@@ -96,7 +96,7 @@ def test_a_pe_sees_operand_weight_and_product(rng: np.random.Generator) -> None:
     assert split["operand"] == counted(parts, 5) and split["product"] == counted(parts * weight[:, None], 13)
 
 
-@pytest.mark.parametrize(("tokens", "n", "n_hi"), [(16, 8, 4), (20, 6, 5), (11, 3, 3)])
+@pytest.mark.parametrize(("tokens", "n", "n_hi"), [(16, 8, 4), (20, 6, 5), (11, 3, 3), (11, 3, 0)])
 def test_pes_without_a_token_or_a_channel_see_zeros(rng: np.random.Generator, tokens: int, n: int, n_hi: int) -> None:
     """Mean over every PE of every array tile, one at a time: whole tiles, and such with empty rows and columns."""
     run = Passage.of(layer(rng, tokens=tokens, n=n), CONFIG.with_job(n_hi=n_hi, levels=1))
