@@ -148,8 +148,7 @@ def test_yosys_packs_a_pes_registers_into_the_slice_of_xc7_but_not_of_xcup(
 
 @pytest.mark.long
 @pytest.mark.rtl
-def test_a_pe_with_a_slice_is_faster_and_smaller_by_the_product_registers(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pe_with_a_slice_is_faster_and_smaller_by_the_product_registers(tmp_path: Path) -> None:
     rates, registers = {}, {}
     for dsp in ("null", "ecp5"):
         path = tmp_path / f"{dsp}.json"
@@ -161,4 +160,3 @@ def test_a_pe_with_a_slice_is_faster_and_smaller_by_the_product_registers(
     params = MacParams.of(NpuConfig.load(Path("configs/fpga.yaml")).hw)
     assert registers["null"] - registers["ecp5"] == 24 * min(params.mul_stages, ecp5.INSIDE)
     assert rates["ecp5"] > 1.1 * rates["null"]
-    assert "slowest path multiplier" in capsys.readouterr().out
