@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from rtl_gen.flow import bitstream, place
 from rtl_gen.flow.ram_registers import absorb, use_registers
 from rtl_gen.flow.synth import ECP5_FLAT, run_yosys
+from stamp_hw.config import NpuConfig
 from tb.formal.solver import yosys
 
 #: A memory with a read enable, and what stands behind its `read` word.
@@ -209,3 +211,16 @@ def test_an_enable_that_a_memory_reads_is_found_behind_one_that_was_moved() -> N
     cells = {"first": memory(), "f0": flip_flop(DATA, OUT, 50), "f1": flip_flop(DATA + 1, OUT + 1, 50),
              "second": memory(50), "g1": flip_flop(51, 61)}
     assert absorb(cells, []) == 2 and cells.keys() == {"first", "second", "g1"}
+
+
+def test_place_and_board_take_the_netlist_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def synthesized(folder: Path, _files: object, top: str, _script: str) -> None:
+        ports = {"q": {"bits": [OUT, OUT + 1]}}
+        (folder / "netlist.json").write_text(json.dumps({"modules": {top: {"cells": netlist(), "ports": ports}}}))
+
+    for flow in (place, bitstream):
+        monkeypatch.setattr(flow, "run_yosys", synthesized)
+    assert place.netlist(tmp_path, NpuConfig(), "stamp_pe") == 2
+    assert "OUTREG" in (tmp_path / place.NETLIST).read_text()
+    bitstream.synthesize(tmp_path, {}, {}, "top")
+    assert "OUTREG" in (tmp_path / bitstream.NETLIST).read_text()
