@@ -41,7 +41,6 @@ def _waiver(block: str, sets: str, module: str, what: str, source: str, reason: 
 _SCALE = "lanes16, lanes4, lanes3, lane, lane_deep"
 _BLOCKS = "blocks16, blocks4, blocks3, blocks"
 _LANE_0 = "lane 0 is never padding: the last beat of a token has at least one channel"
-_NO_LEVEL = "a slot's number is not 0 where it is no low pass, so one of its bits is the lowest"
 _THIRD = "one 2-D level takes two bits of a slot's number and the next one two more, of which there is one"
 _CONSTANT = "a beat of whole blocks has a constant sign in each lane; that of this one is written as 1 ^ 1"
 WAIVERS: tuple[Waiver, ...] = (
@@ -54,23 +53,20 @@ WAIVERS: tuple[Waiver, ...] = (
             rest=r"(\? )?steps\d+ : mid\)"),
     _waiver("scale", _BLOCKS, "stamp_scale", "cond_else", r"round_padded(\[0\])? \? ", _LANE_0,
             rest=r"teps\d+ : mid\)"),
-    _waiver("mac", "flat", "stamp_mac", "else", r"^if \(tile_ends\) row <= ", "one row: a row that ends ends its tile"),
-    _waiver("mac", "flat, blocks_flat", "stamp_pe", "cond_else", r"^hold\d <= ",
+    _waiver("mac", "flat, split_flat", "stamp_mac", "else", r"^if \(tile_ends\) row <= ",
+            "one row: a row that ends ends its tile"),
+    _waiver("mac", "flat, blocks_flat, split_flat", "stamp_pe", "cond_else", r"^hold\d <= ",
             "one row: there are no sums below it to take"),
-    _waiver("haar", "forward, forward_1d, forward_tiny, forward_tiny_deep", "stamp_haar", "cond_else",
-            r"^assign shift = ", _NO_LEVEL, rest=r"[^?]*: \d'd0;$"),
     _waiver("haar", "forward_tiny, forward_tiny_deep", "stamp_haar", "cond_then", r"^assign shift = ", _THIRD,
             rest=r"2'd2 : 2'd3\)"),
-    _waiver("engine", "2x2, 1x3, 3x6, 4x4, 6x5, 8x8, rotated, two_blocks, 2x3 blocks, 4x4 blocks",
-            "stamp_engine_front_haar", "cond_else", r"^assign shift = ",
-            _NO_LEVEL, rest=r"[^?]*: \d'd0;$"),
     _waiver("engine", "1x3", "stamp_engine_front_haar", "cond_then", r"^assign shift = ", _THIRD,
             rest=r"2'd2 : 2'd3\)"),
-    _waiver("engine", "rotated, 4x4 blocks, two_blocks", "stamp_engine_front_sinks", "if",
-            r"push & staying\[[48]\]\) entry",
+    _waiver("engine", "rotated, 4x4 blocks, two_blocks", "stamp_engine_front_sinks", "cond_else",
+            r"<= \|fill\[[48]:0\] \? value : entry[48];$",
             "the queue has room for a sink in the lifting unit beside as many as the Hadamard unit holds; it holds as "
             "many only without a gap between their beats, and then its next one waits until the lifting unit is empty"),
-    _waiver("engine", "2x3 blocks", "stamp_engine_drain_blocks", "if", r"push & staying\[2\]\) entry2",
+    _waiver("engine", "2x3 blocks", "stamp_engine_drain_blocks", "cond_else",
+            r"<= \|fill\[2:0\] \? value : entry2;$",
             "three blocks at once end within 9 cycles; of blocks of 6 steps only a token's last may be 4 long, and a "
             "whole one follows it"),
     _waiver("axi", "grid, line", "stamp_axi_counters", "else", r"^else if \(late_turn == \d+'h1f\) ",
