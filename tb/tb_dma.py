@@ -31,6 +31,11 @@ from tb.dma.halts import (  # noqa: F401
     an_error_of_the_bus_ends_the_chain_and_names_the_descriptor,
     lengths_that_do_not_fit_the_job_end_the_chain,
 )
+from tb.dma.registers import (  # noqa: F401
+    an_address_that_is_unknown_or_unaligned_is_refused_and_changes_nothing,
+    every_register_has_its_reset_value_and_keeps_what_it_can_hold,
+    the_totals_of_events_equal_the_cycle_model,
+)
 from tb.dma.room import (  # noqa: F401
     an_order_table_may_be_longer_than_the_places_that_are_kept,
     so_many_bursts_go_out_unanswered_as_there_are_places,
@@ -39,6 +44,11 @@ from tb.dma.room import (  # noqa: F401
 from tb.dma.software import (  # noqa: F401
     chains_are_right_on_a_memory_of_others,
     the_calls_of_the_driver_do_what_they_say,
+)
+from tb.dma.turns import (  # noqa: F401
+    an_order_table_is_read_on_where_nothing_else_asks,
+    an_order_table_that_is_too_long_ends_the_chain,
+    streams_take_turns_whatever_each_has_left_to_read,
 )
 
 PARAMETER_SETS = {

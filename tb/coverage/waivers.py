@@ -42,7 +42,11 @@ _SCALE = "lanes16, lanes4, lanes3, lane, lane_deep"
 _BLOCKS = "blocks16, blocks4, blocks3, blocks"
 _LANE_0 = "lane 0 is never padding: the last beat of a token has at least one channel"
 _THIRD = "one 2-D level takes two bits of a slot's number and the next one two more, of which there is one"
+_DMA = "grid64, line128, wide512"
 _CONSTANT = "a beat of whole blocks has a constant sign in each lane; that of this one is written as 1 ^ 1"
+_LAST_TURN = "the branches before it are all other turns"
+_ONE_BEAT = "as many rescale lanes as columns: a token's results of a column tile are one beat"
+_ONE_WORD = "a token's results of a column tile are 16 bytes at a multiple of 16, which lie in one word of 64"
 WAIVERS: tuple[Waiver, ...] = (
     _waiver("hadamard", "one_beat, two_blocks", "stamp_hadamard", "cond_else", r"^signed0 <= ~\(last & ", _LANE_0,
             rest=r"i__payload_x_0[^:]* : \d+'d0;"),
@@ -69,6 +73,28 @@ WAIVERS: tuple[Waiver, ...] = (
             r"<= \|fill\[2:0\] \? value : entry2;$",
             "three blocks at once end within 9 cycles; of blocks of 6 steps only a token's last may be 4 long, and a "
             "whole one follows it"),
+    _waiver("engine", "2x2 split blocks", "stamp_engine_drain_blocks", "cond_else",
+            r"<= \|fill\[2:0\] \? value : entry2;$",
+            "a drain has ended 12 cycles behind its block's last step; of the two blocks behind it only a token's last "
+            "may be 4 steps long, and the other one is whole, 8 of them: the third is pushed when the first is popped"),
     _waiver("axi", "grid, line", "stamp_axi_counters", "else", r"^else if \(late_turn == \d+'h1f\) ",
-            "the branches before it are all other turns"),
+            _LAST_TURN),
+    _waiver("dma", _DMA, "stamp_dma_counters", "else", r"^else if \(late_turn == \d+'h1f\) ", _LAST_TURN),
+    _waiver("dma", _DMA, "stamp_dma_read_port", "cond_then", r"^assign chosen = ",
+            "behind a descriptor's burst the order table is the first to be read: it asks together with weights and "
+            "parameters, and activations wait for it",
+            rest=r"(3'd2 : wgt__valid \? )?(3'd3 : par__valid \? )?3'd4 : 3'd0\) : \(turn == 3'd1\)"),
+    _waiver("dma", _DMA, "stamp_dma_read_port", "cond_else", r"^assign chosen = ", "there are turns 0 to 4",
+            rest=r" 3'd0 : order__valid [^()]*\) : 3'd0;"),
+    _waiver("dma", _DMA, "stamp_dma_sequencer", "else", r"^if \(job_ready\) state <= STATE_RUN;",
+            "the layer before it is over, so that the engine has no job and takes one at once"),
+    _waiver("dma", _DMA, "stamp_dma_sequencer", "else", r"^else if \(state == STATE_RUN\) begin",
+            "the branches before it are all other states"),
+    _waiver("dma", "line128", "stamp_dma_packer", "else", r"^if \(fresh\) ", _ONE_BEAT),
+    _waiver("dma", "line128", "stamp_dma_packer_gear", "cond_then", r"^assign base = opened \? ", _ONE_BEAT),
+    _waiver("dma", "wide512", "stamp_dma_packer_gear", "cond_then",
+            r"^assign (after|kept) = final_ .*\(o__valid & o__ready\)", _ONE_WORD,
+            rest=r"(- 4'd8\)|544'd0) : (fill|pieces);"),
+    _waiver("dma", "wide512", "stamp_dma_write_port", "cond_else", r"^if \(taken\) count <= i__payload_ends \? ",
+            _ONE_WORD),
 )

@@ -41,9 +41,10 @@ class DrawnLayer:
 
 
 def draw(params: DmaParams, rng: np.random.Generator, most_tokens: int = 24, most_k: int = 40,
-         source: tuple[int, DrawnLayer] | None = None, least_tokens: int = 1) -> DrawnLayer:
-    """A layer of random shape and job that the hardware takes; it brings its input, or reads the results of layer
-    number `source` of its chain. One with `least_tokens` is no grid. AssertionError if there is none."""
+         source: tuple[int, DrawnLayer] | None = None, least_tokens: int = 1, n: int | None = None) -> DrawnLayer:
+    """A layer of random shape and job that the hardware takes, with `n` results a token if that is given; it brings its
+    input, or reads the results of layer number `source` of its chain. One with `least_tokens` is no grid.
+    AssertionError if there is none."""
     engine = params.engine
     for _ in range(DRAWS):
         grid, outliers = None, ()
@@ -57,15 +58,15 @@ def draw(params: DmaParams, rng: np.random.Generator, most_tokens: int = 24, mos
         if grid is None and rng.random() < 0.6:
             count = int(rng.integers(1, most_outliers(tokens) + 1))
             outliers = tuple(sorted(rng.permutation(tokens)[:count].tolist()))
-        n = int(rng.integers(1, 4 * engine.cols))
+        channels = int(rng.integers(1, 4 * engine.cols)) if n is None else n
         config = NpuConfig(hw=engine.hw).with_job(
             levels=int(rng.integers(0, 1 + engine.max_levels // (2 if grid else 1))),
             n_hi=int(rng.integers(0, tokens + 1)), scale_mode=str(rng.choice(["minmax", "symmetric"])),
             hadamard=str(rng.choice(["auto", "off"])), group=_group(rng, engine.block), **weights_of(rng))
-        bias = rng.normal(0, 3, n).astype(np.float32) if rng.random() < 0.7 else None
+        bias = rng.normal(0, 3, channels).astype(np.float32) if rng.random() < 0.7 else None
         try:
-            layer = _layer(rng, tokens, grid, outliers, int(rng.integers(1, min(engine.max_k, most_k) + 1)), n, bias,
-                           source, config)
+            layer = _layer(rng, tokens, grid, outliers, int(rng.integers(1, min(engine.max_k, most_k) + 1)), channels,
+                           bias, source, config)
             result = run_linear(layer, config)
             chained = chain_layer(layer, config, result, source=None if source is None else source[0])
         except ConfigError:  # a Haar tile beyond the buffer
