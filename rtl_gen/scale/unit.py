@@ -18,6 +18,8 @@ multiplicand is 0, whatever recip is.
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -55,6 +57,11 @@ def shifted_coarsely(distance: Value, lz: Value) -> Value:
 def after(pointer: Signal, depth: int) -> Value:
     """The next address of a ring of `depth` words."""
     return Mux(pointer == depth - 1, 0, pointer + 1)
+
+
+def without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """All but one."""
+    return {key: value for key, value in values.items() if key != name}
 
 
 def input_layout(params: ScaleParams) -> data.StructLayout:
@@ -115,11 +122,29 @@ class Scale(wiring.Component):
         divider: Divider | Dividers = Dividers(p) if p.block_beats else Divider(p)
         m.submodules["dividers" if p.block_beats else "divider"] = divider
         m.submodules.ring = ring = memory.Memory(shape=values_layout(p), depth=p.buffer_beats, init=[])
-        write, read = ring.write_port(), ring.read_port()
+        issue = Signal()
+        accept = self._front(m, tree, divider, ring.write_port(), issue)
+        move = Signal()
+        m.d.comb += move.eq(can_move(self.o.valid, self.o.ready))
+        read = ring.read_port()
+        at_read = self._read(m, divider, read, move, issue)
+        multiplies = self._quantize(m, read.data, at_read, move)
+        m.d.comb += [
+            self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),
+            self.events.buffer_reads.eq(issue), self.events.divisions.eq(divider.taken),
+            self.events.divide_steps.eq(divider.step), self.events.multiplies.eq(multiplies),
+        ]
+        return m
 
-        # --- front: counts beats, groups and tokens of the job, fills the ring buffer ---
-        # What a beat is, its token's last or its group's, and whether it is taken is known before it comes: `*_next` of
-        # a register is what it says in the next cycle.
+    def _front(self, m: Module, tree: RangeTree, divider: Divider | Dividers, write: memory.WritePort, issue: Value
+               ) -> Value:
+        """Counts beats, groups and tokens of the job, fills the ring buffer. What a beat is, its token's last or its
+        group's, and whether it is taken is known before it comes: `*_next` of a register is what it says in the next
+        cycle.
+
+        Returns whether a beat is taken.
+        """
+        p = self.params
         running = Signal()
         token_end = Signal()
         group_full = Signal()  # the group's last one, if the token does not end before
@@ -138,7 +163,6 @@ class Scale(wiring.Component):
         waiting = Signal(range(p.groups_in_flight + 1))  # groups without a quotient
         starts = Signal()
         accept = Signal()
-        issue = Signal()
         group_end = Signal()
         running_next, token_end_next, group_full_next, full_next, waiting_next = (
             Signal.like(now, name=f"{now.name}_next") for now in (running, token_end, group_full, full, waiting))
@@ -186,12 +210,15 @@ class Scale(wiring.Component):
         ]
         if p.block_beats:
             m.d.comb += tree.info.zeros.eq(job.zeros)
+        return accept
 
-        # --- back: one enable; registers are named after their stage ---
-        move = Signal()
-        m.d.comb += move.eq(can_move(self.o.valid, self.o.ready))
+    def _read(self, m: Module, divider: Divider | Dividers, read: memory.ReadPort, move: Value, issue: Signal
+              ) -> dict[str, Any]:
+        """Reads the beats of a group again, while the divider's output register holds it.
 
-        # read: the divider's output register holds the group while its beats are read
+        Returns what goes along with each to the quantizer.
+        """
+        p = self.params
         result = divider.o.payload
         read_at = Signal(range(p.buffer_beats))
         read_beat = Signal(range(p.max_beats))
@@ -206,35 +233,56 @@ class Scale(wiring.Component):
         at_read = stage(m, "read", enable=issue, lo=group.lo, span=group.span, hi=group.info.hi,
                         symmetric=group.info.symmetric, tail=group.info.tail, last=final & group.info.last,
                         lz=result.lz, recip=result.recip, **of_blocks)
-        at_read |= stage(m, "read", enable=move, valid=issue)
+        return at_read | stage(m, "read", enable=move, valid=issue)
 
-        # value: a block RAM's read takes most of a cycle
+    def _quantize(self, m: Module, beat: Value, at_read: dict[str, Any], move: Value) -> Value:
+        """From what the ring buffer gives, and what belongs to it, to the output register.
+
+        Returns whether a beat is multiplied.
+        """
+        values, at_value = self._values(m, beat, at_read, move)
+        multiplicands, at_shift = self._multiplicands(m, values, at_value, move)
+        products, at_product = self._products(m, multiplicands, at_shift, move)
+        self._codes(m, products, at_product, move)
+        multiplied: Value = at_shift["valid"] & move
+        return multiplied
+
+    def _values(self, m: Module, beat: Value, at_read: dict[str, Any], move: Value
+                ) -> tuple[list[Value], dict[str, Any]]:
+        """Registers behind the ring buffer: a block RAM's read takes most of a cycle."""
+        p = self.params
         at_value = stage(m, "value", enable=move, **at_read)
-        values = [late(m, f"value{lane}", read.data[lane], enable=move) for lane in range(p.lanes)]
+        values = [late(m, f"value{lane}", beat[lane], enable=move) for lane in range(p.lanes)]
         for _ in range(p.near_stages):
             at_value = stage(m, "near", enable=move, **at_value)
             values = [late(m, f"near{lane}", value, enable=move) for lane, value in enumerate(values)]
+        return values, at_value
 
-        # difference, and the shift by whole bytes
+    def _multiplicands(self, m: Module, values: list[Value], at_value: dict[str, Any], move: Value
+                       ) -> tuple[list[Value], dict[str, Any]]:
+        """Difference, and the shift by whole bytes."""
+        p = self.params
         distances, signs = [value - at_value["lo"] for value in values], {}
         if p.block_beats:  # |c| may take its place; lo goes along as one lane more, whose steps are z
             zeros = at_value["zeros"]
             distances = [distance(value, at_value["lo"], zeros) for value in [*values, at_value["lo"]]]
             signs = {"below": Cat(is_below(value, zeros) for value in values)}
-        lz = at_value.pop("lz")
-        at_difference = stage(m, "difference", enable=move, **at_value, lz=lz[:FINE], **signs)
+        lz = at_value["lz"]
+        at_difference = stage(m, "difference", enable=move, **without(at_value, "lz"), lz=lz[:FINE], **signs)
         differences = [late(m, f"difference{lane}", shifted_coarsely(value[:p.width], lz), p.width, enable=move)
                        for lane, value in enumerate(distances)]
 
-        # shift, by what is left
-        lz = at_difference.pop("lz")
-        at_shift = stage(m, "shift", enable=move, **at_difference)
-        multiplicands = [late(m, f"multiplicand{lane}", value << lz, p.width, enable=move)
+        # Shift, by what is left.
+        at_shift = stage(m, "shift", enable=move, **without(at_difference, "lz"))
+        multiplicands = [late(m, f"multiplicand{lane}", value << at_difference["lz"], p.width, enable=move)
                          for lane, value in enumerate(differences)]
+        return multiplicands, at_shift
 
-        # multiply: the product without the bits below the half, and registers for the multiplier to spread over
-        recip = at_shift.pop("recip")
-        at_product = at_shift
+    def _products(self, m: Module, multiplicands: list[Value], at_shift: dict[str, Any], move: Value
+                  ) -> tuple[list[Value], dict[str, Any]]:
+        """The products without the bits below the half, and registers for the multipliers to spread over."""
+        p = self.params
+        recip, at_product = at_shift["recip"], without(at_shift, "recip")
         kept = slice(p.frac - 1, p.frac + CODE_WIDTH)
         products: list[Value]
         if p.dsp is None:
@@ -244,15 +292,19 @@ class Scale(wiring.Component):
                         for lane, value in enumerate(multiplicands)]
         for number in range(p.product_stages):
             if number == p.product_stages - 1:  # what is padding is known before its codes are
-                tail = at_product.pop("tail")
-                at_product["padded"] = Cat(range_tree.is_padding(lane, at_product["last"], tail)
-                                           for lane in range(p.lanes))
+                tail = at_product["tail"]
+                padded = Cat(range_tree.is_padding(lane, at_product["last"], tail) for lane in range(p.lanes))
+                at_product = without(at_product, "tail") | {"padded": padded}
             at_product = stage(m, f"product{number}", enable=move, **at_product)
             if p.dsp is None:
                 products = [late(m, f"product{number}_{lane}", value, enable=move)
                             for lane, value in enumerate(products)]
+        return products, at_product
 
-        # round, with blocks alone: the steps of every lane have a register of their own before they meet z
+    def _codes(self, m: Module, products: list[Value], at_product: dict[str, Any], move: Value) -> None:
+        """Rounded, and moved to their middle. With blocks the steps of every lane have a register of their own before
+        they meet z."""
+        p = self.params
         mid = Signal(CODE_WIDTH)
         at_code, padding, codes = at_product, C(0, CODE_WIDTH), [half_up(product) - mid for product in products]
         if p.block_beats:
@@ -264,7 +316,7 @@ class Scale(wiring.Component):
             codes = [from_zero(value, below, z, at_code["hi"])
                      for value, below in zip(steps, at_code["below"], strict=True)]
 
-        # code: the output register
+        # The output register.
         code = Signal(output_layout(p), reset_less=True)
         m.d.comb += [self.o.payload.eq(code), mid.eq(midpoint(at_code["hi"], at_code["symmetric"]))]
         with m.If(move):
@@ -272,10 +324,3 @@ class Scale(wiring.Component):
             m.d.sync += [code[name].eq(at_code[name]) for name in code.shape().members if name != "codes"]
             m.d.sync += [
                 code.codes[lane].eq(Mux(at_code["padded"][lane], padding, value)) for lane, value in enumerate(codes)]
-
-        m.d.comb += [
-            self.events.compares.eq(tree.compare), self.events.buffer_writes.eq(accept),
-            self.events.buffer_reads.eq(issue), self.events.divisions.eq(divider.taken),
-            self.events.divide_steps.eq(divider.step), self.events.multiplies.eq(at_shift["valid"] & move),
-        ]
-        return m
