@@ -10,7 +10,6 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from rtl_gen.axi.top import EngineAxi
 from rtl_gen.combine import Combine
 from rtl_gen.engine.top import Engine
 from rtl_gen.haar.finish import Finish
@@ -163,8 +162,9 @@ def test_waivers_name_builds_that_exist() -> None:
 def test_builds_that_are_left_out_exist_and_both_kinds_of_engine_are_measured() -> None:
     for block, sets in LEFT_OUT.items():
         assert set(sets) < set(bench_module(block).PARAMETER_SETS) and all(sets.values())
-    for block in ("engine", "axi"):
-        assert {bench_module(block).PARAMETER_SETS[name].axes for name in measured(block)} == {1, 2}
+    for block in ("engine", "axi", "dma"):
+        sets = bench_module(block).PARAMETER_SETS
+        assert {getattr(sets[name], "engine", sets[name]).axes for name in measured(block)} == {1, 2}
 
 
 @pytest.mark.rtl
@@ -235,10 +235,13 @@ def test_the_hadamard_unit_of_the_engine_is_the_block_that_measures_it() -> None
 
 
 @pytest.mark.rtl
-def test_the_engine_behind_the_edge_is_the_engine() -> None:
-    params = bench_module("axi").PARAMETER_SETS["line"]
-    edge, engine = verilog(EngineAxi(params), "stamp_axi"), verilog(Engine(params), "stamp_engine")
-    assert {name: text for name, text in edge.items() if part_of("axi", name.removesuffix(".v")) == "engine"} == engine
+@pytest.mark.parametrize(("edge", "set_name"), [("axi", "line"), ("dma", "grid64"), ("dma", "line128")])
+def test_the_engine_behind_an_edge_is_the_engine(edge: str, set_name: str) -> None:
+    bench = bench_module(edge)
+    params = bench.PARAMETER_SETS[set_name]
+    whole = verilog(bench.build(params), f"stamp_{edge}")
+    engine = verilog(Engine(getattr(params, "engine", params)), "stamp_engine")
+    assert {name: text for name, text in whole.items() if part_of(edge, name.removesuffix(".v")) == "engine"} == engine
 
 
 @pytest.mark.rtl
