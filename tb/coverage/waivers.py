@@ -42,6 +42,8 @@ _SCALE = "lanes16, lanes4, lanes3, lane, lane_deep"
 _BLOCKS = "blocks16, blocks4, blocks3, blocks"
 _LANE_0 = "lane 0 is never padding: the last beat of a token has at least one channel"
 _THIRD = "one 2-D level takes two bits of a slot's number and the next one two more, of which there is one"
+_SINKS = ("the queue has room for a sink in the lifting unit beside as many as the Hadamard unit holds; it holds as "
+          "many only without a gap between their beats, and then its next one waits until the lifting unit is empty")
 _DMA = "grid64, line128, wide512"
 _CONSTANT = "a beat of whole blocks has a constant sign in each lane; that of this one is written as 1 ^ 1"
 _LAST_TURN = "the branches before it are all other turns"
@@ -65,10 +67,10 @@ WAIVERS: tuple[Waiver, ...] = (
             rest=r"2'd2 : 2'd3\)"),
     _waiver("engine", "1x3", "stamp_engine_front_haar", "cond_then", r"^assign shift = ", _THIRD,
             rest=r"2'd2 : 2'd3\)"),
-    _waiver("engine", "rotated, 4x4 blocks, two_blocks", "stamp_engine_front_sinks", "cond_else",
-            r"<= \|fill\[[48]:0\] \? value : entry[48];$",
-            "the queue has room for a sink in the lifting unit beside as many as the Hadamard unit holds; it holds as "
-            "many only without a gap between their beats, and then its next one waits until the lifting unit is empty"),
+    _waiver("engine", "rotated, 4x4 blocks", "stamp_engine_front_sinks", "cond_else",
+            r"<= \|fill\[4:0\] \? value : entry4;$", _SINKS),
+    _waiver("engine", "two_blocks", "stamp_engine_front_sinks", "cond_else",
+            r"<= \|fill\[8:0\] \? value : entry8;$", _SINKS),
     _waiver("engine", "2x3 blocks", "stamp_engine_drain_blocks", "cond_else",
             r"<= \|fill\[2:0\] \? value : entry2;$",
             "three blocks at once end within 9 cycles; of blocks of 6 steps only a token's last may be 4 long, and a "
