@@ -24,6 +24,7 @@ from tb.dma.descriptors import (  # noqa: F401
     no_bit_that_a_descriptor_may_not_have_is_taken,
 )
 from tb.dma.halts import (  # noqa: F401
+    a_flush_while_the_job_is_handed_over_leaves_nothing_behind,
     a_job_that_the_engine_refuses_ends_the_chain,
     a_length_of_any_bits_leaves_the_other_words_alone,
     a_reset_in_the_middle_forgets_the_chain,
@@ -48,8 +49,9 @@ from tb.dma.software import (  # noqa: F401
 from tb.dma.turns import (  # noqa: F401
     an_order_table_is_read_on_where_nothing_else_asks,
     an_order_table_that_is_too_long_ends_the_chain,
-    streams_take_turns_whatever_each_has_left_to_read,
+    layers_of_many_bursts_of_every_stream_are_right,
 )
+from tb.dma.writes import a_memory_may_take_data_or_its_address_first  # noqa: F401
 
 PARAMETER_SETS = {
     "grid64": DmaParams(bus_width=64, burst_words=4, fifo_words=16, address_width=36, engine=EngineParams(

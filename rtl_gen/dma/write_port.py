@@ -1,5 +1,5 @@
 """The write channels of the AXI4 master. A burst is offered when it is whole, so that the bus never waits for its
-data."""
+data, and its data is offered with its address, so that a memory may wait for either before it takes the other."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def word_layout(params: DmaParams) -> data.StructLayout:
     return data.StructLayout({"data": params.bus_width, "strb": params.bus_bytes, "last": 1})
 
 
-def may_send(granted: Value) -> Value:
-    """Whether data goes out: only of bursts whose address was taken."""
-    return granted != 0
+def may_send(granted: Value, offered: Value) -> Value:
+    """Whether data is offered: of a burst whose address was taken, or of the one whose address is on offer."""
+    return (granted != 0) | offered
 
 
 class WritePort(wiring.Component):
@@ -60,21 +60,26 @@ class WritePort(wiring.Component):
         count = Signal.like(bursts.i.payload.words, name="count", init=1)
         begin, address = (Signal.like(i.payload.address, name=name, reset_less=True) for name in ("begin", "address"))
         open_ = Signal(range(params.fifo_words + 1), name="open")
-        granted = Signal(range(params.fifo_words + 1))
+        granted = Signal(range(params.fifo_words + 1))  # bursts whose address was taken, and whose data is to go
+        early, gone = Signal(), Signal()  # the data of the address on offer goes before it is taken; it has gone
+        sends, addressed = Signal(), Signal()
         m.d.comb += [
+            addressed.eq(aw.valid & aw.ready), sends.eq(may_send(granted, aw.valid & ~gone)),
+            early.eq(sent & (granted == 0) & ~addressed),
             i.ready.eq(words.i.ready & (open_ != params.fifo_words)),
             taken.eq(i.valid & i.ready), whole.eq(taken & i.payload.ends),
             words.i.valid.eq(taken), words.i.payload.data.eq(i.payload.data), words.i.payload.strb.eq(i.payload.strb),
             words.i.payload.last.eq(i.payload.ends),
             begin.eq(Mux(count == 1, i.payload.address, address)),
             bursts.i.valid.eq(whole), bursts.i.payload.address.eq(begin), bursts.i.payload.words.eq(count),
-            w.valid.eq(words.o.valid & may_send(granted)), w.payload.eq(words.o.payload),
-            words.o.ready.eq(w.ready & may_send(granted)), sent.eq(w.valid & w.ready & w.payload.last),
+            w.valid.eq(words.o.valid & sends), w.payload.eq(words.o.payload), words.o.ready.eq(w.ready & sends),
+            sent.eq(w.valid & w.ready & w.payload.last),
             self.error.eq(self.b_valid & failed(self.b_resp)),
             self.quiet.eq(open_ == 0),
-            self.moves.eq(aw.valid & aw.ready | w.valid & w.ready | self.b_valid),
+            self.moves.eq(addressed | w.valid & w.ready | self.b_valid),
         ]
         with m.If(taken):
             m.d.sync += [address.eq(begin), count.eq(Mux(i.payload.ends, 1, count + 1))]
-        m.d.sync += [granted.eq(granted + (aw.valid & aw.ready) - sent), open_.eq(open_ + whole - self.b_valid)]
+        m.d.sync += [granted.eq(granted + (addressed & ~gone) - (sent & ~early)), gone.eq(early | (gone & ~addressed)),
+                     open_.eq(open_ + whole - self.b_valid)]
         return m

@@ -86,6 +86,7 @@ class Memory:
         self._writes = self._reads if law.one_port else _Line()
         self._read: deque[int] = deque()  # of each burst: the cycle of its last word
         self._owed = 0  # bursts without a response
+        self._addressed = 0  # bursts whose data is to come
         self._responses: deque[int] = deque()  # cycles of them
         self._waiting: deque[int] = deque()  # ends of transfers of words that were written
 
@@ -112,12 +113,13 @@ class Memory:
     def aw(self) -> None:
         """A burst to be written."""
         self._owed += 1
+        self._addressed += 1
 
     def w_ready(self, cycle: int) -> bool:
         """Whether a word that is written is taken in this cycle."""
         while self._waiting and self._waiting[0] <= TICKS * cycle:
             self._waiting.popleft()
-        return len(self._waiting) < self.law.write_words
+        return self._addressed > 0 and len(self._waiting) < self.law.write_words
 
     def w(self, cycle: int, last: bool) -> int | None:
         """A word that is written: the cycle of its burst's response, if it is its `last`."""
@@ -125,5 +127,6 @@ class Memory:
         self._waiting.append(end)
         if not last:
             return None
+        self._addressed -= 1
         self._responses.append(_cycle(end + self.law.response))
         return self._responses[-1]

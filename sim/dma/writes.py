@@ -23,7 +23,7 @@ class WritePort:
         self._ends: deque[bool] = deque()  # of each word that waits
         self._whole: deque[int] = deque()  # words of bursts that wait
         self._responses: deque[int] = deque()  # cycles of them
-        self._count = self._open = self._granted = 0
+        self._count = self._open = 0
         self.bursts: list[tuple[int, int]] = []
         self.words = 0
 
@@ -41,7 +41,7 @@ class WritePort:
         """The end of a cycle; a word is taken that ends its burst or not, or None is. Whether anything moved."""
         memory = self._memory
         asked = self._bursts.valid and memory.aw_ready(cycle)
-        sent = self._words.valid and self._granted > 0 and memory.w_ready(cycle)
+        sent = self._words.valid and memory.w_ready(cycle)  # its address is on offer, or was taken
         answered = bool(self._responses) and self._responses[0] == cycle
         if answered:
             self._responses.popleft()
@@ -49,14 +49,12 @@ class WritePort:
         if asked:
             memory.aw()
             self.bursts.append((cycle, self._whole.popleft()))
-            self._granted += 1
         if sent:
             self.words += 1
             response = memory.w(cycle, self._ends[0])
             if self._ends.popleft():
                 assert response is not None
                 self._responses.append(response)
-                self._granted -= 1
         if ends is not None:
             self._count += 1
             self._ends.append(ends)

@@ -88,8 +88,6 @@ WAIVERS: tuple[Waiver, ...] = (
             rest=r"(3'd2 : wgt__valid \? )?(3'd3 : par__valid \? )?3'd4 : 3'd0\) : \(turn == 3'd1\)"),
     _waiver("dma", _DMA, "stamp_dma_read_port", "cond_else", r"^assign chosen = ", "there are turns 0 to 4",
             rest=r" 3'd0 : order__valid [^()]*\) : 3'd0;"),
-    _waiver("dma", _DMA, "stamp_dma_sequencer", "else", r"^if \(job_ready\) state <= STATE_RUN;",
-            "the layer before it is over, so that the engine has no job and takes one at once"),
     _waiver("dma", _DMA, "stamp_dma_sequencer", "else", r"^else if \(state == STATE_RUN\) begin",
             "the branches before it are all other states"),
     _waiver("dma", "line128", "stamp_dma_packer", "else", r"^if \(fresh\) ", _ONE_BEAT),

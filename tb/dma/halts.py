@@ -19,6 +19,7 @@ from tb.dma.bench import NpuBench, npu_test
 from tb.dma.cases import DrawnLayer, chain
 
 LONGEST = 3_000  # cycles from START to a flush, at most
+HAND_OVER = 30  # that a write of CTRL and the way of a burst's address take, at most
 SMALL = {"most_tokens": 8, "most_k": 10}
 
 
@@ -47,6 +48,29 @@ async def after_a_flush_at_any_moment_the_next_chain_is_right(bench: NpuBench) -
         await bench.expect("STATUS", bench.at_rest(), where)
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after {where}")
+
+
+@npu_test
+async def a_flush_while_the_job_is_handed_over_leaves_nothing_behind(bench: NpuBench) -> None:
+    """In every cycle around the one in which a descriptor has come and its job goes to the engine."""
+    bench.mood(0)
+    drawn, image = chain(bench.params, bench.rng, 1, **SMALL)
+    bench.fill(image, drawn)
+    await bench.launch(image.base)
+    cycles = 0
+    while all(number == READS.index("chain") for number, *_ in bench.memory.reads):  # what the job reads comes next
+        await bench.cycles(1)
+        cycles += 1
+    await bench.ended()
+    for wait in range(max(cycles - HAND_OVER, 0), cycles + 1):
+        wanted = bench.fill(image, drawn)
+        before = bench.memory.data.copy()
+        await bench.launch(image.base)
+        await bench.cycles(wait)
+        assert await bench.do(bench.calls.abort()) == ()
+        partly(bench, f"flushed after {wait} cycles", before, wanted)
+        TOTALS.runs += 1
+    await bench.run(image, drawn, "after all of them")
 
 
 async def a_moment(bench: NpuBench) -> int:

@@ -21,7 +21,7 @@ MOST_K, MOST_TOKENS = 64, 32
 
 
 @npu_test
-async def streams_take_turns_whatever_each_has_left_to_read(bench: NpuBench) -> None:
+async def layers_of_many_bursts_of_every_stream_are_right(bench: NpuBench) -> None:
     """Beside an order table of three bursts: much or little of the weights and of the parameters, on a memory of any
     kind."""
     params = bench.params
@@ -66,6 +66,7 @@ async def an_order_table_is_read_on_where_nothing_else_asks(bench: NpuBench) -> 
         layer = image.layers[0]
         wanted = walk.bursts([(layer.order, ENTRY_BYTES * layer.places)], bench.params)
         came = [burst[1:] for burst in bench.memory.reads if READS[burst[0]] == "order"]
+        assert len(came) > bench.params.fifo_words // bench.params.burst_words, f"case {case}: {len(came)} bursts"
         bench.listed(f"case {case}, bursts of the table", came, wanted[: len(came)])
         again, other = chain(bench.params, bench.rng, 1, **SMALL)
         await bench.run(other, again, f"after case {case}")

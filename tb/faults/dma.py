@@ -14,6 +14,7 @@ BUS = "an_error_of_the_bus_ends_the_chain_and_names_the_descriptor"
 ANSWERED = "a_layer_is_done_when_its_last_write_was_answered"
 WORDS = "a_descriptor_that_is_none_is_refused_and_nothing_of_it_is_read"
 LEFT = "words_that_come_behind_the_last_result_are_left_over"
+ANY_ORDER = "a_memory_may_take_data_or_its_address_first"
 UNANSWERED = "so_many_bursts_go_out_unanswered_as_there_are_places"
 TABLE = "an_order_table_may_be_longer_than_the_places_that_are_kept"
 RESET = "a_reset_in_the_middle_forgets_the_chain"
@@ -56,7 +57,9 @@ FAULTS: tuple[Fault, ...] = (
     _fault("run_ahead_of_the_writes", ANSWERED, "a layer is done before its results are in the memory",
            "sequencer.is_over", lambda finished, written, idle: finished & idle),
     _fault("send_before_the_address", CHAINS, "data goes out before its burst is whole", "write_port.may_send",
-           lambda granted: Const(1)),
+           lambda granted, offered: Const(1)),
+    _fault("wait_for_the_address", ANY_ORDER, "data waits until its address was taken", "write_port.may_send",
+           lambda granted, offered: granted != 0),
     _fault("keep_the_engine", FLUSH, "a halt does not reset the engine and what feeds it", "top.resets",
            lambda aresetn, halted: ~aresetn),
     _fault("keep_half_a_burst", FLUSH, "what a halt leaves of a burst that is not whole goes into the next one",

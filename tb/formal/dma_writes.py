@@ -44,7 +44,7 @@ class Queue:
 
 class Writes(DmaEdge):
     """The write channels and the packer in front of them, any results at any places, and a memory that answers a burst
-    once its last word was taken."""
+    once its last word and its address were taken."""
 
     def check(self, m: Module) -> None:
         aw = self.axis("m_axi_aw", "id", "addr", "len", "size", "burst")
@@ -53,25 +53,31 @@ class Writes(DmaEdge):
         self.burst(m, "aw")
         words = self.words = Queue(m, self, "words", word_layout(self.params))
         bursts = self.bursts = Queue(m, self, "bursts", burst_layout(self.params))
-        # Of the ports alone: bursts whose address was taken and whose last word was not; those that are through and not
-        # answered; words of the burst at hand that are through.
-        owed, unanswered, along = self.owed, _, self.along = [
-            Signal(up_to(2 * self.params.fifo_words), name=name) for name in ("owed", "unanswered", "along")]
+        # Of the ports alone: addresses that were taken, less last words that were (one of these may be ahead); bursts
+        # that are through and not answered; words of the burst at hand that are through.
+        most = 2 * self.params.fifo_words
+        owed = self.owed = Signal(range(-most, most), name="owed")
+        unanswered, self.along = (Signal(up_to(most), name=name) for name in ("unanswered", "along"))
+        along = self.along
         addressed, word, last = aw.valid & aw.ready, w.valid & w.ready, w.payload[-1]
         self.addressed, self.word, self.last = addressed, word, last
         answered = self.unit.m_axi_bvalid
-        self.given(m, ~answered | (unanswered != 0))
+        self.given(m, ~answered | (unanswered > (owed < 0)))
         m.d.sync += [owed.eq(owed + addressed - (word & last)),
                      unanswered.eq(unanswered + (word & last) - answered)]
         with m.If(word):
             m.d.sync += along.eq(Mux(last, 0, along + 1))
-        # The rules: no word before its address, no gap within a burst, so many bursts at most.
-        self.must(m, ~w.valid | (owed != 0))
+        # The rules: no word before its address is offered, which waits for no READY; no gap within a burst; so many
+        # bursts at most.
+        self.must(m, ~w.valid | (owed + aw.valid > 0))
+        self.must(m, (owed + aw.valid <= 0) | w.valid | ~words.valid)
         self.must(m, (along == 0) | w.valid)
         self.must(m, owed + bursts.count + unanswered <= self.params.fifo_words)
         self.must(m, ~self.leaves(m) | ((owed == 0) & (bursts.count == 0) & (unanswered == 0) & (words.count == 0)))
         # What makes them inductive.
-        self.must(m, (owed == self.port("granted")) & (self.port("open") == owed + bursts.count + unanswered))
+        granted, gone = self.port("granted"), self.port("gone")
+        self.must(m, (owed == granted - gone) & ~(gone & ((granted != 0) | ~aw.valid)))
+        self.must(m, (unanswered >= gone) & (self.port("open") == owed + bursts.count + unanswered))
         self._packed(m)
         self.reached(m, self.port("whole") & (self.port("count") == self.params.burst_words))
 
@@ -99,7 +105,7 @@ class Writes(DmaEdge):
         # A word ends its burst: so many that are here as bursts are whole.
         lasts = sum((entry.last & (place < words.count)
                      for place, entry in zip(words.places, words.entries, strict=True)), start=Const(0))
-        self.must(m, lasts == self.port("granted") + bursts.count)
+        self.must(m, lasts == self.owed + bursts.count)
         for place, entry in zip(words.places, words.entries, strict=True):
             self.must(m, (place + 1 != words.count) | (entry.last == (count == 1)))
         self.must(m, (words.count != 0) | (count == 1))
@@ -120,9 +126,9 @@ class Words(Writes):
         fresh = Signal(init=1)  # the next word is a burst's first one
         first, place = Signal.like(words.begin, name="first"), Signal.like(bursts.begin, name="place")
         size, ahead = Signal(up_to(self.params.fifo_words), name="size"), Signal.like(owed, name="ahead")
-        own, names = Signal(), Signal()  # its word goes out, its address is taken
+        own, offered = Signal(), Signal()  # its word goes out, its address is on offer
         m.d.comb += [own.eq(mine & self.word & (ahead == 0)),
-                     names.eq(mine & whole & ~named & self.addressed & (bursts.begin == place))]
+                     offered.eq(mine & whole & ~named & self.unit.m_axi_awvalid & (bursts.begin == place))]
         with m.If(taken):
             m.d.sync += fresh.eq(ends)
         with m.If(~mine & taken & fresh & self.pick):
@@ -131,19 +137,19 @@ class Words(Writes):
         with m.Elif(mine):
             with m.If(~whole & taken):
                 m.d.sync += [size.eq(size + 1), whole.eq(ends), place.eq(bursts.end)]
-            with m.If(names):
+            with m.If(offered & self.addressed):
                 m.d.sync += named.eq(1)
             with m.If(sent):
                 m.d.sync += [ahead.eq(ahead - 1), mine.eq(ahead != 0)]
         with m.If(self.forgets):
             m.d.sync += [mine.eq(0), fresh.eq(1)]
         # The rule: so many words, the last one with WLAST, behind the words of as many addresses.
-        self.must(m, ~names | (self.unit.m_axi_awlen + 1 == size) & (ahead == owed))
-        self.must(m, ~own | named & (self.last == (along + 1 == size)))
-        self._placed(m, fresh, first, place, size, ahead)
+        self.must(m, ~offered | (self.unit.m_axi_awlen + 1 == size) & (ahead == owed))
+        self.must(m, ~own | (named | offered) & (self.last == (along + 1 == size)))
+        self._placed(m, fresh, first, place, size, ahead, offered)
 
-    def _placed(self, m: Module, fresh: Signal, first: Signal, place: Signal, size: Signal,
-                ahead: Signal) -> None:
+    def _placed(self, m: Module, fresh: Signal, first: Signal, place: Signal, size: Signal, ahead: Signal,
+                offered: Signal) -> None:
         """What makes it inductive: where the followed burst is in the queues."""
         words, bursts, owed, along = self.words, self.bursts, self.owed, self.along
         mine, whole, named = self.followed
@@ -155,7 +161,8 @@ class Words(Writes):
         self.must(m, fresh == (self.port("count") == 1))
         place_of = bursts.offset(place, "followed")
         self.must(m, ~mine | (size != 0) & (size <= self.params.burst_words))
-        self.must(m, ~begun | whole & named & (along < size) & (words.begin == (first + along)[: len(first)]))
+        self.must(m, ~begun | whole & (named | offered) & (along < size)
+                  & (words.begin == (first + along)[: len(first)]))
         self.must(m, ~mine | (ahead != 0) | begun | (head == 0))
         self.must(m, ~mine | (behind <= words.count))
         self.must(m, ~(mine & ~whole) | (behind == words.count) & (self.port("count") == size + 1)
@@ -178,10 +185,11 @@ KEPT = all_but("packer", "write_port")
 PROPERTIES = (
     Property(
         name="dma_writes", block="dma", build=Writes, params=SMALL, free=KEPT, depth=2, cover=16,
-        says="a write address and its data stay until they are taken and are AXI4's, no word goes before its address, "
-             "and a halt lasts until all is answered",
+        says="a write address and its data stay until they are taken and are AXI4's, data is offered with its address, "
+             "no sooner and no later, and a halt lasts until all is answered",
         bug=Fault(name="send_before_the_address", block="dma", why="data goes out before its burst is whole",
-                  patch=("rtl_gen.dma.write_port.may_send", lambda granted: Const(1))), bug_depth=16, seconds=20),
+                  patch=("rtl_gen.dma.write_port.may_send", lambda granted, offered: Const(1))), bug_depth=16,
+        seconds=20),
     Property(
         name="dma_words", block="dma", build=Words, params=SMALL, free=KEPT, depth=2, cover=16,
         says="every burst of writes has as many words as its address announced, the last one with WLAST",
