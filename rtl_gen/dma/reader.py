@@ -23,6 +23,11 @@ def until_boundary(params: DmaParams, address: Value) -> Value:
     return params.burst_words - place
 
 
+def lesser(words: Value, most: Value | int) -> Value:
+    """The smaller one, of which `most` is narrow."""
+    return Mux(words < most, words, most)
+
+
 class Reader(wiring.Component):
     """Segments in, their words out.
 
@@ -56,22 +61,34 @@ class Reader(wiring.Component):
         address = Signal.like(i.payload.address, name="address", reset_less=True)
         left = Signal.like(i.payload.words, name="left")
         room = Signal(range(params.fifo_words + 1), init=params.fifo_words)
-        whole = Signal.like(burst.words, name="whole")
-        granted, popped = (Signal(name=name) for name in ("granted", "popped"))
+        granted, popped, empty, final, loads = (Signal(name=name)
+                                                for name in ("granted", "popped", "empty", "final", "loads"))
         m.d.comb += [
-            whole.eq(until_boundary(params, address)),
             burst.address.eq(address),
-            burst.words.eq(Mux(left < whole, left, whole)),
-            self.request.valid.eq((left != 0) & has_room(room, burst.words)),
             granted.eq(self.request.valid & self.request.ready),
             popped.eq(words.o.valid & words.o.ready),
             words.i.valid.eq(self.push), words.i.payload.eq(self.word),
-            i.ready.eq((left == 0) | granted & (left <= whole)),
+            empty.eq(left == 0), final.eq(left == burst.words),
+            i.ready.eq(Mux(granted, final, empty)),
+            loads.eq(i.valid & i.ready),
             self.idle.eq((left == 0) & (room == params.fifo_words)),
         ]
         with m.If(granted):
             m.d.sync += [address.eq(address + burst.words), left.eq(left - burst.words)]
-        with m.If(i.valid & i.ready):
+        with m.If(loads):
             m.d.sync += [address.eq(i.payload.address), left.eq(i.payload.words)]
         m.d.sync += room.eq(room + popped - Mux(granted, burst.words, 0))
+
+        # The burst at hand, and whether it has room, are known a cycle before: it is the first one of a segment that
+        # comes, or the next one, which begins at a boundary, or still the same.
+        first, further = (Signal.like(burst.words, name=name) for name in ("first", "further"))
+        m.d.comb += [first.eq(lesser(i.payload.words, until_boundary(params, i.payload.address))),
+                     further.eq(lesser(left - burst.words, params.burst_words))]
+        kept, spent = room + popped, room + popped - burst.words
+        m.d.sync += [
+            burst.words.eq(Mux(loads, first, Mux(granted, further, burst.words))),
+            self.request.valid.eq(Mux(
+                granted, Mux(final, i.valid & has_room(spent, first), has_room(spent, further)),
+                Mux(empty, i.valid & has_room(kept, first), has_room(kept, burst.words)))),
+        ]
         return m

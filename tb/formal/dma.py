@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 
-from rtl_gen.dma.reader import Reader
+from rtl_gen.dma.reader import Reader, lesser, until_boundary
 from stamp_hw.dma.params import DmaParams
 from stamp_hw.engine.params import EngineParams
 from tb.formal import Property
@@ -37,6 +37,11 @@ class Room(Checker):
         last = Signal.like(burst.address, name="last")
         m.d.comb += last.eq(burst.address + burst.words - 1)
         self.must(m, ~unit.request.valid | ((burst.words != 0) & (last[cut:] == burst.address[cut:])))
+        # What makes it inductive: the burst at hand is as long as it can be, and is asked for when it has room.
+        left = self.internal("left")
+        self.given(m, ~unit.i.valid | (unit.i.payload.words != 0))
+        self.must(m, (left == 0) | (burst.words == lesser(left, until_boundary(self.params, burst.address))))
+        self.must(m, unit.request.valid == ((left != 0) & (room >= burst.words)))
         self.reached(m, unit.push & (waiting == places - 1))
 
 
