@@ -49,9 +49,9 @@ def midpoint(hi: Value, symmetric: Value) -> Value:
     return Mux(symmetric, Cat(C(0b111, 3), hi.replicate(4)), Cat(C(0, 3), ~hi, C(0, 3), hi))
 
 
-def shifted_coarsely(distance: Value, lz: Value) -> Value:
+def shifted_coarsely(value: Value, lz: Value) -> Value:
     """c − lo, or |c|, shifted left by `lz` less its lowest bits; (c − lo) << lz fits where c − lo does."""
-    return (distance << Cat(C(0, FINE), lz[FINE:]))[:len(distance)]
+    return (value << Cat(C(0, FINE), lz[FINE:]))[:len(value)]
 
 
 def after(pointer: Signal, depth: int) -> Value:
@@ -249,7 +249,10 @@ class Scale(wiring.Component):
 
     def _values(self, m: Module, beat: Value, at_read: dict[str, Any], move: Value
                 ) -> tuple[list[Value], dict[str, Any]]:
-        """Registers behind the ring buffer: a block RAM's read takes most of a cycle."""
+        """Registers behind the ring buffer: a block RAM's read takes most of a cycle.
+
+        Returns the coefficients, and what goes along.
+        """
         p = self.params
         at_value = stage(m, "value", enable=move, **at_read)
         values = [late(m, f"value{lane}", beat[lane], enable=move) for lane in range(p.lanes)]
@@ -260,7 +263,10 @@ class Scale(wiring.Component):
 
     def _multiplicands(self, m: Module, values: list[Value], at_value: dict[str, Any], move: Value
                        ) -> tuple[list[Value], dict[str, Any]]:
-        """Difference, and the shift by whole bytes."""
+        """Difference, and the shift by whole bytes.
+
+        Returns (c − lo) << lz, or |c| << lz, of every lane, and what goes along.
+        """
         p = self.params
         distances, signs = [value - at_value["lo"] for value in values], {}
         if p.block_beats:  # |c| may take its place; lo goes along as one lane more, whose steps are z
@@ -280,7 +286,10 @@ class Scale(wiring.Component):
 
     def _products(self, m: Module, multiplicands: list[Value], at_shift: dict[str, Any], move: Value
                   ) -> tuple[list[Value], dict[str, Any]]:
-        """The products without the bits below the half, and registers for the multipliers to spread over."""
+        """The products without the bits below the half, and registers for the multipliers to spread over.
+
+        Returns the products, and what goes along.
+        """
         p = self.params
         recip, at_product = at_shift["recip"], without(at_shift, "recip")
         kept = slice(p.frac - 1, p.frac + CODE_WIDTH)
