@@ -86,6 +86,8 @@ async def a_layer_is_done_when_its_last_write_was_answered(bench: NpuBench) -> N
         places = walk.writes(image.layers[0], drawn[0].chained.table, bench.params)
         if len(walk.bursts([place[:2] for place in places if place.kept], bench.params)) <= 2:
             break
+    else:
+        raise AssertionError("no layer whose results are two bursts")
     wanted = bench.fill(image, drawn)
     before = await bench.read("DONE")
     bench.memory.slave.b_channel.pause = True

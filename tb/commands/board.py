@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BOARDS = ("ulx3s",)
 CONFIG, TRACE = HOME / "configs" / "ulx3s.yaml", HOME / "models" / "traces" / "smollm2.safetensors"
-LAYER, TOKENS, FIRST_MHZ = "model.layers.0.self_attn.k_proj", 32, 35
+LAYER, TOKENS, FIRST_MHZ = "model.layers.0.self_attn.k_proj", 32, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
