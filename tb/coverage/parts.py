@@ -20,9 +20,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {  # block → module names, as a regul
         r"stamp_engine_drain_rescale|stamp_rescale_lane": "rescale",
         r"stamp_engine_back_send_finish": "haar",
     },
-    "dma": {r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane|stamp_combine_column|stamp_expand":
-            "engine"},
-    "axi": {r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane|stamp_combine_column": "engine"},
+    **dict.fromkeys(("axi", "dma"), {
+        r"stamp_engine(_\w+)?|stamp_mac_row|stamp_pe|stamp_rescale_lane|stamp_combine_column|stamp_expand": "engine"}),
 }
 
 

@@ -47,6 +47,7 @@ _SINKS = ("the queue has room for a sink in the lifting unit beside as many as t
 _DMA = "grid64, line128, wide512"
 _CONSTANT = "a beat of whole blocks has a constant sign in each lane; that of this one is written as 1 ^ 1"
 _LAST_TURN = "the branches before it are all other turns"
+_ONE_BURST = "a descriptor is one burst, which is asked for while no other stream asks, and at once"
 _ONE_BEAT = "as many rescale lanes as columns: a token's results of a column tile are one beat"
 _ONE_WORD = "a token's results of a column tile are 16 bytes at a multiple of 16, which lie in one word of 64"
 WAIVERS: tuple[Waiver, ...] = (
@@ -88,6 +89,11 @@ WAIVERS: tuple[Waiver, ...] = (
             rest=r"(3'd2 : wgt__valid \? )?(3'd3 : par__valid \? )?3'd4 : 3'd0\) : \(turn == 3'd1\)"),
     _waiver("dma", _DMA, "stamp_dma_read_port", "cond_else", r"^assign chosen = ", "there are turns 0 to 4",
             rest=r" 3'd0 : order__valid [^()]*\) : 3'd0;"),
+    _waiver("dma", _DMA, "stamp_dma_chain_reader", "cond_then", r"^assign first = ",
+            "a descriptor is as long as a burst, or several"),
+    _waiver("dma", "line128", "stamp_dma_chain_reader", "cond_else", r"^assign further = ", _ONE_BURST),
+    _waiver("dma", "line128", "stamp_dma_chain_reader", "cond_else", r"^request__valid <= ", _ONE_BURST,
+            rest=r" \((\$signed\()?_\d+_\)? >= "),
     _waiver("dma", _DMA, "stamp_dma_sequencer", "else", r"^else if \(state == STATE_RUN\) begin",
             "the branches before it are all other states"),
     _waiver("dma", "line128", "stamp_dma_packer", "else", r"^if \(fresh\) ", _ONE_BEAT),

@@ -235,7 +235,8 @@ def test_the_hadamard_unit_of_the_engine_is_the_block_that_measures_it() -> None
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize(("edge", "set_name"), [("axi", "line"), ("dma", "grid64"), ("dma", "line128")])
+@pytest.mark.parametrize(("edge", "set_name"), [("axi", "grid"), ("axi", "line"), ("dma", "grid64"),
+                                                ("dma", "line128")])
 def test_the_engine_behind_an_edge_is_the_engine(edge: str, set_name: str) -> None:
     bench = bench_module(edge)
     params = bench.PARAMETER_SETS[set_name]
