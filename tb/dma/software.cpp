@@ -29,6 +29,7 @@ constexpr int STREAMS = 5, WAIT = 40;  // IDs that read; cycles that a burst wai
 constexpr uint8_t SLVERR = 2;
 
 struct Burst { uint64_t address; int words; uint64_t due; };
+struct Word { uint64_t strobes; uint8_t data[WORD]; bool last; };
 
 Vstamp_npu* top;
 uint64_t cycle = 0;
@@ -36,6 +37,7 @@ Bytes memory;
 uint64_t base_address = 0;
 uint64_t bad_address = ~uint64_t{0};  // of a word that fails
 std::deque<Burst> reads[STREAMS], writes;
+std::deque<Word> words;  // that were written; a burst's may come before its address
 std::deque<uint64_t> answers;  // cycles from which a response is due
 uint64_t state = 1;
 
@@ -74,20 +76,22 @@ struct Edge {
         id = top->m_axi_arid;
         read = {top->m_axi_araddr, top->m_axi_arlen + 1, cycle + random_below(WAIT)};
         write = {top->m_axi_awaddr, top->m_axi_awlen + 1, 0};
-        if (w) store();
+        if (w) {
+            Word word = {top->m_axi_wstrb, {}, top->m_axi_wlast != 0};
+            std::memcpy(word.data, &top->m_axi_wdata, WORD);
+            words.push_back(word);
+        }
     }
-    void store() {
-        if (writes.empty()) fail("a word without an address", 1, 0);
+    static void store() {
         Burst& burst = writes.front();
-        uint64_t strobes = top->m_axi_wstrb;
-        uint8_t data[WORD];
-        std::memcpy(data, &top->m_axi_wdata, WORD);
+        const Word& word = words.front();
         uint8_t* to = at(burst.address);
         for (uint32_t byte = 0; byte < WORD; byte++)
-            if (strobes >> byte & 1) to[byte] = data[byte];
+            if (word.strobes >> byte & 1) to[byte] = word.data[byte];
         burst.address += WORD;
         burst.words--;
-        expect("WLAST", top->m_axi_wlast, burst.words == 0);
+        expect("WLAST", word.last, burst.words == 0);
+        words.pop_front();
         if (burst.words == 0) {
             writes.pop_front();
             answers.push_back(cycle + random_below(WAIT));
@@ -96,6 +100,7 @@ struct Edge {
     void after() {
         if (ar) reads[id].push_back(read);
         if (aw) writes.push_back(write);
+        while (!words.empty() && !writes.empty()) store();
         top->m_axi_arready = random_below(4) != 0;
         top->m_axi_awready = random_below(4) != 0;
         top->m_axi_wready = random_below(4) != 0;

@@ -32,7 +32,7 @@ def _edit(name: str, test: str, why: str, edit: Callable[[Files], Files]) -> Fau
 def _nothing_on_its_way(files: Files) -> Files:
     """Of weights and parameters: as many times as the ones are read too often, the others are."""
     for name in ("wgt", "par"):
-        files = inside(f"stamp_dma_{name}_reader", "(left == 32'd0) & (room == 5'd16)", "left == 32'd0")(files)
+        files = inside(f"stamp_dma_{name}_reader", "empty & (room == 5'd16)", "empty")(files)
     return files
 
 
