@@ -71,7 +71,7 @@ class Reader(wiring.Component):
             empty.eq(left == 0), final.eq(left == burst.words),
             i.ready.eq(Mux(granted, final, empty)),
             loads.eq(i.valid & i.ready),
-            self.idle.eq((left == 0) & (room == params.fifo_words)),
+            self.idle.eq(empty & (room == params.fifo_words)),
         ]
         with m.If(granted):
             m.d.sync += [address.eq(address + burst.words), left.eq(left - burst.words)]

@@ -34,7 +34,7 @@ async def a_memory_may_take_data_or_its_address_first(bench: NpuBench) -> None:
 
 
 async def _take(bench: NpuBench, waits: Callable[[int, bool], tuple[bool, bool]]) -> None:
-    """Say in every cycle what is taken in the next one; before a burst's last word is, no further one of a second."""
+    """Say in every cycle what is taken in the next one."""
     dut, slave = bench.dut, bench.memory.slave
     ahead = 0  # addresses that were taken, less bursts whose last word was
     while True:
