@@ -142,6 +142,7 @@ def stepped_back(params: EngineParams, passes: list[tuple[int, int, list[HaarJob
                  ) -> tuple[list[int], list[int]]:
     """(cycle of every output beat, cycle in which each pass's last beat leaves the inverse unit), a cycle at a time."""
     lifting, finish = deque([0] * params.inverse.latency), deque([0] * params.finish.latency)
+    spare = 0  # a beat that left the lifting and was not taken: the lifting holds while it waits
     jobs = deque((complete, job, number) for number, (complete, _, jobs) in enumerate(passes) for job in jobs)
     items: deque[int] = deque()  # what the running job issues: 1 a beat, 0 nothing
     outputs, left, counts = [], [0] * len(passes), []
@@ -151,12 +152,13 @@ def stepped_back(params: EngineParams, passes: list[tuple[int, int, list[HaarJob
         moves_on = not finish[-1] or ready(cycle)
         if finish[-1] and moves_on:
             outputs.append(cycle)
-        lifts = not lifting[-1] or moves_on
-        if lifting[-1] and moves_on:
+        offered, lifts = spare or lifting[-1], not spare
+        if offered and moves_on:
             left[counts.pop(0)] = cycle
         if moves_on:
             finish.pop()
-            finish.appendleft(lifting[-1])
+            finish.appendleft(offered)
+        spare = int(offered and not moves_on)
         if lifts:
             lifting.pop()
             issued = 0
@@ -192,6 +194,26 @@ def test_the_back_is_two_pipelines_that_are_stepped_cycle_by_cycle(rng: np.rando
         outputs, left = stepped_back(params, passes, ready)
         assert back.outputs == outputs
         assert free[2:] == [cycle + 1 for cycle in left[: len(free) - 2]]
+
+
+def test_a_pass_is_taken_while_a_beat_moves_into_the_spare_register_and_not_while_it_waits_there() -> None:
+    params = EngineParams.of(HwConfig(rows=1, cols=2, lanes=1, axes=1, max_k=8, act_slots=40, max_tokens=64))
+    first, second = HaarJob(tokens=4, levels=0, beats=1), HaarJob(tokens=1, levels=0, beats=1)
+    *_, stops, last = stepped_back(params, [(0, 1, [first])], always)[0]
+
+    def ready(cycle: int) -> bool:  # the last beat but one stops at `o`, the last one at the inverse unit's output
+        return not stops <= cycle < stops + 30
+
+    sent = []
+    waits = last - params.finish.latency  # the last beat is offered and not taken
+    for complete in range(waits, stops + 31):
+        back = Back(params, ready)
+        back.start(-10)
+        back.lift(0, 1, [(first.tokens, 0, None)])
+        back.lift(complete, 1, [(second.tokens, 0, None)])
+        assert back.outputs == stepped_back(params, [(0, 1, [first]), (complete, 1, [second])], ready)[0]
+        sent.append(back.outputs[-1])
+    assert [cycle - sent[0] for cycle in sent] == [0, *[1] * (len(sent) - 1)]
 
 
 @pytest.mark.parametrize("axes", [1, 2])
