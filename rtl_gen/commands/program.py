@@ -92,6 +92,9 @@ def run(args: Options) -> int:
     for path in (args.out, args.header, args.data, args.image):
         if path is not None:
             check_writable(path, folder=path in (args.data, args.image))
+    if args.image is not None:
+        for file in chain.FILES:  # all of them before one is written: a memory is of no use without the other
+            check_writable(args.image / file, folder=False)
     check_apart({"the trace": args.trace, "--config": args.config, "--mapping": args.mapping},
                 [("--out", args.out), ("--header", args.header), ("--data", args.data), ("--image", args.image)])
     layers: list[program.LayerProgram] = []

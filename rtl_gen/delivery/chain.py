@@ -18,7 +18,7 @@ from stamp_hw.engine.super_tile import Size
 from stamp_hw.engine.wire import OUT_BYTES
 from stamp_hw.layer import Layer
 
-BEFORE, AFTER = "memory.bin", "memory_after.bin"
+FILES = BEFORE, AFTER = "memory.bin", "memory_after.bin"
 
 
 class Link(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rtl_gen.axi import stream_bytes
+from rtl_gen.delivery.chain import FILES
 from rtl_gen.dma.layer import descriptor_words
 from stamp_hw.cli.main import main
 from stamp_hw.config import NpuConfig
@@ -67,6 +68,16 @@ def test_an_image_that_no_hardware_could_read_is_refused_and_nothing_is_written(
     said = capsys.readouterr().err
     assert code == 2 and message in said and said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_memory_is_written_where_one_of_the_two_cannot_be(file: str, toy: Path, tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "image" / file).mkdir(parents=True)
+    outputs = ("--out", str(tmp_path / "p.json"), "--image", str(tmp_path / "image"))
+    assert main(["program", str(toy), *HW, *BUS, *outputs]) == 2
+    assert f"{file}: cannot write file; got a directory; expected a regular file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["image", file]
 
 
 def test_a_base_without_an_image_is_refused(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
