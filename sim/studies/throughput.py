@@ -13,6 +13,7 @@ from sim.engine import closed_form
 from sim.engine.closed_form import EngineCycles
 from sim.task import Shape, Task
 from stamp_hw.config import HwConfig, JobConfig, NpuConfig
+from stamp_hw.params import ScaleParams
 
 FAST = 1e15  # bytes per second
 
@@ -32,18 +33,25 @@ class Point:
     n_hi: int | None = None
 
     @property
+    def hw(self) -> HwConfig:
+        """The default's row slots, or 16 array tiles and the low-pass rows of 2R Haar tiles."""
+        return HwConfig(rows=self.rows, cols=self.cols, lanes=self.lanes, axes=1, max_k=16384, max_tokens=65536,
+                        act_slots=max(HwConfig().act_slots, 33 * self.rows), dram_bytes_per_s=FAST)
+
+    @property
     def steady(self) -> bool:
-        """Whether it has the shape for which the array is to be full: 2R | M, C | N, K ≥ 1024, N ≥ 2RC / lanes."""
+        """Whether it has the shape for which the array is to be full: 2R | M, C | N, K ≥ 1024, and 2R tokens of 4 bits
+        are not through the array, in K · N / C cycles, before as many have come, max(⌈K / lanes⌉, `recip_width`) cycles
+        each."""
+        comes = max(-(-self.k // self.lanes), ScaleParams.of(self.hw).recip_width)
         return (self.tokens % (2 * self.rows) == 0 and self.n % self.cols == 0 and self.k >= 1024
-                and self.n * self.lanes >= 2 * self.rows * self.cols)
+                and self.k * (self.n // self.cols) >= 2 * self.rows * comes)
 
     def cycles(self) -> EngineCycles:
-        """On hardware with the default's row slots, or 16 array tiles and the low-pass rows of 2R Haar tiles."""
-        hw = HwConfig(rows=self.rows, cols=self.cols, lanes=self.lanes, axes=1, max_k=16384, max_tokens=65536,
-                      act_slots=max(HwConfig().act_slots, 33 * self.rows), dram_bytes_per_s=FAST)
+        """By the closed form."""
         job = JobConfig(levels=self.levels, n_hi="auto" if self.n_hi is None else self.n_hi)
         shape = Shape(name="point", tokens=self.tokens, k=self.k, n=self.n)
-        return closed_form.simulate(Task.of(shape, NpuConfig(hw=hw, job=job)), hw)
+        return closed_form.simulate(Task.of(shape, NpuConfig(hw=self.hw, job=job)), self.hw)
 
 
 def points() -> Iterator[tuple[str, Point]]:
