@@ -40,9 +40,9 @@ class Point:
 
     @property
     def steady(self) -> bool:
-        """Whether it has the shape for which the array is to be full: 2R | M, C | N, K ≥ 1024, and 2R tokens of 4 bits
-        are not through the array, in K · N / C cycles, before as many have come, max(⌈K / lanes⌉, `recip_width`) cycles
-        each."""
+        """Whether it has the shape for which the array is to be full: 2R | M, C | N, K ≥ 1024, and the array is no
+        faster with 2R tokens of 4 bits, K · N / C cycles, than they come, max(⌈K / lanes⌉, `recip_width`) cycles each.
+        """
         comes = max(-(-self.k // self.lanes), ScaleParams.of(self.hw).recip_width)
         return (self.tokens % (2 * self.rows) == 0 and self.n % self.cols == 0 and self.k >= 1024
                 and self.k * (self.n // self.cols) >= 2 * self.rows * comes)
@@ -51,7 +51,8 @@ class Point:
         """By the closed form."""
         job = JobConfig(levels=self.levels, n_hi="auto" if self.n_hi is None else self.n_hi)
         shape = Shape(name="point", tokens=self.tokens, k=self.k, n=self.n)
-        return closed_form.simulate(Task.of(shape, NpuConfig(hw=self.hw, job=job)), self.hw)
+        hw = self.hw
+        return closed_form.simulate(Task.of(shape, NpuConfig(hw=hw, job=job)), hw)
 
 
 def points() -> Iterator[tuple[str, Point]]:

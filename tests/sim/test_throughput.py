@@ -62,5 +62,6 @@ def test_the_table_names_every_promise(capsys: pytest.CaptureFixture[str], tmp_p
     printed = capsys.readouterr().out
     for wanted in ("utilization", "INT4 over INT8", "transform's share"):
         assert wanted in printed
+    assert all(point.steady for _, point in throughput.points())
     figures = json.loads((tmp_path / "throughput.json").read_text("utf-8"))["transform's share"]
     assert figures["share"] == share(dict(throughput.points())["transform's share"].cycles())

@@ -65,7 +65,8 @@ def test_the_search_of_a_pair_comes_close_to_the_best_of_all_legal_ones(rng: np.
             q = np.clip(np.rint(values / u_) + z_, 0, 15)
             best = np.minimum(best, np.square(values - u_ * (q - z_)).sum(axis=1))
     assert (error >= best * (1 - 1e-12)).all()
-    # Of draws, one in eight is over 1.05 and one in a thousand over 1.5; of any group, not over half a covering step.
+    # Of 400 draws the 0.9 quantile was 1.09 at most, and one in 40 had a group over 1.5. Of any group the error is not
+    # over half a step of a grid that covers it.
     assert np.median(error / best) < 1.02 and np.quantile(error / best, 0.8) < 1.1
     covers = np.ceil((np.maximum(values.max(axis=1), 0) - np.minimum(values.min(axis=1), 0)) / 15)
     assert (error <= 32 * (covers / 2) ** 2).all()
